@@ -1,0 +1,12 @@
+"""Rank every label for every case with Ray Data and write preference pairs.
+
+    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+        python jobs/generate_preferences.py configs/demo.yaml store=/path/that/every/node/sees
+"""
+
+import sys
+
+from mint_ray.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["prefer", *sys.argv[1:]]))

@@ -1,0 +1,1 @@
+"""Sources of cases: readers, simulation, notes, faces and splits."""

@@ -1,0 +1,82 @@
+"""Whether a text gives away a case's own answer.
+
+Forbidden in a prompt are the names and synonyms of the case's disease, its gene symbols, its
+variants and its publications. Only the case's *own* strings are: another disease's name may
+well be a finding.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from mint_ray.errors import DataError
+from mint_ray.knowledge.grounding import normalise
+
+# FBN1, C9orf72, MT-CO1, HLA-B, H3-3A; also abbreviations of disease names, such as CHARGE.
+_SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
+_PUBLICATION = re.compile(r"PMID:?\s*(\d+)", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"['’]s\b")
+_SHORTEST_NUMBER = 6  # digits below which a bare PubMed id could be any number
+
+
+def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
+    """The first forbidden string that `text` contains as whole words; None for none.
+
+    Names are compared in normalised spelling (case, accents, punctuation, spacing, possessive
+    s), part by part where they list several names with ";". Symbols in capitals are compared
+    as they are written, since many are English words (CAT, REST, WAS), and also with a space
+    or hyphen before a number ("CDK 10"); a symbol with a number also in small letters. A
+    publication is found by its id with or without "PMID:".
+    """
+    spellings = tuple(f" {normalise(t)} " for t in (text, _POSSESSIVE.sub("", text)))
+    return next((entry for entry in forbidden if _contains(text, spellings, entry)), None)
+
+
+def assert_no_answer(text: str, forbidden: Iterable[str]) -> None:
+    """Refuse a prompt that gives away the answer.
+
+    Raises:
+        DataError: `find_answer` found something. The message quotes neither text nor answer.
+    """
+    if find_answer(text, forbidden) is not None:
+        raise DataError(
+            "expected a prompt without the case's own disease, gene, variant or publication; "
+            "found one of them: mask it in the note, or leave the note empty to have one "
+            "written from the HPO terms",
+            {"answer_in_note": 1},
+        )
+
+
+def _contains(text: str, spellings: tuple[str, ...], entry: str) -> bool:
+    symbol, names = _prepare(entry)
+    if symbol is not None and symbol.search(text):
+        return True
+    return any(name in spelling for name in names for spelling in spellings)
+
+
+@lru_cache(maxsize=65536)
+def _prepare(entry: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+    """A pattern for a symbol, or the normalised names of anything else, framed by spaces."""
+    symbol: re.Pattern[str] | None = None
+    names: set[str] = set()
+    for part in map(str.strip, entry.split(";")):
+        publication = _PUBLICATION.fullmatch(part)
+        if publication:
+            number = publication[1]
+            names |= {f"pmid {number}", f"pmid{number}"}
+            names |= {number} if len(number) >= _SHORTEST_NUMBER else set()
+        elif _SYMBOL.fullmatch(part) and part == entry.strip():
+            symbol = _symbol_pattern(part)
+        else:
+            names |= {normalise(part), normalise(_POSSESSIVE.sub("", part))}
+    return symbol, tuple(f" {name} " for name in sorted(names) if len(name) > 1)
+
+
+def _symbol_pattern(symbol: str) -> re.Pattern[str] | None:
+    if len(symbol) < 2:
+        return None
+    spaced = re.sub(r"(?<=[A-Za-z])(?=\d)", r"[\\s-]?", re.escape(symbol))
+    any_case = len(symbol) > 3 and any(character.isdigit() for character in symbol)
+    return re.compile(
+        rf"(?<![A-Za-z0-9]){spaced}(?![A-Za-z0-9])", re.IGNORECASE if any_case else 0
+    )

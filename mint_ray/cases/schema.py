@@ -1,0 +1,60 @@
+"""The case: one patient or one tile, as a row of `cases.parquet`."""
+
+from typing import Literal, TypedDict
+
+import pyarrow as pa
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Case(TypedDict):
+    """One row of `CASE_SCHEMA`; plain Python values, images as encoded bytes."""
+
+    case_id: str
+    group_id: str
+    split: str | None
+    label_id: str | None
+    label_name: str | None
+    seen: bool | None
+    note: str
+    terms: list[str]
+    excluded_terms: list[str]
+    face_terms: list[str]
+    image: bytes | None
+    sex: str
+    age: str | None
+    publications: list[str]
+    source: str
+
+
+CASE_SCHEMA = pa.schema(
+    [
+        pa.field("case_id", pa.string(), nullable=False),
+        # What must never straddle a split: source publication, family, patient or slide.
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("split", pa.string()),  # train | validation | test; null before splitting
+        pa.field("label_id", pa.string()),  # the known answer; null where there is none
+        pa.field("label_name", pa.string()),
+        pa.field("seen", pa.bool_()),  # the label has at least one training case
+        pa.field("note", pa.string(), nullable=False),  # what the text student reads
+        pa.field("terms", pa.list_(pa.string())),  # observed HP ids that the note states
+        pa.field("excluded_terms", pa.list_(pa.string())),
+        pa.field("face_terms", pa.list_(pa.string())),  # HP ids that the image shows
+        pa.field("image", pa.binary()),  # encoded bytes (PNG, JPEG), never decoded pixels
+        pa.field("sex", pa.string()),  # male | female | unknown
+        pa.field("age", pa.string()),  # ISO 8601 duration
+        pa.field("publications", pa.list_(pa.string())),  # "PMID:..." ids
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)
+
+# A row that could not be used: what it was, where it came from, why it was turned away.
+# No text of the row itself: ids and reasons only.
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("case_id", pa.string(), nullable=False),
+        pa.field("source", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)

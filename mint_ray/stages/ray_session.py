@@ -1,0 +1,33 @@
+"""Connecting to Ray."""
+
+import logging
+import os
+
+import ray
+import ray.data
+
+from mint_ray.config import ResourcesConfig
+
+
+def connect(resources: ResourcesConfig) -> str:
+    """Connect to the configured, the surrounding or a new local Ray; return what it is.
+
+    Inside `ray job submit` the job's cluster is the surrounding one. Workers' output goes to
+    Ray's log files; MINT_WORKER_LOGS=1 brings it to the terminal.
+    """
+    if not ray.is_initialized():
+        ray.init(
+            address=resources.ray_address,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
+        )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the command line shows progress
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    total = ray.cluster_resources()
+    return (
+        f"Ray {ray.__version__}: {len(ray.nodes())} node(s), "
+        f"{total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
+    )

@@ -1,0 +1,1 @@
+"""Unimodal students: prompts, alignment and ranking."""

@@ -1,0 +1,62 @@
+"""The few collective operations that training needs; all of them work without a process group."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+def rank() -> int:
+    """This process's rank, 0 without a process group."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes, 1 without a process group."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sums of each value over all ranks, in float64."""
+    total = torch.tensor(list(values), dtype=torch.float64, device=device)
+    if world_size() > 1:
+        dist.all_reduce(total)
+    return [float(value) for value in total]
+
+
+def gather(value: Any) -> list[Any]:
+    """Every rank's value, on every rank, by rank (between our own processes only)."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Add the gradients of all ranks, in place, in one message."""
+    if world_size() == 1:
+        return
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = torch.cat([gradient.reshape(-1).float() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter).to(parameter.dtype)
+
+
+@contextmanager
+def process_group(wanted: bool) -> Iterator[None]:
+    """A process group of one, where one is wanted and none is there (DeepSpeed insists on one)."""
+    if dist.is_initialized() or not wanted:
+        yield
+        return
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    # Kept in memory: no port is opened.
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,162 @@
+"""From chat messages to token ids.
+
+Prompt and answer are tokenised apart, in training and in ranking alike, so that no token
+straddles their border.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mint_ray.students.prompts import break_token, split_note
+
+# No tokenizer packs more characters than this into a token of running text; a note is first
+# cut to this many characters per allowed token, so that a huge one costs nothing.
+_CHARACTERS_PER_TOKEN = 50
+
+REJECTIONS = ("too_long", "empty_chosen", "empty_rejected", "identical_answers", "bad_messages")
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Token ids of one preference pair; completions are chosen, then rejected."""
+
+    preference_id: str
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+    shortened: bool
+
+    def __len__(self) -> int:
+        """Tokens of the prompt, once, and of every completion."""
+        return len(self.prompt) + sum(map(len, self.completions))
+
+    def likelihood_tokens(self, with_prompt: bool) -> int:
+        """Tokens of the likelihood term: the chosen answer's, and the prompt's but its first."""
+        return len(self.completions[0]) + (len(self.prompt) - 1 if with_prompt else 0)
+
+
+class Rejected(Exception):  # noqa: N818 - a row's fate, not a failure
+    """A row cannot be used; `args[0]` is one of `REJECTIONS`."""
+
+    @property
+    def reason(self) -> str:
+        """Why, as a word."""
+        return str(self.args[0])
+
+
+class Encoder:
+    """Encodes prompts and answers with one tokenizer under the configured length limits.
+
+    Args:
+        tokenizer: Hugging Face tokenizer with a chat template.
+        max_prompt_length: most prompt tokens; a longer note loses its tail.
+        max_length: most tokens of the prompt and one answer.
+    """
+
+    def __init__(self, tokenizer: Any, max_prompt_length: int, max_length: int) -> None:
+        self.tokenizer = tokenizer
+        self.max_prompt_length = max_prompt_length
+        self.max_length = max_length
+        self.turn_end = _turn_end(tokenizer)
+        self._special = sorted(
+            {str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1}, key=len
+        )[::-1]
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, ...], bool]:
+        """Token ids of a prompt up to where the answer starts, and whether its note was cut.
+
+        Only the note is ever shortened, at its tail, never the instruction after it.
+
+        Raises:
+            Rejected: `too_long` where no note can be cut to make it fit; `bad_messages`
+                where the messages are not role and text.
+        """
+        turns = [self._turn(message) for message in messages]
+        if not turns:
+            raise Rejected("bad_messages")
+        parts = split_note(turns[-1]["content"])
+        if parts is None:
+            return self._within(self._render(turns)), False
+        note, rest = parts
+        limit = self.max_prompt_length * _CHARACTERS_PER_TOKEN
+        shortened = len(note) > limit
+        note = note[:limit]
+        while True:
+            ids = self._render([*turns[:-1], {**turns[-1], "content": note + rest}])
+            excess = len(ids) - self.max_prompt_length
+            if excess <= 0:
+                return tuple(ids), shortened
+            if not note:
+                raise Rejected("too_long")
+            note, shortened = self._drop_tail(note, excess), True
+
+    def answer(self, text: str) -> tuple[int, ...]:
+        """Token ids of an assistant's answer, closed by the token that ends its turn."""
+        harmless = self._harmless(text.strip())
+        ids = self.tokenizer(harmless, add_special_tokens=False)["input_ids"]
+        return (*ids, *self.turn_end)
+
+    def pair(self, row: Mapping[str, Any]) -> EncodedPair:
+        """Encode a preference row (`preference_id`, `prompt`, `chosen`, `rejected`).
+
+        Raises:
+            Rejected: with one of `REJECTIONS`.
+        """
+        chosen, rejected = _content(row["chosen"]), _content(row["rejected"])
+        if not chosen:
+            raise Rejected("empty_chosen")
+        if not rejected:
+            raise Rejected("empty_rejected")
+        if chosen == rejected:
+            raise Rejected("identical_answers")
+        prompt, shortened = self.prompt(row["prompt"] or [])
+        completions = (self.answer(chosen), self.answer(rejected))
+        if len(prompt) + max(map(len, completions)) > self.max_length:
+            raise Rejected("too_long")
+        return EncodedPair(str(row["preference_id"]), prompt, completions, shortened)
+
+    def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise Rejected("bad_messages")
+        return {"role": role, "content": self._harmless(content)}
+
+    def _harmless(self, text: str) -> str:
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for token in self._special:
+            text = text.replace(token, break_token(token))
+        return text
+
+    def _render(self, turns: list[dict[str, str]]) -> list[int]:
+        encoded = self.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        return list(encoded["input_ids"])
+
+    def _within(self, ids: list[int]) -> tuple[int, ...]:
+        if len(ids) > self.max_prompt_length:
+            raise Rejected("too_long")
+        return tuple(ids)
+
+    def _drop_tail(self, note: str, excess: int) -> str:
+        encoded = self.tokenizer(note, add_special_tokens=False, return_offsets_mapping=True)
+        keep = len(encoded["input_ids"]) - excess
+        if keep <= 0:
+            return ""
+        end = encoded["offset_mapping"][keep][0]
+        # Always shorter than before, also where a character spans several tokens.
+        return note[: min(end, len(note) - 1)].rstrip()
+
+
+def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
+    content = messages[-1].get("content") if messages else None
+    return content.strip() if isinstance(content, str) else ""
+
+
+def _turn_end(tokenizer: Any) -> tuple[int, ...]:
+    """Ids of what the chat template puts after an answer, without trailing white space."""
+    probe = "answer"
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": probe}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    suffix = text[text.rindex(probe) + len(probe) :].strip() or tokenizer.eos_token or ""
+    return tuple(tokenizer(suffix, add_special_tokens=False)["input_ids"])

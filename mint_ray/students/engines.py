@@ -1,0 +1,225 @@
+"""How gradients become an optimizer step: plain PyTorch, or DeepSpeed ZeRO 1 and 2.
+
+Both are given losses that are already divided by the tokens and pairs of the whole step, so
+gradients are *added* over micro-batches and ranks, never averaged.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mint_ray.config import TrainingConfig
+from mint_ray.errors import ConfigError
+from mint_ray.students.distributed import sum_gradients, world_size
+from mint_ray.students.encoding import EncodedPair
+from mint_ray.students.layouts import Policy
+from mint_ray.students.objectives import Logps
+
+PRESETS = Path(__file__).parent / "presets"
+OFF = "off"
+
+LossOf = Callable[[Logps], Tensor]
+
+
+class Engine(Protocol):
+    """One optimizer step at a time."""
+
+    name: str
+
+    def update(
+        self, batches: Sequence[Sequence[EncodedPair]], loss_of: LossOf, learning_rate: float
+    ) -> float:
+        """Forward and backward over this rank's micro-batches, then one step.
+
+        Returns the gradient norm before clipping, over all ranks; inf or NaN where gradients
+        were not finite.
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """This rank's optimizer state: tensors and plain containers only."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned, on the same rank of as many."""
+        ...
+
+
+def make_engine(
+    policy: Policy, training: TrainingConfig, micro_batch_size: int, accumulation: int
+) -> Engine:
+    """The engine of `training.deepspeed`; needs a process group unless that is `off`.
+
+    Raises:
+        ConfigError: an unknown preset, or a file that is not a usable DeepSpeed config.
+    """
+    if training.deepspeed == OFF:
+        return PlainEngine(policy, training)
+    return DeepSpeedEngine(policy, training, micro_batch_size, accumulation)
+
+
+class PlainEngine:
+    """PyTorch only. The adapter's gradients are small, so ranks add them in one message."""
+
+    name = "plain"
+
+    def __init__(self, policy: Policy, training: TrainingConfig) -> None:
+        self._policy = policy
+        self._max_norm = training.max_grad_norm
+        self._parameters = trainable(policy)
+        self._optimizer = _adamw(self._parameters, training)
+        self._device = self._parameters[0].device
+
+    def update(
+        self, batches: Sequence[Sequence[EncodedPair]], loss_of: LossOf, learning_rate: float
+    ) -> float:
+        """See `Engine.update`."""
+        for batch in batches:
+            with self._precision():
+                logps = self._policy(batch)
+            loss_of(logps).backward()  # type: ignore[no-untyped-call]
+        sum_gradients(self._parameters)
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._max_norm))
+        if math.isfinite(norm):
+            _set_learning_rate(self._optimizer, learning_rate)
+            self._optimizer.step()
+        self._optimizer.zero_grad()
+        return norm
+
+    def state(self) -> dict[str, Any]:
+        """See `Engine.state`."""
+        return {"optimizer": self._optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See `Engine.load_state`."""
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _precision(self) -> Any:
+        # The adapter stays in float32 beside a bfloat16 base model.
+        half = next(self._policy.parameters()).dtype == torch.bfloat16
+        return torch.autocast(self._device.type, torch.bfloat16) if half else nullcontext()
+
+
+class DeepSpeedEngine:
+    """DeepSpeed through accelerate, gloo on CPU and NCCL on GPUs."""
+
+    def __init__(
+        self, policy: Policy, training: TrainingConfig, micro_batch_size: int, accumulation: int
+    ) -> None:
+        from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
+        from accelerate.state import AcceleratorState
+
+        config = deepspeed_config(training.deepspeed)
+        self.name = f"zero{config['zero_optimization']['stage']}"
+        parameters = trainable(policy)
+        config |= {
+            "train_micro_batch_size_per_gpu": micro_batch_size,
+            "gradient_accumulation_steps": accumulation,
+            "gradient_clipping": training.max_grad_norm,
+            "bf16": {"enabled": next(policy.parameters()).dtype == torch.bfloat16},
+        }
+        backend = torch.distributed.get_backend()
+        # accelerate's state outlives a run in this process and would refuse other settings.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        with _local_rank():
+            accelerator = Accelerator(
+                gradient_accumulation_steps=accumulation,
+                deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=config),
+                # Without the backend's name, accelerate on CPU counts one process.
+                kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
+            )
+            self._engine, self._optimizer = accelerator.prepare(
+                policy, _adamw(parameters, training)
+            )
+        self._wrapped = accelerator.deepspeed_engine_wrapped
+        # DeepSpeed averages over ranks and accumulation; our losses are to be added.
+        self._scale = world_size() * accumulation
+
+    def update(
+        self, batches: Sequence[Sequence[EncodedPair]], loss_of: LossOf, learning_rate: float
+    ) -> float:
+        """See `Engine.update`."""
+        _set_learning_rate(self._optimizer, learning_rate)
+        for number, batch in enumerate(batches, start=1):
+            loss = loss_of(self._engine(batch)) * self._scale
+            # The last backward pass also clips and steps.
+            self._wrapped.backward(loss, sync_gradients=number == len(batches))
+        norm = float(self._wrapped.get_global_grad_norm())
+        # DeepSpeed reports a norm that is not finite as -1.
+        return norm if norm >= 0 else math.nan
+
+    def state(self) -> dict[str, Any]:
+        """See `Engine.state`: this rank's partition of the weights and of AdamW's moments."""
+        zero = self._engine.optimizer
+        return {
+            "optimizer": zero.optimizer.state_dict(),
+            "partitions": [part.detach() for part in zero.single_partition_of_fp32_groups],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See `Engine.load_state`."""
+        zero = self._engine.optimizer
+        for part, saved in zip(
+            zero.single_partition_of_fp32_groups, state["partitions"], strict=True
+        ):
+            part.data.copy_(saved)
+        zero.optimizer.load_state_dict(state["optimizer"])
+
+
+def deepspeed_config(setting: str) -> dict[str, Any]:
+    """The DeepSpeed config of a preset's name or a JSON file's path.
+
+    Raises:
+        ConfigError: no such preset or file, not JSON, or no ZeRO stage 1 or 2 in it.
+    """
+    known = sorted(preset.stem for preset in PRESETS.glob("*.json"))
+    path = PRESETS / f"{setting}.json" if setting in known else Path(setting)
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stage = config["zero_optimization"]["stage"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"training.deepspeed={setting}: expected {OFF}, {', '.join(known)}, or a DeepSpeed "
+            f"JSON file with zero_optimization.stage ({type(error).__name__})"
+        ) from error
+    if stage not in (1, 2):
+        raise ConfigError(
+            f"training.deepspeed={setting}: found ZeRO stage {stage}, expected 1 or 2"
+        )
+    return config
+
+
+def trainable(policy: Policy) -> list[torch.nn.Parameter]:
+    """The adapter's parameters, in a stable order."""
+    return [parameter for parameter in policy.parameters() if parameter.requires_grad]
+
+
+def _adamw(parameters: list[torch.nn.Parameter], training: TrainingConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        parameters, lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+
+
+def _set_learning_rate(optimizer: Any, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+@contextmanager
+def _local_rank() -> Iterator[None]:
+    """accelerate only looks for DeepSpeed where a launcher has set LOCAL_RANK."""
+    before = os.environ.get("LOCAL_RANK")
+    os.environ.setdefault("LOCAL_RANK", "0")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LOCAL_RANK"]
+        os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)

@@ -1,0 +1,43 @@
+"""Which pairs a step trains on, and at which learning rate: pure functions of the step."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+
+def total_steps(pairs: int, batch_size: int, epochs: int, max_steps: int | None) -> int:
+    """Optimizer steps that show every pair at least `epochs` times, at most `max_steps`."""
+    steps = math.ceil(pairs * epochs / batch_size)
+    return min(steps, max_steps) if max_steps else steps
+
+
+def rows_of_step(pairs: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """Row numbers of optimizer step `step` (from 0), over all workers.
+
+    Epochs follow one another without a gap, each in an order of its own that depends on the
+    seed and the epoch alone; so a resumed run sees what an undisturbed one would have seen.
+    """
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    return [int(_epoch_order(pairs, seed, at // pairs)[at % pairs]) for at in positions]
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(pairs: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(pairs)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float, schedule: str) -> float:
+    """Learning rate of step `step` (from 0) of `steps`.
+
+    Warm-up is linear and ends at `peak`; then `constant`, `linear` to 0, or `cosine` to 0.
+    """
+    warmup = math.ceil(steps * warmup_ratio)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    if schedule == "linear":
+        return peak * (1 - progress)
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * progress))
+    return peak

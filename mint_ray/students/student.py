@@ -1,0 +1,222 @@
+"""A finished student: an adapter folder that says all that is needed to use it.
+
+adapter_model.safetensors, adapter_config.json   the adapter, as PEFT reads it
+tokenizer files                                  with the chat template
+catalogue.parquet                                the labels it may answer, where known
+student.json                                     base model, prompt settings, lineage; last
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from mint_ray.config import StudentConfig
+from mint_ray.errors import TrainingError
+from mint_ray.students.base_models import (
+    BaseModel,
+    load_base_model,
+    load_tokenizer,
+    resolve_base_model,
+)
+from mint_ray.students.checkpoints import write_adapter
+from mint_ray.students.encoding import Encoder
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "student.json"
+CATALOGUE = "catalogue.parquet"
+FORMAT = 1
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class StudentInfo:
+    """What `student.json` holds.
+
+    `k` is the number of names a prompt asks for, `objective` is None for a base model alone,
+    `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them.
+    """
+
+    base_model: str
+    base_revision: str | None
+    k: int
+    max_prompt_length: int
+    max_length: int
+    objective: str | None = None
+    lineage: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Student:
+    """A loaded student, or a base model in its place, in evaluation mode."""
+
+    model: Any
+    tokenizer: Any
+    info: StudentInfo
+    catalogue: Path | None
+
+    @property
+    def encoder(self) -> Encoder:
+        """Encodes prompts exactly as in training."""
+        return Encoder(self.tokenizer, self.info.max_prompt_length, self.info.max_length)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+
+def load_student(folder: Path, device: str | None = None, precision: Precision = "auto") -> Student:
+    """Load a finished student folder, its base model included.
+
+    Args:
+        folder: what `train` wrote.
+        device: torch device; None for a GPU where there is one.
+        precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere.
+
+    Raises:
+        TrainingError: the folder is not a finished student, or its base model is missing.
+    """
+    info = read_info(folder)
+    base = resolve_base_model(info.base_model, _hub_revision(info))
+    if base.is_local and info.base_revision != base.revision:
+        logger.warning(
+            "base model %s has revision %s, the student was trained on %s",
+            base.reference,
+            base.revision,
+            info.base_revision,
+        )
+    place = pick_device(device)
+    model = PeftModel.from_pretrained(
+        load_base_model(base, pick_dtype(precision, place), place), str(folder)
+    )
+    catalogue = folder / CATALOGUE
+    return Student(
+        model.eval(), load_tokenizer(base), info, catalogue if catalogue.is_file() else None
+    )
+
+
+def load_base_student(
+    student: StudentConfig,
+    k: int,
+    device: str | None = None,
+    precision: Precision = "auto",
+    catalogue: Path | None = None,
+) -> Student:
+    """The base model alone, under a student's prompt settings: the `base` system.
+
+    Raises:
+        TrainingError: the base model is missing.
+    """
+    base = resolve_base_model(student.base_model, student.revision)
+    place = pick_device(device)
+    info = StudentInfo(
+        base.reference, base.revision, k, student.max_prompt_length, student.max_length
+    )
+    model = load_base_model(base, pick_dtype(precision, place), place)
+    return Student(model, load_tokenizer(base), info, catalogue)
+
+
+def read_info(folder: Path) -> StudentInfo:
+    """What a student folder says about itself.
+
+    Raises:
+        TrainingError: there is no finished student in the folder.
+    """
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise ValueError("format")
+        info = StudentInfo(**content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{folder}: expected a finished student ({MANIFEST} beside an adapter; "
+            f"{type(error).__name__}); give the folder of a completed train step"
+        ) from error
+    return info
+
+
+def write_student(
+    folder: Path, model: Any, tokenizer: Any, info: StudentInfo, catalogue: Path | None
+) -> None:
+    """Write a finished student; `student.json` comes last, so a half-written one is not one."""
+    write_adapter(model, folder)
+    tokenizer.save_pretrained(folder)
+    if catalogue is not None:
+        shutil.copyfile(catalogue, folder / CATALOGUE)
+    content = {"format": FORMAT, **asdict(info)}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: int) -> Any:
+    """Wrap a base model in a LoRA adapter: that of a folder, or a fresh one.
+
+    A fresh adapter depends on the seed alone, so it is the same on every rank. Its weights
+    are float32 whatever the base model's precision.
+    """
+    if adapter is not None:
+        return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    targets = student.lora_targets
+    torch.manual_seed(seed)
+    return get_peft_model(
+        base,
+        LoraConfig(
+            r=student.lora_rank,
+            lora_alpha=student.lora_alpha,
+            use_rslora=student.rslora,
+            lora_dropout=student.lora_dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def info_of(
+    base: BaseModel,
+    student: StudentConfig,
+    k: int,
+    objective: str,
+    lineage: Mapping[str, str],
+) -> StudentInfo:
+    """The record of a student trained from `base`."""
+    return StudentInfo(
+        base.reference,
+        base.revision,
+        k,
+        student.max_prompt_length,
+        student.max_length,
+        objective,
+        dict(lineage),
+    )
+
+
+def pick_device(device: str | None = None) -> torch.device:
+    """The device asked for, else this process's GPU, else the CPU."""
+    if device is not None:
+        return torch.device(device)
+    return torch.device("cuda", torch.cuda.current_device()) if _has_gpu() else torch.device("cpu")
+
+
+def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Weights' precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
+    if precision == "auto":
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if half else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _has_gpu() -> bool:
+    return bool(torch.cuda.is_available())
+
+
+def _hub_revision(info: StudentInfo) -> str | None:
+    return None if Path(info.base_model).is_dir() else info.base_revision

@@ -1,0 +1,1 @@
+"""Multimodal teachers: models that see every modality and score every label."""
