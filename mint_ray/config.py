@@ -243,6 +243,8 @@ class ResourcesConfig(Section):
     """CPUs of each train worker or actor."""
     gpus_per_worker: float = Field(0, ge=0)
     """GPUs of each train worker or actor."""
+    threads_per_worker: int | None = Field(None, ge=1)
+    """Torch CPU threads of each train worker or actor; default `cpus_per_worker`."""
     actors: int = Field(2, ge=1)
     """Most actors of an inference stage."""
     max_failures: int = Field(2, ge=0)

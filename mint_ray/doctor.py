@@ -54,8 +54,8 @@ def _devices(echo: Callable[[str], object]) -> None:
 
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            properties = torch.cuda.get_device_properties(index)
-            echo(f"{'device':<14} cuda:{index} {properties.name}, {properties.total_memory >> 30} GiB")
+            found = torch.cuda.get_device_properties(index)
+            echo(f"{'device':<14} cuda:{index} {found.name}, {found.total_memory >> 30} GiB")
     else:
         cores, threads = os.cpu_count(), torch.get_num_threads()
         echo(f"{'device':<14} cpu ({cores} cores, {threads} torch threads; no CUDA)")

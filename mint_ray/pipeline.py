@@ -6,13 +6,12 @@ complete is never run again. There is no mutable index: the folders are the stat
 """
 
 import hashlib
-import importlib
 import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,90 +20,11 @@ from filelock import FileLock, Timeout
 from mint_ray.config import Config
 from mint_ray.errors import ConfigError, MintError
 from mint_ray.manifest import Manifest, read_manifest, write_manifest
-from mint_ray.progress import Progress, Task
-from mint_ray.tracking.runs import Run, make_tracker
+from mint_ray.progress import Progress
+from mint_ray.steps import STEPS, Step, StepContext, StepOutcome
+from mint_ray.tracking.runs import make_tracker
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of the graph."""
-
-    name: str
-    version: int
-    """Raise it when the same settings would now give another result."""
-    inputs: tuple[str, ...]
-    settings: tuple[str, ...]
-    """Sections or fields of the config that change the result."""
-    files: tuple[str, ...] = ()
-    """Config fields that hold a path whose content counts."""
-    about: str = ""
-
-    def load(self) -> "Callable[[StepContext], StepOutcome]":
-        """Import the stage's `run`; late, since Ray and torch are slow to import."""
-        run: Callable[[StepContext], StepOutcome] = importlib.import_module(
-            f"mint_ray.stages.{self.name}"
-        ).run
-        return run
-
-
-STEPS: tuple[Step, ...] = (
-    Step(
-        "cases",
-        1,
-        (),
-        ("seed", "cases", "knowledge"),
-        files=("cases.path", "knowledge.exclude_publications"),
-        about="read or simulate patients, write notes, draw faces, split by publication",
-    ),
-    Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
-    Step(
-        "prefer",
-        1,
-        ("cases", "teach"),
-        ("seed", "preferences"),
-        about="rank every label for every case, write preference pairs",
-    ),
-    Step(
-        "train",
-        1,
-        ("cases", "prefer"),
-        ("seed", "student", "training"),
-        files=("student.init_adapter",),
-        about="align the student on the pairs with ORPO",
-    ),
-    Step(
-        "evaluate",
-        1,
-        ("cases", "teach", "train"),
-        ("seed", "evaluation"),
-        about="rank held-out cases with every system, measure, report",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """What a stage is given: it reads `inputs`, writes `output`, and knows nothing else."""
-
-    config: Config
-    key: str
-    inputs: Mapping[str, Path]
-    output: Path
-    run: Run
-    task: Task
-
-
-@dataclass(frozen=True)
-class StepOutcome:
-    """What a stage says of its work: counts of rows, and metrics worth tracking."""
-
-    rows_in: int
-    rows_out: int
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from mint_ray.knowledge.grounding import normalise
 
 # FBN1, C9orf72, MT-CO1, HLA-B, H3-3A; also abbreviations of disease names, such as CHARGE.
 _SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
-_PUBLICATION = re.compile(r"PMID:?\s*(\d+)", re.IGNORECASE)
+_CURIE = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
 _POSSESSIVE = re.compile(r"['’]s\b")
-_SHORTEST_NUMBER = 6  # digits below which a bare PubMed id could be any number
+_SHORTEST_NUMBER = 6  # digits below which a bare id could be any number
 
 
 def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
@@ -25,8 +25,8 @@ def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
     Names are compared in normalised spelling (case, accents, punctuation, spacing, possessive
     s), part by part where they list several names with ";". Symbols in capitals are compared
     as they are written, since many are English words (CAT, REST, WAS), and also with a space
-    or hyphen before a number ("CDK 10"); a symbol with a number also in small letters. A
-    publication is found by its id with or without "PMID:".
+    or hyphen before a number ("CDK 10"); a symbol with a number also in small letters. An id
+    such as "PMID:12345678" is found with and without its prefix.
     """
     spellings = tuple(f" {normalise(t)} " for t in (text, _POSSESSIVE.sub("", text)))
     return next((entry for entry in forbidden if _contains(text, spellings, entry)), None)
@@ -60,10 +60,10 @@ def _prepare(entry: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
     symbol: re.Pattern[str] | None = None
     names: set[str] = set()
     for part in map(str.strip, entry.split(";")):
-        publication = _PUBLICATION.fullmatch(part)
-        if publication:
-            number = publication[1]
-            names |= {f"pmid {number}", f"pmid{number}"}
+        curie = _CURIE.fullmatch(part)
+        if curie:
+            prefix, number = normalise(curie[1]), curie[2]
+            names |= {f"{prefix} {number}", f"{prefix}{number}"}
             names |= {number} if len(number) >= _SHORTEST_NUMBER else set()
         elif _SYMBOL.fullmatch(part) and part == entry.strip():
             symbol = _symbol_pattern(part)
@@ -77,6 +77,4 @@ def _symbol_pattern(symbol: str) -> re.Pattern[str] | None:
         return None
     spaced = re.sub(r"(?<=[A-Za-z])(?=\d)", r"[\\s-]?", re.escape(symbol))
     any_case = len(symbol) > 3 and any(character.isdigit() for character in symbol)
-    return re.compile(
-        rf"(?<![A-Za-z0-9]){spaced}(?![A-Za-z0-9])", re.IGNORECASE if any_case else 0
-    )
+    return re.compile(rf"(?<![A-Za-z0-9]){spaced}(?![A-Za-z0-9])", re.IGNORECASE if any_case else 0)

@@ -56,7 +56,9 @@ def finish_cases(
     counts: Counter[str] = Counter()
     finished, rejected = [], []
     for case in cases:
-        done = _finish(case, list(forbidden.get(case["case_id"], ())), ontology, config, seed, counts)
+        done = _finish(
+            case, list(forbidden.get(case["case_id"], ())), ontology, config, seed, counts
+        )
         if done is not None:
             finished.append(done)
             continue
@@ -111,7 +113,7 @@ def _with_modalities(
 def _current(terms: Iterable[str], ontology: Ontology, counts: Counter[str]) -> list[str]:
     """Current ids, each once, in order."""
     resolved = [ontology.resolve(term) for term in terms]
-    counts["unknown_terms"] += resolved.count(None)
+    counts.update("unknown_terms" for term in resolved if term is None)
     return list(dict.fromkeys(term for term in resolved if term is not None))
 
 

@@ -69,12 +69,11 @@ def ellipse(x: float, y: float, width: float, height: float) -> Points:
 
 def outline(controls: Sequence[tuple[float, float]]) -> Points:
     """A smooth closed curve through the control points."""
-    return _spline(len(controls), True) @ np.array(controls)
+    curve: Points = _spline(len(controls), True) @ np.array(controls)
+    return curve
 
 
-def ribbon(
-    controls: Sequence[tuple[float, float]], thickness: float, ends: float = 1.0
-) -> Points:
+def ribbon(controls: Sequence[tuple[float, float]], thickness: float, ends: float = 1.0) -> Points:
     """A smooth band along the control points; `ends` is the relative thickness of its ends."""
     line = _spline(len(controls), False) @ np.array(controls)
     normal = np.gradient(line, axis=0)[:, ::-1] * (-1, 1)

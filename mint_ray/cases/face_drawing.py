@@ -59,10 +59,15 @@ class Face:
         crown = p["forehead_height"] + 14 + p["skull"]
         temple = p["forehead_width"] + 3 + p["skull"] * 0.8
         if self.long_hair:
-            fill(_loop((0, -crown - 1), (temple + 2, -14), (temple + 4, 26), (temple, 58)), self.hair)
+            fill(
+                _loop((0, -crown - 1), (temple + 2, -14), (temple + 4, 26), (temple, 58)), self.hair
+            )
         neck = min(p["jaw_width"] - 4, 19)
         fill(_loop((0, 20), (neck, 22), (neck, 50), (neck + 12, 70)), mix(self.skin, _DARK, 0.2))
-        fill(_loop((0, -crown), (temple * 0.72, -crown + 6), (temple, -14), (temple - 2, 6)), self.hair)
+        fill(
+            _loop((0, -crown), (temple * 0.72, -crown + 6), (temple, -14), (temple - 2, 6)),
+            self.hair,
+        )
         for side in (-1.0, 1.0):
             self._ear(side)
         fill(self._skin_outline(0.7), self.shade)
@@ -128,7 +133,11 @@ class Face:
         for rim in (4.0, 3.0, 2.0):
             hollow = ellipse(0, -1.2, p["eye_length"] + rim, 3.0 + rim)
             fill(self._at_eye(side, hollow), self.shade, 0.3 * orbit)
-        fill(self._at_eye(side, ellipse(0, 0.4, p["eye_length"] + 1.6, height + 2.6)), self.light, 0.6 * bulge)
+        fill(
+            self._at_eye(side, ellipse(0, 0.4, p["eye_length"] + 1.6, height + 2.6)),
+            self.light,
+            0.6 * bulge,
+        )
         x = _ACROSS * p["eye_length"]
         upper, lower = -height * _ARCH, 0.8 * height * _ARCH
         lid = upper + np.clip(p["lid_droop"], 0, 0.75) * (lower - upper)
@@ -203,7 +212,16 @@ class Face:
         fill(ellipse(-0.6, base - 3.6, tip * 0.45, tip * 0.35), self.light, 0.7)
         for side in (-1.0, 1.0):
             opening = max(p["nostrils"], 0.4)
-            fill(ellipse(side * (width * 0.5), base - 0.4 - 0.7 * (opening - 0.8), 1.4 + 0.4 * opening, opening), _DARK, 0.85)
+            fill(
+                ellipse(
+                    side * (width * 0.5),
+                    base - 0.4 - 0.7 * (opening - 0.8),
+                    1.4 + 0.4 * opening,
+                    opening,
+                ),
+                _DARK,
+                0.85,
+            )
 
     def _philtrum(self) -> None:
         p = self.p
@@ -224,12 +242,19 @@ class Face:
         gap, corner = max(p["mouth_opening"], 0) * 4, y + 0.9 * p["mouth_corners"]
         top = [(-half, corner), (-half * 0.45, y - upper * 0.8), (-1.7, y - upper - 0.5)]
         top += [(0.0, y - upper + 0.2), (1.7, y - upper - 0.5), (half * 0.45, y - upper * 0.8)]
-        fill(np.array([*top, (half, corner), (half * 0.5, y + 0.3), (-half * 0.5, y + 0.3)]), self.lip)
+        fill(
+            np.array([*top, (half, corner), (half * 0.5, y + 0.3), (-half * 0.5, y + 0.3)]),
+            self.lip,
+        )
         bottom = [(-half, corner), (0.0, y + gap + lower * 1.1), (half, corner)]
         curve = _bow(bottom, y + gap + lower)
         fill(np.concatenate([curve, _bow(bottom, y)[::-1]]), mix(self.lip, _LIGHT, 0.08))
         rolled = max(p["lip_eversion"], 0)
-        fill(ellipse(0, y + gap + lower * 0.6, half * 0.45, lower * 0.35), _LIGHT, 0.15 + 0.5 * rolled)
+        fill(
+            ellipse(0, y + gap + lower * 0.6, half * 0.45, lower * 0.35),
+            _LIGHT,
+            0.15 + 0.5 * rolled,
+        )
         fill(np.concatenate([_bow(bottom, y + gap), _bow(bottom, y)[::-1]]), _DARK, min(1.0, gap))
         seam = [(-half, corner), (-half * 0.5, y), (0.0, y + 0.2), (half * 0.5, y), (half, corner)]
         fill(ribbon(seam, 0.9), _DARK, 0.75)

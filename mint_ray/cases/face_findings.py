@@ -130,7 +130,9 @@ FACE_FINDINGS: dict[str, Finding] = {
         {"chin_level": 3.5, "chin_width": 5.0, "jaw_width": 2.0},
     ),
     "HP:0000307": Finding(
-        "Pointed chin", "chin ending in a point", {"chin_width": -9.0, "chin_level": 3.0, "jaw_width": -1.5}
+        "Pointed chin",
+        "chin ending in a point",
+        {"chin_width": -9.0, "chin_level": 3.0, "jaw_width": -1.5},
     ),
     "HP:0000316": Finding("Hypertelorism", "eyes further apart", {"eye_spacing": 5.0}),
     "HP:0000601": Finding("Hypotelorism", "eyes closer together", {"eye_spacing": -5.5}),
@@ -191,3 +193,15 @@ FACE_FINDINGS: dict[str, Finding] = {
     "HP:0008551": Finding("Microtia", "small ears", {"ear_size": -9.0, "ear_spread": -2.5}),
     "HP:0000411": Finding("Protruding ear", "ears stand out", {"ear_spread": 9.0}),
 }
+
+
+def findings_table() -> str:
+    """`FACE_FINDINGS` as the Markdown table of `docs/faces.md`."""
+    lines = [
+        "| HPO term | finding | what the face shows | parameters, in standard deviations |",
+        "|---|---|---|---|",
+    ]
+    for term, (name, drawn, shifts) in FACE_FINDINGS.items():
+        moved = ", ".join(f"`{parameter}` {shift:+g}" for parameter, shift in shifts.items())
+        lines.append(f"| {term} | {name} | {drawn} | {moved} |")
+    return "\n".join(lines)

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Proper names that open a label of the ontology; the first word of any other is lowered.
-_EPONYMS = frozenset(
-    """Achilles Altman Alzheimer Archibald Auspitz Axenfeld Babinski Barrett Bartholin
+_EPONYMS = _words(
+    """
+    Achilles Altman Alzheimer Archibald Auspitz Axenfeld Babinski Barrett Bartholin
     Battle Beau Beevor Bell Bence Bethlem Bitot Blake Bouchard Bowman Brushfield Budd
     Burkitt Bussaca Chaddock Cheyne Chiari Chvostek Civatte Collier Coombs Cotard Crohn
     Dalen Dandy Darier Darwin Descemet Duane Dupuytren Ebstein Entamoeba Erlenmeyer Ewing
@@ -16,28 +22,32 @@ _EPONYMS = frozenset(
     Lafora Leber Lester Lewy Leydig Lhermitte Lisch Luse Madelung Mallory Marcus McConnell
     Meckel Merkel Michaelis Mizuo Modic Mongolian Oppenheim Paget Pappenheimer Peters Pierre
     Quelprud Raynaud Reye Rieger Rosenthal Scheuermann Schmorl Sertoli Sprengel Trousseau
-    Tzanck Uhl Wilson Wolff Wormian Zollinger""".split()
+    Tzanck Uhl Wilson Wolff Wormian Zollinger
+    """
 )
-_PLURAL = frozenset(
-    """seizure spasm eye eyebrow ear earlobe fissure finger toe nail rib metacarpal metatarsal
-    thumb eyelash""".split()
+_PLURAL = _words(
+    """
+    seizure spasm eye eyebrow ear earlobe fissure finger toe nail rib metacarpal metatarsal
+    thumb eyelash
+    """
 )
-_COUNTABLE = frozenset(
-    """nose face neck chin forehead philtrum mouth palate bridge tip lip vermilion tongue uvula
+_COUNTABLE = _words(
+    """
+    nose face neck chin forehead philtrum mouth palate bridge tip lip vermilion tongue uvula
     hairline columella gait defect sign murmur cyst hernia tumor sternum hallux crease stenosis
     fold kidney valve chest thorax ridge spine fistula malformation voice cry disorder anomaly
     abnormality pelvis trunk callosum aneurysm block scrotum penis testis foot hand palm sacrum
-    uterus spleen liver lung bladder umbilicus adenoma carcinoma nevus hemangioma""".split()
+    uterus spleen liver lung bladder umbilicus adenoma carcinoma nevus hemangioma
+    """
 )
 _AN_LETTERS = "AEFHILMNORSX"
 _SEVERITY = re.compile(
     r"(.+), (mild|moderate|severe|profound|borderline|progressive|postnatal|nonprogressive)$"
 )
+_TEST_RESULT = re.compile(r"(EMG|EEG|MRI): (.+)")
 _ALTERNATIVES = re.compile(r"\b([A-Za-z]{5,})/([A-Za-z]{5,})\b")
-_AGE = re.compile(
-    r"P(?:(?P<y>\d+)(?:\.\d+)?Y)?(?:(?P<m>\d+)(?:\.\d+)?M)?(?:(?P<w>\d+)(?:\.\d+)?W)?"
-    r"(?:(?P<d>\d+)(?:\.\d+)?D)?(?:T[\dHMS.]*)?"
-)
+_NUMBER = r"(\d+(?:[.,]\d+)?)"
+_AGE = re.compile(rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?(T[\dHMS.,]+)?")
 
 
 class Person(NamedTuple):
@@ -54,8 +64,13 @@ def finding_phrase(label: str) -> str:
     "Intellectual disability, mild" becomes "mild intellectual disability", "High forehead"
     becomes "a high forehead", "EEG abnormality" keeps its capitals.
     """
-    match = _SEVERITY.fullmatch(label)
-    text = f"{match[2]} {_lower_first(match[1])}" if match else _lower_first(label)
+    text = _lower_first(label)
+    if match := _SEVERITY.fullmatch(text):
+        text = f"{match[2]} {match[1]}"
+    elif match := _TEST_RESULT.fullmatch(text):
+        text = f"{match[2]} on {match[1]}"
+    elif text.endswith(" for gestational age"):
+        return f"being {text}"
     text = _ALTERNATIVES.sub(lambda m: f"{m[1]} or {_lower_first(m[2])}", text)
     if text.startswith("abnormality of "):
         return f"an {text}"
@@ -120,15 +135,16 @@ def _age_in_days(age: str | None) -> int | None:
     match = _AGE.fullmatch(age or "")
     if match is None or not any(match.groups()):
         return None
-    years, months, weeks, days = (int(value or 0) for value in match.groups())
-    years, months = years + months // 12, months % 12
-    total = 365 * years + 30 * months + 7 * weeks + days
-    return total if total < 365 * 125 else None
+    years, months, weeks, days = (
+        float((value or "0").replace(",", ".")) for value in match.groups()[:4]
+    )
+    total = 365 * (years + months // 12) + 30 * (months % 12) + 7 * weeks + days
+    return int(total) if total < 365 * 125 else None
 
 
 @lru_cache(maxsize=65536)
 def _lower_first(text: str) -> str:
     first, separator, rest = text.partition(" ")
-    head = re.split(r"[-']", first)[0]
+    head = re.split(r"[-'/]", first)[0]
     keep = len(head) == 1 or any(c.isupper() or c.isdigit() for c in head[1:]) or head in _EPONYMS
     return text if keep else f"{first[0].lower()}{first[1:]}{separator}{rest}"

@@ -57,13 +57,22 @@ _SYSTEMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "HP:0001626",
-        ("Cardiovascular evaluation showed {items}.", "Cardiac and vascular work-up found {items}."),
-    ),
-    ("HP:0002086", ("Respiratory findings included {items}.", "Respiratory assessment showed {items}.")),
-    (
         "HP:0025031",
-        ("Gastrointestinal findings included {items}.", "{Her} abdominal history included {items}."),
+        (
+            "Gastrointestinal findings included {items}.",
+            "{Her} abdominal history included {items}.",
+        ),
+    ),
+    (
+        "HP:0001626",
+        (
+            "Cardiovascular evaluation showed {items}.",
+            "Cardiac and vascular work-up found {items}.",
+        ),
+    ),
+    (
+        "HP:0002086",
+        ("Respiratory findings included {items}.", "Respiratory assessment showed {items}."),
     ),
     (
         "HP:0000119",
@@ -131,7 +140,8 @@ def write_note(case: Case, ontology: Ontology, config: CasesConfig, seed: int) -
     rng = random.Random(stable_seed(seed, "note", case["case_id"]))
     observed = [t for t in case["terms"] if t in ontology.index][: config.note_max_terms]
     person = describe_person(case["sex"], case["age"])
-    sentences = _observed_sentences(observed, bool(case["face_terms"]), person, ontology, rng)
+    withheld = config.modalities == "face_only_in_image" and bool(case["face_terms"])
+    sentences = _observed_sentences(observed, withheld, person, ontology, rng)
     room = min(config.note_excluded_terms, config.note_max_terms - len(observed))
     excluded = _statable(case["excluded_terms"], ontology, config)
     if room > 0 and excluded:
@@ -169,7 +179,7 @@ def _observed_sentences(
         sentences.append(_fill(template, person, listing(phrases[:_LONG])))
         for start in range(_LONG, len(phrases), _LONG):
             items = listing(phrases[start : start + _LONG])
-            sentences.append(_fill("The findings there also included {items}.", person, items))
+            sentences.append(_fill("{She} also had {items}.", person, items))
     return sentences
 
 
@@ -183,9 +193,7 @@ def _excluded_sentences(
     if plain:
         sentences.append(_fill(rng.choice(_EXCLUDED), person, listing(plain, "or")))
     if lacks:
-        sentences.append(
-            _fill("Looked for and not found: {items}.", person, listing(lacks))
-        )
+        sentences.append(_fill("Looked for and not found: {items}.", person, listing(lacks)))
     return sentences
 
 

@@ -1,5 +1,6 @@
 """The files that hold phenopackets: one JSON file, a folder of them, or a ZIP archive."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -10,8 +11,17 @@ from mint_ray.errors import DataError
 MAX_MEMBER_BYTES = 16 * 2**20
 """A phenopacket of a patient is about 7 kB; a larger one than this is turned away."""
 
-# What a damaged, encrypted or unknown member of an archive raises when it is read.
-_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError)
+# What damaged, encrypted or unknown archives and members raise when they are read.
+_UNREADABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def iter_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
@@ -50,11 +60,11 @@ def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:
 def _of_archive(path: Path) -> Iterator[tuple[str, bytes | None]]:
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"{path}: expected a ZIP archive of phenopackets, a folder or a .json file, found "
-            f"{path.stat().st_size} bytes that do not end in a ZIP directory (cut short, or "
-            "another kind of file); download or copy it again"
+            f"{path.stat().st_size} bytes without a usable ZIP directory (cut short, damaged, "
+            "or another kind of file); download or copy it again"
         ) from error
     with archive:
         infos = (info for info in archive.infolist() if not info.is_dir())

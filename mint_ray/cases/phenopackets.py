@@ -102,7 +102,8 @@ def reject_duplicates(
             yield outcome
             continue
         case_id = outcome.case["case_id"]
-        yield Rejection(case_id, SOURCE, "duplicate_id") if case_id in seen else outcome
+        source = outcome.case["source"]
+        yield Rejection(case_id, source, "duplicate_id") if case_id in seen else outcome
         seen.add(case_id)
 
 

@@ -72,8 +72,7 @@ class PatientSimulator:
         self._ontology = ontology
         self._config = config
         self._profiles = [
-            {sex: self._profile(annotations, sex) for sex in (*SEXES, "unknown")}
-            for annotations in annotations_by_label
+            self._profiles_by_sex(annotations) for annotations in annotations_by_label
         ]
         self.usable: NDArray[np.bool_] = np.array(
             [profiles["unknown"] is not None for profiles in self._profiles], dtype=bool
@@ -115,6 +114,12 @@ class PatientSimulator:
         excluded = (profile.terms[i] for i in _sample(absent, MAX_EXCLUDED, rng).tolist())
         return sorted(observed), sorted(term for term in excluded if term not in implied)
 
+    def _profiles_by_sex(self, annotations: Sequence[Annotation]) -> dict[str, _Profile | None]:
+        everyone = self._profile(annotations, "unknown")
+        if all(annotation.sex is None for annotation in annotations):
+            return dict.fromkeys((*SEXES, "unknown"), everyone)
+        return {sex: self._profile(annotations, sex) for sex in SEXES} | {"unknown": everyone}
+
     def _profile(self, annotations: Sequence[Annotation], sex: str) -> _Profile | None:
         fitting = [a for a in annotations if sex == "unknown" or a.sex in (None, sex)]
         frequency = np.array([0.0 if a.excluded else a.frequency for a in fitting])
@@ -142,9 +147,7 @@ class PatientSimulator:
             self._broader[term] = broader
         return broader[int(uniform / rate * len(broader))]
 
-    def _noise(
-        self, count: int, own: tuple[str, ...], rng: np.random.Generator
-    ) -> Iterable[str]:
+    def _noise(self, count: int, own: tuple[str, ...], rng: np.random.Generator) -> Iterable[str]:
         for _ in range(count):
             target = rng.random() * self._background_sums[-1]
             term = self._background[int(self._background_sums.searchsorted(target, side="right"))]
@@ -244,9 +247,7 @@ def _draw_age(rng: np.random.Generator) -> str:
     return f"P{int(rng.integers(youngest, oldest + 1))}{unit}"
 
 
-def _sample(
-    items: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _sample(items: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return items if items.size <= count else rng.permutation(items)[:count]
 
 

@@ -1,4 +1,4 @@
-"""95 % percentile bootstrap intervals over groups.
+"""95% percentile bootstrap intervals over groups.
 
 Cases of one publication, patient or slide resemble each other, so whole groups are drawn.
 Every statistic here is a function of sums over cases; a resample's sums are the group sums
@@ -17,7 +17,7 @@ _MOST_CELLS = 4_000_000  # of the (resamples, groups) draw matrix held at once: 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value over `n` cases with its 95 % interval."""
+    """A value over `n` cases with its 95% interval."""
 
     value: float
     low: float

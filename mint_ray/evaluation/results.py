@@ -12,7 +12,7 @@ from mint_ray.errors import DataError
 
 
 class MetricValue(TypedDict):
-    """A value with its 95 % interval over `n` cases; null where n is 0."""
+    """A value with its 95% interval over `n` cases; null where n is 0."""
 
     value: float | None
     low: float | None

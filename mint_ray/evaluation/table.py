@@ -73,7 +73,7 @@ def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
     """What the table shows, with the number of cases."""
     sizes = sorted({n for by_stratum in metrics.values() for n in _sizes(by_stratum, stratum)})
     count = " or ".join(f"{n:,}" for n in sizes) or "0"
-    tail = "; 95 % intervals in brackets" if intervals else ""
+    tail = "; 95% intervals in brackets" if intervals else ""
     return f"{STRATA.get(stratum, stratum)}, n = {count}{tail}"
 
 

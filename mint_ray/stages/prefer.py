@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
 from mint_ray.config import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline import StepContext, StepOutcome
 from mint_ray.preferences.build import check_catalogue_size
 from mint_ray.preferences.card import write_card
 from mint_ray.preferences.schema import PREFERENCE_SCHEMA, SCORED_SCHEMA
 from mint_ray.stages.inference import CaseInference, infer
 from mint_ray.stages.ray_session import connect
+from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.teachers.base import load_manifest
 
 CASE_COLUMNS = (

@@ -36,20 +36,18 @@ def plain_logps(model: Any, pairs: Sequence[EncodedPair], with_prompt: bool) -> 
     """
     device = next(model.parameters()).device
     rows = [(*pair.prompt, *answer) for pair in pairs for answer in pair.completions]
-    starts = [len(pair.prompt) for pair in pairs for _ in pair.completions]
     ids = _padded(rows, device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    attention = torch.arange(ids.shape[1], device=device) < lengths[:, None]
-    logits = model(input_ids=ids, attention_mask=attention.long(), use_cache=False).logits
+    ends = torch.tensor([[len(row)] for row in rows], device=device)
+    starts = torch.tensor([[len(p.prompt)] for p in pairs for _ in p.completions], device=device)
+    places = torch.arange(ids.shape[1], device=device)
+    logits = model(input_ids=ids, attention_mask=(places < ends).long(), use_cache=False).logits
     token_logps = _token_logps(logits[:, :-1], ids[:, 1:])
-    target = torch.arange(1, ids.shape[1], device=device)
-    starts = torch.tensor(starts, device=device)[:, None]
-    answered = (target >= starts) & (target < lengths[:, None])
+    answered = (places[1:] >= starts) & (places[1:] < ends)
     sums = torch.where(answered, token_logps, 0.0).sum(-1).view(len(pairs), -1)
     counts = answered.sum(-1).view(len(pairs), -1)
     if not with_prompt:
         return _without_prompt(sums, counts)
-    prompted = target < starts
+    prompted = places[1:] < starts
     prompt_sums = torch.where(prompted, token_logps, 0.0).sum(-1).view(len(pairs), -1)[:, 0]
     return Logps(sums, counts, prompt_sums, prompted.sum(-1).view(len(pairs), -1)[:, 0])
 
@@ -67,15 +65,13 @@ def shared_logps(model: Any, pairs: Sequence[EncodedPair], with_prompt: bool) ->
         input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
     ).last_hidden_state
     sources, targets, slots = _wanted(pairs, with_prompt, ids.shape[1])
-    flat_ids = ids.reshape(-1)
-    hidden = hidden.reshape(-1, hidden.shape[-1])[sources.to(device)]
-    token_logps = _token_logps(
-        base.get_output_embeddings()(hidden), flat_ids[targets.to(device)]
-    )
+    wanted = hidden.reshape(-1, hidden.shape[-1])[sources.to(device)]
+    logits = base.get_output_embeddings()(wanted)
+    token_logps = _token_logps(logits, ids.reshape(-1)[targets.to(device)])
     width = max(len(pair.completions) for pair in pairs) + 1
-    sums = token_logps.new_zeros(len(pairs) * width).index_add(0, slots.to(device), token_logps)
-    counts = torch.bincount(slots, minlength=len(pairs) * width).to(device)
-    sums, counts = sums.view(-1, width), counts.view(-1, width)
+    empty = token_logps.new_zeros(len(pairs) * width)
+    sums = empty.index_add(0, slots.to(device), token_logps).view(-1, width)
+    counts = torch.bincount(slots, minlength=len(empty)).to(device).view(-1, width)
     if not with_prompt:
         return _without_prompt(sums[:, 1:], counts[:, 1:])
     return Logps(sums[:, 1:], counts[:, 1:], sums[:, 0], counts[:, 0])
@@ -150,10 +146,10 @@ def shared_inputs(
             positions[-1].extend(range(start, start + len(answer)))
             segments[-1].extend([number] * len(answer))
     # Padding is a segment of its own: it sees itself, so that no row of the mask is empty.
-    segments = _padded(segments, device, value=-1)
-    mine = segments[:, :, None] == segments[:, None, :]
-    of_prompt = (segments == 0)[:, None, :] & (segments >= 0)[:, :, None]
-    length = segments.shape[1]
+    segment = _padded(segments, device, value=-1)
+    mine = segment[:, :, None] == segment[:, None, :]
+    of_prompt = (segment == 0)[:, None, :] & (segment >= 0)[:, :, None]
+    length = segment.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     return _padded(rows, device), _padded(positions, device), ((mine | of_prompt) & causal)[:, None]
 

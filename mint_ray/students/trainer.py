@@ -108,9 +108,10 @@ def train(
         run = _Run(pairs, student, training, micro_batch_size, accumulation, seed, resume_from)
         summary = run.loop(report)
         if rank() == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            run.table.write_rejected(run.usable.rejected, out / "rejected.parquet")
             info = info_of(run.base, student, k, training.objective, lineage or {})
             write_student(out, run.model, run.tokenizer, info, catalogue)
-            run.table.write_rejected(run.usable.rejected, out / "rejected.parquet")
     return summary
 
 

@@ -1,0 +1,108 @@
+"""Example cases of the report: ids, catalogue names, ranks and probabilities, nothing else.
+
+What a model wrote freely is not shown: it may repeat the note.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
+
+UNGROUNDED = "not in the catalogue"
+
+
+@dataclass(frozen=True)
+class ExampleAnswer:
+    """One place of a ranking."""
+
+    rank: int
+    label_id: str | None
+    name: str
+    probability: float | None
+    is_known: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One case with what each system answered."""
+
+    case_id: str
+    known_id: str
+    known_name: str
+    answers: dict[str, tuple[ExampleAnswer, ...]]
+    """By system, best first; the known answer is last where it lies beyond the shown places."""
+
+
+def choose_examples(
+    predictions: pa.Table,
+    cases: EvaluatedCases,
+    outcomes: Mapping[str, Outcomes],
+    names: Mapping[str, str],
+    *,
+    student: str = "orpo",
+    systems: Sequence[str] = ("orpo", "teacher"),
+    count: int = 8,
+    places: int = 5,
+    seed: int = 0,
+) -> list[Example]:
+    """Random cases, half of them where the student's first answer is right, as far as there are.
+
+    Args:
+        names: label id to the name to show.
+        student: the system that decides which cases count as right.
+        systems: the systems whose rankings are shown; those without outcomes are left out.
+        places: answers shown per ranking.
+    """
+    shown = [system for system in systems if system in outcomes]
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(cases))
+    right = outcomes[student].correct[shuffled] if student in outcomes else shuffled < 0
+    half = min(int(right.sum()), max(count // 2, count - int((~right).sum())))
+    chosen = [*shuffled[right][:half], *shuffled[~right][: count - half]]
+    case_ids = [cases.case_ids[place] for place in chosen]
+    wanted = pc.and_(
+        pc.is_in(predictions["case_id"], pa.array(case_ids, pa.string())),
+        pc.is_in(predictions["system"], pa.array(shown, pa.string())),
+    )
+    rows = predictions.filter(wanted).sort_by("rank").to_pylist()
+    return [
+        Example(
+            case_id,
+            cases.known_ids[place],
+            names.get(cases.known_ids[place], cases.known_ids[place]),
+            {
+                system: _answers(
+                    [r for r in rows if (r["case_id"], r["system"]) == (case_id, system)],
+                    cases,
+                    int(cases.known[place]),
+                    names,
+                    places,
+                )
+                for system in shown
+            },
+        )
+        for place, case_id in zip(chosen, case_ids, strict=True)
+    ]
+
+
+def _answers(
+    rows: Sequence[Mapping[str, Any]],
+    cases: EvaluatedCases,
+    known: int,
+    names: Mapping[str, str],
+    places: int,
+) -> tuple[ExampleAnswer, ...]:
+    answers = []
+    for row in rows:
+        is_known = cases.codes.get(row["label_id"], -1) == known
+        if row["rank"] <= places or is_known:
+            name = names.get(row["label_id"], UNGROUNDED)
+            answers.append(
+                ExampleAnswer(row["rank"], row["label_id"], name, row["probability"], is_known)
+            )
+    return tuple(answers)

@@ -1,0 +1,218 @@
+"""`report.html`: one self-contained page about an evaluation."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mint_ray.evaluation import charts
+from mint_ray.evaluation.examples import Example
+from mint_ray.evaluation.metrics import Difference
+from mint_ray.evaluation.outcomes import Outcomes
+from mint_ray.evaluation.results import (
+    METRICS,
+    STRATA,
+    Metrics,
+    MetricValue,
+    format_value,
+    in_order,
+    strata_of,
+    system_title,
+)
+from mint_ray.evaluation.table import column_title
+
+_MAIN_METRICS = ("top1", "top3", "top10", "mrr", "nll", "brier", "ece")
+
+
+@dataclass(frozen=True)
+class LineageStep:
+    """One step that led to the figures, as its manifest tells it."""
+
+    stage: str
+    step_id: str
+    inputs: Sequence[str]
+    rows_in: int | None = None
+    rows_out: int | None = None
+    rejected: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """Everything that the report shows. Ids, labels and numbers only: never a note."""
+
+    run_name: str
+    created: str
+    """Date and time, as it is to be read."""
+    metrics: Metrics
+    outcomes: Mapping[str, Outcomes]
+    groups: int
+    """Number of groups (publications, patients, slides) of the evaluated cases."""
+    bins: int
+    """Confidence bins of the ECE."""
+    top_k: int
+    """Places of a ranking."""
+    samples: int
+    """Bootstrap resamples of the intervals."""
+    differences: Sequence[Difference] = ()
+    examples: Sequence[Example] = ()
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Counts by split: {"train": {"cases": 9, "groups": 5, "labels": 3}, ...}."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Rows turned away, by reason."""
+    notes_shortened: int = 0
+    data_facts: Mapping[str, str] = field(default_factory=dict)
+    """Further lines of the data card."""
+    lineage: Sequence[LineageStep] = ()
+    teacher_revision: str | None = None
+    config: str = ""
+    """The resolved settings, as YAML."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    warnings: Sequence[str] = ()
+    """Remarks on this run that a reader must know."""
+
+    @property
+    def cases(self) -> int:
+        """Number of evaluated cases."""
+        return max((len(outcome.rank) for outcome in self.outcomes.values()), default=0)
+
+
+def write_report(path: Path, context: ReportContext) -> None:
+    """Write the page; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_file = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial_file.write_text(render_report(context), encoding="utf-8")
+    os.replace(partial_file, path)
+
+
+def render_report(context: ReportContext) -> str:
+    """The page as HTML: no scripts, no external assets, everything escaped."""
+    environment = Environment(
+        loader=PackageLoader("mint_ray.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        system_title=system_title,
+        colour_class=charts.colour_class,
+        column_title=column_title,
+        format_value=format_value,
+        format_difference=format_difference,
+        interval_text=interval_text,
+        best_systems=best_systems,
+    )
+    metrics = context.metrics
+    return environment.get_template("report.html.j2").render(
+        context=context,
+        systems=in_order(metrics),
+        strata={name: STRATA.get(name, name) for name in strata_of(metrics)},
+        stratum_size=partial(stratum_size, metrics),
+        main_metrics=_MAIN_METRICS,
+        further_metrics=_further_metrics(metrics),
+        definitions={name: METRICS[name] for name in METRICS if name in _named_metrics(metrics)},
+        headline=headline(metrics),
+        plots=draw_plots(context),
+        rank_buckets=[title for title, _ in charts.RANK_BUCKETS],
+    )
+
+
+def draw_plots(context: ReportContext) -> dict[str, list[tuple[str, Markup]]]:
+    """(title, SVG) of every plot, by section."""
+    metrics, outcomes = context.metrics, context.outcomes
+    both = ("seen", "unseen")
+    split = all(stratum_size(metrics, stratum) for stratum in both)
+    return {
+        "accuracy": [
+            (METRICS[name].title, charts.metric_dots(metrics, name))
+            for name in ("top1", "top3", "top10")
+        ],
+        "strata": [
+            (METRICS[name].title, charts.stratum_dots(metrics, name, both))
+            for name in (("top1", "top10") if split else ())
+        ],
+        "ranks": [("Rank of the known answer", charts.rank_bars(dict(outcomes)))],
+        "calibration": [
+            (
+                f"{system_title(name)}, ECE {_overall(metrics, name, 'ece')}",
+                charts.reliability_plot(name, outcomes[name], context.bins),
+            )
+            for name in in_order(outcomes)
+            if outcomes[name].has_probabilities
+        ],
+    }
+
+
+def _overall(metrics: Metrics, system: str, metric: str) -> str:
+    value = metrics[system].get("all", {}).get(metric)
+    return format_value(metric, value["value"] if value else None)
+
+
+def headline(metrics: Metrics) -> str:
+    """One sentence: the student's top-1 beside its base model's and its teacher's."""
+    top1 = {system: metrics[system].get("all", {}).get("top1") for system in metrics}
+    student = top1.get("orpo")
+    if not student or student["value"] is None:
+        return ""
+    first = format_value("top1", student["value"])
+    parts = [
+        f"Over {student['n']:,} held-out cases the student names the known answer first in {first}%"
+    ]
+    base, teacher = top1.get("base"), top1.get("teacher")
+    if base and base["value"]:
+        times = student["value"] / base["value"]
+        share = format_value("top1", base["value"])
+        parts.append(f"{times:.1f} times as often as its base model ({share}%)")
+    if teacher and teacher["value"]:
+        reached = student["value"] / teacher["value"]
+        share = format_value("top1", teacher["value"])
+        parts.append(f"reaching {reached:.0%} of its teacher’s {share}%")
+    return ", ".join(parts) + "."
+
+
+def stratum_size(metrics: Metrics, stratum: str) -> int:
+    """Number of cases of a stratum."""
+    values = [v["n"] for system in metrics.values() for v in system.get(stratum, {}).values()]
+    return max(values, default=0)
+
+
+def best_systems(metrics: Metrics, stratum: str, metric: str) -> set[str]:
+    """The systems with the best value, for emphasis; none where there is only one value."""
+    values = {
+        system: value["value"]
+        for system in metrics
+        if (value := metrics[system].get(stratum, {}).get(metric)) and value["value"] is not None
+    }
+    if len(values) < 2:
+        return set()
+    better = max if METRICS[metric].higher_is_better else min
+    best = better(values.values())
+    return {system for system, value in values.items() if value == best}
+
+
+def interval_text(metric: str, value: MetricValue) -> str:
+    """`38.0–44.5`."""
+    return f"{format_value(metric, value['low'])}–{format_value(metric, value['high'])}"
+
+
+def format_difference(metric: str, value: float) -> str:
+    """A signed difference: percentage points for shares."""
+    definition = METRICS.get(metric)
+    if definition is not None and definition.is_share:
+        return f"{100 * value:+.1f}".replace("-", "−")
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _named_metrics(metrics: Metrics) -> set[str]:
+    return {name for system in metrics.values() for by in system.values() for name in by}
+
+
+def _further_metrics(metrics: Metrics) -> list[str]:
+    named = _named_metrics(metrics)
+    return [name for name in METRICS if name in named and name not in _MAIN_METRICS]

@@ -1,0 +1,44 @@
+"""The few SVG shapes that the plots need. Colours come from the page's style sheet by class."""
+
+from collections.abc import Iterable
+
+from markupsafe import Markup, escape
+
+
+def drawing(width: float, height: float, description: str, shapes: Iterable[str]) -> Markup:
+    """An `<svg>` that scales with its column and reads as one image to a screen reader."""
+    return Markup(
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">'
+        f"{''.join(shapes)}</svg>"
+    )
+
+
+def text(x: float, y: float, content: str, style: str = "", anchor: str = "start") -> str:
+    """Text with its baseline at y."""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">'
+        f"{escape(content)}</text>"
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
+    """A straight line."""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>'
+
+
+def circle(x: float, y: float, radius: float, style: str, hint: str = "") -> str:
+    """A dot; the hint shows on hover."""
+    shape = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{style}"'
+    return f"<circle {shape}>{_title(hint)}</circle>"
+
+
+def rectangle(x: float, y: float, width: float, height: float, style: str, hint: str = "") -> str:
+    """An upright rectangle; the hint shows on hover."""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" '
+        f'class="{style}">{_title(hint)}</rect>'
+    )
+
+
+def _title(hint: str) -> str:
+    return f"<title>{escape(hint)}</title>" if hint else ""

@@ -1,0 +1,293 @@
+"""Stage `evaluate`: every system ranks the same held-out cases; metrics, table, report.
+
+Writes `predictions.parquet`, `metrics.json` and `report.html`.
+"""
+
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from mint_ray.cases.schema import SPLITS
+from mint_ray.errors import DataError
+from mint_ray.evaluation.examples import choose_examples
+from mint_ray.evaluation.metrics import Difference, TeacherLists, compare, evaluate
+from mint_ray.evaluation.outcomes import (
+    EvaluatedCases,
+    Outcomes,
+    collect_outcomes,
+    index_cases,
+)
+from mint_ray.evaluation.predictions import majority_predictions, write_predictions
+from mint_ray.evaluation.report import LineageStep, ReportContext, write_report
+from mint_ray.evaluation.results import Metrics, write_metrics
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.manifest import Manifest, read_manifest
+from mint_ray.stages.inference import CaseInference, infer
+from mint_ray.stages.rankers import (
+    RANKED_SCHEMA,
+    STUDENT_COLUMNS,
+    TEACHER_COLUMNS,
+    StudentRanker,
+    TeacherRanker,
+    predictions_of,
+)
+from mint_ray.stages.ray_session import connect
+from mint_ray.steps import StepContext, StepOutcome
+
+STUDENT_BATCH = 8
+TEACHER_BATCH = 128
+STUDENTS = {"base", "orpo"}
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What all systems answered."""
+
+    predictions: pa.Table
+    teacher: TeacherLists | None
+    shortened: int
+
+
+def run(context: StepContext) -> StepOutcome:
+    """Rank, measure, report."""
+    everything = pq.read_table(
+        context.inputs["cases"] / "cases.parquet",
+        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen"],
+    )
+    catalogue = Catalogue.read(context.inputs["cases"] / "catalogue.parquet")
+    tested = choose_cases(everything, context.config.evaluation.max_cases, context.config.seed)
+    context.task.say(connect(context.config.resources))
+    answers = _ask_systems(context, everything, tested, catalogue)
+    write_predictions(context.output / "predictions.parquet", answers.predictions)
+    cases = index_cases(
+        tested,
+        {any_id: label.label_id for label in catalogue.labels for any_id in label.ids},
+        {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels},
+    )
+    settings = context.config.evaluation
+    outcomes = collect_outcomes(answers.predictions, cases, settings.top_k)
+    metrics = evaluate(
+        outcomes,
+        cases,
+        bins=settings.calibration_bins,
+        samples=settings.bootstrap_samples,
+        seed=context.config.seed,
+        teacher=answers.teacher,
+    )
+    write_metrics(context.output / "metrics.json", metrics)
+    report = _report(context, everything, cases, catalogue, answers, outcomes, metrics)
+    write_report(context.output / "report.html", report)
+    for name in ("metrics.json", "report.html"):
+        context.run.log_artifact(context.output / name)
+    return StepOutcome(
+        rows_in=everything.num_rows,
+        rows_out=tested.num_rows,
+        metrics=_flat(metrics),
+        facts={"systems": sorted(metrics), "groups": report.groups},
+    )
+
+
+def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
+    """Test cases with a known answer; whole groups, drawn with the seed, up to `max_cases`.
+
+    A group that alone would exceed the limit is passed over.
+
+    Raises:
+        DataError: there is none.
+    """
+    wanted = pc.and_(pc.equal(cases["split"], "test"), pc.is_valid(cases["label_id"]))
+    tested = cases.filter(wanted).sort_by("case_id")
+    if not tested.num_rows:
+        raise DataError("expected test cases with a known answer, found none; see cases.*_fraction")
+    if max_cases is None or tested.num_rows <= max_cases:
+        return tested
+    sizes = Counter(tested["group_id"].to_pylist())
+    groups = np.random.default_rng(seed).permutation(sorted(sizes)).tolist()
+    kept, total = [], 0
+    for group in groups:
+        if total + sizes[group] <= max_cases:
+            kept.append(group)
+            total += sizes[group]
+    return tested.filter(pc.is_in(tested["group_id"], pa.array(kept)))
+
+
+def _ask_systems(
+    context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
+) -> _Answers:
+    systems = context.config.evaluation.systems
+    parts, teacher, shortened = [], None, 0
+    for done, system in enumerate(systems):
+        context.task.update(done, len(systems), f"{system}: {tested.num_rows} cases")
+        if system == "majority":
+            train = everything.filter(pc.equal(everything["split"], "train"))
+            counts = Counter(train["label_id"].drop_null().to_pylist())
+            names = dict(zip(catalogue.ids, catalogue.names, strict=True))
+            top_k = context.config.evaluation.top_k
+            parts.append(majority_predictions(counts, tested, top_k, names))
+            continue
+        ranked = _rank(context, system, frozenset(tested["case_id"].to_pylist()))
+        parts.append(predictions_of(ranked, system))
+        if system == "teacher":
+            teacher = _teacher_lists(context, ranked)
+        else:
+            shortened = pc.sum(ranked["shortened"]).as_py()
+            if context.config.evaluation.generate_cases:
+                parts.append(predictions_of(ranked, f"{system}_generated", "generated"))
+    context.task.update(len(systems), len(systems))
+    return _Answers(pa.concat_tables(parts), teacher, shortened)
+
+
+def _rank(context: StepContext, system: str, tested: frozenset[str]) -> pa.Table:
+    """One system's rows of `RANKED_SCHEMA`, on Ray Data; resumable."""
+    config, cases = context.config, context.inputs["cases"]
+    arguments: dict[str, Any] = {"catalogue": str(cases / "catalogue.parquet")}
+    if system == "teacher":
+        arguments |= {
+            "teacher": str(context.inputs["teach"]),
+            "top_k": config.evaluation.top_k,
+            "worst": config.preferences.q,
+        }
+        job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
+    else:
+        tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
+        arguments |= {
+            "student": None if system == "base" else str(context.inputs["train"]),
+            "settings": tree | {"k": config.preferences.k},
+            "generate": sorted(tested)[: config.evaluation.generate_cases],
+        }
+        job = CaseInference(StudentRanker, arguments, STUDENT_COLUMNS, RANKED_SCHEMA, STUDENT_BATCH)
+    output = context.output / "ranked" / system
+    return infer(job, cases / "cases.parquet", output, config.resources, only=tested)
+
+
+def _teacher_lists(context: StepContext, ranked: pa.Table) -> TeacherLists:
+    k = context.config.preferences.k
+    return TeacherLists(
+        case_ids=ranked["case_id"].to_pylist(),
+        top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
+        bottom=ranked["worst"].to_pylist(),
+        systems=frozenset({"base", "orpo"}),
+    )
+
+
+def _report(
+    context: StepContext,
+    everything: pa.Table,
+    cases: EvaluatedCases,
+    catalogue: Catalogue,
+    answers: _Answers,
+    outcomes: Mapping[str, Outcomes],
+    metrics: Metrics,
+) -> ReportContext:
+    config, manifests = context.config, _lineage(context)
+    settings, data = config.evaluation, manifests["cases"]
+    names = dict(zip(catalogue.ids, catalogue.names, strict=True))
+    return ReportContext(
+        run_name=config.name,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        metrics=metrics,
+        outcomes=outcomes,
+        groups=len(np.unique(cases.groups)),
+        bins=settings.calibration_bins,
+        top_k=settings.top_k,
+        samples=settings.bootstrap_samples,
+        differences=_differences(context, outcomes, cases),
+        examples=choose_examples(answers.predictions, cases, outcomes, names, seed=config.seed),
+        splits=_split_counts(everything),
+        rejected=Counter(data.rejected) + Counter(manifests["prefer"].rejected),
+        notes_shortened=answers.shortened,
+        data_facts={
+            "Source": config.cases.source,
+            "Modalities": config.cases.modalities,
+            "Catalogue": f"{len(catalogue)} labels ({catalogue.revision()})",
+        },
+        lineage=[_step_of(manifest) for manifest in manifests.values()],
+        teacher_revision=manifests["prefer"].facts.get("teacher"),
+        config=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        versions=data.versions,
+        commit=_commit(),
+    )
+
+
+def _differences(
+    context: StepContext, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
+) -> list[Difference]:
+    samples, seed = context.config.evaluation.bootstrap_samples, context.config.seed
+    return [
+        difference
+        for other in ("base", "majority", "teacher")
+        if {"orpo", other} <= outcomes.keys()
+        for difference in compare(outcomes, cases, "orpo", other, samples=samples, seed=seed)
+    ]
+
+
+def _split_counts(cases: pa.Table) -> dict[str, dict[str, int]]:
+    parts = {split: cases.filter(pc.equal(cases["split"], split)) for split in SPLITS}
+    return {
+        split: {
+            "cases": part.num_rows,
+            "groups": len(pc.unique(part["group_id"])),
+            "labels": len(pc.unique(part["label_id"])),
+        }
+        for split, part in parts.items()
+    }
+
+
+def _lineage(context: StepContext) -> dict[str, Manifest]:
+    """Manifests of everything that led here, by stage, found through the folders' own names."""
+    found: dict[str, Manifest] = {}
+    store = context.output.parent
+
+    def visit(folder: Path) -> None:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise DataError(f"{folder} has no manifest; run the pipeline again")
+        for name in manifest.inputs.values():
+            visit(store / name)
+        found[manifest.stage] = manifest
+
+    for folder in context.inputs.values():
+        visit(folder)
+    return found
+
+
+def _step_of(manifest: Manifest) -> LineageStep:
+    return LineageStep(
+        stage=manifest.stage,
+        step_id=manifest.key,
+        inputs=list(manifest.inputs.values()),
+        rows_in=manifest.rows_in,
+        rows_out=manifest.rows_out,
+        rejected=sum(manifest.rejected.values()),
+        seconds=manifest.wall_seconds,
+    )
+
+
+def _commit() -> str | None:
+    """Commit of the code where it runs from a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _flat(metrics: Metrics) -> dict[str, float]:
+    return {
+        f"{system}.{stratum}.{name}": value["value"]
+        for system, strata in metrics.items()
+        for stratum, named in strata.items()
+        for name, value in named.items()
+        if value["value"] is not None
+    }

@@ -1,0 +1,56 @@
+"""Metrics on their way from a training worker to whoever watches the driver.
+
+Ray Train's callbacks run in its controller process, not in the driver. So the first worker
+appends a line per report to a file in the step's folder, and the driver follows the file.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE_NAME = "metrics.jsonl"
+POLL_SECONDS = 1.0
+
+
+def append_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
+    """Add one line; a reader never sees half of it as a line."""
+    with (folder / FILE_NAME).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(dict(metrics)) + "\n")
+
+
+def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
+    """All whole lines; of a step that was repeated after a restart, the last."""
+    file = folder / FILE_NAME
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return list({row["step"]: row for row in rows}.values())
+
+
+@contextmanager
+def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None]) -> Iterator[None]:
+    """Call `on_metrics` once for every new step while the body runs, in order of steps."""
+    stop = threading.Event()
+    seen = max((row["step"] for row in read_metrics_lines(folder)), default=-1.0)
+
+    def drain(after: float) -> float:
+        for row in read_metrics_lines(folder):
+            if row["step"] > after:
+                on_metrics(row)
+                after = row["step"]
+        return after
+
+    def watch() -> None:
+        last = seen
+        while not stop.wait(POLL_SECONDS):
+            last = drain(last)
+        drain(last)
+
+    thread = threading.Thread(target=watch, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

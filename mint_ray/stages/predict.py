@@ -1,0 +1,99 @@
+"""`mint predict`: a finished student ranks the catalogue for new cases, on Ray Data."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mint_ray.cases.build import finish_cases
+from mint_ray.cases.phenopackets import ParsedCase, Rejection, read_phenopackets
+from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA
+from mint_ray.cases.tables import read_case_table
+from mint_ray.config import CasesConfig, Config, EvaluationConfig
+from mint_ray.errors import ConfigError
+from mint_ray.evaluation.predictions import write_predictions
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.stages.inference import CaseInference, infer
+from mint_ray.stages.rankers import (
+    RANKED_SCHEMA,
+    STUDENT_COLUMNS,
+    StudentRanker,
+    predictions_of,
+)
+from mint_ray.stages.ray_session import connect
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class PredictionCounts:
+    """Cases ranked, and turned away by reason."""
+
+    ranked: int
+    rejected: Mapping[str, int]
+
+
+def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCounts:
+    """Rank the student's own catalogue for the cases of a table or of phenopackets.
+
+    Args:
+        student: adapter folder that a train step wrote; its `catalogue.parquet` is ranked.
+        cases: a parquet table of cases, a phenopacket, a folder of them, or a ZIP.
+        out: parquet file of predictions; rejections go beside it.
+        top_k: labels per case.
+
+    Raises:
+        ConfigError: the folder is no finished student.
+        DataError: the cases cannot be read.
+    """
+    catalogue = student / "catalogue.parquet"
+    if not catalogue.is_file():
+        raise ConfigError(
+            f"--student {student}: expected the folder of a finished train step (adapter and "
+            "catalogue.parquet), found none; `mint path CONFIG train` prints one"
+        )
+    config = Config(evaluation=EvaluationConfig(top_k=top_k))
+    ready, rejected = _prepare(cases)
+    connect(config.resources)
+    with tempfile.TemporaryDirectory(prefix="mint-predict-") as work:
+        source = Path(work) / "cases.parquet"
+        pq.write_table(ready, source, row_group_size=64)
+        tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
+        job = CaseInference(
+            StudentRanker,
+            {"student": str(student), "catalogue": str(catalogue), "settings": tree},
+            STUDENT_COLUMNS,
+            RANKED_SCHEMA,
+            BATCH,
+        )
+        ranked = infer(job, source, Path(work) / "ranked", config.resources)
+    # What the known answer's rank would be is for evaluation, not for a prediction.
+    predictions = predictions_of(ranked, "student")
+    write_predictions(out, predictions.filter(pc.less_equal(predictions["rank"], top_k)))
+    pq.write_table(
+        pa.Table.from_pylist(rejected, REJECTED_SCHEMA),
+        out.with_name(f"{out.stem}.rejected.parquet"),
+    )
+    return PredictionCounts(ranked.num_rows, Counter(row["reason"] for row in rejected))
+
+
+def _prepare(cases: Path) -> tuple[pa.Table, list[dict[str, str]]]:
+    """Cases with notes, and rejections; the notes of phenopackets state every finding."""
+    ontology = load_ontology()
+    outcomes: Iterable[ParsedCase | Rejection]
+    if cases.suffix == ".parquet":
+        outcomes = read_case_table(cases)
+    else:
+        outcomes = read_phenopackets(cases, ontology)
+    found = list(outcomes)
+    parsed = [item for item in found if isinstance(item, ParsedCase)]
+    settings = CasesConfig(modalities="text_only")
+    forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
+    done = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
+    rejected = [vars(item) for item in found if isinstance(item, Rejection)]
+    return pa.Table.from_pylist(done.cases, CASE_SCHEMA), [*rejected, *done.rejected]

@@ -1,0 +1,70 @@
+"""One way to run a training function on Ray Train, shared by the stages that train."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from mint_ray.config import ResourcesConfig
+from mint_ray.errors import MintError, TrainingError
+
+RUN_NAME = "ray_train"
+"""Ray Train's own folder in the step's folder; the same name again continues the run."""
+
+
+def fit(
+    worker: Callable[[dict[str, Any]], None],
+    settings: dict[str, Any],
+    output: Path,
+    workers: int,
+    resources: ResourcesConfig,
+) -> None:
+    """Run `worker(settings)` on every Ray Train worker until it returns.
+
+    Raises:
+        MintError: the worker's own, unwrapped.
+        TrainingError: a worker failed otherwise, more often than `resources.max_failures`.
+    """
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(
+            num_workers=workers,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=_resources(resources),
+        ),
+        run_config=RunConfig(
+            name=RUN_NAME,
+            storage_path=str(output),
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        raise _own_error(error) from error
+
+
+def _resources(resources: ResourcesConfig) -> dict[str, float]:
+    needed = {"CPU": resources.cpus_per_worker}
+    return needed | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
+
+
+def _own_error(error: BaseException) -> MintError:
+    """The first MintError that a worker raised; else a TrainingError that names what was."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, MintError):
+                return cause
+            cause = getattr(cause, "cause", None) or cause.__cause__
+    return TrainingError(f"training failed on Ray: {type(error).__name__}: {error}")
+
+
+def use_threads(resources: ResourcesConfig) -> None:
+    """Give torch its CPU threads; Ray would leave a worker of a fraction of a CPU with one."""
+    torch.set_num_threads(resources.threads_per_worker or max(1, round(resources.cpus_per_worker)))

@@ -1,0 +1,88 @@
+"""Stage `train`: align the student on the preference pairs, on Ray Train with DeepSpeed."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pds
+import ray.train
+
+from mint_ray.cases.splits import check_no_leakage
+from mint_ray.config import Config
+from mint_ray.stages.metrics_file import append_metrics, follow_metrics
+from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_train import RUN_NAME, fit, use_threads
+from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.students.checkpoints import latest_good
+from mint_ray.students.trainer import TrainingSummary, train
+
+SUMMARY = "summary.json"
+
+
+def run(context: StepContext) -> StepOutcome:
+    """Train, or continue a training that was cut off; write the finished student."""
+    config, output = context.config, context.output
+    pairs = [
+        context.inputs["prefer"] / f"{split}.parquet" for split in ("train", "validation", "test")
+    ]
+    check_no_leakage(pds.dataset(pairs).to_table(columns=["group_id", "split"]).to_pylist())
+    context.task.say(connect(config.resources))
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "pairs": str(pairs[0]),
+        "catalogue": str(context.inputs["cases"] / "catalogue.parquet"),
+        "output": str(output),
+        "lineage": {name: folder.name for name, folder in context.inputs.items()},
+    }
+
+    def watch(metrics: dict[str, float]) -> None:
+        context.run.log_metrics(metrics, step=int(metrics["step"]))
+        note = f"loss {metrics['loss']:.3f}, pair accuracy {metrics['rewards/accuracies']:.2f}"
+        context.task.update(metrics["step"], metrics["steps"], note)
+
+    with follow_metrics(output, watch):
+        fit(_worker, settings, output, config.resources.train_workers, config.resources)
+    summary = TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
+    context.task.say(
+        f"layout: {summary.layout}, {summary.precision} on {summary.device}, "
+        f"{summary.trainable_parameters:,} trainable parameters, "
+        f"{summary.shortened_notes} notes shortened"
+    )
+    return StepOutcome(
+        rows_in=summary.pairs + sum(summary.rejected.values()),
+        rows_out=summary.pairs,
+        rejected=summary.rejected,
+        metrics=summary.metrics,
+        facts={"layout": summary.layout, "steps": summary.steps, "seconds": summary.seconds},
+    )
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    """One Ray Train worker: the learning code, with its reports sent to Ray."""
+    config = Config.model_validate(settings["config"])
+    output = Path(settings["output"])
+    use_threads(config.resources)
+    first = ray.train.get_context().get_world_rank() == 0
+
+    def report(metrics: dict[str, float], folder: Path | None) -> None:
+        if first:
+            append_metrics(output, metrics)
+        checkpoint = ray.train.Checkpoint.from_directory(str(folder)) if folder else None
+        ray.train.report(metrics, checkpoint=checkpoint)
+
+    summary = train(
+        Path(settings["pairs"]),
+        output,
+        student=config.student,
+        training=config.training,
+        k=config.preferences.k,
+        seed=config.seed,
+        micro_batch_size=config.resources.micro_batch_size,
+        report=report,
+        resume_from=latest_good(output / RUN_NAME),
+        catalogue=Path(settings["catalogue"]),
+        lineage=settings["lineage"],
+    )
+    if first:
+        (output / SUMMARY).write_text(json.dumps(asdict(summary)), encoding="utf-8")

@@ -1,0 +1,93 @@
+"""What a step is: its record, what its stage is given, and what it answers."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mint_ray.config import Config
+
+if TYPE_CHECKING:  # workers import this module, and need neither
+    from mint_ray.progress import Task
+    from mint_ray.tracking.runs import Run
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the graph."""
+
+    name: str
+    version: int
+    """Raise it when the same settings would now give another result."""
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...]
+    """Sections or fields of the config that change the result."""
+    files: tuple[str, ...] = ()
+    """Config fields that hold a path whose content counts."""
+    about: str = ""
+
+    def load(self) -> "Callable[[StepContext], StepOutcome]":
+        """Import the stage's `run`; late, since Ray and torch are slow to import."""
+        run: Callable[[StepContext], StepOutcome] = importlib.import_module(
+            f"mint_ray.stages.{self.name}"
+        ).run
+        return run
+
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        "cases",
+        1,
+        (),
+        ("seed", "cases", "knowledge"),
+        files=("cases.path", "knowledge.exclude_publications"),
+        about="read or simulate patients, write notes, draw faces, split by publication",
+    ),
+    Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
+    Step(
+        "prefer",
+        1,
+        ("cases", "teach"),
+        ("seed", "preferences"),
+        about="rank every label for every case, write preference pairs",
+    ),
+    Step(
+        "train",
+        1,
+        ("cases", "prefer"),
+        ("seed", "student", "training"),
+        files=("student.init_adapter",),
+        about="align the student on the pairs with ORPO",
+    ),
+    Step(
+        "evaluate",
+        1,
+        ("cases", "teach", "train"),
+        ("seed", "evaluation"),
+        about="rank held-out cases with every system, measure, report",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a stage is given: it reads `inputs`, writes `output`, and knows nothing else."""
+
+    config: Config
+    key: str
+    inputs: Mapping[str, Path]
+    output: Path
+    run: "Run"
+    task: "Task"
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a stage says of its work: counts of rows, and metrics worth tracking."""
+
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,139 @@
+import random
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mint_ray.cases.splits import assign_splits, check_no_leakage, group_by_publication
+from mint_ray.errors import DataError
+
+
+def make(case_id, label="L", publications=(), group=None):
+    return {
+        "case_id": case_id,
+        "group_id": group or case_id,
+        "label_id": label,
+        "publications": list(publications),
+        "split": None,
+        "seen": None,
+    }
+
+
+def own_groups(labels, per_label):
+    return [make(f"c{i}", f"L{i % labels}") for i in range(labels * per_label)]
+
+
+def by_id(cases, field):
+    return {case["case_id"]: case[field] for case in cases}
+
+
+def test_shared_publications_join_directly_and_over_others():
+    cases = [
+        make("a", publications=["PMID:3", "PMID:2"]),
+        make("b", publications=["PMID:9"]),
+        make("c", publications=["PMID:1", "PMID:3"]),
+        make("d"),
+        make("e", publications=["PMID:9", "PMID:10"]),
+        make("f", group="slide-7"),
+    ]
+    expected = {
+        "a": "PMID:1",
+        "c": "PMID:1",
+        "b": "PMID:10",
+        "e": "PMID:10",
+        "d": "d",
+        "f": "slide-7",
+    }
+    assert by_id(group_by_publication(cases), "group_id") == expected
+    assert by_id(group_by_publication(cases[::-1]), "group_id") == expected
+    assert cases[0]["group_id"] == "a"  # the input is left alone
+
+
+CASES = st.lists(
+    st.tuples(st.sampled_from("ABCDE"), st.lists(st.integers(1, 30).map(str), max_size=3)),
+    min_size=1,
+    max_size=40,
+).map(lambda rows: [make(f"c{i}", label, pubs) for i, (label, pubs) in enumerate(rows)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(CASES, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_no_publication_straddles_splits_whatever_the_order(cases, seed, rng):
+    shuffled = rng.sample(cases, len(cases))
+    grouped = group_by_publication(cases)
+    try:
+        placed = assign_splits(grouped, 0.1, 0.3, seed)
+    except DataError:
+        assert len({case["group_id"] for case in grouped}) < 5
+        return
+    check_no_leakage(placed)
+    where = defaultdict(set)
+    for case in placed:
+        for publication in case["publications"]:
+            where[publication].add(case["split"])
+    assert all(len(splits) == 1 for splits in where.values())
+    again = assign_splits(group_by_publication(shuffled), 0.1, 0.3, seed)
+    assert by_id(again, "split") == by_id(placed, "split")
+    trained = {case["label_id"] for case in placed if case["split"] == "train"}
+    assert all(case["seen"] == (case["label_id"] in trained) for case in placed)
+
+
+@pytest.mark.parametrize("per_label", [4, 5, 16])
+def test_cases_that_are_their_own_group_split_in_proportion(per_label):
+    placed = assign_splits(own_groups(24, per_label), 0.1, 0.2, seed=3)
+    sizes = Counter(case["split"] for case in placed)
+    assert sizes["test"] == pytest.approx(0.2 * len(placed), abs=2)
+    assert sizes["validation"] == pytest.approx(0.1 * len(placed), abs=2)
+    assert all(case["seen"] for case in placed)
+    if per_label == 16:
+        found = {(case["label_id"], case["split"]) for case in placed}
+        assert len(found) == 24 * 3
+
+
+def test_labels_of_few_groups_are_shared_out_together():
+    cases = [make(f"c{i}", f"L{i}") for i in range(200)]
+    placed = assign_splits(cases, 0.1, 0.2, seed=0)
+    assert Counter(case["split"] for case in placed) == {"train": 140, "validation": 20, "test": 40}
+    assert not any(case["seen"] for case in placed if case["split"] != "train")
+
+
+def test_large_groups_do_not_upset_the_shares():
+    rng = random.Random(0)
+    cases = [
+        make(f"{group}-{i}", f"L{rng.randrange(30)}", group=f"g{group}")
+        for group in range(150)
+        for i in range(rng.choice([1, 1, 2, 5, 40]))
+    ]
+    sizes = Counter(case["split"] for case in assign_splits(cases, 0.1, 0.2, seed=0))
+    assert sizes["test"] / len(cases) == pytest.approx(0.2, abs=0.02)
+    assert sizes["validation"] / len(cases) == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_seed_changes_the_splits():
+    first, second = (assign_splits(own_groups(5, 20), 0.1, 0.2, seed) for seed in (0, 1))
+    assert by_id(first, "split") != by_id(second, "split")
+
+
+def test_a_case_without_a_label_is_placed_and_not_seen():
+    placed = assign_splits([make(f"c{i}", None) for i in range(10)], 0, 0.5, seed=0)
+    assert Counter(case["split"] for case in placed) == {"train": 5, "test": 5}
+    assert [case["seen"] for case in placed] == [False] * 10
+
+
+def test_one_group_cannot_be_trained_on_and_tested_on():
+    with pytest.raises(DataError, match="2 cases in 1 groups") as caught:
+        assign_splits([make("a", group="g"), make("b", group="g")], 0.1, 0.2, seed=0)
+    assert caught.value.counts == {"train": 2, "validation": 0, "test": 0}
+
+
+def test_a_group_in_two_splits_is_refused():
+    rows = [
+        {"group_id": "g", "split": "train"},
+        {"group_id": "h", "split": "train"},
+        {"group_id": "h", "split": None},
+    ]
+    check_no_leakage(rows)
+    with pytest.raises(DataError, match="1 of 2 groups") as caught:
+        check_no_leakage([*rows, {"group_id": "g", "split": "validation"}])
+    assert caught.value.counts == {"groups_in_several_splits": 1}

@@ -1,0 +1,28 @@
+import pytest
+
+from mint_ray.knowledge.annotations import Annotations, Row
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def annotations():
+    """Five invented diseases in two namespaces, two of which have the same name."""
+    rows = {
+        "OMIM:900001": [Row("HP:0001250", 3, 4, NAN, False, None, "PMID:1")],
+        "ORPHA:91": [
+            Row("HP:0001250", 0, 0, 0.17, False, None, "ORPHA:91"),
+            Row("HP:0001263", 0, 0, 0.895, False, None, "ORPHA:91"),
+        ],
+    }
+    diseases = {
+        "OMIM:900001": "Amber-Bole syndrome",
+        "OMIM:900002": "Copperfield's dysplasia; CFD",
+        "OMIM:900003": "Twin disorder",
+        "OMIM:900004": "Twin  Disorder",
+        "ORPHA:91": "amber bole syndrome",
+        "ORPHA:92": "Twin disorder",
+        "ORPHA:93": "Lonely disease",
+    }
+    genes = {"OMIM:900001": ("GENA",), "ORPHA:91": ("GENB",)}
+    return Annotations(rows, diseases, {"OMIM:900001": ("Amber disease",)}, genes)

@@ -1,0 +1,141 @@
+"""A tiny tokenizer, tiny random models and invented preference pairs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mint_ray.config import StudentConfig, TrainingConfig
+from mint_ray.students.prompts import answer_message, build_prompt
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' "
+    "+ message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+NAMES = (
+    "Marfan syndrome",
+    "Marfan syndrome (atypical)",
+    "Noonan syndrome 1",
+    "Noonan syndrome 10",
+    "Kabuki syndrome",
+    "Alpha-thalassemia",
+    "Cri-du-chat disorder",
+    "Deafness, autosomal recessive 4",
+    "Williams-Beuren syndrome (WBS)",
+    "Stickler syndrome",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """Byte-level BPE of a few hundred tokens with SmolLM2's chat template."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    lines = [f"1. '{name}'\nPOTENTIAL_DISEASES:" for name in NAMES] * 3
+    backend.train_from_iterator([*lines, "a patient with tall stature (tall)'"], trainer)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+    )
+    made.chat_template = CHAT_TEMPLATE
+    return made
+
+
+@pytest.fixture
+def model(tokenizer: Any) -> Any:
+    """A random two-layer Llama with grouped attention and tied embeddings."""
+    return make_model(tokenizer)
+
+
+def make_model(tokenizer: Any, layers: int = 2) -> Any:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def base_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as a local folder, for `student.base_model`."""
+    folder = tmp_path_factory.mktemp("base")
+    make_model(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def pair_row(number: int, **changes: Any) -> dict[str, Any]:
+    """An invented preference pair; the chosen names depend on its number."""
+    first = number % len(NAMES)
+    row = {
+        "preference_id": f"pair-{number:03d}",
+        "case_id": f"case-{number:03d}",
+        "group_id": f"group-{number:03d}",
+        "split": "train",
+        "prompt": build_prompt(f"A patient with finding {first}. " * (1 + number % 3), k=2),
+        "chosen": answer_message([NAMES[first], NAMES[first - 1]]),
+        "rejected": answer_message([NAMES[first - 3], NAMES[first - 5], NAMES[first - 4]]),
+    }
+    return row | changes
+
+
+@pytest.fixture
+def write_pairs(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
+    """Writes rows to a parquet file and gives its path."""
+
+    def write(rows: list[dict[str, Any]]) -> Path:
+        path = tmp_path / "pairs.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+
+    return write
+
+
+def student_config(base: Path, **changes: Any) -> StudentConfig:
+    """The tiny base model with a small adapter."""
+    return StudentConfig(base_model=str(base), lora_rank=4, lora_alpha=8, **changes)
+
+
+def training_config(**changes: Any) -> TrainingConfig:
+    """A short run without DeepSpeed."""
+    settings: dict[str, Any] = {
+        "learning_rate": 1e-2,
+        "batch_size": 4,
+        "epochs": 1,
+        "deepspeed": "off",
+        "prefix_sharing": "on",
+        "checkpoint_steps": 100,
+    }
+    return TrainingConfig(**settings | changes)

@@ -1,0 +1,77 @@
+"""Settings: unknown keys refused, overrides applied, errors that name field and value."""
+
+from pathlib import Path
+
+import pytest
+
+from mint_ray.config import Config, load_config, parse_config
+from mint_ray.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "run.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"cases": {"sauce": 1}}, "cases.sauce"),
+        ({"cases": {"sauce": 1}}, "known keys here: source, path"),
+        ({"preferences": {"k": 0}}, "greater than or equal to 1 (found 0)"),
+        ({"training": {"objective": "ppo"}}, "training.objective"),
+        ({"cases": {"source": "phenopackets"}}, "cases.path is required"),
+        ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
+        ({"store": "s3://bucket/runs"}, "object-store URIs are not supported"),
+    ],
+)
+def test_bad_settings_name_field_value_and_what_is_allowed(
+    tree: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(tree)
+    assert expected in str(caught.value)
+
+
+def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
+    file = write(tmp_path, "name: a\npreferences: {k: 3}\n")
+    config = load_config(file, ["preferences.k=5", "knowledge.exclude_publications=null"])
+    assert (config.preferences.k, config.knowledge.exclude_publications) == (5, None)
+
+
+@pytest.mark.parametrize("override", ["preferences.k", "=3", "name.deeper.k=3"])
+def test_malformed_overrides_are_refused(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="override"):
+        load_config(write(tmp_path, "name: a\n"), [override])
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "name: [unclosed\n"])
+def test_files_that_are_no_config_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load_config(write(tmp_path, text))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda f: f.name)
+def test_shipped_configs_are_valid(file: Path) -> None:
+    assert isinstance(load_config(file), Config)
+
+
+def test_every_field_is_documented() -> None:
+    def undocumented(model: type, prefix: str) -> list[str]:
+        missing = []
+        for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+            if hasattr(field.annotation, "model_fields"):
+                missing += undocumented(field.annotation, f"{prefix}{name}.")
+            elif not field.description:
+                missing.append(prefix + name)
+        return missing
+
+    assert undocumented(Config, "") == []
