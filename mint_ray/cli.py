@@ -155,9 +155,10 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
 
 
 def _show_result(folder: Path) -> None:
+    from mint_ray.evaluation.results import read_metrics
     from mint_ray.evaluation.table import print_table
 
-    print_table(folder / "metrics.json")
+    print_table(read_metrics(folder / "metrics.json"))
     click.echo(f"report: {folder / 'report.html'}")
 
 

@@ -9,14 +9,22 @@ and `tracking`, and are not.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mint_ray.errors import ConfigError
 
 Fraction = float
+
+
+def _word(value: Any) -> Any:
+    """YAML 1.1 reads `on` and `off` as booleans; take them as the words they were."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+Word = BeforeValidator(_word)
 
 
 class Section(BaseModel):
@@ -92,23 +100,29 @@ class TeacherConfig(Section):
     name: str = "fusion"
     """Registered name of the teacher."""
     hidden: int = Field(512, ge=8)
-    """Width of the term and image representations."""
-    epochs: int = Field(12, ge=1)
+    """Width of the joint representation."""
+    epochs: int = Field(6, ge=1)
     """Passes over real and simulated training patients."""
     batch_size: int = Field(256, ge=1)
     """Patients per optimizer step, over all workers."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """Peak AdamW learning rate."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak AdamW learning rate of a one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)
     """AdamW weight decay."""
     dropout: Fraction = Field(0.3, ge=0, lt=1)
     """Dropout of the hidden representation."""
-    modality_dropout: Fraction = Field(0.2, ge=0, lt=1)
-    """Probability that a training patient loses one of its two modalities."""
-    simulated_per_label: int = Field(20, ge=0)
+    modality_dropout: Fraction = Field(0.15, ge=0, lt=1)
+    """Probability that a training patient with a face loses it, and again that it loses its
+    terms instead."""
+    simulated_per_label: int = Field(2, ge=0)
     """Simulated training patients per catalogue disease, drawn afresh every epoch; 0 for none."""
-    real_weight: float = Field(1.0, gt=0)
-    """Loss weight of a real patient relative to a simulated one."""
+    real_repeats: int = Field(2, ge=1)
+    """Times that a real patient is seen per epoch, each time with other terms left out."""
+    face_samples: int = Field(8000, ge=0)
+    """Drawn faces that the face reader learns the facial findings from, beside the cases' own;
+    only where the cases' faces are drawn."""
+    face_epochs: int = Field(3, ge=1)
+    """Passes of the face reader over its faces."""
 
 
 class PreferencesConfig(Section):
@@ -167,7 +181,7 @@ class TrainingConfig(Section):
     """Weight of the odds-ratio term (TRL calls it beta)."""
     nll_on: Literal["chosen", "prompt_and_chosen"] = "chosen"
     """Tokens of the likelihood term."""
-    prefix_sharing: Literal["auto", "on", "off"] = "auto"
+    prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
     """Compute the prompt once for both answers; `auto` checks on a real pair that both layouts
     agree and falls back where they do not."""
     loss_normalisation: Literal["global", "per_microbatch"] = "global"
@@ -195,7 +209,7 @@ class TrainingConfig(Section):
     """`auto`: bfloat16 on GPUs that have it, float32 elsewhere."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
-    deepspeed: str = "zero2"
+    deepspeed: Annotated[str, Word] = "zero2"
     """`off`, or a preset of `configs/deepspeed/` (`zero1`, `zero2`), or a JSON file."""
 
 

@@ -22,7 +22,7 @@ from mint_ray.errors import ConfigError, MintError
 from mint_ray.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.progress import Progress
 from mint_ray.steps import STEPS, Step, StepContext, StepOutcome
-from mint_ray.tracking.runs import make_tracker
+from mint_ray.tracking.tracker import NullTracker, Tracker, create_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,10 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         MintError: from the stage that failed; what was complete before stays complete.
     """
     planned = plan(config)
-    tracker = make_tracker(config)
+    tracking = config.tracking
+    tracker = create_tracker(
+        tracking.enabled, tracking.uri, tracking.experiment, Path(config.store).absolute()
+    )
     for step in steps:
         item = planned[step.name]
         if force == step.name and item.folder.exists():
@@ -150,7 +153,7 @@ def _run_step(
     config: Config,
     item: PlannedStep,
     planned: Mapping[str, PlannedStep],
-    tracker: Any,
+    tracker: Tracker | NullTracker,
     progress: Progress,
 ) -> None:
     step = item.step
@@ -163,12 +166,12 @@ def _run_step(
     inputs = {name: planned[name].folder for name in step.inputs}
     manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
     write_manifest(item.folder, manifest)
-    tags = {f"input.{name}": folder.name for name, folder in inputs.items()}
+    names = {name: folder.name for name, folder in inputs.items()}
     began = time.monotonic()
     try:
         with (
             progress.stage(step.name, step.about) as task,
-            tracker.run(step.name, item.key, item.folder, tags) as run,
+            tracker.run(step.name, item.folder.name, item.folder, names) as run,
         ):
             run.log_params(dict(item.slice))
             outcome = step.load()(StepContext(config, item.key, inputs, item.folder, run, task))

@@ -10,7 +10,7 @@ from mint_ray.config import Config
 
 if TYPE_CHECKING:  # workers import this module, and need neither
     from mint_ray.progress import Task
-    from mint_ray.tracking.runs import Run
+    from mint_ray.tracking.tracker import Run
 
 
 @dataclass(frozen=True)

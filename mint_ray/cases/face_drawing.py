@@ -34,8 +34,10 @@ class Face:
         self.shade = mix(self.skin, _DARK, 0.62)
         self.light = mix(self.skin, _LIGHT, 0.8)
         self.lip = mix(self.skin, _LIP, 0.75)
-        self.hair = _HAIR[int(rng.integers(len(_HAIR)))]
-        self.iris = _IRIS[int(rng.integers(len(_IRIS)))]
+        # Dark skin with dark hair and eyes: brows and irises must stand out alike in all faces.
+        dark = tone >= 1.5
+        self.hair = _HAIR[int(rng.integers(2 if dark else len(_HAIR)))]
+        self.iris = _IRIS[int(rng.integers(2 if dark else len(_IRIS)))]
         self.canvas = Canvas(rng, asymmetry=p["asymmetry"])
         self.nose_base = p["nose_length"]
         self.mouth = self.nose_base + p["philtrum_length"] + max(p["upper_lip"], 0.5)
@@ -84,7 +86,7 @@ class Face:
             (p["forehead_width"] + rim, -9),
             (p["face_width"] + rim, 7),
             (p["face_width"] - 2 + cheeks + rim, 17),
-            (jaw, 0.35 * 17 + 0.6 * (self.chin - 8) + 2),
+            (jaw, 0.6 * self.chin + 3),
             (max(p["chin_width"], 1.2) + rim, self.chin - 1.5),
             (0, self.chin + rim),
         )
@@ -108,9 +110,9 @@ class Face:
         for side in (-1.0, 1.0):
             fill(ellipse(side * 16, -8.0, 11, 2.6), self.shade, 0.35 * dome)
             cheek = side * (p["face_width"] - 9)
-            fill(ellipse(cheek, 20, 8.5, 8.5), self.shade, 0.25 * p["cheeks"])
-            fill(ellipse(cheek, 19, 7.5, 7.5), self.light, 0.5 * p["cheeks"])
-            fill(ellipse(cheek, 18, 4.5, 4.5), _LIP, 0.3 * p["cheeks"])
+            for radius in (9.0, 7.5, 6.0):
+                fill(ellipse(cheek, 19, radius, radius), self.light, 0.22 * p["cheeks"])
+            fill(ellipse(cheek, 18, 4.5, 4.5), _LIP, 0.25 * p["cheeks"])
             shadow = [(side * 6, 8), (side * 11, 13), (side * 18, 13), (side * 25, 9)]
             for thickness in (9.0, 6.0, 3.0):
                 fill(ribbon(shadow, thickness, 0.3), self.shade, 0.28 * p["midface_shadow"])
@@ -204,7 +206,7 @@ class Face:
                 (side * p["bridge_width"], max(start + 2, 3.0)),
                 (side * (tip + 0.8), base - 5.0),
             ]
-            fill(ribbon(flank, 1.3, 0.6), self.shade, 0.35 + 0.5 * max(relief, 0))
+            fill(ribbon(flank, 1.3, 0.6), self.shade, 0.6 + 0.3 * max(relief, 0))
             fill(ellipse(side * (width - 2.0), base - 1.8, 2.4, 2.3), self.shade, 0.7)
             fill(ellipse(side * (width - 2.2), base - 2.1, 1.9, 1.9), self.skin)
         fill(ellipse(0, base - 2.4, tip + 0.6, tip * 0.85 + 0.5), self.shade, 0.55)
@@ -230,7 +232,7 @@ class Face:
         if bottom - top < 0.5:
             return
         groove = [(0.0, top), (0.0, (top + bottom) / 2), (0.0, bottom)]
-        self.canvas.fill(ribbon(groove, 3.0), self.shade, 1.2 * (depth - 0.75))
+        self.canvas.fill(ribbon(groove, 3.0), self.shade, 1.8 * (depth - 0.75))
         for side in (-1.0, 1.0):
             line = [(side * 1.5, top), (side * 1.7, (top + bottom) / 2), (side * 2.1, bottom)]
             self.canvas.fill(ribbon(line, 1.3), self.shade, 0.95 * depth)

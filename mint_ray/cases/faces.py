@@ -8,10 +8,10 @@ from mint_ray.cases.face_drawing import Face
 from mint_ray.cases.face_findings import FACE_FINDINGS, PARAMETERS
 from mint_ray.knowledge.ontology import Ontology
 
-__all__ = ["FACE_FINDINGS", "render_face", "rendered_terms"]
+__all__ = ["FACE_FINDINGS", "findings_of", "render_face", "rendered_terms"]
 
 
-def _findings_of(term: str, ontology: Ontology) -> list[str]:
+def findings_of(term: str, ontology: Ontology) -> list[str]:
     """Table terms that `term` counts as: itself, else its ancestors in the table."""
     if term in FACE_FINDINGS:
         return [term]
@@ -25,7 +25,7 @@ def rendered_terms(terms: Sequence[str], ontology: Ontology) -> list[str]:
 
     A term below a term of the table counts as that one. Unknown terms are not shown.
     """
-    return [term for term in terms if _findings_of(term, ontology)]
+    return [term for term in terms if findings_of(term, ontology)]
 
 
 def render_face(terms: Sequence[str], ontology: Ontology, seed: int, sex: str) -> bytes:
@@ -37,7 +37,7 @@ def render_face(terms: Sequence[str], ontology: Ontology, seed: int, sex: str) -
     rng = np.random.default_rng(seed)
     natural = rng.standard_normal(len(PARAMETERS)).clip(-2.2, 2.2)
     shift = dict(zip(PARAMETERS, natural.tolist(), strict=True))
-    findings = sorted({finding for term in terms for finding in _findings_of(term, ontology)})
+    findings = sorted({finding for term in terms for finding in findings_of(term, ontology)})
     # The random stream must not depend on the findings, or they would change the whole face.
     strengths = dict(zip(FACE_FINDINGS, rng.uniform(0.85, 1.2, len(FACE_FINDINGS)), strict=True))
     for finding in findings:

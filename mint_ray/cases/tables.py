@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,7 +76,7 @@ def _reason(row: dict[str, Any], seen: set[str]) -> str | None:
 def _case(row: dict[str, Any]) -> Case:
     filled = {name: _default(name) if value is None else value for name, value in row.items()}
     filled["group_id"] = row["group_id"] or row["case_id"]
-    return Case(**filled)
+    return cast(Case, filled)
 
 
 def _default(name: str) -> Any:

@@ -32,11 +32,12 @@ RANK_BUCKETS: tuple[tuple[str, float], ...] = (
 )
 """Title and highest rank of each bucket of the rank plot."""
 
-_WIDTH, _LEFT, _RIGHT, _ROW = 320, 106, 36, 26
+_WIDTH, _LEFT, _RIGHT, _ROW = 320, 106, 36, 28
 
 
 def colour_class(system: str) -> str:
     """Style-sheet class that colours a system, the same in every plot."""
+    system = system.partition("_generated")[0]
     if system in _COLOURS:
         return f"c-{_COLOURS[system]}"
     place = list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS)
@@ -51,7 +52,7 @@ def metric_dots(metrics: Metrics, metric: str, stratum: str = "all") -> Markup:
     for row, system in enumerate(systems):
         y = 8 + _ROW * (row + 0.5)
         value = metrics[system].get(stratum, {}).get(metric)
-        shapes.append(text(_LEFT - 10, y + 4, system_title(system), "label", "end"))
+        shapes += _row_label(_LEFT - 10, y, system)
         shapes += _dot_with_interval(y, metric, value, colour_class(system))
         shapes.append(text(_WIDTH - 2, y + 4, _short(metric, value), "value", "end"))
     title = METRICS[metric].title
@@ -66,13 +67,20 @@ def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str]) -> Mark
     shapes = _share_axis(bottom)
     for row, system in enumerate(systems):
         y = 8 + row_height * (row + 0.5)
-        shapes.append(text(_LEFT - 10, y + 4, system_title(system), "label", "end"))
+        shapes += _row_label(_LEFT - 10, y, system)
         for stratum, shift, hollow in zip(strata, (-7, 7), ("", " hollow"), strict=True):
             value = metrics[system].get(stratum, {}).get(metric)
             shapes += _dot_with_interval(y + shift, metric, value, colour_class(system) + hollow)
             shapes.append(text(_WIDTH - 2, y + shift + 4, _short(metric, value), "value", "end"))
     title = METRICS[metric].title
     return drawing(_WIDTH, bottom + 22, f"{title} by system, {strata[0]} and {strata[1]}", shapes)
+
+
+def _row_label(x: float, y: float, system: str) -> list[str]:
+    """The system's title, centred on y; what follows a comma goes on a second line."""
+    parts = system_title(system).split(", ", 1)
+    top = y + 4 - 6.5 * (len(parts) - 1)
+    return [text(x, top + 13 * i, part, "label", "end") for i, part in enumerate(parts)]
 
 
 def _share_axis(bottom: float) -> list[str]:
@@ -108,7 +116,7 @@ def rank_bars(outcomes: dict[str, Outcomes]) -> Markup:
     shapes = []
     for row, system in enumerate(systems):
         y = row_height * row + 4
-        shapes.append(text(left - 12, y + 18, system_title(system), "label", "end"))
+        shapes += _row_label(left - 12, y + 13, system)
         x = float(left)
         for place, share in enumerate(rank_shares(outcomes[system])):
             size = share * (width - left - 2)

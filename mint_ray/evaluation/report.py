@@ -21,6 +21,8 @@ from mint_ray.evaluation.results import (
     format_value,
     in_order,
     strata_of,
+    stratum_size,
+    system_size,
     system_title,
 )
 from mint_ray.evaluation.table import column_title
@@ -54,8 +56,6 @@ class ReportContext:
     """Number of groups (publications, patients, slides) of the evaluated cases."""
     bins: int
     """Confidence bins of the ECE."""
-    top_k: int
-    """Places of a ranking."""
     samples: int
     """Bootstrap resamples of the intervals."""
     differences: Sequence[Difference] = ()
@@ -114,6 +114,7 @@ def render_report(context: ReportContext) -> str:
         systems=in_order(metrics),
         strata={name: STRATA.get(name, name) for name in strata_of(metrics)},
         stratum_size=partial(stratum_size, metrics),
+        system_size=partial(system_size, metrics),
         main_metrics=_MAIN_METRICS,
         further_metrics=_further_metrics(metrics),
         definitions={name: METRICS[name] for name in METRICS if name in _named_metrics(metrics)},
@@ -150,7 +151,7 @@ def draw_plots(context: ReportContext) -> dict[str, list[tuple[str, Markup]]]:
 
 
 def _overall(metrics: Metrics, system: str, metric: str) -> str:
-    value = metrics[system].get("all", {}).get(metric)
+    value = metrics.get(system, {}).get("all", {}).get(metric)
     return format_value(metric, value["value"] if value else None)
 
 
@@ -176,18 +177,18 @@ def headline(metrics: Metrics) -> str:
     return ", ".join(parts) + "."
 
 
-def stratum_size(metrics: Metrics, stratum: str) -> int:
-    """Number of cases of a stratum."""
-    values = [v["n"] for system in metrics.values() for v in system.get(stratum, {}).values()]
-    return max(values, default=0)
-
-
 def best_systems(metrics: Metrics, stratum: str, metric: str) -> set[str]:
-    """The systems with the best value, for emphasis; none where there is only one value."""
+    """The systems with the best value, for emphasis; none where there is only one value.
+
+    A system measured on fewer cases than the others does not compete.
+    """
+    size = stratum_size(metrics, stratum)
     values = {
         system: value["value"]
         for system in metrics
-        if (value := metrics[system].get(stratum, {}).get(metric)) and value["value"] is not None
+        if (value := metrics[system].get(stratum, {}).get(metric))
+        and value["value"] is not None
+        and value["n"] == size
     }
     if len(values) < 2:
         return set()

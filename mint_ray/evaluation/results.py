@@ -147,6 +147,17 @@ def strata_of(metrics: Metrics) -> list[str]:
     return known + [stratum for stratum in found if stratum not in STRATA]
 
 
+def stratum_size(metrics: Metrics, stratum: str) -> int:
+    """Number of cases of a stratum: the most that any system was measured on."""
+    return max((system_size(metrics, system, stratum) for system in metrics), default=0)
+
+
+def system_size(metrics: Metrics, system: str, stratum: str) -> int:
+    """Number of cases that one system was measured on."""
+    values = metrics[system].get(stratum, {}).values()
+    return max((value["n"] for value in values), default=0)
+
+
 def write_metrics(path: Path, metrics: Metrics) -> None:
     """Write `metrics.json`; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

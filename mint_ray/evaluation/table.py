@@ -14,6 +14,8 @@ from mint_ray.evaluation.results import (
     MetricValue,
     format_value,
     in_order,
+    stratum_size,
+    system_size,
     system_title,
 )
 
@@ -40,7 +42,7 @@ def print_table(metrics: Metrics, stratum: str = "all", console: Console | None 
         values = metrics[system].get(stratum, {})
         cells = [_drawn_cell(name, values.get(name), wide) for name in COLUMNS]
         style = "bold green" if system == _HIGHLIGHTED else ""
-        table.add_row(system_title(system), *cells, style=style)
+        table.add_row(_row_title(metrics, system, stratum), *cells, style=style)
     console.print(table)
 
 
@@ -71,14 +73,16 @@ def markdown_table(metrics: Metrics, stratum: str = "all", columns: Sequence[str
 
 def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
     """What the table shows, with the number of cases."""
-    sizes = sorted({n for by_stratum in metrics.values() for n in _sizes(by_stratum, stratum)})
-    count = " or ".join(f"{n:,}" for n in sizes) or "0"
+    count = f"{stratum_size(metrics, stratum):,}"
     tail = "; 95% intervals in brackets" if intervals else ""
     return f"{STRATA.get(stratum, stratum)}, n = {count}{tail}"
 
 
-def _sizes(by_stratum: dict[str, dict[str, MetricValue]], stratum: str) -> set[int]:
-    return {value["n"] for value in by_stratum.get(stratum, {}).values()}
+def _row_title(metrics: Metrics, system: str, stratum: str) -> str:
+    """The system, with its own number of cases where it was measured on fewer."""
+    size = system_size(metrics, system, stratum)
+    fewer = size != stratum_size(metrics, stratum)
+    return f"{system_title(system)} (n = {size:,})" if fewer else system_title(system)
 
 
 def _header(columns: Sequence[str]) -> list[str]:
@@ -88,7 +92,7 @@ def _header(columns: Sequence[str]) -> list[str]:
 def _rows(metrics: Metrics, stratum: str, columns: Sequence[str]) -> list[list[str]]:
     return [
         [
-            system_title(system),
+            _row_title(metrics, system, stratum),
             *(cell_text(name, metrics[system].get(stratum, {}).get(name)) for name in columns),
         ]
         for system in in_order(metrics)

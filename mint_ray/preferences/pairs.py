@@ -1,6 +1,5 @@
 """From a batch of cases to preference rows: score, rank, render."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 from mint_ray.config import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.build import RankedPair, pick, rank_pairs
-from mint_ray.students.prompts import answer_text, build_messages
+from mint_ray.students.prompts import answer_message, build_prompt
 from mint_ray.teachers.base import Teacher
 
 TASK = "disease"
@@ -62,9 +61,9 @@ class CasePairs:
             "preference_id": f"{case['case_id']}#{pair.window}",
             **{name: case[name] for name in ("case_id", "group_id", "split")},
             "task": TASK,
-            "prompt": build_messages(case["note"], self._config.k),
-            "chosen": self._answer(pair.chosen),
-            "rejected": self._answer(pair.rejected),
+            "prompt": build_prompt(case["note"], self._config.k),
+            "chosen": answer_message(pick(self._names, pair.chosen)),
+            "rejected": answer_message(pick(self._names, pair.rejected)),
             "chosen_labels": pick(self._ids, pair.chosen),
             "rejected_labels": pick(self._ids, pair.rejected),
             "chosen_scores": scores[list(pair.chosen)].tolist(),
@@ -74,6 +73,3 @@ class CasePairs:
             "teacher": self._teacher.revision,
             "config_hash": self._key,
         }
-
-    def _answer(self, labels: Sequence[int]) -> list[dict[str, str]]:
-        return [{"role": "assistant", "content": answer_text(pick(self._names, labels))}]

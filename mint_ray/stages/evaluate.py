@@ -199,7 +199,6 @@ def _report(
         outcomes=outcomes,
         groups=len(np.unique(cases.groups)),
         bins=settings.calibration_bins,
-        top_k=settings.top_k,
         samples=settings.bootstrap_samples,
         differences=_differences(context, outcomes, cases),
         examples=choose_examples(answers.predictions, cases, outcomes, names, seed=config.seed),

@@ -49,14 +49,18 @@ def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
 
 @contextmanager
 def process_group(wanted: bool) -> Iterator[None]:
-    """A process group of one, where one is wanted and none is there (DeepSpeed insists on one)."""
+    """A process group of one for DeepSpeed, where it is wanted and no group is there yet."""
     if dist.is_initialized() or not wanted:
         yield
         return
+    from deepspeed import comm
+
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     # Kept in memory: no port is opened.
-    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
         yield
     finally:
-        dist.destroy_process_group()
+        # DeepSpeed's own function, since it also forgets the groups that DeepSpeed remembers.
+        comm.destroy_process_group() if comm.is_initialized() else dist.destroy_process_group()

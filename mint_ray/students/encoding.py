@@ -14,7 +14,14 @@ from mint_ray.students.prompts import break_token, split_note
 # cut to this many characters per allowed token, so that a huge one costs nothing.
 _CHARACTERS_PER_TOKEN = 50
 
-REJECTIONS = ("too_long", "empty_chosen", "empty_rejected", "identical_answers", "bad_messages")
+REJECTIONS = (
+    "too_long",
+    "empty_chosen",
+    "empty_rejected",
+    "identical_answers",
+    "bad_messages",
+    "duplicate_id",
+)
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,7 @@ class Encoder:
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an assistant's answer, closed by the token that ends its turn."""
-        harmless = self._harmless(text.strip())
-        ids = self.tokenizer(harmless, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(self.clean(text.strip()), add_special_tokens=False)["input_ids"]
         return (*ids, *self.turn_end)
 
     def pair(self, row: Mapping[str, Any]) -> EncodedPair:
@@ -119,9 +125,10 @@ class Encoder:
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str) or not isinstance(content, str):
             raise Rejected("bad_messages")
-        return {"role": role, "content": self._harmless(content)}
+        return {"role": role, "content": self.clean(content)}
 
-    def _harmless(self, text: str) -> str:
+    def clean(self, text: str) -> str:
+        """Text that holds none of the tokenizer's special tokens and can be encoded."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for token in self._special:
             text = text.replace(token, break_token(token))

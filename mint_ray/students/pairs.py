@@ -5,7 +5,7 @@ memory-mapped: rows are read at random without all of them being in memory. The 
 removed from the folder at once and vanishes with the process.
 """
 
-import logging
+import hashlib
 import os
 import tempfile
 from collections import Counter
@@ -24,8 +24,6 @@ from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.errors import DataError
 from mint_ray.students.encoding import EncodedPair, Encoder, Rejected
 
-logger = logging.getLogger(__name__)
-
 _MESSAGES = ("prompt", "chosen", "rejected")
 _OPTIONAL = ("preference_id", "case_id", "group_id", "split")
 
@@ -36,11 +34,13 @@ class Usable:
 
     `rows` are row numbers of the table in the order of their preference ids, so that it does
     not matter how the rows were spread over files. `rejected` maps a row number to its reason.
+    `digest` is a hash of the ids and tokens of the rows.
     """
 
     rows: tuple[int, ...]
     rejected: Mapping[int, str]
     shortened: int
+    digest: str
 
     @property
     def counts(self) -> dict[str, int]:
@@ -62,10 +62,16 @@ class PairTable:
     """
 
     def __init__(self, path: Path) -> None:
-        source = _open(path)
-        names = [name for name in (*_OPTIONAL, *_MESSAGES) if name in source.schema.names]
-        _refuse_shared_groups(source, names)
-        self._table = _map_rows(source, names)
+        try:
+            source = _open(path)
+            names = [name for name in (*_OPTIONAL, *_MESSAGES) if name in source.schema.names]
+            _refuse_shared_groups(source, names)
+            self._table = _map_rows(source, names)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(
+                f"{path}: expected preference pairs as a parquet file or a folder of them, found "
+                f"nothing that can be read ({type(error).__name__}); run `mint prefer` again"
+            ) from error
         if self._table.num_rows == 0:
             raise DataError(f"{path}: expected preference pairs of split `train`, found none")
 
@@ -85,23 +91,23 @@ class PairTable:
 
     def scan(self, encoder: Encoder) -> Usable:
         """Encode every row once, keeping no tokens, to see which can be used."""
-        rows: list[tuple[str, int]] = []
+        rows: dict[str, tuple[int, str]] = {}
         rejected: dict[int, str] = {}
-        seen: set[str] = set()
         shortened = 0
         for number in range(len(self)):
             try:
                 pair = self.encode(number, encoder)
+                if pair.preference_id in rows:
+                    raise Rejected("duplicate_id")
             except Rejected as error:
                 rejected[number] = error.reason
                 continue
-            if pair.preference_id in seen:
-                rejected[number] = "duplicate_id"
-                continue
-            seen.add(pair.preference_id)
-            rows.append((pair.preference_id, number))
+            content = hashlib.sha256(repr(pair).encode()).hexdigest()
+            rows[pair.preference_id] = (number, content)
             shortened += pair.shortened
-        return Usable(tuple(number for _, number in sorted(rows)), rejected, shortened)
+        ordered = [rows[name] for name in sorted(rows)]
+        digest = hashlib.sha256("".join(content for _, content in ordered).encode()).hexdigest()
+        return Usable(tuple(number for number, _ in ordered), rejected, shortened, digest)
 
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
         """Write one row per rejected pair: its case, its preference id as source, the reason."""
@@ -114,13 +120,7 @@ class PairTable:
 
 
 def _open(path: Path) -> ds.Dataset:
-    try:
-        source = ds.dataset(str(path), format="parquet")
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"{path}: expected preference pairs as a parquet file or a folder of them "
-            f"({type(error).__name__}); run `mint prefer` first"
-        ) from error
+    source = ds.dataset(str(path), format="parquet")
     for name in _MESSAGES:
         if name not in source.schema.names:
             found = ", ".join(source.schema.names) or "no columns"

@@ -8,9 +8,11 @@ student.json                                     base model, prompt settings, li
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +20,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from mint_ray.config import StudentConfig
-from mint_ray.errors import TrainingError
+from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.students.base_models import (
     BaseModel,
     load_base_model,
@@ -26,7 +28,8 @@ from mint_ray.students.base_models import (
     resolve_base_model,
 )
 from mint_ray.students.checkpoints import write_adapter
-from mint_ray.students.encoding import Encoder
+from mint_ray.students.encoding import Encoder, Rejected
+from mint_ray.students.prompts import build_prompt
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +66,24 @@ class Student:
     info: StudentInfo
     catalogue: Path | None
 
-    @property
+    @cached_property
     def encoder(self) -> Encoder:
         """Encodes prompts exactly as in training."""
         return Encoder(self.tokenizer, self.info.max_prompt_length, self.info.max_length)
+
+    def prompt(self, note: str) -> tuple[tuple[int, ...], bool]:
+        """Token ids of a note's prompt, and whether the note was shortened.
+
+        Raises:
+            ConfigError: `student.max_prompt_length` has no room for the instruction alone.
+        """
+        try:
+            return self.encoder.prompt(build_prompt(note, self.info.k))
+        except Rejected as error:
+            raise ConfigError(
+                f"student.max_prompt_length={self.info.max_prompt_length} has no room for the "
+                "instruction alone; raise it"
+            ) from error
 
     @property
     def device(self) -> torch.device:
@@ -200,10 +217,15 @@ def info_of(
 
 
 def pick_device(device: str | None = None) -> torch.device:
-    """The device asked for, else this process's GPU, else the CPU."""
-    if device is not None:
-        return torch.device(device)
-    return torch.device("cuda", torch.cuda.current_device()) if _has_gpu() else torch.device("cpu")
+    """The device asked for, else this process's GPU, else the CPU.
+
+    Under Ray Train or another launcher, workers of a node may all see all of its GPUs:
+    ACCELERATE_TORCH_DEVICE or LOCAL_RANK says which one is this process's.
+    """
+    if device is None and torch.cuda.is_available():
+        local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = os.environ.get("ACCELERATE_TORCH_DEVICE", local)
+    return torch.device(device or "cpu")
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
@@ -212,10 +234,6 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         half = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if half else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
-def _has_gpu() -> bool:
-    return bool(torch.cuda.is_available())
 
 
 def _hub_revision(info: StudentInfo) -> str | None:

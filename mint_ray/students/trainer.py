@@ -37,7 +37,7 @@ from mint_ray.students.distributed import (
 )
 from mint_ray.students.encoding import EncodedPair, Encoder
 from mint_ray.students.engines import OFF, make_engine, trainable
-from mint_ray.students.layouts import Policy, choose_layout
+from mint_ray.students.layouts import Policy, base_of, choose_layout
 from mint_ray.students.meters import StepMeter
 from mint_ray.students.pairs import PairTable, Usable
 from mint_ray.students.student import (
@@ -104,6 +104,8 @@ def train(
             gradient that is not finite (with the preference ids of the step).
     """
     accumulation = _accumulation(training.batch_size, micro_batch_size)
+    if (device := pick_device()).type == "cuda":
+        torch.cuda.set_device(device)
     with process_group(wanted=training.deepspeed != OFF):
         run = _Run(pairs, student, training, micro_batch_size, accumulation, seed, resume_from)
         summary = run.loop(report)
@@ -139,7 +141,7 @@ class _Run:
         seed: int,
         resume_from: Path | None,
     ) -> None:
-        self.training, self.seed = training, seed
+        self.student, self.training, self.seed = student, training, seed
         self.micro_batch_size, self.accumulation = micro_batch_size, accumulation
         self.base = resolve_base_model(student.base_model, student.revision)
         self.tokenizer = load_tokenizer(self.base)
@@ -237,8 +239,8 @@ class _Run:
         position = read_position(folder)
         if position.run != self._fingerprint():
             raise TrainingError(
-                f"checkpoint {folder} is of another run (other pairs, seed, batch size, epochs "
-                "or schedule); start anew, or set student.init_adapter to it"
+                f"checkpoint {folder} is of another run (other pairs, model, seed, batch size, "
+                "epochs or schedule); start anew, or set student.init_adapter to it"
             )
         return position
 
@@ -263,10 +265,11 @@ class _Run:
         return Position(done, world_size(), self.engine.name, self._fingerprint())
 
     def _fingerprint(self) -> str:
-        kept = ("batch_size", "epochs", "max_steps", "learning_rate", "schedule", "objective")
+        kept = ("objective", "batch_size", "epochs", "max_steps", "learning_rate", "schedule")
         settings = [getattr(self.training, name) for name in kept]
-        ids = [len(self.table), *self.usable.rows]
-        return hashlib.sha256(repr((self.seed, settings, ids)).encode()).hexdigest()[:16]
+        adapter = self.student.model_dump(mode="json", exclude={"init_adapter"})
+        content = repr((self.seed, settings, adapter, self.base.revision, self.usable.digest))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _announce(self) -> None:
         logger.info(
@@ -313,5 +316,5 @@ def _prepare(model: Any, activation_checkpointing: bool) -> None:
         if isinstance(module, torch.nn.Dropout) and "lora_dropout" not in name:
             module.p = 0.0
     if activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        base_of(model).activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()

@@ -1,0 +1,72 @@
+"""Write the results tables of README.md from the committed results.
+
+python benchmarks/readme_tables.py          # rewrite README.md
+python benchmarks/readme_tables.py --check  # fail where README.md differs
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mint_ray.evaluation.table import markdown_table
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def section(name: str) -> str:
+    """Command, machine and table of one recorded run; empty where none is recorded."""
+    file = RESULTS / f"{name}.json"
+    if not file.exists():
+        return ""
+    run: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    steps, machine = run["steps"], run["hardware"]
+    minutes = sum(step["seconds"] for step in steps.values()) / 60
+    strata = [s for s in ("seen", "unseen") if _size(run, s) and _size(run, s) < _size(run, "all")]
+    lines = [
+        f"`{run['command']}`, {machine['cores']} cores of {machine['cpu']}, no GPU: "
+        f"{steps['cases']['rows_out']:,} patients, {steps['cases']['facts']['labels']:,} diseases "
+        f"in the catalogue, {steps['train']['rows_out']:,} training pairs, "
+        f"{int(steps['train']['facts']['steps'])} optimizer steps, {minutes:.0f} minutes in all.",
+        "",
+        markdown_table(run["metrics"]),
+    ]
+    for stratum in strata:
+        lines += [
+            "",
+            f"Diseases {stratum} in training:",
+            "",
+            markdown_table(run["metrics"], stratum),
+        ]
+    return "\n".join(lines)
+
+
+def _size(run: dict[str, Any], stratum: str) -> int:
+    systems = run["metrics"].values()
+    return max((m["n"] for s in systems for m in s.get(stratum, {}).values()), default=0)
+
+
+def render(text: str) -> str:
+    """The README's text with every results section renewed."""
+
+    def renewed(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- results:{name} -->\n{section(name)}\n<!-- /results:{name} -->"
+
+    pattern = r"<!-- results:(\w+) -->\n.*?<!-- /results:\1 -->"
+    return re.sub(pattern, renewed, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite or check."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        sys.exit(0 if render(text) == text else "README.md differs from benchmarks/results")
+    readme.write_text(render(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

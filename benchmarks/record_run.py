@@ -1,0 +1,78 @@
+"""Record the figures of a finished run: metrics, sizes, times, hardware, versions.
+
+    python benchmarks/record_run.py configs/demo.yaml --out benchmarks/results/demo.json
+
+`--command` is the command that a reader can repeat; it is kept as it is given.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from mint_ray import pipeline
+from mint_ray.config import load_config
+from mint_ray.errors import ConfigError
+from mint_ray.manifest import package_versions, read_manifest
+
+
+def hardware() -> dict[str, object]:
+    """Processor, cores and memory of this machine."""
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory / 2**30), "gpu": None}
+
+
+def record(config: str, overrides: list[str], command: str) -> dict[str, object]:
+    """Everything that a results table states.
+
+    Raises:
+        ConfigError: a stage is not complete.
+    """
+    steps = {}
+    for name, item in pipeline.plan(load_config(config, overrides)).items():
+        manifest = read_manifest(item.folder)
+        if manifest is None or not manifest.complete:
+            raise ConfigError(f"stage {name} is not complete; run: {command}")
+        steps[name] = {
+            "key": manifest.key,
+            "rows_in": manifest.rows_in,
+            "rows_out": manifest.rows_out,
+            "rejected": manifest.rejected,
+            "seconds": round(manifest.wall_seconds or 0, 1),
+            "facts": manifest.facts,
+        }
+        folder = item.folder
+    return {
+        "command": command,
+        "date": manifest.finished,
+        "hardware": hardware(),
+        "versions": package_versions(),
+        "steps": steps,
+        "metrics": json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+    }
+
+
+def main() -> None:
+    """Parse, record, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value")
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_intermixed_args()
+    try:
+        result = record(given.config, given.overrides, given.command)
+    except ConfigError as error:
+        sys.exit(f"record_run: {error}")
+    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

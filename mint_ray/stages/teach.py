@@ -1,0 +1,77 @@
+"""Stage `teach`: fit the multimodal teacher on Ray Train."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import ray.train
+
+from mint_ray.config import Config
+from mint_ray.knowledge.annotations import load_annotations, read_publications
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.stages.metrics_file import append_metrics, follow_metrics
+from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_train import fit, use_threads
+from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.teachers.base import load_manifest
+from mint_ray.teachers.fitting import fit_teacher
+
+SUMMARY = "summary.json"
+
+
+def run(context: StepContext) -> StepOutcome:
+    """Fit the teacher on training groups and, by option, simulated patients of every label."""
+    config, output = context.config, context.output
+    context.task.say(connect(config.resources))
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "cases": str(context.inputs["cases"]),
+        "output": str(output),
+    }
+
+    def watch(metrics: dict[str, float]) -> None:
+        context.run.log_metrics(metrics, step=int(metrics["step"]))
+        context.task.update(metrics["step"], config.teacher.epochs, f"loss {metrics['loss']:.3f}")
+
+    with follow_metrics(output, watch):
+        fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
+    metrics = json.loads((output / SUMMARY).read_text(encoding="utf-8"))
+    manifest = load_manifest(output)
+    context.task.say(f"teacher {manifest['name']}, revision {manifest['revision']}")
+    cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=["split"])
+    return StepOutcome(
+        rows_in=cases.num_rows,
+        rows_out=pc.sum(pc.equal(cases["split"], "train")).as_py(),
+        metrics=metrics,
+        facts={"teacher": manifest["name"], "revision": manifest["revision"]},
+    )
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    """One Ray Train worker: the learning code, with its reports sent to Ray."""
+    config = Config.model_validate(settings["config"])
+    source, output = Path(settings["cases"]), Path(settings["output"])
+    use_threads(config.resources)
+    first = ray.train.get_context().get_world_rank() == 0
+
+    def report(metrics: dict[str, float]) -> None:
+        if first:
+            append_metrics(output, metrics)
+        ray.train.report(metrics)
+
+    rows = pc.field("split").isin(["train", "validation"])
+    metrics = fit_teacher(
+        pq.read_table(source / "cases.parquet", filters=rows),
+        Catalogue.read(source / "catalogue.parquet"),
+        load_annotations(read_publications(source / "excluded_publications.txt")),
+        load_ontology(),
+        config.teacher,
+        config.seed,
+        output,
+        report,
+    )
+    if first:
+        (output / SUMMARY).write_text(json.dumps(metrics), encoding="utf-8")

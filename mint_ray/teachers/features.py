@@ -1,0 +1,100 @@
+"""From HPO terms to what the fusion network reads: weighted closures as flat index lists."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mint_ray.knowledge.annotations import Annotations
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.ontology import Ontology
+
+SEXES = ("female", "male", "unknown")
+
+
+@dataclass(frozen=True)
+class Bags:
+    """A batch of n bags of terms in the form of `torch.nn.EmbeddingBag`."""
+
+    indices: torch.Tensor
+    """(total,) term indices, int64."""
+    offsets: torch.Tensor
+    """(n,) where each bag starts."""
+    weights: torch.Tensor
+    """(total,) float32; of unit Euclidean length in each bag."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """A batch of n patients."""
+
+    observed: Bags
+    excluded: Bags
+    sex: torch.Tensor
+    """(n,) position in `SEXES`."""
+    findings: torch.Tensor
+    """(n, n_findings) probability that the face shows each finding; 0 without a face."""
+    face: torch.Tensor
+    """(n, width) features of the face; 0 without a face."""
+    has_face: torch.Tensor
+    """(n, 1) 1 where there is a face, else 0."""
+
+
+class TermEncoder:
+    """Turns lists of HPO ids into bags of term indices, observed ones with their ancestors."""
+
+    def __init__(self, ontology: Ontology) -> None:
+        self._ontology = ontology
+        self._closures: dict[str, NDArray[np.int64]] = {}
+
+    def closure(self, terms: Iterable[str]) -> NDArray[np.int64]:
+        """Indices of the terms and all their ancestors, sorted; unknown ids are passed over."""
+        found = [self._closure(term) for term in terms if term in self._ontology.index]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+
+    def plain(self, terms: Iterable[str]) -> NDArray[np.int64]:
+        """Indices of the terms alone, sorted."""
+        index = self._ontology.index
+        return np.array(sorted({index[t] for t in terms if t in index}), dtype=np.int64)
+
+    def _closure(self, term: str) -> NDArray[np.int64]:
+        if term not in self._closures:
+            above = self._ontology.ancestors(term)
+            self._closures[term] = np.array([self._ontology.index[t] for t in above])
+        return self._closures[term]
+
+
+def pack(bags: Sequence[NDArray[np.int64]], weights: NDArray[np.float32]) -> Bags:
+    """Flatten n index lists; `weights` is (n_terms,), scaled to unit length in each bag."""
+    sizes = np.array([len(bag) for bag in bags], dtype=np.int64)
+    flat = np.concatenate([*bags, np.zeros(0, dtype=np.int64)]).astype(np.int64)
+    chosen = weights[flat]
+    owner = np.repeat(np.arange(len(bags)), sizes)
+    length = np.sqrt(np.bincount(owner, chosen**2, minlength=len(bags))) + 1e-6
+    return Bags(
+        torch.from_numpy(flat),
+        torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)),
+        torch.from_numpy((chosen / length[owner]).astype(np.float32)),
+    )
+
+
+def information_content(
+    catalogue: Catalogue, annotations: Annotations, encoder: TermEncoder, n_terms: int
+) -> NDArray[np.float32]:
+    """IC = −ln((1 + labels annotated with the term or below) / (1 + labels)); (n_terms,).
+
+    Source: Resnik, IJCAI 1995, with add-one smoothing.
+    """
+    counts = np.zeros(n_terms)
+    for label in catalogue.labels:
+        terms = (a.term for a in annotations.of(*label.ids) if not a.excluded)
+        counts[encoder.closure(terms)] += 1
+    content: NDArray[np.float32] = -np.log((1 + counts) / (1 + len(catalogue)))
+    return content.astype(np.float32)
+
+
+def sex_index(sex: str | None) -> int:
+    """Position in `SEXES`; anything else counts as unknown."""
+    return SEXES.index(sex) if sex in SEXES else SEXES.index("unknown")

@@ -1,0 +1,46 @@
+"""AdamW with a one-cycle schedule, averaged over processes where there are several."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+
+MAX_GRADIENT_NORM = 5.0
+
+
+def world() -> tuple[int, int]:
+    """This process's rank and the number of processes."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+class Optimiser:
+    """Steps down a loss that is this process's share of a mean over all processes."""
+
+    def __init__(
+        self,
+        parameters: Iterable[torch.nn.Parameter],
+        rate: float,
+        weight_decay: float,
+        steps: int,
+    ) -> None:
+        self._parameters = list(parameters)
+        self._adam = torch.optim.AdamW(self._parameters, lr=rate, weight_decay=weight_decay)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._adam, rate, total_steps=steps + 1, pct_start=0.15
+        )
+
+    def step(self, loss: torch.Tensor) -> None:
+        """One update; gradients of all processes are averaged first."""
+        self._adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        _, processes = world()
+        if processes > 1:
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= processes
+        torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
+        self._adam.step()
+        self._schedule.step()

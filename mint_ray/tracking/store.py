@@ -1,0 +1,213 @@
+"""The MLflow store behind a run: connecting, finding or creating the run, writing records.
+
+Everything here may raise; `tracker` turns that into waiting. MLflow takes seconds to import,
+so it is imported when first needed, through its client only: no global state, no autologging.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mint_ray.tracking.records import Record, cut
+
+logger = logging.getLogger(__name__)
+
+LOCK_PATIENCE = 2.0  # seconds to wait for a locked SQLite file before giving up for now
+_TOKEN_TAG = "mint_ray_token"
+_SQLITE = "sqlite:///"
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # A server that is away must not hold up training: the queue keeps what it missed.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+class RunStore:
+    """One MLflow run in one store.
+
+    Args:
+        uri: tracking URI.
+        experiment: experiment name; created where absent.
+        state: JSON file that remembers the run, so that a restart continues it.
+        name: run name.
+        tags: tags of a new run.
+    """
+
+    def __init__(
+        self, uri: str, experiment: str, state: Path, name: str, tags: Mapping[str, str]
+    ) -> None:
+        self.uri = uri
+        self.experiment = experiment
+        self.state = state
+        self.name = name
+        self.tags = dict(tags)
+
+    def write(self, record: Record) -> None:
+        """Write one record. A record that the store will never take is dropped and logged."""
+        self._check_sqlite()
+        run_id = self.run_id
+        try:
+            getattr(self, f"_write_{record['kind']}")(run_id, record)
+        except Exception as error:
+            if getattr(error, "error_code", "") != "INVALID_PARAMETER_VALUE":
+                raise
+            logger.warning("[Tracking] the store refused a record of kind %s", record["kind"])
+
+    @cached_property
+    def run_id(self) -> str:
+        """The run's id; finds or creates the run. Call it from one process at a time."""
+        remembered = self._read_state()
+        if remembered.get("run_id") and self._is_alive(remembered["run_id"]):
+            return str(remembered["run_id"])
+        # The token goes to disk before the run is created: a crash in between leaves a run
+        # that its token finds again, not a second one.
+        token = remembered.get("token") if not remembered.get("run_id") else None
+        if token is None:
+            token = uuid.uuid4().hex
+            self._write_state({"token": token})
+        run_id = self._find_run(token) or self._create_run(token)
+        self._write_state({"token": token, "run_id": run_id})
+        return run_id
+
+    @cached_property
+    def _client(self) -> Any:
+        os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
+        from mlflow import MlflowClient
+
+        for name, level in (("mlflow", logging.ERROR), ("mlflow.store", logging.CRITICAL)):
+            logging.getLogger(name).setLevel(level)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        # Creating the tables of a new SQLite file is not safe in two processes at once.
+        with self._sqlite_lock():
+            return MlflowClient(self.uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        file = sqlite_file(self.uri)
+        root = (file.parent / "mlartifacts").resolve().as_uri() if file else None
+        try:
+            return str(self._client.create_experiment(self.experiment, artifact_location=root))
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(self._client.get_experiment_by_name(self.experiment).experiment_id)
+
+    def _is_alive(self, run_id: str) -> bool:
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+
+    def _find_run(self, token: str) -> str | None:
+        found = self._client.search_runs(
+            [self._experiment_id], filter_string=f"tags.{_TOKEN_TAG} = '{token}'", max_results=1
+        )
+        return str(found[0].info.run_id) if found else None
+
+    def _create_run(self, token: str) -> str:
+        tags = self.tags | {_TOKEN_TAG: token}
+        run = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags)
+        return str(run.info.run_id)
+
+    def _write_params(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Param, RunTag
+
+        # A parameter cannot be changed in MLflow. One that a restart changed (where work runs,
+        # never what it computes) is told by a tag.
+        known = self._client.get_run(run_id).data.params
+        new = {k: v for k, v in record["values"].items() if k not in known}
+        changed = {k: v for k, v in record["values"].items() if known.get(k, v) != v}
+        self._client.log_batch(
+            run_id,
+            params=[Param(key, value) for key, value in new.items()],
+            tags=[RunTag(f"restart.{k}"[:250], cut(v, 5000)) for k, v in changed.items()],
+        )
+
+    def _write_tags(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(run_id, tags=[RunTag(k, v) for k, v in record["values"].items()])
+
+    def _write_metrics(self, run_id: str, record: Record) -> None:
+        from mlflow.entities import Metric
+
+        self._client.log_batch(
+            run_id,
+            metrics=[
+                Metric(key, value, record["time"], record["step"])
+                for key, value in record["values"].items()
+            ],
+        )
+
+    def _write_artifact(self, run_id: str, record: Record) -> None:
+        path = Path(record["path"])
+        if path.is_dir():
+            self._client.log_artifacts(run_id, str(path), artifact_path=path.name)
+        elif path.is_file():
+            self._client.log_artifact(run_id, str(path))
+        else:
+            logger.warning("[Tracking] an artifact is gone before it could be recorded")
+
+    def _write_status(self, run_id: str, record: Record) -> None:
+        if record["status"] == "RUNNING":
+            self._client.update_run(run_id, status="RUNNING")
+        else:
+            self._client.set_terminated(run_id, record["status"], end_time=record["time"])
+
+    def _check_sqlite(self) -> None:
+        """Fail at once where MLflow would retry for minutes on a file that is locked or away.
+
+        Raises:
+            sqlite3.OperationalError: the file is locked or cannot be opened for writing.
+        """
+        file = sqlite_file(self.uri)
+        if file is None:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(file, timeout=LOCK_PATIENCE, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _sqlite_lock(self) -> Iterator[None]:
+        file = sqlite_file(self.uri)
+        lock = file.with_name(f"{file.name}.lock").open("w") if file else nullcontext()
+        with lock as held:
+            if held is not None:
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self.state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def _write_state(self, state: Mapping[str, str]) -> None:
+        partial = self.state.with_name(f".{self.state.name}.{os.getpid()}.partial")
+        partial.write_text(json.dumps(dict(state)) + "\n", encoding="utf-8")
+        os.replace(partial, self.state)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a `sqlite:///` URI, None for other stores."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None

@@ -1,0 +1,244 @@
+"""Recording runs so that nothing depends on the recording.
+
+`create_tracker` gives a `Tracker`, or a `NullTracker` where tracking is off; callers use both
+alike. Whatever goes wrong with the store is logged, and what could not be written waits in the
+step's folder for the next call, the end of the run, or the next start. Only numbers, ids and
+settings are recorded, never the text of a note.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mint_ray.errors import ConfigError
+from mint_ray.tracking.queue import RecordQueue
+from mint_ray.tracking.records import (
+    Record,
+    artifact_record,
+    metrics_records,
+    params_records,
+    status_record,
+    tags_records,
+)
+from mint_ray.tracking.store import RunStore
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "tracking.json"
+QUEUE_FILE = "tracking-queue.jsonl"
+
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+_FIRST_PAUSE = 15.0  # seconds without another attempt after a failure; doubles each time
+_LONGEST_PAUSE = 300.0
+
+
+class Run(Protocol):
+    """What a stage may record. No method ever raises because of the store."""
+
+    def log_params(self, settings: Mapping[str, Any]) -> None:
+        """Record settings; nested ones get dotted names."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        """Record numbers at a step; raises TypeError for text."""
+
+    def log_artifact(self, path: Path) -> None:
+        """Copy a file or folder to the artifact store."""
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set or replace tags."""
+
+
+class NullRun:
+    """Records nothing."""
+
+    def log_params(self, settings: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        """Do nothing."""
+
+    def log_artifact(self, path: Path) -> None:
+        """Do nothing."""
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
+class TrackedRun:
+    """Queues every record, then sends what is queued unless the store failed just now."""
+
+    def __init__(
+        self, store: RunStore, queue: RecordQueue, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._pause = 0.0
+        self._not_before = -float("inf")
+        self._dropped = 0
+
+    def log_params(self, settings: Mapping[str, Any]) -> None:
+        """Record settings; a value that a restart changed becomes a tag `restart.<name>`."""
+        self._record(params_records(settings))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        """Record numbers at a step; raises TypeError for text."""
+        self._record(metrics_records(metrics, step))
+
+    def log_artifact(self, path: Path) -> None:
+        """Copy a file or folder to the artifact store."""
+        self._record([artifact_record(path)])
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set or replace tags."""
+        self._record(tags_records(tags))
+
+    def set_status(self, status: str) -> None:
+        """RUNNING, FINISHED, FAILED or KILLED."""
+        self._record([status_record(status)])
+
+    def flush(self) -> int:
+        """Try now, whatever failed before; returns how many records still wait."""
+        self._not_before = -float("inf")
+        self._send()
+        try:
+            waiting = len(self._queue)
+        except OSError:
+            return 0
+        if waiting:
+            logger.warning(
+                "[Tracking] %d records wait in %s until the store is back",
+                waiting,
+                self._queue.path,
+            )
+        return waiting
+
+    def _record(self, records: list[Record]) -> None:
+        try:
+            kept = [self._queue.append(record) for record in records]
+        except OSError as error:  # a full disk, a folder gone: the work itself comes first
+            logger.warning("[Tracking] cannot queue: %s", type(error).__name__)
+            return
+        if not all(kept):
+            self._dropped += kept.count(False)
+            logger.warning("[Tracking] queue full, %d records dropped so far", self._dropped)
+        self._send()
+
+    def _send(self) -> None:
+        if self._clock() < self._not_before:
+            return
+        try:
+            self._queue.drain(self._store.write)
+        # Any error at all: database drivers, HTTP and MLflow raise what they like.
+        except Exception as error:
+            self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+            self._not_before = self._clock() + self._pause
+            # The type only: a driver's message repeats the values that it was given.
+            logger.warning(
+                "[Tracking] store not available (%s), next attempt in %.0f s",
+                type(error).__name__,
+                self._pause,
+            )
+        else:
+            self._pause = 0.0
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Opens runs in one experiment of one store. Small and picklable, for worker processes."""
+
+    uri: str
+    experiment: str
+
+    @contextmanager
+    def run(
+        self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None = None
+    ) -> Iterator[Run]:
+        """The run of one step, from RUNNING to FINISHED, FAILED or KILLED.
+
+        Args:
+            stage: stage name, a tag.
+            key: the step's name with its hash: run name and tag.
+            folder: the step's folder; the run's id is remembered there, so that the same folder
+                always continues the same run.
+            inputs: name of an input to the key of its step: tags `input.<name>`.
+        """
+        run = self._open(stage, key, folder, inputs)
+        run.set_status("RUNNING")
+        try:
+            yield run
+        except BaseException as error:
+            run.set_tags({"error": type(error).__name__})
+            run.set_status("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        else:
+            run.set_status("FINISHED")
+        finally:
+            run.flush()
+
+    @contextmanager
+    def join(
+        self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None = None
+    ) -> Iterator[Run]:
+        """The same run from a worker process of the same machine; its status stays as it is."""
+        run = self._open(stage, key, folder, inputs)
+        try:
+            yield run
+        finally:
+            run.flush()
+
+    def flush(self, stage: str, key: str, folder: Path) -> int:
+        """Send what an earlier run left waiting; returns how many records still wait."""
+        if not (folder / QUEUE_FILE).exists():
+            return 0
+        return self._open(stage, key, folder, None).flush()
+
+    def _open(
+        self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None
+    ) -> TrackedRun:
+        tags = {"stage": stage, "key": key}
+        tags |= {f"input.{name}": value for name, value in (inputs or {}).items()}
+        store = RunStore(self.uri, self.experiment, folder / STATE_FILE, key, tags)
+        return TrackedRun(store, RecordQueue(folder / QUEUE_FILE))
+
+
+@dataclass(frozen=True)
+class NullTracker:
+    """Opens runs that record nothing."""
+
+    @contextmanager
+    def run(
+        self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None = None
+    ) -> Iterator[Run]:
+        """A run that records nothing."""
+        yield NullRun()
+
+    join = run
+
+    def flush(self, stage: str, key: str, folder: Path) -> int:
+        """Nothing ever waits."""
+        return 0
+
+
+def create_tracker(
+    enabled: bool, uri: str | None, experiment: str, store: Path
+) -> Tracker | NullTracker:
+    """The tracker that the settings ask for; by default SQLite in the run's store.
+
+    Raises:
+        ConfigError: the URI is of a kind that MLflow does not take.
+    """
+    if not enabled:
+        return NullTracker()
+    chosen = uri or f"sqlite:///{store.resolve() / 'mlflow.db'}"
+    if chosen.partition(":")[0].partition("+")[0] not in _SCHEMES:
+        raise ConfigError(
+            f"tracking.uri={chosen}: expected a database or server URI "
+            f"({', '.join(_SCHEMES)}), for example sqlite:///runs/mlflow.db; "
+            "MLflow no longer takes file stores"
+        )
+    return Tracker(chosen, experiment)

@@ -1,0 +1,28 @@
+"""Shared fixtures: one Ray for all tests that need it, and where optional data lies."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports them: no telemetry, no model hub, one thread per process on small
+# machines (two processes of two spinning threads on two cores take twenty times as long).
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray, started once."""
+    from mint_ray.config import ResourcesConfig
+    from mint_ray.stages.ray_session import connect
+
+    connect(ResourcesConfig())
+    yield
+    import ray
+
+    ray.shutdown()

@@ -1,0 +1,99 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mint_ray.errors import DataError
+from mint_ray.students.encoding import Encoder
+from mint_ray.students.pairs import PairTable
+from tests.students.conftest import pair_row
+
+WritePairs = Callable[[list[dict[str, Any]]], Path]
+
+
+@pytest.fixture
+def encoder(tokenizer: Any) -> Encoder:
+    return Encoder(tokenizer, 700, 1400)
+
+
+def test_rows_of_the_training_split_are_read(write_pairs: WritePairs) -> None:
+    table = PairTable(write_pairs([pair_row(0), pair_row(1, split="test"), pair_row(2)]))
+    assert len(table) == 2
+    assert table.row(1) == {key: pair_row(2)[key] for key in table.row(1)}
+
+
+def test_the_order_of_files_does_not_matter(tmp_path: Path, encoder: Encoder) -> None:
+    digests = []
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        folder = tmp_path / str(order)
+        folder.mkdir()
+        for part, numbers in enumerate((order[:1], order[1:])):
+            rows = pa.Table.from_pylist([pair_row(number) for number in numbers])
+            pq.write_table(rows, folder / f"{part}.parquet")
+        table = PairTable(folder)
+        usable = table.scan(encoder)
+        ids = [table.row(row)["preference_id"] for row in usable.rows]
+        assert ids == [f"pair-00{number}" for number in range(4)]
+        digests.append(usable.digest)
+    assert digests[0] == digests[1]
+
+
+def test_a_dataset_of_another_tool_needs_three_columns(
+    write_pairs: WritePairs, encoder: Encoder
+) -> None:
+    row = {key: pair_row(0)[key] for key in ("prompt", "chosen", "rejected")}
+    table = PairTable(write_pairs([row]))
+    assert table.scan(encoder).rows == (0,)
+    assert table.row(0)["preference_id"] == "row-0"
+
+
+def test_shortened_notes_are_counted(write_pairs: WritePairs, tokenizer: Any) -> None:
+    usable = PairTable(write_pairs([pair_row(0), pair_row(2)])).scan(Encoder(tokenizer, 250, 1400))
+    assert usable.shortened == 1
+
+
+def test_a_group_in_two_splits_is_refused(write_pairs: WritePairs) -> None:
+    rows = [pair_row(0), pair_row(1, split="test", group_id="group-000")]
+    with pytest.raises(DataError, match="group-000"):
+        PairTable(write_pairs(rows))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], "list of role and content"),
+        ([{"prompt": pair_row(0)["prompt"]}], "`chosen`"),
+        ([pair_row(0, split="test")], "found none"),
+    ],
+)
+def test_unusable_files_are_refused(
+    write_pairs: WritePairs, rows: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        PairTable(write_pairs(rows))
+
+
+def test_damaged_files_are_refused(write_pairs: WritePairs, tmp_path: Path) -> None:
+    good = write_pairs([pair_row(number) for number in range(50)]).read_bytes()
+    flipped = good[:200] + bytes(byte ^ 255 for byte in good[200:900]) + good[900:]
+    path = tmp_path / "damaged.parquet"
+    for content in (b"PAR1 not really", b"", good[: len(good) // 2], flipped):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="damaged"):
+            PairTable(path)
+    with pytest.raises(DataError):
+        PairTable(tmp_path / "absent")
+
+
+def test_no_file_is_left_behind(
+    write_pairs: WritePairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    table = PairTable(write_pairs([pair_row(0)]))
+    assert list(scratch.iterdir()) == []
+    assert table.row(0)["case_id"] == "case-000"

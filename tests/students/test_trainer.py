@@ -1,0 +1,198 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch.multiprocessing as mp
+
+from mint_ray.errors import ConfigError, DataError, TrainingError
+from mint_ray.students.checkpoints import keep_checkpoints, latest_good
+from mint_ray.students.student import load_student
+from mint_ray.students.trainer import train
+from tests.students.conftest import pair_row, student_config, training_config
+from tests.students.workers import losses_of, train_on_two_ranks
+
+WritePairs = Callable[[list[dict[str, Any]]], Path]
+
+
+class Killed(Exception):  # noqa: N818
+    """Stands for a lost worker."""
+
+
+@pytest.fixture
+def pairs(write_pairs: WritePairs) -> Path:
+    return write_pairs([pair_row(number) for number in range(12)])
+
+
+def test_loss_falls_and_the_student_can_be_loaded(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    losses = losses_of(pairs, base_folder, tmp_path / "out", 4, epochs=5)
+    assert len(losses) == 15
+    assert losses[-1] < 0.6 * losses[0]
+    student = load_student(tmp_path / "out", "cpu")
+    assert (student.info.k, student.info.objective) == (2, "orpo")
+
+
+def test_accumulation_does_not_change_the_loss(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    whole = losses_of(pairs, base_folder, tmp_path / "a", 4)
+    pieces = losses_of(pairs, base_folder, tmp_path / "b", 1)
+    assert pieces == pytest.approx(whole, rel=1e-5)
+
+
+def test_two_workers_and_deepspeed_give_the_losses_of_one(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    alone = losses_of(pairs, base_folder, tmp_path / "alone", 4)
+    runs = [
+        {"micro": 2, "deepspeed": "off"},
+        {"micro": 1, "deepspeed": "zero2", "checkpoint_steps": 1},
+        {"micro": 2, "deepspeed": "zero1"},
+    ]
+    runs.append(runs[1] | {"resume_from": tmp_path / "1" / "checkpoints" / "step-00000002"})
+    mp.spawn(train_on_two_ranks, args=(tmp_path, pairs, base_folder, runs), nprocs=2)
+    off, zero2, zero1, resumed = json.loads((tmp_path / "losses.json").read_text())
+    for losses in (off, zero2, zero1):
+        assert losses == pytest.approx(alone, rel=1e-4)
+    assert resumed == zero2[2:]
+    one_process = losses_of(
+        pairs, base_folder, tmp_path / "one", 4, resume_from=runs[3]["resume_from"]
+    )
+    assert one_process == pytest.approx(alone[2:], rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["off", "zero2"])
+def test_a_killed_run_resumes_bit_for_bit(
+    pairs: Path, base_folder: Path, tmp_path: Path, engine: str
+) -> None:
+    settings = {"epochs": 2, "checkpoint_steps": 2, "deepspeed": engine}
+    student = student_config(base_folder, lora_dropout=0.2)
+
+    def run(out: Path, killed_at: int | None, resume_from: Path | None) -> dict[int, float]:
+        losses: dict[int, float] = {}
+        keep = keep_checkpoints(out / "checkpoints")
+
+        def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
+            losses[int(metrics["step"])] = metrics["loss"]
+            if metrics["step"] == killed_at:
+                raise Killed
+            keep(metrics, checkpoint)
+
+        train(
+            pairs,
+            out,
+            student=student,
+            training=training_config(**settings),
+            k=2,
+            seed=0,
+            report=report,
+            resume_from=resume_from,
+        )
+        return losses
+
+    undisturbed = run(tmp_path / "whole", None, None)
+    with pytest.raises(Killed):
+        run(tmp_path / "part", 4, None)
+    start = latest_good(tmp_path / "part" / "checkpoints")
+    assert start is not None
+    assert start.name == "step-00000002"
+    resumed = run(tmp_path / "part", None, start)
+    assert resumed == {step: loss for step, loss in undisturbed.items() if step > 2}
+    adapters = [
+        (tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "part")
+    ]
+    assert adapters[0] == adapters[1]
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    losses_of(pairs, base_folder, tmp_path, 4)
+    found = latest_good(tmp_path / "checkpoints")
+    with pytest.raises(TrainingError, match="another run"):
+        losses_of(pairs, base_folder, tmp_path, 4, resume_from=found, epochs=2)
+
+
+def test_bad_rows_are_counted_and_never_trained_on(
+    write_pairs: WritePairs, base_folder: Path, tmp_path: Path
+) -> None:
+    rows = [pair_row(number) for number in range(4)]
+    rows.append(pair_row(4, chosen=[]))
+    rows.append(pair_row(5, rejected=pair_row(5)["chosen"]))
+    rows.append(pair_row(6, chosen=[{"role": "assistant", "content": "x" * 5000}]))
+    rows.append(pair_row(0))
+    rows.append(pair_row(7, split="test"))
+    losses = losses_of(write_pairs(rows), base_folder, tmp_path / "out", 4)
+    assert len(losses) == 1
+    rejected = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    assert sorted(row["reason"] for row in rejected) == [
+        "duplicate_id",
+        "empty_chosen",
+        "identical_answers",
+        "too_long",
+    ]
+
+
+def test_no_usable_pair_is_an_error(
+    write_pairs: WritePairs, base_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError) as error:
+        losses_of(write_pairs([pair_row(0, chosen=[])]), base_folder, tmp_path, 4)
+    assert error.value.counts == {"empty_chosen": 1}
+
+
+@pytest.mark.parametrize("engine", ["off", "zero2"])
+def test_a_loss_that_is_not_finite_names_the_pairs(
+    pairs: Path, base_folder: Path, tmp_path: Path, engine: str
+) -> None:
+    changes = {"learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_ratio": 0.0}
+    with pytest.raises(TrainingError, match=r"step 2: .*pair-0\d\d, pair-0\d\d"):
+        losses_of(pairs, base_folder, tmp_path, 4, deepspeed=engine, **changes)
+    assert not (tmp_path / "student.json").exists()
+
+
+def test_a_batch_that_cannot_be_cut_is_refused_before_work(base_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size=4"):
+        losses_of(Path("absent"), base_folder, Path("absent"), 3)
+
+
+def test_an_unknown_preset_is_refused(pairs: Path, base_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="zero2"):
+        losses_of(pairs, base_folder, tmp_path, 4, deepspeed="zero9")
+
+
+def test_activation_checkpointing_does_not_change_the_loss(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    without = losses_of(pairs, base_folder, tmp_path / "a", 4)
+    with_it = losses_of(pairs, base_folder, tmp_path / "b", 4, activation_checkpointing=True)
+    assert with_it == pytest.approx(without, rel=1e-5)
+
+
+def test_training_can_start_from_an_adapter(pairs: Path, base_folder: Path, tmp_path: Path) -> None:
+    first = losses_of(pairs, base_folder, tmp_path / "a", 4, epochs=4)
+    losses: list[float] = []
+    train(
+        pairs,
+        tmp_path / "b",
+        student=student_config(base_folder, init_adapter=tmp_path / "a"),
+        training=training_config(max_steps=1),
+        k=2,
+        seed=3,
+        report=lambda metrics, _: losses.append(metrics["loss"]),
+    )
+    assert losses[0] < 0.7 * first[0]
+
+
+@pytest.mark.parametrize("engine", ["off", "zero2"])
+def test_bfloat16_is_close_to_float32(
+    pairs: Path, base_folder: Path, tmp_path: Path, engine: str
+) -> None:
+    wide = losses_of(pairs, base_folder, tmp_path / "a", 4)
+    half = losses_of(pairs, base_folder, tmp_path / "b", 4, precision="bfloat16", deepspeed=engine)
+    assert half == pytest.approx(wide, rel=0.1)
+    assert half != wide

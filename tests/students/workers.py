@@ -1,0 +1,51 @@
+"""What the processes of a multi-process test do; importable, so that they can be spawned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from mint_ray.students.checkpoints import keep_checkpoints
+from mint_ray.students.distributed import rank
+from mint_ray.students.trainer import train
+from tests.students.conftest import student_config, training_config
+
+
+def losses_of(
+    pairs: Path, base: Path, out: Path, micro: int, resume_from: Path | None = None, **changes: Any
+) -> list[float]:
+    """Train and give the loss of every step; checkpoints land in `out`/checkpoints."""
+    losses: list[float] = []
+    keep = keep_checkpoints(out / "checkpoints", keep=10)
+
+    def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
+        losses.append(metrics["loss"])
+        keep(metrics, checkpoint)
+
+    train(
+        pairs,
+        out,
+        student=student_config(base),
+        training=training_config(**changes),
+        k=2,
+        seed=3,
+        micro_batch_size=micro,
+        report=report,
+        resume_from=resume_from,
+    )
+    return losses
+
+
+def train_on_two_ranks(
+    number: int, folder: Path, pairs: Path, base: Path, runs: list[dict[str, Any]]
+) -> None:
+    """One process of two: all `runs` in turn; rank 0 writes their losses to losses.json."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=number, world_size=2)
+    results = [losses_of(pairs, base, folder / str(i), **run) for i, run in enumerate(runs)]
+    if rank() == 0:
+        (folder / "losses.json").write_text(json.dumps(results))
+    dist.barrier()
+    dist.destroy_process_group()

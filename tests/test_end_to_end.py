@@ -1,0 +1,168 @@
+"""The whole chain on real parts: jobs on a Ray head, then the command, then what a user reads."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+
+from mint_ray import pipeline
+from mint_ray.cli import main
+from mint_ray.config import Config, load_config
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[1]
+TINY = str(ROOT / "tests" / "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the module: each test finds what the ones before it wrote."""
+    return tmp_path_factory.mktemp("store")
+
+
+def config(store: Path) -> Config:
+    return load_config(TINY, [f"store={store}"])
+
+
+def folder(store: Path, stage: str) -> Path:
+    return pipeline.plan(config(store))[stage].folder
+
+
+@pytest.fixture(scope="module")
+def ray_head() -> Iterator[str]:
+    """`ray start --head`; the address for `ray job submit`."""
+    port, dashboard = free_port(), free_port()
+    bin_folder = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    command = ["ray", "start", "--head", f"--port={port}", f"--dashboard-port={dashboard}"]
+    head = subprocess.Popen(
+        [f"{bin_folder}/{command[0]}", *command[1:], "--num-cpus=2", "--block"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(dashboard)
+    yield f"http://127.0.0.1:{dashboard}"
+    os.killpg(head.pid, signal.SIGTERM)
+    try:
+        head.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(head.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    pytest.fail(f"nothing listens on port {port}")
+
+
+@pytest.mark.parametrize(
+    ("job", "stage"), [("generate_preferences", "prefer"), ("train_student", "train")]
+)
+def test_jobs_on_a_ray_head(ray_head: str, store: Path, job: str, stage: str) -> None:
+    submit = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--address", ray_head]
+    script = ["python", f"jobs/{job}.py", "tests/tiny.yaml", f"store={store}"]
+    done = subprocess.run(
+        [*submit, "--working-dir", ".", "--", *script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert pipeline.plan(config(store))[stage].complete
+
+
+def test_the_command_finishes_the_rest(
+    store: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
+) -> None:
+    made = pq.read_metadata(folder(store, "prefer") / "train.parquet")
+    assert main(["run", TINY, f"store={store}"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("complete, skipped") == 4
+    assert "ORPO student" in printed.out
+    assert printed.out.splitlines()[-1] == f"report: {folder(store, 'evaluate') / 'report.html'}"
+    metrics = json.loads((folder(store, "evaluate") / "metrics.json").read_text())
+    assert {"majority", "base", "orpo", "teacher"} <= metrics.keys()
+    assert {m["all"]["top1"]["n"] for m in metrics.values()} == {6}
+    assert made.num_rows > 10
+
+
+def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> None:
+    prefer = folder(store, "prefer")
+    files = {split: str(prefer / f"{split}.parquet") for split in ("train", "validation", "test")}
+    dataset = load_dataset("parquet", data_files=files, cache_dir=str(store / "hf"))
+    row = dataset["train"][0]
+    assert [message["role"] for message in row["prompt"]] == ["system", "user"]
+    assert row["chosen"][0]["content"] != row["rejected"][0]["content"]
+    assert row["config_hash"] == prefer.name.removeprefix("prefer-")
+    groups = [set(dataset[split]["group_id"]) for split in files]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert sorted(run.data.tags["stage"] for run in runs) == sorted(
+        step.name for step in pipeline.STEPS
+    )
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    train = next(run for run in runs if run.data.tags["stage"] == "train")
+    assert train.data.tags["input.prefer"] == folder(store, "prefer").name
+    assert [m.step for m in client.get_metric_history(train.info.run_id, "loss")][-1] == 3
+
+
+def test_predict_ranks_new_cases_with_the_finished_student(
+    store: Path, tmp_path: Path, ray_cluster: None
+) -> None:
+    patient = {
+        "id": "invented-1",
+        "subject": {"id": "1", "sex": "FEMALE"},
+        "phenotypicFeatures": [{"type": {"id": "HP:0001250", "label": "Seizure"}}],
+        "metaData": {"phenopacketSchemaVersion": "2.0"},
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.json").write_text(json.dumps(patient))
+    (tmp_path / "in" / "bad.json").write_text("{")
+    out = tmp_path / "out.parquet"
+    arguments = ["--student", str(folder(store, "train")), "--cases", str(tmp_path / "in")]
+    assert main(["predict", *arguments, "--out", str(out), "--top-k", "4"]) == 0
+    rows = pq.read_table(out).to_pylist()
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4]
+    assert len({row["label_id"] for row in rows}) == 4
+    probabilities = [row["probability"] for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+    rejected = pq.read_table(tmp_path / "out.rejected.parquet").to_pylist()
+    assert [row["reason"] for row in rejected] == ["not_json"]
+
+
+def test_a_note_is_in_no_log_metric_or_report(store: Path) -> None:
+    cases = pq.read_table(folder(store, "cases") / "cases.parquet", columns=["note"])
+    canaries = [note.encode()[:60] for note in cases["note"].to_pylist()]
+    for file in store.rglob("*"):
+        if file.is_file() and file.suffix in {".json", ".jsonl", ".html", ".db", ".log", ".md"}:
+            content = file.read_bytes()
+            assert not any(canary in content for canary in canaries), file.name
