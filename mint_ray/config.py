@@ -40,6 +40,8 @@ class SimulationConfig(Section):
 
     diseases: int = Field(24, ge=2)
     """Number of diseases to draw patients for, the best annotated first."""
+    disease_ids: tuple[str, ...] = ()
+    """Draw patients for these diseases instead."""
     patients_per_disease: int = Field(16, ge=3)
     """Simulated patients per disease, over all splits."""
     imprecision: Fraction = Field(0.15, ge=0, le=1)

@@ -142,6 +142,7 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
             shutil.rmtree(item.folder)
         if item.complete:
             progress.skip(step.name, item.key)
+            tracker.flush(step.name, item.folder.name, item.folder)
             continue
         for name in step.inputs:
             if not planned[name].complete:

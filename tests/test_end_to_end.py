@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -120,6 +121,26 @@ def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> No
     assert row["config_hash"] == prefer.name.removeprefix("prefer-")
     groups = [set(dataset[split]["group_id"]) for split in files]
     assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+def test_killed_preferences_end_like_undisturbed_ones(
+    store: Path, tmp_path: Path, ray_cluster: None
+) -> None:
+    for stage in ("cases", "teach"):
+        shutil.copytree(folder(store, stage), tmp_path / folder(store, stage).name)
+    scored = folder(tmp_path, "prefer") / "scored"
+    command = [sys.executable, "-m", "mint_ray", "prefer", TINY, f"store={tmp_path}"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(scored.glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not pipeline.plan(config(tmp_path))["prefer"].complete
+    assert main(["prefer", TINY, f"store={tmp_path}"]) == 0
+    for split in ("train", "validation", "test"):
+        whole = pq.read_table(folder(store, "prefer") / f"{split}.parquet")
+        assert pq.read_table(folder(tmp_path, "prefer") / f"{split}.parquet").equals(whole)
 
 
 def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:

@@ -22,7 +22,7 @@ from mint_ray.cases.simulate import rank_diseases, simulate_cases
 from mint_ray.cases.splits import assign_splits, group_by_publication
 from mint_ray.cases.tables import read_case_table
 from mint_ray.config import CasesConfig, Config
-from mint_ray.errors import DataError
+from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
@@ -79,9 +79,15 @@ def _read(config: Config) -> Iterable[ParsedCase | Rejection]:
     settings, ontology = config.cases, load_ontology()
     if settings.source == "simulated":
         annotations = load_annotations(_listed_publications(config))
+        simulation = settings.simulation
         ranked = rank_diseases(annotations, ontology, config.knowledge.namespace)
-        diseases = ranked[: settings.simulation.diseases]
-        drawn = simulate_cases(annotations, ontology, diseases, settings.simulation, config.seed)
+        diseases = simulation.disease_ids or ranked[: simulation.diseases]
+        if unknown := sorted(set(diseases) - set(ranked)):
+            raise ConfigError(
+                f"cases.simulation.disease_ids: expected annotated {config.knowledge.namespace} "
+                f"ids, found {', '.join(unknown)}"
+            )
+        drawn = simulate_cases(annotations, ontology, diseases, simulation, config.seed)
         return [ParsedCase(case, (), Counter()) for case in drawn]
     path = Path(str(settings.path))
     if settings.source == "phenopackets":

@@ -46,7 +46,8 @@ from mint_ray.steps import StepContext, StepOutcome
 
 STUDENT_BATCH = 8
 TEACHER_BATCH = 128
-STUDENTS = {"base", "orpo"}
+STUDENTS = frozenset({"base", "orpo"})
+GENERATED = "_generated"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class _Answers:
     predictions: pa.Table
     teacher: TeacherLists | None
     shortened: int
+    generated: list[str]
+    """Cases that the students also answered freely."""
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -69,23 +72,10 @@ def run(context: StepContext) -> StepOutcome:
     context.task.say(connect(context.config.resources))
     answers = _ask_systems(context, everything, tested, catalogue)
     write_predictions(context.output / "predictions.parquet", answers.predictions)
-    cases = index_cases(
-        tested,
-        {any_id: label.label_id for label in catalogue.labels for any_id in label.ids},
-        {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels},
-    )
-    settings = context.config.evaluation
-    outcomes = collect_outcomes(answers.predictions, cases, settings.top_k)
-    metrics = evaluate(
-        outcomes,
-        cases,
-        bins=settings.calibration_bins,
-        samples=settings.bootstrap_samples,
-        seed=context.config.seed,
-        teacher=answers.teacher,
-    )
+    measured = _measure(context, answers, tested, catalogue)
+    metrics = measured.metrics
     write_metrics(context.output / "metrics.json", metrics)
-    report = _report(context, everything, cases, catalogue, answers, outcomes, metrics)
+    report = _report(context, everything, catalogue, answers, measured)
     write_report(context.output / "report.html", report)
     for name in ("metrics.json", "report.html"):
         context.run.log_artifact(context.output / name)
@@ -121,11 +111,62 @@ def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
     return tested.filter(pc.is_in(tested["group_id"], pa.array(kept)))
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """The figures, and what they were made from."""
+
+    cases: EvaluatedCases
+    outcomes: dict[str, Outcomes]
+    metrics: Metrics
+
+
+def _measure(
+    context: StepContext, answers: _Answers, tested: pa.Table, catalogue: Catalogue
+) -> _Measured:
+    """All systems on all tested cases; free answers apart, on the cases that were answered so."""
+    free = pc.ends_with(answers.predictions["system"], GENERATED)
+    ranked = answers.predictions.filter(pc.invert(free))
+    rankings = _measure_on(context, answers, ranked, tested, catalogue)
+    asked = tested.filter(pc.is_in(tested["case_id"], pa.array(answers.generated, pa.string())))
+    if not asked.num_rows:
+        return rankings
+    apart = _measure_on(context, answers, answers.predictions.filter(free), asked, catalogue)
+    return _Measured(
+        rankings.cases, rankings.outcomes | apart.outcomes, rankings.metrics | apart.metrics
+    )
+
+
+def _measure_on(
+    context: StepContext,
+    answers: _Answers,
+    predictions: pa.Table,
+    tested: pa.Table,
+    catalogue: Catalogue,
+) -> _Measured:
+    settings = context.config.evaluation
+    cases = index_cases(
+        tested,
+        {any_id: label.label_id for label in catalogue.labels for any_id in label.ids},
+        {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels},
+    )
+    outcomes = collect_outcomes(predictions, cases, settings.top_k)
+    metrics = evaluate(
+        outcomes,
+        cases,
+        bins=settings.calibration_bins,
+        samples=settings.bootstrap_samples,
+        seed=context.config.seed,
+        teacher=answers.teacher,
+    )
+    return _Measured(cases, outcomes, metrics)
+
+
 def _ask_systems(
     context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
 ) -> _Answers:
     systems = context.config.evaluation.systems
     parts, teacher, shortened = [], None, 0
+    free = sorted(tested["case_id"].to_pylist())[: context.config.evaluation.generate_cases]
     for done, system in enumerate(systems):
         context.task.update(done, len(systems), f"{system}: {tested.num_rows} cases")
         if system == "majority":
@@ -135,19 +176,19 @@ def _ask_systems(
             top_k = context.config.evaluation.top_k
             parts.append(majority_predictions(counts, tested, top_k, names))
             continue
-        ranked = _rank(context, system, frozenset(tested["case_id"].to_pylist()))
+        ranked = _rank(context, system, frozenset(tested["case_id"].to_pylist()), free)
         parts.append(predictions_of(ranked, system))
         if system == "teacher":
             teacher = _teacher_lists(context, ranked)
         else:
             shortened = pc.sum(ranked["shortened"]).as_py()
-            if context.config.evaluation.generate_cases:
-                parts.append(predictions_of(ranked, f"{system}_generated", "generated"))
+            if free:
+                parts.append(predictions_of(ranked, f"{system}{GENERATED}", "generated"))
     context.task.update(len(systems), len(systems))
-    return _Answers(pa.concat_tables(parts), teacher, shortened)
+    return _Answers(pa.concat_tables(parts), teacher, shortened, free)
 
 
-def _rank(context: StepContext, system: str, tested: frozenset[str]) -> pa.Table:
+def _rank(context: StepContext, system: str, tested: frozenset[str], free: list[str]) -> pa.Table:
     """One system's rows of `RANKED_SCHEMA`, on Ray Data; resumable."""
     config, cases = context.config, context.inputs["cases"]
     arguments: dict[str, Any] = {"catalogue": str(cases / "catalogue.parquet")}
@@ -163,7 +204,7 @@ def _rank(context: StepContext, system: str, tested: frozenset[str]) -> pa.Table
         arguments |= {
             "student": None if system == "base" else str(context.inputs["train"]),
             "settings": tree | {"k": config.preferences.k},
-            "generate": sorted(tested)[: config.evaluation.generate_cases],
+            "generate": free,
         }
         job = CaseInference(StudentRanker, arguments, STUDENT_COLUMNS, RANKED_SCHEMA, STUDENT_BATCH)
     output = context.output / "ranked" / system
@@ -176,26 +217,25 @@ def _teacher_lists(context: StepContext, ranked: pa.Table) -> TeacherLists:
         case_ids=ranked["case_id"].to_pylist(),
         top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
         bottom=ranked["worst"].to_pylist(),
-        systems=frozenset({"base", "orpo"}),
+        systems=STUDENTS,
     )
 
 
 def _report(
     context: StepContext,
     everything: pa.Table,
-    cases: EvaluatedCases,
     catalogue: Catalogue,
     answers: _Answers,
-    outcomes: Mapping[str, Outcomes],
-    metrics: Metrics,
+    measured: _Measured,
 ) -> ReportContext:
     config, manifests = context.config, _lineage(context)
+    cases, outcomes = measured.cases, measured.outcomes
     settings, data = config.evaluation, manifests["cases"]
     names = dict(zip(catalogue.ids, catalogue.names, strict=True))
     return ReportContext(
         run_name=config.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        metrics=metrics,
+        metrics=measured.metrics,
         outcomes=outcomes,
         groups=len(np.unique(cases.groups)),
         bins=settings.calibration_bins,

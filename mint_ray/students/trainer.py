@@ -211,6 +211,7 @@ class _Run:
             raise TrainingError(self._not_finite(step, metrics["loss"], norm))
         return metrics | {
             "step": float(step + 1),
+            "steps": float(self.steps),
             "epoch": (step + 1) * self.training.batch_size / len(self.usable.rows),
             "learning_rate": rate,
             "grad_norm": norm,

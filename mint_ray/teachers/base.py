@@ -137,8 +137,8 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def bad_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Per row of (n, n_labels) scores: it is no log-probability distribution; (n,)."""
-    bad: NDArray[np.bool_] = ~np.isfinite(scores).all(axis=1)
-    return bad
+    finite: NDArray[np.bool_] = np.all(np.isfinite(scores), axis=1)
+    return ~finite
 
 
 def _revision(folder: Path, files: Sequence[str], content: Mapping[str, Any]) -> str:

@@ -43,12 +43,17 @@ def finding_row(terms: Iterable[str], ontology: Ontology) -> NDArray[np.float32]
     return np.array([finding in shown for finding in FINDINGS], dtype=np.float32)
 
 
-def practice_faces(count: int, ontology: Ontology, rng: np.random.Generator) -> Faces:
-    """Drawn faces with random findings."""
+def practice_faces(
+    count: int, choice: NDArray[np.int64], ontology: Ontology, rng: np.random.Generator
+) -> Faces:
+    """Drawn faces with random findings of a choice (positions in `FINDINGS`).
+
+    The fewer there are to tell apart, the more faces show each of them.
+    """
     findings = np.zeros((count, len(FINDINGS)), dtype=np.float32)
     pixels = np.zeros((count, 3, 112, 112), dtype=np.uint8)
     for row in range(count):
-        chosen = rng.choice(len(FINDINGS), min(int(rng.poisson(MEAN_FINDINGS)), 8), replace=False)
+        chosen = rng.permutation(choice)[: int(rng.poisson(MEAN_FINDINGS))]
         findings[row, chosen] = 1
         sex = ("female", "male")[int(rng.integers(2))]
         terms = [FINDINGS[i] for i in chosen]

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mint_ray.knowledge.annotations import Annotations
-from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.annotations import Annotation
 from mint_ray.knowledge.ontology import Ontology
 
 SEXES = ("female", "male", "unknown")
@@ -40,6 +39,8 @@ class Features:
     """(n, width) features of the face; 0 without a face."""
     has_face: torch.Tensor
     """(n, 1) 1 where there is a face, else 0."""
+    match: torch.Tensor
+    """(n, n_labels) how well the findings fit each label's profile; see `ProfileMatch`."""
 
 
 class TermEncoder:
@@ -81,17 +82,16 @@ def pack(bags: Sequence[NDArray[np.int64]], weights: NDArray[np.float32]) -> Bag
 
 
 def information_content(
-    catalogue: Catalogue, annotations: Annotations, encoder: TermEncoder, n_terms: int
+    profiles: Sequence[Sequence[Annotation]], encoder: TermEncoder, n_terms: int
 ) -> NDArray[np.float32]:
-    """IC = −ln((1 + labels annotated with the term or below) / (1 + labels)); (n_terms,).
+    """IC = −ln((1 + labels that have the term or one below it) / (1 + labels)); (n_terms,).
 
     Source: Resnik, IJCAI 1995, with add-one smoothing.
     """
     counts = np.zeros(n_terms)
-    for label in catalogue.labels:
-        terms = (a.term for a in annotations.of(*label.ids) if not a.excluded)
-        counts[encoder.closure(terms)] += 1
-    content: NDArray[np.float32] = -np.log((1 + counts) / (1 + len(catalogue)))
+    for profile in profiles:
+        counts[encoder.closure(a.term for a in profile if not a.excluded)] += 1
+    content: NDArray[np.float32] = -np.log((1 + counts) / (1 + len(profiles)))
     return content.astype(np.float32)
 
 

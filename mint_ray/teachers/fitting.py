@@ -31,7 +31,13 @@ from mint_ray.teachers.face_fitting import (
     practice_faces,
 )
 from mint_ray.teachers.features import TermEncoder, information_content
-from mint_ray.teachers.fusion import NAME, FusionTeacher, read_faces, save_fusion
+from mint_ray.teachers.fusion import (
+    NAME,
+    FusionTeacher,
+    finding_closures,
+    read_faces,
+    save_fusion,
+)
 from mint_ray.teachers.images import decode_images
 from mint_ray.teachers.network import FaceReader, FusionNetwork
 from mint_ray.teachers.optimiser import Optimiser, world
@@ -43,6 +49,7 @@ from mint_ray.teachers.patients import (
     real_patients,
     vary,
 )
+from mint_ray.teachers.profiles import ProfileMatch, pooled_profiles
 
 logger = logging.getLogger(__name__)
 
@@ -81,29 +88,32 @@ def fit_teacher(
     if config.name != NAME:
         raise ConfigError(f"teacher.name={config.name}: only {NAME} can be fitted")
     train = cases.filter(pc.equal(cases["split"], "train"))
-    reader, faces, noise = _fit_faces(train, catalogue, ontology, config, seed)
+    rows = train.drop_columns(["image"]).to_pylist()
+    profiles, n_terms = pooled_profiles(catalogue, annotations, rows), len(ontology.ids)
+    possible = finding_row({a.term for profile in profiles for a in profile}, ontology)
+    choice = np.flatnonzero(possible)
+    reader, faces, noise = _fit_faces(train, choice, catalogue, ontology, config, seed)
     encoder = TermEncoder(ontology)
-    weights = information_content(catalogue, annotations, encoder, len(ontology.ids))
+    weights = information_content(profiles, encoder, n_terms)
+    match = ProfileMatch.of_profiles(profiles, encoder, n_terms, finding_closures(encoder))
     torch.manual_seed(seed)
     network = FusionNetwork(
         len(ontology.ids), len(FINDINGS), len(catalogue), config.hidden, config.dropout
     )
-    real = real_patients(train.drop_columns(["image"]).to_pylist(), catalogue, faces)
-    simulated = SimulatedPatients(
-        catalogue, annotations, ontology, noise, keep_in_terms=_faces_in_terms(train)
-    )
+    real = real_patients(rows, catalogue, faces)
+    simulated = SimulatedPatients(profiles, ontology, noise, keep_in_terms=_faces_in_terms(train))
     if not real and not (simulated.labels and config.simulated_per_label):
         raise TeacherError(
             "expected training patients with a label of the catalogue, or annotations to draw "
             "simulated ones from, found neither"
         )
-    _fit_network(network, real, simulated, encoder, weights, ontology, config, seed, report)
+    _fit_network(network, real, simulated, encoder, weights, match, ontology, config, seed, report)
     if world()[0] == 0:
         settings = config.model_dump(mode="json") | {"seed": seed}
-        save_fusion(out, catalogue, ontology, reader, network, weights, settings)
+        save_fusion(out, catalogue, ontology, reader, network, weights, match, settings)
     if world()[1] > 1:
         dist.barrier()
-    teacher = FusionTeacher(catalogue, ontology, reader, network, weights)
+    teacher = FusionTeacher(catalogue, ontology, reader, network, weights, match)
     return accuracy(teacher, cases.filter(pc.equal(cases["split"], "validation")), catalogue)
 
 
@@ -114,7 +124,12 @@ def _faces_in_terms(train: pa.Table) -> bool:
 
 
 def _fit_faces(
-    train: pa.Table, catalogue: Catalogue, ontology: Ontology, config: TeacherConfig, seed: int
+    train: pa.Table,
+    choice: NDArray[np.int64],
+    catalogue: Catalogue,
+    ontology: Ontology,
+    config: TeacherConfig,
+    seed: int,
 ) -> tuple[
     FaceReader,
     dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
@@ -136,7 +151,7 @@ def _fit_faces(
         np.array([-1 if label is None else label for label in labels], dtype=np.int64),
     )
     rng = np.random.default_rng([seed, 1])
-    practice = practice_faces(config.face_samples if drawn else 0, ontology, rng)
+    practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, rng)
     learned, held = len(practice.labels) * 3 // 4, len(practice.labels)
     reader = fit_reader(
         [own, _part(practice, 0, learned)], len(catalogue), config.face_epochs, seed
@@ -157,6 +172,7 @@ def _fit_network(
     simulated: SimulatedPatients,
     encoder: TermEncoder,
     weights: NDArray[np.float32],
+    match: ProfileMatch,
     ontology: Ontology,
     config: TeacherConfig,
     seed: int,
@@ -181,7 +197,7 @@ def _fit_network(
         for at in range(0, len(order), config.batch_size):
             batch = [patients[i] for i in order[at : at + config.batch_size]]
             own = batch[rank::processes] or batch[:1]
-            logits = network(features_of(own, encoder, weights, len(FINDINGS)))
+            logits = network(features_of(own, encoder, weights, match, len(FINDINGS)))
             wanted = torch.tensor([patient.label for patient in own])
             weight = torch.tensor([patient.weight for patient in own])
             share = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum()

@@ -17,6 +17,7 @@ from mint_ray.teachers.base import check_files, register_teacher, write_manifest
 from mint_ray.teachers.features import Features, TermEncoder, pack, sex_index
 from mint_ray.teachers.images import decode_images
 from mint_ray.teachers.network import FACE_WIDTH, FaceReader, FusionNetwork
+from mint_ray.teachers.profiles import ProfileMatch
 
 NAME = "fusion"
 WEIGHTS_FILE = "model.safetensors"
@@ -38,13 +39,14 @@ class FusionTeacher:
         reader: FaceReader,
         network: FusionNetwork,
         term_weights: NDArray[np.float32],
+        match: ProfileMatch,
         revision: str = "unsaved",
     ) -> None:
         self.labels = catalogue.ids
         self.revision = revision
         self._encoder = TermEncoder(ontology)
         self._reader, self._network = reader.eval(), network.eval()
-        self._term_weights = term_weights
+        self._term_weights, self._match = term_weights, match
         self._ones = np.ones_like(term_weights)
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
@@ -56,13 +58,15 @@ class FusionTeacher:
         pixels, rows, reasons = decode_images(batch["image"])
         findings, face = self.read_faces(pixels)
         n = len(observed)
+        seen = torch.zeros(n, findings.shape[1]).index_copy_(0, torch.tensor(rows), findings)
         features = Features(
             observed=pack(observed, self._term_weights),
             excluded=pack(excluded, self._ones),
             sex=torch.tensor([sex_index(sex) for sex in batch["sex"]]),
-            findings=torch.zeros(n, findings.shape[1]).index_copy_(0, torch.tensor(rows), findings),
+            findings=seen,
             face=torch.zeros(n, FACE_WIDTH).index_copy_(0, torch.tensor(rows), face),
             has_face=torch.zeros(n, 1).index_fill_(0, torch.tensor(rows), 1.0),
+            match=self._match.score(observed, excluded, seen.numpy()),
         )
         with torch.inference_mode():
             scores = torch.log_softmax(self._network(features), dim=1).numpy()
@@ -97,12 +101,14 @@ def save_fusion(
     reader: FaceReader,
     network: FusionNetwork,
     term_weights: NDArray[np.float32],
+    match: ProfileMatch,
     settings: Mapping[str, Any],
 ) -> None:
     """Write a folder from which `load_teacher` makes the same teacher."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"reader.{name}": value for name, value in reader.state_dict().items()}
     tensors |= {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"match.{name}": value for name, value in match.tensors().items()}
     tensors["term_weights"] = torch.from_numpy(term_weights)
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS_FILE)
     catalogue.write(folder / CATALOGUE_FILE)
@@ -141,9 +147,16 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     )
     reader.load_state_dict(_below("reader.", tensors))
     network.load_state_dict(_below("network.", tensors))
+    closures = finding_closures(TermEncoder(ontology))
+    match = ProfileMatch.of_tensors(_below("match.", tensors), len(ontology.ids), closures)
     return FusionTeacher(
-        catalogue, ontology, reader, network, term_weights, f"{NAME}@{manifest['revision']}"
+        catalogue, ontology, reader, network, term_weights, match, f"{NAME}@{manifest['revision']}"
     )
+
+
+def finding_closures(encoder: TermEncoder) -> list[NDArray[np.int64]]:
+    """Closure of each facial finding, in the reader's order."""
+    return [encoder.closure([finding]) for finding in FACE_FINDINGS]
 
 
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

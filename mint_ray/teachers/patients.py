@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from mint_ray.cases.faces import rendered_terms
 from mint_ray.cases.simulate import PatientSimulator
 from mint_ray.config import SimulationConfig
-from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.teachers.face_fitting import ReadingNoise, finding_row
 from mint_ray.teachers.features import Features, TermEncoder, pack, sex_index
 from mint_ray.teachers.network import FACE_WIDTH
+from mint_ray.teachers.profiles import Profile, ProfileMatch
 
 SIMULATION = SimulationConfig(max_terms=20)
 MOST_LEFT_OUT = 0.6  # share of a real patient's observed terms that augmentation may leave out
@@ -73,20 +73,20 @@ class SimulatedPatients:
     """Draws patients of every annotated label, with what the reader would say of their faces.
 
     Args:
+        profiles: findings of each label.
+        ontology: of the terms.
         noise: of the reader; None where faces are not drawn, and patients then have none.
         keep_in_terms: facial findings also stay among the terms.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        annotations: Annotations,
+        profiles: Sequence[Profile],
         ontology: Ontology,
         noise: ReadingNoise | None,
         keep_in_terms: bool,
     ) -> None:
-        found = [annotations.of(*label.ids) for label in catalogue.labels]
-        self._simulator = PatientSimulator(found, ontology, SIMULATION)
+        self._simulator = PatientSimulator(profiles, ontology, SIMULATION)
         self._ontology, self._noise, self._keep = ontology, noise, keep_in_terms
         self.labels = np.flatnonzero(self._simulator.usable).tolist()
 
@@ -144,17 +144,21 @@ def features_of(
     patients: Sequence[Patient],
     encoder: TermEncoder,
     term_weights: NDArray[np.float32],
+    match: ProfileMatch,
     n_findings: int,
 ) -> Features:
     """A batch for the fusion network."""
     blank, faceless = np.zeros(n_findings, np.float32), np.zeros(FACE_WIDTH, np.float32)
-    findings = [blank if p.findings is None else p.findings for p in patients]
+    findings = np.stack([blank if p.findings is None else p.findings for p in patients])
+    observed = [encoder.closure(patient.observed) for patient in patients]
+    excluded = [encoder.plain(patient.excluded) for patient in patients]
     face = [faceless if p.face is None else p.face for p in patients]
     return Features(
-        observed=pack([encoder.closure(p.observed) for p in patients], term_weights),
-        excluded=pack([encoder.plain(p.excluded) for p in patients], np.ones_like(term_weights)),
+        observed=pack(observed, term_weights),
+        excluded=pack(excluded, np.ones_like(term_weights)),
         sex=torch.tensor([sex_index(p.sex) for p in patients]),
-        findings=torch.from_numpy(np.stack(findings)),
+        findings=torch.from_numpy(findings),
         face=torch.from_numpy(np.stack(face)),
         has_face=torch.tensor([[float(p.findings is not None)] for p in patients]),
+        match=match.score(observed, excluded, findings),
     )

@@ -77,9 +77,7 @@ def test_killed_half_way_then_run_again(tmp_path: Path) -> None:
     """The driver is killed while actors write; the next run ends with the same rows."""
     source, out = write_cases(tmp_path), tmp_path / "out"
     driver = [sys.executable, "-m", "tests.stages.slow_inference", str(source), str(out)]
-    process = subprocess.Popen(
-        [*driver, "0.7"], start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([*driver, "0.7"], start_new_session=True, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not finished_files(out) and time.monotonic() < deadline:
         time.sleep(0.1)

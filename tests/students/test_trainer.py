@@ -7,11 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch.multiprocessing as mp
 
+from mint_ray.config import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.checkpoints import keep_checkpoints, latest_good
+from mint_ray.students.prompts import build_prompt
+from mint_ray.students.ranking import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.trainer import train
-from tests.students.conftest import pair_row, student_config, training_config
+from tests.students.conftest import NAMES, pair_row, student_config, training_config
 from tests.students.workers import losses_of, train_on_two_ranks
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
@@ -34,6 +37,27 @@ def test_loss_falls_and_the_student_can_be_loaded(
     assert losses[-1] < 0.6 * losses[0]
     student = load_student(tmp_path / "out", "cpu")
     assert (student.info.k, student.info.objective) == (2, "orpo")
+
+
+def test_what_was_trained_is_ranked_first(
+    write_pairs: WritePairs, base_folder: Path, tmp_path: Path
+) -> None:
+    words = ("alpha", "bravo", "kilo", "delta", "zulu", "echo", "golf", "hotel", "india", "quebec")
+    notes = [f"{word} " * 12 for word in words]
+    rows = [pair_row(i, prompt=build_prompt(note, k=2)) for i, note in enumerate(notes)]
+    train(
+        write_pairs(rows),
+        tmp_path / "out",
+        student=StudentConfig(base_model=str(base_folder), lora_rank=32, lora_alpha=64),
+        training=training_config(batch_size=5, epochs=30, max_grad_norm=1.0),
+        k=2,
+        seed=0,
+        micro_batch_size=5,
+        report=lambda metrics, checkpoint: None,
+    )
+    ranker = Ranker(load_student(tmp_path / "out", "cpu"), NAMES, top_k=3)
+    first = [ranking.labels[0] for ranking in ranker.rank(notes)]
+    assert sum(a == b for a, b in enumerate(first)) >= 9
 
 
 def test_accumulation_does_not_change_the_loss(
