@@ -11,6 +11,8 @@ import pytest
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A Ray of the tests' own, whatever else runs on this machine.
+os.environ["RAY_ADDRESS"] = "local"
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
