@@ -24,7 +24,7 @@ from mint_ray.cases.protobuf_json import (
     get_text,
     get_texts,
 )
-from mint_ray.cases.schema import Case
+from mint_ray.cases.schema import Case, blank_case
 from mint_ray.knowledge.ontology import Ontology
 
 SOURCE = "phenopackets"
@@ -149,23 +149,16 @@ def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | R
     label_id, label_name = next(iter(diseases.items()), (None, None))
     publications = _read_publications(meta)
     subject = get_object(packet, "subject")
-    case = Case(
-        case_id=case_id,
-        group_id=case_id,
-        split=None,
-        label_id=label_id,
-        label_name=label_name,
-        seen=None,
-        note="",
-        terms=observed,
-        excluded_terms=excluded,
-        face_terms=[],
-        image=None,
-        sex=_SEXES.get(get_enum(subject, "sex"), "unknown"),
-        age=_read_age(subject, counts),
-        publications=publications,
-        source=SOURCE,
-    )
+    case: Case = {
+        **blank_case(case_id, SOURCE),
+        "label_id": label_id,
+        "label_name": label_name,
+        "terms": observed,
+        "excluded_terms": excluded,
+        "sex": _SEXES.get(get_enum(subject, "sex"), "unknown"),
+        "age": _read_age(subject, counts),
+        "publications": publications,
+    }
     forbidden = {*answer_strings(packet), *publications}
     return ParsedCase(case, tuple(sorted(forbidden)), +counts)
 

@@ -28,6 +28,27 @@ class Case(TypedDict):
     source: str
 
 
+def blank_case(case_id: str, source: str) -> Case:
+    """A case of which nothing is known yet; its own group."""
+    return Case(
+        case_id=case_id,
+        group_id=case_id,
+        split=None,
+        label_id=None,
+        label_name=None,
+        seen=None,
+        note="",
+        terms=[],
+        excluded_terms=[],
+        face_terms=[],
+        image=None,
+        sex="unknown",
+        age=None,
+        publications=[],
+        source=source,
+    )
+
+
 CASE_SCHEMA = pa.schema(
     [
         pa.field("case_id", pa.string(), nullable=False),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_ray.cases.schema import Case
+from mint_ray.cases.schema import Case, blank_case
 from mint_ray.cases.seeding import stable_seed
 from mint_ray.config import SimulationConfig
 from mint_ray.knowledge.annotations import Annotation, Annotations
@@ -221,23 +221,15 @@ def _case(
     excluded: list[str],
     rng: np.random.Generator,
 ) -> Case:
-    return Case(
-        case_id=case_id,
-        group_id=case_id,
-        split=None,
-        label_id=label_id,
-        label_name=label_name,
-        seen=None,
-        note="",
-        terms=observed,
-        excluded_terms=excluded,
-        face_terms=[],
-        image=None,
-        sex=sex,
-        age=_draw_age(rng),
-        publications=[],
-        source="simulated",
-    )
+    return {
+        **blank_case(case_id, "simulated"),
+        "label_id": label_id,
+        "label_name": label_name,
+        "terms": observed,
+        "excluded_terms": excluded,
+        "sex": sex,
+        "age": _draw_age(rng),
+    }
 
 
 def _draw_age(rng: np.random.Generator) -> str:

@@ -3,35 +3,25 @@
 Writes `predictions.parquet`, `metrics.json` and `report.html`.
 """
 
-import subprocess
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
-from mint_ray.cases.schema import SPLITS
 from mint_ray.errors import DataError
-from mint_ray.evaluation.examples import choose_examples
-from mint_ray.evaluation.metrics import Difference, TeacherLists, compare, evaluate
+from mint_ray.evaluation.metrics import TeacherLists, evaluate
 from mint_ray.evaluation.outcomes import (
-    EvaluatedCases,
-    Outcomes,
     collect_outcomes,
     index_cases,
 )
 from mint_ray.evaluation.predictions import majority_predictions, write_predictions
-from mint_ray.evaluation.report import LineageStep, ReportContext, write_report
+from mint_ray.evaluation.report import write_report
 from mint_ray.evaluation.results import Metrics, write_metrics
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.manifest import Manifest, read_manifest
+from mint_ray.stages.evaluation_report import Answers, Measured, report_context
 from mint_ray.stages.inference import CaseInference, infer
 from mint_ray.stages.rankers import (
     RANKED_SCHEMA,
@@ -50,17 +40,6 @@ STUDENTS = frozenset({"base", "orpo"})
 GENERATED = "_generated"
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """What all systems answered."""
-
-    predictions: pa.Table
-    teacher: TeacherLists | None
-    shortened: int
-    generated: list[str]
-    """Cases that the students also answered freely."""
-
-
 def run(context: StepContext) -> StepOutcome:
     """Rank, measure, report."""
     everything = pq.read_table(
@@ -75,7 +54,7 @@ def run(context: StepContext) -> StepOutcome:
     measured = _measure(context, answers, tested, catalogue)
     metrics = measured.metrics
     write_metrics(context.output / "metrics.json", metrics)
-    report = _report(context, everything, catalogue, answers, measured)
+    report = report_context(context, everything, catalogue, answers, measured)
     write_report(context.output / "report.html", report)
     for name in ("metrics.json", "report.html"):
         context.run.log_artifact(context.output / name)
@@ -111,18 +90,9 @@ def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
     return tested.filter(pc.is_in(tested["group_id"], pa.array(kept)))
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """The figures, and what they were made from."""
-
-    cases: EvaluatedCases
-    outcomes: dict[str, Outcomes]
-    metrics: Metrics
-
-
 def _measure(
-    context: StepContext, answers: _Answers, tested: pa.Table, catalogue: Catalogue
-) -> _Measured:
+    context: StepContext, answers: Answers, tested: pa.Table, catalogue: Catalogue
+) -> Measured:
     """All systems on all tested cases; free answers apart, on the cases that were answered so."""
     free = pc.ends_with(answers.predictions["system"], GENERATED)
     ranked = answers.predictions.filter(pc.invert(free))
@@ -131,18 +101,18 @@ def _measure(
     if not asked.num_rows:
         return rankings
     apart = _measure_on(context, answers, answers.predictions.filter(free), asked, catalogue)
-    return _Measured(
+    return Measured(
         rankings.cases, rankings.outcomes | apart.outcomes, rankings.metrics | apart.metrics
     )
 
 
 def _measure_on(
     context: StepContext,
-    answers: _Answers,
+    answers: Answers,
     predictions: pa.Table,
     tested: pa.Table,
     catalogue: Catalogue,
-) -> _Measured:
+) -> Measured:
     settings = context.config.evaluation
     cases = index_cases(
         tested,
@@ -158,12 +128,12 @@ def _measure_on(
         seed=context.config.seed,
         teacher=answers.teacher,
     )
-    return _Measured(cases, outcomes, metrics)
+    return Measured(cases, outcomes, metrics)
 
 
 def _ask_systems(
     context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
-) -> _Answers:
+) -> Answers:
     systems = context.config.evaluation.systems
     parts, teacher, shortened = [], None, 0
     free = sorted(tested["case_id"].to_pylist())[: context.config.evaluation.generate_cases]
@@ -185,7 +155,7 @@ def _ask_systems(
             if free:
                 parts.append(predictions_of(ranked, f"{system}{GENERATED}", "generated"))
     context.task.update(len(systems), len(systems))
-    return _Answers(pa.concat_tables(parts), teacher, shortened, free)
+    return Answers(pa.concat_tables(parts), teacher, shortened, free)
 
 
 def _rank(context: StepContext, system: str, tested: frozenset[str], free: list[str]) -> pa.Table:
@@ -219,107 +189,6 @@ def _teacher_lists(context: StepContext, ranked: pa.Table) -> TeacherLists:
         bottom=ranked["worst"].to_pylist(),
         systems=STUDENTS,
     )
-
-
-def _report(
-    context: StepContext,
-    everything: pa.Table,
-    catalogue: Catalogue,
-    answers: _Answers,
-    measured: _Measured,
-) -> ReportContext:
-    config, manifests = context.config, _lineage(context)
-    cases, outcomes = measured.cases, measured.outcomes
-    settings, data = config.evaluation, manifests["cases"]
-    names = dict(zip(catalogue.ids, catalogue.names, strict=True))
-    return ReportContext(
-        run_name=config.name,
-        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        metrics=measured.metrics,
-        outcomes=outcomes,
-        groups=len(np.unique(cases.groups)),
-        bins=settings.calibration_bins,
-        samples=settings.bootstrap_samples,
-        differences=_differences(context, outcomes, cases),
-        examples=choose_examples(answers.predictions, cases, outcomes, names, seed=config.seed),
-        splits=_split_counts(everything),
-        rejected=Counter(data.rejected) + Counter(manifests["prefer"].rejected),
-        notes_shortened=answers.shortened,
-        data_facts={
-            "Source": config.cases.source,
-            "Modalities": config.cases.modalities,
-            "Catalogue": f"{len(catalogue)} labels ({catalogue.revision()})",
-        },
-        lineage=[_step_of(manifest) for manifest in manifests.values()],
-        teacher_revision=manifests["prefer"].facts.get("teacher"),
-        config=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-        versions=data.versions,
-        commit=_commit(),
-    )
-
-
-def _differences(
-    context: StepContext, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
-) -> list[Difference]:
-    samples, seed = context.config.evaluation.bootstrap_samples, context.config.seed
-    return [
-        difference
-        for other in ("base", "majority", "teacher")
-        if {"orpo", other} <= outcomes.keys()
-        for difference in compare(outcomes, cases, "orpo", other, samples=samples, seed=seed)
-    ]
-
-
-def _split_counts(cases: pa.Table) -> dict[str, dict[str, int]]:
-    parts = {split: cases.filter(pc.equal(cases["split"], split)) for split in SPLITS}
-    return {
-        split: {
-            "cases": part.num_rows,
-            "groups": len(pc.unique(part["group_id"])),
-            "labels": len(pc.unique(part["label_id"])),
-        }
-        for split, part in parts.items()
-    }
-
-
-def _lineage(context: StepContext) -> dict[str, Manifest]:
-    """Manifests of everything that led here, by stage, found through the folders' own names."""
-    found: dict[str, Manifest] = {}
-    store = context.output.parent
-
-    def visit(folder: Path) -> None:
-        manifest = read_manifest(folder)
-        if manifest is None:
-            raise DataError(f"{folder} has no manifest; run the pipeline again")
-        for name in manifest.inputs.values():
-            visit(store / name)
-        found[manifest.stage] = manifest
-
-    for folder in context.inputs.values():
-        visit(folder)
-    return found
-
-
-def _step_of(manifest: Manifest) -> LineageStep:
-    return LineageStep(
-        stage=manifest.stage,
-        step_id=manifest.key,
-        inputs=list(manifest.inputs.values()),
-        rows_in=manifest.rows_in,
-        rows_out=manifest.rows_out,
-        rejected=sum(manifest.rejected.values()),
-        seconds=manifest.wall_seconds,
-    )
-
-
-def _commit() -> str | None:
-    """Commit of the code where it runs from a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _flat(metrics: Metrics) -> dict[str, float]:
