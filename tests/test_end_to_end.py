@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,9 +54,12 @@ def folder(store: Path, stage: str) -> Path:
 def ray_head() -> Iterator[str]:
     """`ray start --head`, guarded by a token; the address for `ray job submit`."""
     port, dashboard = free_port(), free_port()
+    # A short folder of its own: socket paths are limited, and the address of a head that is killed
+    # must not be left where the next Ray looks for one.
+    own = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     command = ["start", "--head", f"--port={port}", f"--dashboard-port={dashboard}"]
     head = subprocess.Popen(
-        [RAY, *command, "--num-cpus=2", "--block"],
+        [RAY, *command, "--num-cpus=2", f"--temp-dir={own}", "--block"],
         env=ENVIRONMENT,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
@@ -65,6 +69,7 @@ def ray_head() -> Iterator[str]:
     yield f"http://127.0.0.1:{dashboard}"
     os.killpg(head.pid, signal.SIGKILL)
     head.wait()
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def free_port() -> int:

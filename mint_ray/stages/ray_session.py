@@ -12,12 +12,14 @@ from mint_ray.config import ResourcesConfig
 def connect(resources: ResourcesConfig) -> str:
     """Connect to the configured, the surrounding or a new local Ray; return what it is.
 
-    Inside `ray job submit` the job's cluster is the surrounding one. Workers' output goes to
-    Ray's log files; MINT_WORKER_LOGS=1 brings it to the terminal.
+    The surrounding one is that of RAY_ADDRESS, which `ray job submit` sets for its jobs. An
+    address that some earlier head left behind on this machine is not looked for: where that head
+    was killed, Ray would wait for it for many minutes. Workers' output goes to Ray's log files;
+    MINT_WORKER_LOGS=1 brings it to the terminal.
     """
     if not ray.is_initialized():
         ray.init(
-            address=resources.ray_address,
+            address=resources.ray_address or os.environ.get("RAY_ADDRESS") or "local",
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
