@@ -43,6 +43,30 @@ def section(name: str) -> str:
     return "\n".join(lines)
 
 
+def teacher_section() -> str:
+    """Accuracy of the teacher by itself on held-out publications."""
+    file = RESULTS / "teacher_accuracy.json"
+    if not file.exists():
+        return ""
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    lines = [
+        "| modalities | diseases | cases | Top-1 % | Top-3 % | Top-10 % |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for setting, found in result["settings"].items():
+        for stratum, row in found["test"].items():
+            cells = [_percent(row[name]) for name in ("top1", "top3", "top10")]
+            name = "all" if stratum == "all" else f"{stratum} in training"
+            words = setting.replace("_", " ")
+            lines.append(f"| {words} | {name} | {row['n']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(value: list[float]) -> str:
+    middle, low, high = (100 * v for v in value)
+    return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
+
+
 def _size(run: dict[str, Any], stratum: str) -> int:
     systems = run["metrics"].values()
     return max((m["n"] for s in systems for m in s.get(stratum, {}).values()), default=0)
@@ -53,7 +77,8 @@ def render(text: str) -> str:
 
     def renewed(match: re.Match[str]) -> str:
         name = match[1]
-        return f"<!-- results:{name} -->\n{section(name)}\n<!-- /results:{name} -->"
+        body = teacher_section() if name == "teacher" else section(name)
+        return f"<!-- results:{name} -->\n{body}\n<!-- /results:{name} -->"
 
     pattern = r"<!-- results:(\w+) -->\n.*?<!-- /results:\1 -->"
     return re.sub(pattern, renewed, text, flags=re.DOTALL)

@@ -248,7 +248,8 @@ class ResourcesConfig(Section):
     """Where work runs. Never changes a result beyond floating-point order."""
 
     ray_address: str | None = None
-    """Ray cluster (`auto` for a head on this machine); empty for RAY_ADDRESS, else a new local one."""
+    """Ray cluster (`auto` for a head on this machine); empty for RAY_ADDRESS, else a new local
+    one."""
     teacher_workers: int = Field(1, ge=1)
     """Ray Train workers of the teacher's fit."""
     train_workers: int = Field(1, ge=1)
