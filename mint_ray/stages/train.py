@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.dataset as pds
 import ray.train
+from ray.train import Checkpoint
 
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.config import Config
@@ -68,8 +69,9 @@ def _worker(settings: dict[str, Any]) -> None:
     def report(metrics: dict[str, float], folder: Path | None) -> None:
         if first:
             append_metrics(output, metrics)
-        checkpoint = ray.train.Checkpoint.from_directory(str(folder)) if folder else None
-        ray.train.report(metrics, checkpoint=checkpoint)
+        # Ray's report is a barrier of all workers: worth it for a checkpoint, not for every step.
+        if folder is not None:
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
 
     summary = train(
         Path(settings["pairs"]),
