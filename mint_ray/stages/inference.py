@@ -93,12 +93,19 @@ def _write_missing(
         job.actor,
         batch_size=job.batch_size,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=resources.actors),
+        compute=actor_pool(resources),
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         fn_constructor_kwargs=dict(job.arguments),
     )
     data.write_parquet(str(output))
+
+
+def actor_pool(resources: ResourcesConfig) -> ray.data.ActorPoolStrategy:
+    """A pool that starts as large as it may, with one CPU left for reading and writing."""
+    spare = ray.cluster_resources().get("CPU", 1.0) - 1
+    start = max(1, min(resources.actors, int(spare / resources.cpus_per_worker)))
+    return ray.data.ActorPoolStrategy(min_size=start, max_size=resources.actors)
 
 
 def _collect(folder: Path, schema: pa.Schema, wanted: set[str]) -> pa.Table:
