@@ -53,19 +53,22 @@ def folder(store: Path, stage: str) -> Path:
 @pytest.fixture(scope="module")
 def ray_head() -> Iterator[str]:
     """`ray start --head`, guarded by a token; the address for `ray job submit`."""
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent = free_port(), free_port(), free_port()
     # A short folder of its own: socket paths are limited, and the address of a head that is killed
     # must not be left where the next Ray looks for one.
     own = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    command = ["start", "--head", f"--port={port}", f"--dashboard-port={dashboard}"]
+    # The agent that takes jobs has a fixed port by default, which another Ray here may hold.
+    ports = [f"--port={port}", f"--dashboard-port={dashboard}"]
+    ports += [f"--dashboard-agent-listen-port={agent}"]
     head = subprocess.Popen(
-        [RAY, *command, "--num-cpus=2", f"--temp-dir={own}", "--block"],
+        [RAY, "start", "--head", *ports, "--num-cpus=2", f"--temp-dir={own}", "--block"],
         env=ENVIRONMENT,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     wait_for(dashboard)
+    wait_for(agent)
     yield f"http://127.0.0.1:{dashboard}"
     os.killpg(head.pid, signal.SIGKILL)
     head.wait()
