@@ -146,7 +146,8 @@ class StudentRanker:
         return {
             row["case_id"]: [
                 {"rank": rank, "label_id": self._grounder.ground(name), "text": name}
-                for rank, name in enumerate(parse_answer(text)[: self._evaluation.top_k], 1)
+                # An answer without a list counts as one that names nothing in the catalogue.
+                for rank, name in enumerate(parse_answer(text)[: self._evaluation.top_k] or [""], 1)
             ]
             for row, text in zip(wanted, texts, strict=True)
         }
