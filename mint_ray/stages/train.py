@@ -54,7 +54,8 @@ def run(context: StepContext) -> StepOutcome:
         rows_in=summary.pairs + sum(summary.rejected.values()),
         rows_out=summary.pairs,
         rejected=summary.rejected,
-        metrics=summary.metrics,
+        # Apart from the curves of the same names, which are logged by step.
+        metrics={f"final.{name}": value for name, value in summary.metrics.items()},
         facts={"layout": summary.layout, "steps": summary.steps, "seconds": summary.seconds},
     )
 
