@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mint_ray import pipeline
-from mint_ray.config import load_config
+from mint_ray.config_files import load_config
 from mint_ray.errors import ConfigError
 from mint_ray.manifest import package_versions, read_manifest
 

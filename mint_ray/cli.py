@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from mint_ray import __version__
-from mint_ray.config import Config, load_config
+from mint_ray.config import Config
+from mint_ray.config_files import load_config
 from mint_ray.errors import ConfigError, MintError
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path))

@@ -1,20 +1,15 @@
 """The typed configuration tree.
 
-One class per section, one docstring per field (unit and range included). Unknown keys
-are refused. A file is YAML; `section.key=value` pairs from the command line override it.
-Settings that change a result live in the section of the stage that they change, and are
-part of that stage's hash; settings that only decide where work runs live in `resources`
-and `tracking`, and are not.
+One class per section, one docstring per field (unit and range included); `config_files` reads
+it. Unknown keys are refused. Settings that change a result live in the section of the stage
+that they change, and are part of that stage's hash; settings that only decide where work runs
+live in `resources` and `tracking`, and are not.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-
-from mint_ray.errors import ConfigError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = float
 
@@ -25,6 +20,7 @@ def _word(value: Any) -> Any:
 
 
 Word = BeforeValidator(_word)
+WorkerRange = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], int]
 
 
 class Section(BaseModel):
@@ -177,15 +173,26 @@ class StudentConfig(Section):
 class TrainingConfig(Section):
     """Alignment of the student on preference pairs."""
 
-    objective: Literal["orpo"] = "orpo"
-    """Training objective."""
+    objective: str = "orpo"
+    """Registered name: `orpo`, `dpo`, `sft`, `cft`, `rcft`; `dpo` usually continues from an `sft`
+    student and the last two from an `orpo` one (`student.init_adapter`)."""
     orpo_lambda: float = Field(0.1, ge=0)
     """Weight of the odds-ratio term (TRL calls it beta)."""
+    dpo_beta: float = Field(0.1, gt=0)
+    """Strength of DPO's pull towards the reference."""
+    sft_on: Literal["chosen", "answer"] = "chosen"
+    """What `sft` imitates: the teacher's chosen list, or the known answer alone."""
+    rcft_weight: float = Field(1.0, ge=0)
+    """Weight of RCFT's calibration term."""
+    calibration_bins: int = Field(10, ge=2)
+    """Equal-width confidence bins of RCFT's E-step and of the measured regime."""
     nll_on: Literal["chosen", "prompt_and_chosen"] = "chosen"
-    """Tokens of the likelihood term."""
+    """Tokens of the likelihood term of `orpo` and `sft`; `rcft` always takes both."""
     prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
     """Compute the prompt once for both answers; `auto` checks on a real pair that both layouts
     agree and falls back where they do not."""
+    attention: Literal["auto", "sdpa", "flex"] = "auto"
+    """`auto`: FlexAttention on GPUs where both layouts then agree, SDPA elsewhere."""
     loss_normalisation: Literal["global", "per_microbatch"] = "global"
     """`global` divides by the tokens and pairs of the whole optimizer step, over all workers;
     `per_microbatch` averages micro-batch means as TRL does."""
@@ -204,7 +211,8 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1)
     """Optimizer steps after which training stops, whatever the epochs."""
     batch_size: int = Field(8, ge=1)
-    """Pairs per optimizer step, over all workers and accumulation."""
+    """Cases per optimizer step, each with all its pairs (one per window), over all workers and
+    accumulation."""
     checkpoint_steps: int = Field(50, ge=1)
     """Optimizer steps between checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -212,7 +220,7 @@ class TrainingConfig(Section):
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
     deepspeed: Annotated[str, Word] = "zero2"
-    """`off`, or a preset of `configs/deepspeed/` (`zero1`, `zero2`), or a JSON file."""
+    """`off`, or a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or a JSON file."""
 
 
 class EvaluationConfig(Section):
@@ -252,10 +260,11 @@ class ResourcesConfig(Section):
     one."""
     teacher_workers: int = Field(1, ge=1)
     """Ray Train workers of the teacher's fit."""
-    train_workers: int = Field(1, ge=1)
-    """Ray Train workers of the student."""
+    train_workers: WorkerRange = 1
+    """Ray Train workers of the student: a number, or [least, most] where a run may go on with
+    what the cluster has (`training.deepspeed: off` only)."""
     micro_batch_size: int = Field(1, ge=1)
-    """Pairs per forward pass and worker."""
+    """Cases per forward pass and worker."""
     cpus_per_worker: float = Field(1, gt=0)
     """CPUs of each train worker or actor."""
     gpus_per_worker: float = Field(0, ge=0)
@@ -299,6 +308,18 @@ class Config(Section):
     tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
+    def _elastic_without_deepspeed(self) -> "Config":
+        workers = self.resources.train_workers
+        if isinstance(workers, tuple) and workers[0] > workers[1]:
+            raise ValueError(f"resources.train_workers={list(workers)}: expected [least, most]")
+        if isinstance(workers, tuple) and self.training.deepspeed != "off":
+            raise ValueError(
+                f"resources.train_workers={list(workers)} needs training.deepspeed=off (found "
+                f"{self.training.deepspeed}): its optimizer shards fit one number of workers"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _store_is_local(self) -> "Config":
         if "://" in self.store:
             raise ValueError(
@@ -306,66 +327,3 @@ class Config(Section):
                 "path or a mounted one that every node sees"
             )
         return self
-
-
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file, apply `section.key=value` overrides, validate.
-
-    Raises:
-        ConfigError: the file is missing or not a mapping, an override is malformed, or a
-            field is unknown or out of range; the message names the field, the value and
-            what is allowed.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"config file not found: {file} (expected a YAML file)")
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: expected sections at the top, found {type(tree).__name__}")
-    for override in overrides:
-        _apply_override(tree, override)
-    return parse_config(tree, origin=str(file))
-
-
-def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
-    """Validate a plain tree; see `load_config` for the errors."""
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        lines = [f"{origin} is not usable:"]
-        for item in error.errors():
-            field = ".".join(str(part) for part in item["loc"]) or "(whole config)"
-            lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
-        raise ConfigError("\n".join(lines)) from error
-
-
-def _found(item: Any) -> str:
-    shown = isinstance(item.get("input"), str | int | float | bool | None)
-    return f" (found {item['input']!r})" if shown and item["type"] != "missing" else ""
-
-
-def _hint(item: Any) -> str:
-    if item["type"] != "extra_forbidden":
-        return ""
-    section: Any = Config
-    for part in item["loc"][:-1]:
-        field = section.model_fields.get(part) if hasattr(section, "model_fields") else None
-        section = field.annotation if field else None
-    known = ", ".join(section.model_fields) if hasattr(section, "model_fields") else "none"
-    return f"; known keys here: {known}"
-
-
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"override {override!r}: expected section.key=value")
-    *sections, leaf = key.split(".")
-    node = tree
-    for section in sections:
-        node = node.setdefault(section, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"override {override!r}: {section} is not a section")
-    node[leaf] = yaml.safe_load(text)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mint_ray.config import Config, load_config, parse_config
+from mint_ray.config import Config
+from mint_ray.config_files import load_config, parse_config
 from mint_ray.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -40,6 +41,25 @@ def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
     file = write(tmp_path, "name: a\npreferences: {k: 3}\n")
     config = load_config(file, ["preferences.k=5", "knowledge.exclude_publications=null"])
     assert (config.preferences.k, config.knowledge.exclude_publications) == (5, None)
+
+
+def test_a_name_that_one_section_has_needs_no_section(tmp_path: Path) -> None:
+    file = write(tmp_path, "name: a\n")
+    config = load_config(file, ["objective=dpo", "training.deepspeed=off", "name=b"])
+    assert (config.training.objective, config.name) == ("dpo", "b")
+    with pytest.raises(ConfigError, match=r"teacher\.batch_size.*training\.batch_size"):
+        load_config(file, ["batch_size=3"])
+    with pytest.raises(ConfigError, match="no_such_setting"):
+        load_config(file, ["no_such_setting=3"])
+
+
+def test_an_elastic_number_of_workers(tmp_path: Path) -> None:
+    file = write(tmp_path, "resources: {train_workers: [1, 4]}\n")
+    with pytest.raises(ConfigError, match="deepspeed=off"):
+        load_config(file)
+    assert load_config(file, ["deepspeed=off"]).resources.train_workers == (1, 4)
+    with pytest.raises(ConfigError, match="least, most"):
+        load_config(file, ["deepspeed=off", "train_workers=[4, 1]"])
 
 
 @pytest.mark.parametrize("override", ["preferences.k", "=3", "name.deeper.k=3"])

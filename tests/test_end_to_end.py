@@ -20,7 +20,8 @@ from datasets import load_dataset
 
 from mint_ray import pipeline
 from mint_ray.cli import main
-from mint_ray.config import Config, load_config
+from mint_ray.config import Config
+from mint_ray.config_files import load_config
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

@@ -11,7 +11,8 @@ from filelock import FileLock
 from rich.console import Console
 
 from mint_ray import pipeline
-from mint_ray.config import Config, parse_config
+from mint_ray.config import Config
+from mint_ray.config_files import parse_config
 from mint_ray.errors import ConfigError, DataError, MintError
 from mint_ray.manifest import read_manifest
 from mint_ray.progress import Progress
@@ -163,7 +164,7 @@ def test_a_new_step_version_changes_its_key(
 ) -> None:
     before = keys(config(tmp_path))
     raised = tuple(
-        dataclasses.replace(step, version=2) if step.name == "train" else step for step in STEPS
+        dataclasses.replace(step, version=step.version + 1) if step.name == "train" else step for step in STEPS
     )
     monkeypatch.setattr(pipeline, "STEPS", raised)
     after = keys(config(tmp_path))
