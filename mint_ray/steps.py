@@ -54,11 +54,11 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "train",
-        1,
+        2,
         ("cases", "prefer"),
         ("seed", "student", "training"),
         files=("student.init_adapter",),
-        about="align the student on the pairs with ORPO",
+        about="align the student on the pairs",
     ),
     Step(
         "evaluate",

@@ -19,10 +19,12 @@ def fit(
     worker: Callable[[dict[str, Any]], None],
     settings: dict[str, Any],
     output: Path,
-    workers: int,
+    workers: int | tuple[int, int],
     resources: ResourcesConfig,
 ) -> None:
     """Run `worker(settings)` on every Ray Train worker until it returns.
+
+    `workers` as (least, most) lets Ray shrink and grow the group between restarts.
 
     Raises:
         MintError: the worker's own, unwrapped.

@@ -1,7 +1,9 @@
 """Stage `train`: align the student on the preference pairs, on Ray Train with DeepSpeed."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +41,39 @@ def run(context: StepContext) -> StepOutcome:
 
     def watch(metrics: dict[str, float]) -> None:
         context.run.log_metrics(metrics, step=int(metrics["step"]))
-        note = f"loss {metrics['loss']:.3f}, pair accuracy {metrics['rewards/accuracies']:.2f}"
-        context.task.update(metrics["step"], metrics["steps"], note)
+        context.task.update(metrics["step"], metrics["steps"], _note(metrics))
 
     with follow_metrics(output, watch):
         fit(_worker, settings, output, config.resources.train_workers, config.resources)
     summary = TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
     context.task.say(
-        f"layout: {summary.layout}, {summary.precision} on {summary.device}, "
+        f"{config.training.objective}: {summary.layout} layout, {summary.attention}, "
+        f"{summary.precision} on {summary.device}, "
         f"{summary.trainable_parameters:,} trainable parameters, "
         f"{summary.shortened_notes} notes shortened"
     )
+    if summary.regime:
+        context.task.say(f"calibration regime: {summary.regime}")
     return StepOutcome(
         rows_in=summary.pairs + sum(summary.rejected.values()),
         rows_out=summary.pairs,
         rejected=summary.rejected,
         # Apart from the curves of the same names, which are logged by step.
         metrics={f"final.{name}": value for name, value in summary.metrics.items()},
-        facts={"layout": summary.layout, "steps": summary.steps, "seconds": summary.seconds},
+        facts={
+            name: getattr(summary, name)
+            for name in ("layout", "attention", "steps", "cases", "seconds", "regime")
+        },
     )
+
+
+def _note(metrics: Mapping[str, float]) -> str:
+    parts = [f"loss {metrics['loss']:.3f}"]
+    for name, words in (("rewards/accuracies", "pair accuracy"), ("accuracy", "accuracy")):
+        if name in metrics:
+            parts.append(f"{words} {metrics[name]:.2f}")
+    left = timedelta(seconds=round(metrics["eta_seconds"]))
+    return ", ".join([*parts, f"{metrics['pairs_per_second']:.2f} pairs/s, {left} left"])
 
 
 def _worker(settings: dict[str, Any]) -> None:

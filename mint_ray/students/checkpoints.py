@@ -30,7 +30,7 @@ from mint_ray.students.distributed import gather, rank, world_size
 logger = logging.getLogger(__name__)
 
 MANIFEST = "checkpoint.json"
-FORMAT = 1
+FORMAT = 2
 
 Report = Callable[[dict[str, float], Path | None], None]
 
@@ -60,18 +60,16 @@ def write_adapter(model: Any, folder: Path) -> None:
     config.save_pretrained(folder)
 
 
-def write_checkpoint(
-    folder: Path, model: Any, optimizer_state: dict[str, Any], position: Position
-) -> None:
+def write_checkpoint(folder: Path, model: Any, state: dict[str, Any], position: Position) -> None:
     """Write this rank's part of a checkpoint; all ranks must call it.
 
-    Rank 0 writes the adapter and, once every rank has told its checksums, the manifest.
+    `state` is tensors and plain containers under any names. Rank 0 writes the adapter and, once
+    every rank has told its checksums, the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if rank() == 0:
         write_adapter(model, folder)
-    shard = {"state": optimizer_state, "rng": _rng_state()}
-    torch.save(shard, folder / _shard_name(rank()))
+    torch.save(state | {"rng": _rng_state()}, folder / _shard_name(rank()))
     own = {file.name: sha256(file) for file in folder.iterdir() if _is_mine(file.name)}
     files = {name: digest for part in gather(own) for name, digest in part.items()}
     if rank() == 0:
@@ -101,12 +99,18 @@ def read_position(folder: Path) -> Position:
     return position
 
 
-def read_shard(folder: Path) -> dict[str, Any]:
-    """This rank's optimizer state, and its RNG state put back in force; `read_position` first."""
-    shard = torch.load(folder / _shard_name(rank()), map_location="cpu", weights_only=True)
-    _restore_rng(shard["rng"])
-    state: dict[str, Any] = shard["state"]
-    return state
+def read_shard(folder: Path, number: int, with_rng: bool) -> dict[str, Any]:
+    """What rank `number` gave `write_checkpoint`; `read_position` first.
+
+    `with_rng` puts the random generators back to where that rank's stood.
+    """
+    shard: dict[str, Any] = torch.load(
+        folder / _shard_name(number), map_location="cpu", weights_only=True
+    )
+    rng = shard.pop("rng")
+    if with_rng:
+        _restore_rng(rng)
+    return shard
 
 
 def latest_good(folder: Path) -> Path | None:

@@ -5,7 +5,6 @@ straddles their border.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mint_ray.students.prompts import break_token, split_note
@@ -21,25 +20,10 @@ REJECTIONS = (
     "identical_answers",
     "bad_messages",
     "duplicate_id",
+    "no_known_answer",
+    "label_not_in_catalogue",
+    "too_few_candidates",
 )
-
-
-@dataclass(frozen=True)
-class EncodedPair:
-    """Token ids of one preference pair; completions are chosen, then rejected."""
-
-    preference_id: str
-    prompt: tuple[int, ...]
-    completions: tuple[tuple[int, ...], ...]
-    shortened: bool
-
-    def __len__(self) -> int:
-        """Tokens of the prompt, once, and of every completion."""
-        return len(self.prompt) + sum(map(len, self.completions))
-
-    def likelihood_tokens(self, with_prompt: bool) -> int:
-        """Tokens of the likelihood term: the chosen answer's, and the prompt's but its first."""
-        return len(self.completions[0]) + (len(self.prompt) - 1 if with_prompt else 0)
 
 
 class Rejected(Exception):  # noqa: N818 - a row's fate, not a failure
@@ -102,25 +86,6 @@ class Encoder:
         ids = self.tokenizer(self.clean(text.strip()), add_special_tokens=False)["input_ids"]
         return (*ids, *self.turn_end)
 
-    def pair(self, row: Mapping[str, Any]) -> EncodedPair:
-        """Encode a preference row (`preference_id`, `prompt`, `chosen`, `rejected`).
-
-        Raises:
-            Rejected: with one of `REJECTIONS`.
-        """
-        chosen, rejected = _content(row["chosen"]), _content(row["rejected"])
-        if not chosen:
-            raise Rejected("empty_chosen")
-        if not rejected:
-            raise Rejected("empty_rejected")
-        if chosen == rejected:
-            raise Rejected("identical_answers")
-        prompt, shortened = self.prompt(row["prompt"] or [])
-        completions = (self.answer(chosen), self.answer(rejected))
-        if len(prompt) + max(map(len, completions)) > self.max_length:
-            raise Rejected("too_long")
-        return EncodedPair(str(row["preference_id"]), prompt, completions, shortened)
-
     def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str) or not isinstance(content, str):
@@ -153,11 +118,6 @@ class Encoder:
         end = encoded["offset_mapping"][keep][0]
         # Always shorter than before, also where a character spans several tokens.
         return note[: min(end, len(note) - 1)].rstrip()
-
-
-def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
-    content = messages[-1].get("content") if messages else None
-    return content.strip() if isinstance(content, str) else ""
 
 
 def _turn_end(tokenizer: Any) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""How gradients become an optimizer step: plain PyTorch, or DeepSpeed ZeRO 1 and 2.
+"""How gradients become an optimizer step: plain PyTorch, or DeepSpeed ZeRO 1, 2 and 3.
 
 Both are given losses that are already divided by the tokens and pairs of the whole step, so
 gradients are *added* over micro-batches and ranks, never averaged.
@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,29 +18,37 @@ from torch import Tensor
 from mint_ray.config import TrainingConfig
 from mint_ray.errors import ConfigError
 from mint_ray.students.distributed import sum_gradients, world_size
-from mint_ray.students.encoding import EncodedPair
-from mint_ray.students.layouts import Policy
-from mint_ray.students.objectives import Logps
+from mint_ray.students.examples import Example
+from mint_ray.students.layouts import Logps, Policy
 
 PRESETS = Path(__file__).parent / "presets"
 OFF = "off"
 
-LossOf = Callable[[Logps], Tensor]
+Batch = Sequence[Example]
+LossOf = Callable[[Batch, Logps], Tensor]
 
 
 class Engine(Protocol):
     """One optimizer step at a time."""
 
     name: str
+    replicated: bool
+    """Every rank holds the whole optimizer state."""
 
-    def update(
-        self, batches: Sequence[Sequence[EncodedPair]], loss_of: LossOf, learning_rate: float
-    ) -> float:
+    def update(self, batches: Sequence[Batch], loss_of: LossOf, learning_rate: float) -> float:
         """Forward and backward over this rank's micro-batches, then one step.
 
         Returns the gradient norm before clipping, over all ranks; inf or NaN where gradients
         were not finite.
         """
+        ...
+
+    def score(self, batch: Batch) -> Logps:
+        """Log-probabilities without gradient or dropout; every rank must call it as often."""
+        ...
+
+    def whole(self) -> AbstractContextManager[Any]:
+        """Within it, every rank has the adapter's weights whole; all ranks must enter."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -69,22 +77,20 @@ class PlainEngine:
     """PyTorch only. The adapter's gradients are small, so ranks add them in one message."""
 
     name = "plain"
+    replicated = True
 
     def __init__(self, policy: Policy, training: TrainingConfig) -> None:
         self._policy = policy
         self._max_norm = training.max_grad_norm
         self._parameters = trainable(policy)
         self._optimizer = _adamw(self._parameters, training)
-        self._device = self._parameters[0].device
 
-    def update(
-        self, batches: Sequence[Sequence[EncodedPair]], loss_of: LossOf, learning_rate: float
-    ) -> float:
+    def update(self, batches: Sequence[Batch], loss_of: LossOf, learning_rate: float) -> float:
         """See `Engine.update`."""
         for batch in batches:
-            with self._precision():
+            with precision(self._policy):
                 logps = self._policy(batch)
-            loss_of(logps).backward()  # type: ignore[no-untyped-call]
+            loss_of(batch, logps).backward()  # type: ignore[no-untyped-call]
         sum_gradients(self._parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._max_norm))
         if math.isfinite(norm):
@@ -92,6 +98,14 @@ class PlainEngine:
             self._optimizer.step()
         self._optimizer.zero_grad()
         return norm
+
+    def score(self, batch: Batch) -> Logps:
+        """See `Engine.score`."""
+        return score(self._policy, self._policy, batch)
+
+    def whole(self) -> AbstractContextManager[Any]:
+        """See `Engine.whole`."""
+        return nullcontext()
 
     def state(self) -> dict[str, Any]:
         """See `Engine.state`."""
@@ -101,14 +115,11 @@ class PlainEngine:
         """See `Engine.load_state`."""
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _precision(self) -> Any:
-        # The adapter stays in float32 beside a bfloat16 base model.
-        half = next(self._policy.parameters()).dtype == torch.bfloat16
-        return torch.autocast(self._device.type, torch.bfloat16) if half else nullcontext()
-
 
 class DeepSpeedEngine:
     """DeepSpeed through accelerate, gloo on CPU and NCCL on GPUs."""
+
+    replicated = False
 
     def __init__(
         self, policy: Policy, training: TrainingConfig, micro_batch_size: int, accumulation: int
@@ -117,8 +128,9 @@ class DeepSpeedEngine:
         from accelerate.state import AcceleratorState
 
         config = deepspeed_config(training.deepspeed)
-        self.name = f"zero{config['zero_optimization']['stage']}"
-        parameters = trainable(policy)
+        self._stage = config["zero_optimization"]["stage"]
+        self.name = f"zero{self._stage}"
+        self._policy, self._parameters = policy, trainable(policy)
         config |= {
             "train_micro_batch_size_per_gpu": micro_batch_size,
             "gradient_accumulation_steps": accumulation,
@@ -136,48 +148,96 @@ class DeepSpeedEngine:
                 kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
             )
             self._engine, self._optimizer = accelerator.prepare(
-                policy, _adamw(parameters, training)
+                policy, _adamw(self._parameters, training)
             )
         self._wrapped = accelerator.deepspeed_engine_wrapped
         # DeepSpeed averages over ranks and accumulation; our losses are to be added.
         self._scale = world_size() * accumulation
 
-    def update(
-        self, batches: Sequence[Sequence[EncodedPair]], loss_of: LossOf, learning_rate: float
-    ) -> float:
+    def update(self, batches: Sequence[Batch], loss_of: LossOf, learning_rate: float) -> float:
         """See `Engine.update`."""
         _set_learning_rate(self._optimizer, learning_rate)
         for number, batch in enumerate(batches, start=1):
-            loss = loss_of(self._engine(batch)) * self._scale
+            loss = loss_of(batch, self._engine(batch)) * self._scale
             # The last backward pass also clips and steps.
             self._wrapped.backward(loss, sync_gradients=number == len(batches))
         norm = float(self._wrapped.get_global_grad_norm())
         # DeepSpeed reports a norm that is not finite as -1.
         return norm if norm >= 0 else math.nan
 
+    def score(self, batch: Batch) -> Logps:
+        """See `Engine.score`."""
+        return score(self._engine, self._policy, batch)
+
+    def whole(self) -> AbstractContextManager[Any]:
+        """See `Engine.whole`."""
+        if self._stage < 3:
+            return nullcontext()
+        from deepspeed.zero import GatheredParameters
+
+        context: AbstractContextManager[Any] = GatheredParameters(self._parameters)
+        return context
+
     def state(self) -> dict[str, Any]:
         """See `Engine.state`: this rank's partition of the weights and of AdamW's moments."""
-        zero = self._engine.optimizer
-        return {
-            "optimizer": zero.optimizer.state_dict(),
-            "partitions": [part.detach() for part in zero.single_partition_of_fp32_groups],
-        }
+        with self._optimizing_partitions():
+            moments = self._engine.optimizer.optimizer.state_dict()
+        return {"optimizer": moments, "partitions": [part.detach() for part in self._partitions()]}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """See `Engine.load_state`."""
-        zero = self._engine.optimizer
-        for part, saved in zip(
-            zero.single_partition_of_fp32_groups, state["partitions"], strict=True
-        ):
+        for part, saved in zip(self._partitions(), state["partitions"], strict=True):
             part.data.copy_(saved)
-        zero.optimizer.load_state_dict(state["optimizer"])
+        with self._optimizing_partitions():
+            self._engine.optimizer.optimizer.load_state_dict(state["optimizer"])
+
+    def _partitions(self) -> list[Tensor]:
+        """The float32 weights that this rank's optimizer updates."""
+        zero = self._engine.optimizer
+        parts: list[Tensor] = (
+            zero.single_partition_of_fp32_groups
+            if self._stage < 3
+            else zero.fp32_partitioned_groups_flat
+        )
+        return parts
+
+    @contextmanager
+    def _optimizing_partitions(self) -> Iterator[None]:
+        """ZeRO-3 gives its inner optimizer the partitions only while it steps."""
+        zero = self._engine.optimizer
+        if self._stage == 3:
+            zero._set_fp32_optimizer_param_groups()
+        try:
+            yield
+        finally:
+            if self._stage == 3:
+                zero._clear_fp32_optimizer_param_groups()
+
+
+def precision(policy: Policy) -> AbstractContextManager[Any]:
+    """Autocast where the base model is bfloat16; the adapter beside it stays in float32."""
+    parameter = next(policy.parameters())
+    if parameter.dtype != torch.bfloat16:
+        return nullcontext()
+    return torch.autocast(parameter.device.type, torch.bfloat16)
+
+
+def score(forward: Callable[[Batch], Logps], policy: Policy, batch: Batch) -> Logps:
+    """`forward(batch)` in evaluation mode and without gradient."""
+    was_training = policy.training
+    policy.eval()
+    try:
+        with torch.no_grad(), precision(policy):
+            return forward(batch)
+    finally:
+        policy.train(was_training)
 
 
 def deepspeed_config(setting: str) -> dict[str, Any]:
     """The DeepSpeed config of a preset's name or a JSON file's path.
 
     Raises:
-        ConfigError: no such preset or file, not JSON, or no ZeRO stage 1 or 2 in it.
+        ConfigError: no such preset or file, not JSON, or no ZeRO stage 1 to 3 in it.
     """
     known = sorted(preset.stem for preset in PRESETS.glob("*.json"))
     path = PRESETS / f"{setting}.json" if setting in known else Path(setting)
@@ -189,9 +249,9 @@ def deepspeed_config(setting: str) -> dict[str, Any]:
             f"training.deepspeed={setting}: expected {OFF}, {', '.join(known)}, or a DeepSpeed "
             f"JSON file with zero_optimization.stage ({type(error).__name__})"
         ) from error
-    if stage not in (1, 2):
+    if stage not in (1, 2, 3):
         raise ConfigError(
-            f"training.deepspeed={setting}: found ZeRO stage {stage}, expected 1 or 2"
+            f"training.deepspeed={setting}: found ZeRO stage {stage}, expected 1, 2 or 3"
         )
     return config
 

@@ -1,20 +1,21 @@
-"""Log-probabilities of a prompt's completions, in two layouts of the same computation.
+"""Log-probabilities of examples' completions, in two layouts of the same computation.
 
 `plain`: every completion is a sequence of its own, the prompt computed once for each; the
-readable reference, on the model's own logits. `shared`: one sequence per prompt, the prompt
-once, then its completions, each seeing the prompt and itself only; the head is computed on
-the needed positions only.
+readable reference, on the model's own logits. `shared`: the prompt once, then its completions,
+each seeing the prompt and itself only, several examples in a row where they fit; the head is
+computed on the needed tokens only, in chunks.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mint_ray.students.encoding import EncodedPair
-from mint_ray.students.objectives import Logps
+from mint_ray.students.examples import Example
+from mint_ray.students.packing import first_fit, pack
+from mint_ray.students.token_logps import select_logps, token_logps
 
 logger = logging.getLogger(__name__)
 
@@ -23,65 +24,86 @@ logger = logging.getLogger(__name__)
 AGREEMENT = {torch.float32: 1e-4, torch.float64: 1e-4}
 AGREEMENT_HALF = 2e-2
 
-Layout = Callable[[Any, Sequence[EncodedPair], bool], Logps]
+FLEX = "flex_attention"
 
 
-def plain_logps(model: Any, pairs: Sequence[EncodedPair], with_prompt: bool) -> Logps:
-    """One right-padded sequence per completion; B·C sequences in one forward pass.
+class Logps(NamedTuple):
+    """Summed token log-probabilities of B examples with N completions in all.
+
+    `prompt_sums` and `prompt_counts` (B,) cover the prompts' tokens but their first, which
+    nothing predicts; zero where the likelihood term does not need them.
+    """
+
+    sums: Tensor  # (N,) float, examples one after the other
+    counts: Tensor  # (N,) tokens
+    prompt_sums: Tensor  # (B,) float
+    prompt_counts: Tensor  # (B,) tokens
+
+
+Layout = Callable[[Any, Sequence[Example], bool], Logps]
+
+
+def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+    """One right-padded sequence per completion; N sequences in one forward pass.
 
     Args:
         model: causal language model, PEFT-wrapped or not.
-        pairs: B pairs with C completions each.
-        with_prompt: also score the prompt's tokens (likelihood on prompt and chosen).
+        examples: B examples.
+        with_prompt: also score the prompts' tokens.
     """
     device = next(model.parameters()).device
-    rows = [(*pair.prompt, *answer) for pair in pairs for answer in pair.completions]
+    rows = [(*example.prompt, *answer) for example in examples for answer in example.completions]
     ids = _padded(rows, device)
     ends = torch.tensor([[len(row)] for row in rows], device=device)
-    starts = torch.tensor([[len(p.prompt)] for p in pairs for _ in p.completions], device=device)
+    starts = torch.tensor([[len(e.prompt)] for e in examples for _ in e.completions], device=device)
     places = torch.arange(ids.shape[1], device=device)
     logits = model(input_ids=ids, attention_mask=(places < ends).long(), use_cache=False).logits
-    token_logps = _token_logps(logits[:, :-1], ids[:, 1:])
+    logps = select_logps(logits[:, :-1], ids[:, 1:])
     answered = (places[1:] >= starts) & (places[1:] < ends)
-    sums = torch.where(answered, token_logps, 0.0).sum(-1).view(len(pairs), -1)
-    counts = answered.sum(-1).view(len(pairs), -1)
+    sums = torch.where(answered, logps, 0.0).sum(-1)
+    counts = answered.sum(-1)
     if not with_prompt:
-        return _without_prompt(sums, counts)
-    prompted = places[1:] < starts
-    prompt_sums = torch.where(prompted, token_logps, 0.0).sum(-1).view(len(pairs), -1)[:, 0]
-    return Logps(sums, counts, prompt_sums, prompted.sum(-1).view(len(pairs), -1)[:, 0])
+        return _without_prompt(sums, counts, len(examples))
+    # The prompt is the same before every completion: it is read off the first.
+    sizes = torch.tensor([0, *(len(e.completions) for e in examples[:-1])], device=device)
+    first = sizes.cumsum(0)
+    prompted = places[1:] < starts[first]
+    return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1), prompted.sum(-1))
 
 
-def shared_logps(model: Any, pairs: Sequence[EncodedPair], with_prompt: bool) -> Logps:
-    """One right-padded sequence per prompt: the prompt, then each completion.
+def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+    """Each prompt once, then its completions; see `plain_logps` for arguments and result.
 
-    Position ids restart after the prompt for every completion, and a 4-D mask hides the
-    completions from one another; see `plain_logps` for arguments and result.
+    Examples share rows no longer than the longest of them, or one single row where the model
+    runs FlexAttention, which skips what a token does not see.
     """
     device = next(model.parameters()).device
     base = base_of(model)
-    ids, positions, mask = shared_inputs(pairs, device)
+    flex = attention_of(base) == FLEX
+    lengths = [len(example) for example in examples]
+    rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
+    packed = pack(examples, rows, with_prompt, device)
     hidden = base.base_model(
-        input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
+        input_ids=packed.ids,
+        position_ids=packed.positions,
+        attention_mask=packed.block_mask() if flex else packed.mask(),
+        use_cache=False,
     ).last_hidden_state
-    sources, targets, slots = _wanted(pairs, with_prompt, ids.shape[1])
-    wanted = hidden.reshape(-1, hidden.shape[-1])[sources.to(device)]
-    logits = base.get_output_embeddings()(wanted)
-    token_logps = _token_logps(logits, ids.reshape(-1)[targets.to(device)])
-    width = max(len(pair.completions) for pair in pairs) + 1
-    empty = token_logps.new_zeros(len(pairs) * width)
-    sums = empty.index_add(0, slots.to(device), token_logps).view(-1, width)
-    counts = torch.bincount(slots, minlength=len(empty)).to(device).view(-1, width)
-    if not with_prompt:
-        return _without_prompt(sums[:, 1:], counts[:, 1:])
-    return Logps(sums[:, 1:], counts[:, 1:], sums[:, 0], counts[:, 0])
+    wanted = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
+    targets = packed.ids.reshape(-1)[packed.targets]
+    logps = token_logps(wanted, base.get_output_embeddings(), targets)
+    total = len(examples) + sum(len(example.completions) for example in examples)
+    sums = logps.new_zeros(total).index_add(0, packed.slots, logps)
+    counts = torch.bincount(packed.slots, minlength=total)
+    split = len(examples)
+    return Logps(sums[split:], counts[split:], sums[:split], counts[:split])
 
 
 LAYOUTS: dict[str, Layout] = {"plain": plain_logps, "shared": shared_logps}
 
 
 class Policy(nn.Module):
-    """A language model whose forward pass gives `Logps`: what DDP and DeepSpeed wrap."""
+    """A language model whose forward pass gives `Logps`: what engines wrap."""
 
     def __init__(self, model: Any, layout: str, with_prompt: bool) -> None:
         super().__init__()
@@ -89,20 +111,20 @@ class Policy(nn.Module):
         self.layout = layout
         self.with_prompt = with_prompt
 
-    def forward(self, pairs: Sequence[EncodedPair]) -> Logps:
+    def forward(self, examples: Sequence[Example]) -> Logps:
         """See `plain_logps`."""
-        return LAYOUTS[self.layout](self.model, pairs, self.with_prompt)
+        return LAYOUTS[self.layout](self.model, examples, self.with_prompt)
 
 
-def choose_layout(setting: str, model: Any, pair: EncodedPair) -> str:
-    """`plain` or `shared` for `training.prefix_sharing`; `auto` compares them on a real pair.
+def choose_layout(setting: str, model: Any, example: Example) -> str:
+    """`plain` or `shared` for `training.prefix_sharing`; `auto` compares them on a real example.
 
     `auto` falls back to `plain` where log-probabilities differ by more than `AGREEMENT`
     (relative) or the model refuses a 4-D mask. The outcome is logged.
     """
     if setting != "auto":
         return "shared" if setting == "on" else "plain"
-    difference = _disagreement(model, pair)
+    difference = disagreement(model, example)
     allowed = AGREEMENT.get(next(model.parameters()).dtype, AGREEMENT_HALF)
     layout = "shared" if difference <= allowed else "plain"
     logger.info(
@@ -114,44 +136,44 @@ def choose_layout(setting: str, model: Any, pair: EncodedPair) -> str:
     return layout
 
 
-def _disagreement(model: Any, pair: EncodedPair) -> float:
+def choose_attention(setting: str, model: Any, example: Example) -> str:
+    """Switch the model to FlexAttention where `training.attention` and its own test allow.
+
+    `auto` tries it on GPUs only, and goes back to SDPA where the shared layout then does not
+    agree with the plain one.
+    """
+    base = base_of(model)
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    if setting == "sdpa" or (setting == "auto" and not on_gpu):
+        return attention_of(base)
+    before = attention_of(base)
+    try:
+        base.set_attn_implementation(FLEX)
+    except (ValueError, ImportError, AttributeError) as error:
+        logger.info("attention: %s (no FlexAttention: %s)", before, type(error).__name__)
+        return before
+    if setting == "auto" and choose_layout("auto", model, example) != "shared":
+        base.set_attn_implementation(before)
+    logger.info("attention: %s", attention_of(base))
+    return attention_of(base)
+
+
+def disagreement(model: Any, example: Example) -> float:
     """Largest relative difference between the layouts' sums; inf where one cannot be computed."""
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            plain = plain_logps(model, [pair], with_prompt=True)
-            shared = shared_logps(model, [pair], with_prompt=True)
+            plain = plain_logps(model, [example], with_prompt=True)
+            shared = shared_logps(model, [example], with_prompt=True)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         logger.info("shared layout is not possible: %s", type(error).__name__)
         return float("inf")
     finally:
         model.train(was_training)
-    a = torch.cat([plain.sums.flatten(), plain.prompt_sums]).double()
-    b = torch.cat([shared.sums.flatten(), shared.prompt_sums]).double()
+    a = torch.cat([plain.sums, plain.prompt_sums]).double()
+    b = torch.cat([shared.sums, shared.prompt_sums]).double()
     return float(((a - b).abs() / a.abs().clamp(min=1e-6)).max())
-
-
-def shared_inputs(
-    pairs: Sequence[EncodedPair], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids (B, L), position ids (B, L) and boolean mask (B, 1, L, L) of the shared layout."""
-    rows, positions, segments = [], [], []
-    for pair in pairs:
-        start = len(pair.prompt)
-        rows.append([*pair.prompt, *(token for answer in pair.completions for token in answer)])
-        positions.append(list(range(start)))
-        segments.append([0] * start)
-        for number, answer in enumerate(pair.completions, start=1):
-            positions[-1].extend(range(start, start + len(answer)))
-            segments[-1].extend([number] * len(answer))
-    # Padding is a segment of its own: it sees itself, so that no row of the mask is empty.
-    segment = _padded(segments, device, value=-1)
-    mine = segment[:, :, None] == segment[:, None, :]
-    of_prompt = (segment == 0)[:, None, :] & (segment >= 0)[:, :, None]
-    length = segment.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    return _padded(rows, device), _padded(positions, device), ((mine | of_prompt) & causal)[:, None]
 
 
 def base_of(model: Any) -> Any:
@@ -159,38 +181,13 @@ def base_of(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _wanted(
-    pairs: Sequence[EncodedPair], with_prompt: bool, length: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Flat positions that predict, flat positions predicted, and the slot each is summed in.
-
-    Slot b·(C+1) is the prompt of pair b, slot b·(C+1)+c its completion c (from 1).
-    """
-    sources, targets, slots = [], [], []
-    width = max(len(pair.completions) for pair in pairs) + 1
-    for row, pair in enumerate(pairs):
-        start = len(pair.prompt)
-        if with_prompt:
-            targets += [row * length + at for at in range(1, start)]
-            sources += [row * length + at - 1 for at in range(1, start)]
-            slots += [row * width] * (start - 1)
-        at = start
-        for number, answer in enumerate(pair.completions, start=1):
-            targets += [row * length + at + i for i in range(len(answer))]
-            sources += [row * length + start - 1]
-            sources += [row * length + at + i for i in range(len(answer) - 1)]
-            slots += [row * width + number] * len(answer)
-            at += len(answer)
-    return torch.tensor(sources), torch.tensor(targets), torch.tensor(slots)
+def attention_of(base: Any) -> str:
+    """Name of the attention that a Hugging Face model runs."""
+    return str(getattr(base.config, "_attn_implementation", "eager"))
 
 
-def _token_logps(logits: Tensor, ids: Tensor) -> Tensor:
-    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    return wide.gather(-1, ids[..., None]).squeeze(-1) - wide.logsumexp(-1)
-
-
-def _without_prompt(sums: Tensor, counts: Tensor) -> Logps:
-    return Logps(sums, counts, sums.new_zeros(len(sums)), counts.new_zeros(len(sums)))
+def _without_prompt(sums: Tensor, counts: Tensor, examples: int) -> Logps:
+    return Logps(sums, counts, sums.new_zeros(examples), counts.new_zeros(examples))
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device, value: int = 0) -> Tensor:

@@ -1,97 +1,215 @@
 """Training objectives: pure functions of per-completion log-probabilities.
 
-An objective returns *sums*; the trainer divides them by the tokens and pairs of the whole
-optimizer step (`training.loss_normalisation`). Adding one is a function and a registry line.
+An objective returns *sums*; the trainer divides them by the tokens and units of the whole
+optimizer step (`training.loss_normalisation`). Adding one is a function and a line in
+`OBJECTIVES`: what it compares, and what it needs besides.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Mean log-probabilities above -ODDS_CLAMP (probability of a token closer to 1 than one in a
-# million) count as -ODDS_CLAMP in the odds' denominator, whose gradient would be 1/|x|.
-ODDS_CLAMP = 1e-6
-
-
-class Logps(NamedTuple):
-    """Summed token log-probabilities; B pairs, C completions each (chosen first).
-
-    `prompt_sums` and `prompt_counts` (B,) cover the prompt's tokens but its first, which
-    nothing predicts; zero where the likelihood term does not need them.
-    """
-
-    sums: Tensor  # (B, C) float
-    counts: Tensor  # (B, C) tokens
-    prompt_sums: Tensor  # (B,) float
-    prompt_counts: Tensor  # (B,) tokens
+from mint_ray.config import TrainingConfig
+from mint_ray.students.calibration import CaseBins, calibration_terms
+from mint_ray.students.examples import Compares, Example
+from mint_ray.students.layouts import Logps
+from mint_ray.students.odds import log_odds
 
 
 @dataclass(frozen=True)
 class Terms:
     """Sums over a micro-batch.
 
-    Loss = `token_sum` / tokens of the likelihood term + `pair_sum` / pairs. `metrics` are
-    detached sums over pairs, under TRL's names.
+    Loss = `token_sum` / tokens of the likelihood term + `unit_sum` / units (pairs, or cases
+    where there are none). `metrics` are detached sums over units, under TRL's names.
     """
 
     token_sum: Tensor
-    pair_sum: Tensor
+    unit_sum: Tensor
     metrics: dict[str, Tensor]
 
 
-Objective = Callable[[Logps, float], Terms]
+@dataclass(frozen=True)
+class Scored:
+    """What the policy says about a micro-batch of B examples with N completions.
 
-
-def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(x)) for x <= 0, finite with a finite gradient everywhere.
-
-    x is clamped to at most -`ODDS_CLAMP`, where the gradient is 0. Each branch is evaluated
-    only on arguments that suit it (double `where`), since a masked inf still gives NaN
-    gradients. Switch point -ln 2 after Maechler, "Accurately computing log(1 - exp(-|a|))".
+    `reference` (N,) are the summed log-probabilities under the policy at step 0, `bins` what
+    the last E-step found out about each example; None where the objective needs neither.
     """
-    x = x.clamp(max=-ODDS_CLAMP)
-    near = x > -math.log(2.0)
-    near_x = torch.where(near, x, -0.5)
-    far_x = torch.where(near, -1.0, x)
-    return torch.where(near, torch.log(-torch.expm1(near_x)), torch.log1p(-torch.exp(far_x)))
+
+    examples: Sequence[Example]
+    logps: Logps
+    reference: Tensor | None = None
+    bins: CaseBins | None = None
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Place of each example's first completion among the N."""
+        starts = [0]
+        for example in self.examples:
+            starts.append(starts[-1] + len(example.completions))
+        return starts
+
+    @cached_property
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """(P,) places of the chosen and (P,) of the rejected completions."""
+        both = [
+            (start + chosen, start + rejected)
+            for start, example in zip(self.starts, self.examples, strict=False)
+            for chosen, rejected in example.pairs
+        ]
+        places = torch.tensor(both, device=self.logps.sums.device).view(-1, 2)
+        return places[:, 0], places[:, 1]
+
+    def negative_log_likelihood(self) -> Tensor:
+        """Minus the log-probability of what each example's likelihood term runs over."""
+        liked = [
+            (start + place, number)
+            for number, (start, example) in enumerate(zip(self.starts, self.examples, strict=False))
+            for place in example.likelihood
+        ]
+        places = torch.tensor(liked, device=self.logps.sums.device, dtype=torch.long).view(-1, 2)
+        answers = self.logps.sums[places[:, 0]].sum()
+        return -(answers + self.logps.prompt_sums[places[:, 1]].sum())
 
 
-def log_odds(mean_logp: Tensor) -> Tensor:
-    """log(p / (1 - p)) of p = exp(mean token log-probability); computed in float32 or wider."""
-    wide = mean_logp.float() if mean_logp.dtype in (torch.bfloat16, torch.float16) else mean_logp
-    return wide - log1mexp(wide)
+@dataclass(frozen=True)
+class Objective:
+    """One entry of the registry.
+
+    `prompt_likelihood` puts the prompt into the likelihood term whatever `training.nll_on` says
+    (None: as it says). `reference` asks for log-probabilities at step 0, `measures` for the
+    calibration of the starting student, `bins` for an E-step before every epoch.
+    """
+
+    terms: Callable[[Scored, TrainingConfig], Terms]
+    compares: Compares
+    reference: bool = False
+    prompt_likelihood: bool | None = None
+    measures: bool = False
+    bins: bool = False
 
 
-def orpo(logps: Logps, orpo_lambda: float) -> Terms:
+def orpo(scored: Scored, settings: TrainingConfig) -> Terms:
     """ORPO: NLL - lambda * mean log sigmoid(log odds(chosen) - log odds(rejected)).
 
     Hong et al., "ORPO: Monolithic Preference Optimization without Reference Model",
-    arXiv 2403.07691, equations 6 and 7. The NLL runs over the chosen answer, and over the
-    prompt where `logps.prompt_counts` is not zero. Rewards are lambda * mean log-probability,
-    as in TRL.
+    arXiv 2403.07691, equations 6 and 7; log odds of the mean token log-probability. The NLL
+    runs over the chosen answer, and over the prompt where `training.nll_on` says so. Rewards
+    are lambda * mean log-probability, as in TRL.
     """
-    means = logps.sums / logps.counts
-    chosen, rejected = means[:, 0], means[:, 1]
+    means = scored.logps.sums / scored.logps.counts
+    chosen, rejected = (means[places] for places in scored.pairs)
     odds = log_odds(chosen) - log_odds(rejected)
     log_ratio = F.logsigmoid(odds)
-    with torch.no_grad():
-        metrics = {
-            "rewards/chosen": orpo_lambda * chosen.sum(),
-            "rewards/rejected": orpo_lambda * rejected.sum(),
-            "rewards/accuracies": (chosen > rejected).float().sum(),
-            "rewards/margins": orpo_lambda * (chosen - rejected).sum(),
-            "logps/chosen": chosen.sum(),
-            "logps/rejected": rejected.sum(),
-            "log_odds_ratio": log_ratio.sum(),
-            "log_odds_chosen": odds.sum(),
-        }
-    token_sum = -(logps.sums[:, 0].sum() + logps.prompt_sums.sum())
-    return Terms(token_sum, -orpo_lambda * log_ratio.sum(), metrics)
+    weight = settings.orpo_lambda
+    metrics = _preference_metrics(weight * chosen, weight * rejected, chosen, rejected)
+    metrics |= {"log_odds_ratio": log_ratio.sum(), "log_odds_chosen": odds.sum()}
+    return _terms(scored.negative_log_likelihood(), -weight * log_ratio.sum(), metrics)
 
 
-OBJECTIVES: dict[str, Objective] = {"orpo": orpo}
+def dpo(scored: Scored, settings: TrainingConfig) -> Terms:
+    """DPO: - log sigmoid(beta * (log ratio(chosen) - log ratio(rejected))).
+
+    Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290, equation 7; a log
+    ratio is the answer's summed log-probability minus that of the reference, the policy at
+    step 0. Rewards are beta * log ratio.
+    """
+    if scored.reference is None:
+        raise ValueError("dpo needs reference log-probabilities")
+    rewards = settings.dpo_beta * (scored.logps.sums - scored.reference)
+    chosen, rejected = (rewards[places] for places in scored.pairs)
+    sums = (scored.logps.sums[places] for places in scored.pairs)
+    loss = -F.logsigmoid(chosen - rejected).sum()
+    return _terms(_nothing(loss), loss, _preference_metrics(chosen, rejected, *sums))
+
+
+def sft(scored: Scored, settings: TrainingConfig) -> Terms:
+    """SFT: negative log-likelihood of the chosen answer, or of the known one (`sft_on`).
+
+    The likelihood term of ORPO alone; MINT's baseline (arXiv 2505.05736) uses the chosen answer.
+    """
+    loss = scored.negative_log_likelihood()
+    means = scored.logps.sums / scored.logps.counts
+    return _terms(loss, _nothing(loss), {"logps/chosen": means.sum()})
+
+
+def cft(scored: Scored, settings: TrainingConfig) -> Terms:
+    """CFT: negative log-likelihood of the known answer's name at the first list position.
+
+    Xiao et al., "Restoring Calibration for Aligned Large Language Models", arXiv 2505.01997:
+    calibration-aware fine-tuning on the answer alone. An example whose known answer is not
+    among its candidates has nothing to maximise; it counts as wrong in the metrics.
+    """
+    loss = scored.negative_log_likelihood()
+    return _terms(loss, _nothing(loss), _candidate_metrics(scored))
+
+
+def rcft(scored: Scored, settings: TrainingConfig) -> Terms:
+    """RCFT: joint likelihood of prompt and known answer + `rcft_weight` * calibration term.
+
+    The same paper's regularised form; `calibration.calibration_terms` states the second term,
+    with every example in the bin, and that bin's accuracy, of the last E-step.
+    """
+    if scored.bins is None:
+        raise ValueError("rcft needs the bins of an E-step")
+    loss = scored.negative_log_likelihood()
+    terms = [
+        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.number)
+        for example, sums in zip(scored.examples, _by_example(scored), strict=True)
+    ]
+    calibration = torch.stack(terms).sum()
+    metrics = _candidate_metrics(scored) | {"calibration_loss": calibration}
+    return _terms(loss, settings.rcft_weight * calibration, metrics)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "orpo": Objective(orpo, "pairs"),
+    "dpo": Objective(dpo, "pairs", reference=True, prompt_likelihood=False),
+    "sft": Objective(sft, "chosen"),
+    "cft": Objective(cft, "candidates", prompt_likelihood=False, measures=True),
+    "rcft": Objective(rcft, "candidates", prompt_likelihood=True, measures=True, bins=True),
+}
+
+
+def _terms(token_sum: Tensor, unit_sum: Tensor, metrics: dict[str, Tensor]) -> Terms:
+    return Terms(token_sum, unit_sum, {name: value.detach() for name, value in metrics.items()})
+
+
+def _nothing(like: Tensor) -> Tensor:
+    return torch.zeros_like(like)
+
+
+def _preference_metrics(
+    chosen_rewards: Tensor, rejected_rewards: Tensor, chosen: Tensor, rejected: Tensor
+) -> dict[str, Tensor]:
+    return {
+        "rewards/chosen": chosen_rewards.sum(),
+        "rewards/rejected": rejected_rewards.sum(),
+        "rewards/accuracies": (chosen_rewards > rejected_rewards).float().sum(),
+        "rewards/margins": (chosen_rewards - rejected_rewards).sum(),
+        "logps/chosen": chosen.sum(),
+        "logps/rejected": rejected.sum(),
+    }
+
+
+def _by_example(scored: Scored) -> Sequence[Tensor]:
+    sizes = [len(example.completions) for example in scored.examples]
+    return torch.split(scored.logps.sums, sizes)
+
+
+def _candidate_metrics(scored: Scored) -> dict[str, Tensor]:
+    """Top confidence over the candidates, and whether the known answer has it."""
+    tops = [sums.detach().softmax(-1).max(-1) for sums in _by_example(scored)]
+    right = [
+        float(int(top.indices) == example.answer)
+        for top, example in zip(tops, scored.examples, strict=True)
+    ]
+    return {
+        "confidence": torch.stack([top.values for top in tops]).sum(),
+        "accuracy": tops[0].values.new_tensor(right).sum(),
+    }

@@ -8,11 +8,11 @@ removed from the folder at once and vanishes with the process.
 import hashlib
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,25 +22,34 @@ import pyarrow.types as pt
 
 from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.errors import DataError
-from mint_ray.students.encoding import EncodedPair, Encoder, Rejected
+from mint_ray.students.encoding import Rejected
+from mint_ray.students.examples import Compares, Example, PartMaker, merge
 
 _MESSAGES = ("prompt", "chosen", "rejected")
 _OPTIONAL = ("preference_id", "case_id", "group_id", "split")
+_LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
 
 
 @dataclass(frozen=True)
 class Usable:
     """Which rows can be trained on, and why the others cannot.
 
-    `rows` are row numbers of the table in the order of their preference ids, so that it does
-    not matter how the rows were spread over files. `rejected` maps a row number to its reason.
-    `digest` is a hash of the ids and tokens of the rows.
+    `examples` are the row numbers of each example, in the order of their preference ids, so
+    that it does not matter how the rows were spread over files; `lengths` its tokens.
+    `rejected` maps a row number to its reason, `shortened` counts rows with a cut note, and
+    `digest` is a hash of the ids and tokens of everything usable.
     """
 
-    rows: tuple[int, ...]
+    examples: tuple[tuple[int, ...], ...]
+    lengths: tuple[int, ...]
     rejected: Mapping[int, str]
     shortened: int
     digest: str
+
+    @property
+    def rows(self) -> int:
+        """Rows that can be used."""
+        return sum(map(len, self.examples))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -55,16 +64,20 @@ class PairTable:
         path: a parquet file, or a folder of them. Needs the conversational columns `prompt`,
             `chosen` and `rejected`; `preference_id`, `case_id`, `group_id` and `split` are
             used where they are there, as they are in our own files.
+        compares: what an example is made of; `answer` and `candidates` need the columns
+            `label_id` and `candidates` as well.
 
     Raises:
         DataError: nothing readable, a column missing or of another type, no training row,
             or a group in the training split and in another one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, compares: Compares = "pairs") -> None:
+        labels = _LABELS.get(compares, ())
         try:
-            source = _open(path)
-            names = [name for name in (*_OPTIONAL, *_MESSAGES) if name in source.schema.names]
+            source = _open(path, labels)
+            wanted = (*_OPTIONAL, *_MESSAGES, *labels)
+            names = [name for name in wanted if name in source.schema.names]
             _refuse_shared_groups(source, names)
             self._table = _map_rows(source, names)
         except (OSError, pa.ArrowInvalid) as error:
@@ -85,29 +98,38 @@ class PairTable:
             values["preference_id"] = f"row-{number}"
         return values
 
-    def encode(self, number: int, encoder: Encoder) -> EncodedPair:
-        """Encode one row; see `Encoder.pair` for what it raises."""
-        return encoder.pair(self.row(number))
+    def example(self, rows: Sequence[int], maker: PartMaker, number: int = 0) -> Example:
+        """The example of rows that `scan` put together; see `PartMaker.part` for what it raises."""
+        return merge([maker.part(self.row(row)) for row in rows], number)
 
-    def scan(self, encoder: Encoder) -> Usable:
-        """Encode every row once, keeping no tokens, to see which can be used."""
-        rows: dict[str, tuple[int, str]] = {}
+    def scan(self, maker: PartMaker) -> Usable:
+        """Encode every row once, keeping no tokens, to see which can be used, and together."""
         rejected: dict[int, str] = {}
+        seen: set[str] = set()
+        groups: dict[tuple[str, str], list[_Scanned]] = defaultdict(list)
         shortened = 0
         for number in range(len(self)):
+            row = self.row(number)
             try:
-                pair = self.encode(number, encoder)
-                if pair.preference_id in rows:
+                part = maker.part(row)
+                if part.preference_ids[0] in seen:
                     raise Rejected("duplicate_id")
             except Rejected as error:
                 rejected[number] = error.reason
                 continue
-            content = hashlib.sha256(repr(pair).encode()).hexdigest()
-            rows[pair.preference_id] = (number, content)
-            shortened += pair.shortened
-        ordered = [rows[name] for name in sorted(rows)]
-        digest = hashlib.sha256("".join(content for _, content in ordered).encode()).hexdigest()
-        return Usable(tuple(number for number, _ in ordered), rejected, shortened, digest)
+            seen.add(part.preference_ids[0])
+            shortened += part.shortened
+            group = (row.get("case_id") or f"row-{number}", _digest(part.prompt))
+            found = _Scanned(part.preference_ids[0], number, len(part), _digest(part))
+            groups[group].append(found)
+        ordered = sorted(sorted(group) for group in groups.values())
+        examples = tuple(tuple(found.row for found in group) for group in ordered)
+        lengths = tuple(
+            group[0].length if len(group) == 1 else len(self.example(rows, maker))
+            for group, rows in zip(ordered, examples, strict=True)
+        )
+        digest = _digest([found.content for group in ordered for found in group])
+        return Usable(examples, lengths, rejected, shortened, digest)
 
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
         """Write one row per rejected pair: its case, its preference id as source, the reason."""
@@ -119,8 +141,27 @@ class PairTable:
         pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), path)
 
 
-def _open(path: Path) -> ds.Dataset:
+class _Scanned(NamedTuple):
+    """A usable row: sorts by its preference id."""
+
+    preference_id: str
+    row: int
+    length: int
+    content: str
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _open(path: Path, labels: Sequence[str]) -> ds.Dataset:
     source = ds.dataset(str(path), format="parquet")
+    for name in labels:
+        if name not in source.schema.names:
+            raise DataError(
+                f"{path}: this objective needs the column `{name}` (ids of the catalogue), found "
+                f"{', '.join(source.schema.names)}"
+            )
     for name in _MESSAGES:
         if name not in source.schema.names:
             found = ", ".join(source.schema.names) or "no columns"

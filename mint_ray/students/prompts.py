@@ -1,4 +1,4 @@
-"""The text application's prompt and answer (PAPERS: MINT, application 1).
+"""The text application's prompt and answer (MINT, arXiv 2505.05736).
 
 A prompt is a list of chat messages; an answer is a header and a numbered list of quoted
 disease names. Text of a note is untrusted: chat-template tokens in it are made harmless here,

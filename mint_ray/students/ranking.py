@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mint_ray.errors import ServingError
-from mint_ray.students.encoding import EncodedPair
+from mint_ray.students.examples import Example
 from mint_ray.students.layouts import choose_layout
 from mint_ray.students.student import Student
 from mint_ray.students.tree_attention import TreeScorer
@@ -181,7 +181,7 @@ class Ranker:
         prompt, _ = self._student.prompt("")
         encoder = self._student.encoder
         answers = (encoder.answer(names[0]), encoder.answer(names[-1]))
-        sample = EncodedPair("", prompt, answers, shortened=False)
+        sample = Example(("sample",), prompt, answers)
         if choose_layout("auto", self._student.model, sample) != "shared":
             raise ServingError(
                 f"{self._student.info.base_model} gives other results under a 4-D attention mask, "

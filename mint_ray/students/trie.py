@@ -42,23 +42,17 @@ class NameTrie:
 def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:
     """Build the trie of `names`, tokenised as the first of the `k` lines of an answer.
 
-    Whole lines are tokenised, with the next line's beginning where there is one, because a
-    tokenizer may merge the last character of a name with the quote, or the quote with the
-    line's end.
-
     Raises:
         DataError: no names, or two that no token tells apart.
     """
     if not names:
         raise DataError("expected at least one name to rank, found none")
-    lines = [_first_line(name, k, encoder) for name in names]
-    first = min(start for _, start, _ in lines)
-    shared = _common_prefix([ids[:first] for ids, _, _ in lines])
+    prefix, paths = first_names(names, k, encoder)
     tokens, parents, ends = [-1], [-1], []
     children: list[dict[int, int]] = [{}]
-    for ids, _, stop in lines:
+    for path in paths:
         node = 0
-        for token in ids[shared:stop]:
+        for token in path:
             if token not in children[node]:
                 children[node][token] = len(tokens)
                 tokens.append(token)
@@ -70,12 +64,27 @@ def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:
         twins = len(ends) - len(set(ends))
         raise DataError(f"{twins} names have the same tokens as another one; make them differ")
     return NameTrie(
-        tuple(lines[0][0][:shared]),
+        prefix,
         tuple(tokens),
         tuple(parents),
         tuple(tuple(below.values()) for below in children),
         tuple(ends),
     )
+
+
+def first_names(
+    names: Sequence[str], k: int, encoder: Encoder
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """What stands before the first name of an answer, and each name there with its end marker.
+
+    Whole lines are tokenised, with the next line's beginning where there is one, because a
+    tokenizer may merge the last character of a name with the quote, or the quote with the
+    line's end.
+    """
+    lines = [_first_line(name, k, encoder) for name in names]
+    first = min(start for _, start, _ in lines)
+    shared = _common_prefix([ids[:first] for ids, _, _ in lines])
+    return tuple(lines[0][0][:shared]), tuple(tuple(ids[shared:stop]) for ids, _, stop in lines)
 
 
 def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, int]:

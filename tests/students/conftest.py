@@ -1,6 +1,6 @@
 """A tiny tokenizer, tiny random models and invented preference pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mint_ray.config import StudentConfig, TrainingConfig
+from mint_ray.students.encoding import Encoder
+from mint_ray.students.examples import Example, PartMaker, merge
 from mint_ray.students.prompts import answer_message, build_prompt
 
 CHAT_TEMPLATE = (
@@ -109,6 +111,18 @@ def pair_row(number: int, **changes: Any) -> dict[str, Any]:
         "rejected": answer_message([NAMES[first - 3], NAMES[first - 5], NAMES[first - 4]]),
     }
     return row | changes
+
+
+def make_examples(tokenizer: Any, numbers: Iterable[int] = range(3)) -> list[Example]:
+    """Invented pairs, encoded as ORPO compares them."""
+    maker = PartMaker(Encoder(tokenizer, 700, 1400), "pairs", {}, k=2)
+    return [merge([maker.part(pair_row(n))], number) for number, n in enumerate(numbers)]
+
+
+@pytest.fixture
+def examples(tokenizer: Any) -> list[Example]:
+    """Three encoded pairs of different lengths."""
+    return make_examples(tokenizer)
 
 
 @pytest.fixture

@@ -1,73 +1,107 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from mint_ray.students.encoding import EncodedPair, Encoder
-from mint_ray.students.layouts import choose_layout, plain_logps, shared_logps
-from tests.students.conftest import pair_row
+from mint_ray.students.examples import Example
+from mint_ray.students.layouts import (
+    FLEX,
+    attention_of,
+    choose_attention,
+    choose_layout,
+    plain_logps,
+    shared_logps,
+)
+from mint_ray.students.packing import first_fit
 
 
-@pytest.fixture
-def pairs(tokenizer: Any) -> list[EncodedPair]:
-    encoder = Encoder(tokenizer, 700, 1400)
-    return [encoder.pair(pair_row(number)) for number in range(3)]
-
-
-def test_both_layouts_agree(model: Any, pairs: list[EncodedPair]) -> None:
-    plain = plain_logps(model, pairs, with_prompt=True)
-    shared = shared_logps(model, pairs, with_prompt=True)
+def test_both_layouts_agree(model: Any, examples: list[Example]) -> None:
+    plain = plain_logps(model, examples, with_prompt=True)
+    shared = shared_logps(model, examples, with_prompt=True)
     for ours, reference in zip(shared, plain, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
 
-def test_plain_equals_a_hand_count(model: Any, pairs: list[EncodedPair]) -> None:
-    pair = pairs[0]
-    row = torch.tensor([[*pair.prompt, *pair.completions[1]]])
+def test_plain_equals_a_hand_count(model: Any, examples: list[Example]) -> None:
+    first = examples[0]
+    row = torch.tensor([[*first.prompt, *first.completions[1]]])
     logps = model(row).logits.log_softmax(-1)[0]
-    start = len(pair.prompt)
+    start = len(first.prompt)
     expected = sum(float(logps[at - 1, row[0, at]].detach()) for at in range(start, row.shape[1]))
-    result = plain_logps(model, pairs, with_prompt=False)
-    assert result.sums[0, 1].item() == pytest.approx(expected, rel=1e-5)
-    assert result.counts[0].tolist() == [len(answer) for answer in pair.completions]
+    result = plain_logps(model, examples, with_prompt=False)
+    assert result.sums[1].item() == pytest.approx(expected, rel=1e-5)
+    assert result.counts[:2].tolist() == [len(answer) for answer in first.completions]
     assert float(result.prompt_counts.sum()) == 0
 
 
-def test_one_and_three_completions(model: Any, pairs: list[EncodedPair]) -> None:
-    first, second = pairs[0].completions
-    for completions in ((first,), (first, second, first)):
-        many = [EncodedPair("many", pairs[0].prompt, completions, shortened=False)]
-        plain = plain_logps(model, many, with_prompt=False)
-        shared = shared_logps(model, many, with_prompt=False)
-        torch.testing.assert_close(shared.sums, plain.sums, rtol=1e-5, atol=1e-4)
+def with_completions(example: Example, number: int) -> Example:
+    first, second = example.completions
+    return replace(example, completions=(first, second, first[::-1], second[::-1])[:number])
 
 
-def test_completions_do_not_see_one_another(model: Any, pairs: list[EncodedPair]) -> None:
-    other = EncodedPair(
-        "x", pairs[0].prompt, (pairs[0].completions[0][::-1], pairs[0].completions[1]), False
-    )
-    before = shared_logps(model, [pairs[0]], with_prompt=False).sums[0, 1]
-    after = shared_logps(model, [other], with_prompt=False).sums[0, 1]
+def test_examples_of_different_shapes_share_rows(model: Any, examples: list[Example]) -> None:
+    many = [with_completions(examples[i % 3], 1 + i % 4) for i in range(5)]
+    many += [replace(example, prompt=example.prompt[:40]) for example in many]
+    lengths = [len(example) for example in many]
+    assert len(first_fit(lengths, max(lengths))) < len(many)
+    plain = plain_logps(model, many, with_prompt=True)
+    shared = shared_logps(model, many, with_prompt=True)
+    for ours, reference in zip(shared, plain, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
+
+
+def test_rows_that_share_a_sequence_do_not_see_one_another(
+    model: Any, examples: list[Example]
+) -> None:
+    short = replace(with_completions(examples[0], 1), prompt=examples[0].prompt[:9])
+    alone = shared_logps(model, [short], with_prompt=True)
+    packed = shared_logps(model, [examples[2], short, short], with_prompt=True)
+    assert first_fit([len(examples[2]), len(short), len(short)], len(examples[2])) == [[0], [1, 2]]
+    assert packed.sums[-1].item() == pytest.approx(alone.sums[0].item(), abs=1e-4)
+    assert packed.prompt_sums[-1].item() == pytest.approx(alone.prompt_sums[0].item(), abs=1e-4)
+
+
+def test_completions_do_not_see_one_another(model: Any, examples: list[Example]) -> None:
+    first, second = examples[0].completions
+    other = replace(examples[0], completions=(first[::-1], second))
+    before = shared_logps(model, [examples[0]], with_prompt=False).sums[1].detach()
+    after = shared_logps(model, [other], with_prompt=False).sums[1].detach()
     assert float(before) == pytest.approx(float(after), abs=1e-4)
 
 
-def test_auto_shares_where_the_layouts_agree(model: Any, pairs: list[EncodedPair]) -> None:
-    assert choose_layout("auto", model, pairs[0]) == "shared"
+def test_flex_attention_gives_the_same(model: Any, examples: list[Example]) -> None:
+    many = [with_completions(examples[i % 3], 1 + i % 3) for i in range(4)]
+    plain = plain_logps(model, many, with_prompt=True)
+    with torch.no_grad():
+        assert choose_attention("flex", model, many[0]) == FLEX
+        flex = shared_logps(model, many, with_prompt=True)
+    for ours, reference in zip(flex, plain, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
+
+
+def test_flex_attention_is_for_gpus(model: Any, examples: list[Example]) -> None:
+    assert choose_attention("auto", model, examples[0]) == "sdpa"
+    assert attention_of(model) == "sdpa"
+
+
+def test_auto_shares_where_the_layouts_agree(model: Any, examples: list[Example]) -> None:
+    assert choose_layout("auto", model, examples[0]) == "shared"
 
 
 def test_auto_falls_back_where_they_do_not(
-    model: Any, pairs: list[EncodedPair], monkeypatch: pytest.MonkeyPatch
+    model: Any, examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def causal_only(*args: Any, **kwargs: Any) -> Any:
         return forward(*args, **kwargs | {"attention_mask": None})
 
     forward = model.model.forward
     monkeypatch.setattr(model.model, "forward", causal_only)
-    assert choose_layout("auto", model, pairs[0]) == "plain"
+    assert choose_layout("auto", model, examples[0]) == "plain"
 
 
 @pytest.mark.parametrize(("setting", "layout"), [("on", "shared"), ("off", "plain")])
 def test_settings_are_obeyed(
-    model: Any, pairs: list[EncodedPair], setting: str, layout: str
+    model: Any, examples: list[Example], setting: str, layout: str
 ) -> None:
-    assert choose_layout(setting, model, pairs[0]) == layout
+    assert choose_layout(setting, model, examples[0]) == layout

@@ -1,34 +1,38 @@
 import pytest
 import torch
 
+from mint_ray.students.examples import Example
+from mint_ray.students.layouts import Logps
 from mint_ray.students.meters import StepMeter
-from mint_ray.students.objectives import Logps
+from mint_ray.students.objectives import Scored
 from tests.students.conftest import training_config
 
 CPU = torch.device("cpu")
 
 
-def micro_batch(lengths: list[int]) -> Logps:
-    """Pairs whose answers have one chosen length each, and -1 a token (rejected -2)."""
-    counts = torch.tensor([[float(n), 3.0] for n in lengths])
-    sums = counts * torch.tensor([-1.0, -2.0])
+def scored(lengths: list[int]) -> Scored:
+    """Pairs of a chosen answer of that length and a rejected one of three tokens.
+
+    The longer an answer, the less likely each of its tokens, so that it matters how the mean
+    is taken.
+    """
+    examples = [
+        Example(("x",), (1,), ((2,) * n, (3,) * 3), pairs=((0, 1),), likelihood=(0,))
+        for n in lengths
+    ]
+    counts = torch.tensor([float(n) for length in lengths for n in (length, 3)])
     none = torch.zeros(len(lengths))
-    return Logps(sums, counts, none, none)
+    return Scored(examples, Logps(-counts * counts, counts, none, none))
 
 
 def loss(normalisation: str, parts: list[list[int]]) -> float:
     pairs = sum(map(len, parts))
     training = training_config(batch_size=pairs, loss_normalisation=normalisation, orpo_lambda=0.0)
     tokens = float(sum(map(sum, parts)))
-    meter = StepMeter(training, tokens, len(parts))
-    total = sum(float(meter.loss_of(weigh(micro_batch(part)))) for part in parts)
+    meter = StepMeter(training, tokens, float(pairs), len(parts), with_prompt=False)
+    total = sum(float(meter.loss_of(scored(part))) for part in parts)
     assert meter.result(CPU)["loss"] == pytest.approx(total)
     return total
-
-
-def weigh(logps: Logps) -> Logps:
-    """Make long answers less likely, so that the mean depends on how it is taken."""
-    return logps._replace(sums=logps.sums * logps.counts)
 
 
 def test_global_does_not_depend_on_the_cut() -> None:

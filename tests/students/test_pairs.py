@@ -8,15 +8,21 @@ import pytest
 
 from mint_ray.errors import DataError
 from mint_ray.students.encoding import Encoder
+from mint_ray.students.examples import PartMaker
 from mint_ray.students.pairs import PairTable
-from tests.students.conftest import pair_row
+from mint_ray.students.prompts import answer_message
+from tests.students.conftest import NAMES, pair_row
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 
 
+def make_maker(tokenizer: Any, max_prompt_length: int = 700) -> PartMaker:
+    return PartMaker(Encoder(tokenizer, max_prompt_length, 1400), "pairs", {}, k=2)
+
+
 @pytest.fixture
-def encoder(tokenizer: Any) -> Encoder:
-    return Encoder(tokenizer, 700, 1400)
+def maker(tokenizer: Any) -> PartMaker:
+    return make_maker(tokenizer)
 
 
 def test_rows_of_the_training_split_are_read(write_pairs: WritePairs) -> None:
@@ -25,7 +31,7 @@ def test_rows_of_the_training_split_are_read(write_pairs: WritePairs) -> None:
     assert table.row(1) == {key: pair_row(2)[key] for key in table.row(1)}
 
 
-def test_the_order_of_files_does_not_matter(tmp_path: Path, encoder: Encoder) -> None:
+def test_the_order_of_files_does_not_matter(tmp_path: Path, maker: PartMaker) -> None:
     digests = []
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         folder = tmp_path / str(order)
@@ -34,24 +40,52 @@ def test_the_order_of_files_does_not_matter(tmp_path: Path, encoder: Encoder) ->
             rows = pa.Table.from_pylist([pair_row(number) for number in numbers])
             pq.write_table(rows, folder / f"{part}.parquet")
         table = PairTable(folder)
-        usable = table.scan(encoder)
-        ids = [table.row(row)["preference_id"] for row in usable.rows]
+        usable = table.scan(maker)
+        ids = [table.row(row)["preference_id"] for (row,) in usable.examples]
         assert ids == [f"pair-00{number}" for number in range(4)]
         digests.append(usable.digest)
     assert digests[0] == digests[1]
 
 
 def test_a_dataset_of_another_tool_needs_three_columns(
-    write_pairs: WritePairs, encoder: Encoder
+    write_pairs: WritePairs, maker: PartMaker
 ) -> None:
     row = {key: pair_row(0)[key] for key in ("prompt", "chosen", "rejected")}
     table = PairTable(write_pairs([row]))
-    assert table.scan(encoder).rows == (0,)
+    assert table.scan(maker).examples == ((0,),)
     assert table.row(0)["preference_id"] == "row-0"
 
 
+def test_windows_of_a_case_share_one_example(write_pairs: WritePairs, maker: PartMaker) -> None:
+    other = answer_message([NAMES[7]])
+    rows = [
+        pair_row(0, preference_id="a#0"),
+        pair_row(1),
+        pair_row(0, preference_id="a#1", rejected=other),
+        pair_row(0, preference_id="a#2", prompt=pair_row(2)["prompt"]),
+    ]
+    table = PairTable(write_pairs(rows))
+    usable = table.scan(maker)
+    assert usable.examples == ((0, 2), (3,), (1,))
+    assert usable.rows == 4
+    example = table.example(usable.examples[0], maker, number=0)
+    assert (example.pairs, example.likelihood) == (((0, 1), (0, 2)), (0, 0))
+    assert example.preference_ids == ("a#0", "a#1")
+    assert (
+        usable.lengths[0]
+        == len(example)
+        == len(example.prompt) + sum(map(len, example.completions))
+    )
+
+
+def test_labels_are_asked_for_where_they_are_needed(write_pairs: WritePairs) -> None:
+    with pytest.raises(DataError, match="`label_id`"):
+        PairTable(write_pairs([pair_row(0)]), "candidates")
+
+
 def test_shortened_notes_are_counted(write_pairs: WritePairs, tokenizer: Any) -> None:
-    usable = PairTable(write_pairs([pair_row(0), pair_row(2)])).scan(Encoder(tokenizer, 250, 1400))
+    table = PairTable(write_pairs([pair_row(0), pair_row(2)]))
+    usable = table.scan(make_maker(tokenizer, max_prompt_length=250))
     assert usable.shortened == 1
 
 

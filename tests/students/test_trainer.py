@@ -181,7 +181,7 @@ def test_a_loss_that_is_not_finite_names_the_pairs(
 
 def test_a_batch_that_cannot_be_cut_is_refused_before_work(base_folder: Path) -> None:
     with pytest.raises(ConfigError, match="batch_size=4"):
-        losses_of(Path("absent"), base_folder, Path("absent"), 3)
+        losses_of(Path("absent"), base_folder, Path("absent"), 3, deepspeed="zero2")
 
 
 def test_an_unknown_preset_is_refused(pairs: Path, base_folder: Path, tmp_path: Path) -> None:

@@ -8,19 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mint_ray.students.distributed import sum_over_ranks
-from mint_ray.students.encoding import EncodedPair, Encoder
+from mint_ray.students.examples import Example
 from mint_ray.students.layouts import LAYOUTS
 from mint_ray.students.meters import StepMeter
-from tests.students.conftest import pair_row, training_config
+from mint_ray.students.objectives import Scored
+from tests.students.conftest import training_config
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-
-
-@pytest.fixture
-def pairs(tokenizer: Any) -> list[EncodedPair]:
-    encoder = Encoder(tokenizer, 700, 1400)
-    return [encoder.pair(pair_row(number)) for number in range(3)]
 
 
 @pytest.fixture
@@ -40,15 +34,15 @@ def trl_trainer(model: Any, tokenizer: Any, tmp_path: Path) -> Any:
     )
 
 
-def trl_batch(pairs: list[EncodedPair]) -> dict[str, torch.Tensor]:
+def trl_batch(examples: list[Example]) -> dict[str, torch.Tensor]:
     batch = {}
     for side, name in enumerate(("chosen", "rejected")):
-        rows = [(*pair.prompt, *pair.completions[side]) for pair in pairs]
+        rows = [(*pair.prompt, *pair.completions[side]) for pair in examples]
         length = max(map(len, rows))
         padding = [length - len(row) for row in rows]
         labels = [
             (*[-100] * len(p.prompt), *p.completions[side], *[-100] * n)
-            for p, n in zip(pairs, padding, strict=True)
+            for p, n in zip(examples, padding, strict=True)
         ]
         full = zip(rows, padding, strict=True)
         batch[f"{name}_input_ids"] = torch.tensor([[*row, *[2] * n] for row, n in full])
@@ -58,28 +52,26 @@ def trl_batch(pairs: list[EncodedPair]) -> dict[str, torch.Tensor]:
     return batch
 
 
-def our_loss(model: Any, pairs: list[EncodedPair], layout: str, nll_on: str) -> Any:
+def our_loss(model: Any, examples: list[Example], layout: str, nll_on: str) -> Any:
     training = training_config(
-        batch_size=len(pairs), orpo_lambda=0.25, nll_on=nll_on, loss_normalisation="global"
+        batch_size=len(examples), orpo_lambda=0.25, nll_on=nll_on, loss_normalisation="global"
     )
     with_prompt = nll_on == "prompt_and_chosen"
-    tokens = sum_over_ranks(
-        [float(pair.likelihood_tokens(with_prompt)) for pair in pairs], torch.device("cpu")
-    )
-    meter = StepMeter(training, sum(tokens), 1)
-    loss = meter.loss_of(LAYOUTS[layout](model, pairs, with_prompt))
+    tokens = sum(example.likelihood_tokens(with_prompt) for example in examples)
+    meter = StepMeter(training, tokens, len(examples), 1, with_prompt)
+    loss = meter.loss_of(Scored(examples, LAYOUTS[layout](model, examples, with_prompt)))
     return loss, meter.result(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("layout", ["plain", "shared"])
 def test_loss_metrics_and_gradients_with_nll_on_prompt_and_chosen(
-    trl_trainer: Any, model: Any, pairs: list[EncodedPair], layout: str
+    trl_trainer: Any, model: Any, examples: list[Example], layout: str
 ) -> None:
-    theirs, their_metrics = trl_trainer.get_batch_loss_metrics(model, trl_batch(pairs))
+    theirs, their_metrics = trl_trainer.get_batch_loss_metrics(model, trl_batch(examples))
     theirs.backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
-    ours, our_metrics = our_loss(model, pairs, layout, "prompt_and_chosen")
+    ours, our_metrics = our_loss(model, examples, layout, "prompt_and_chosen")
     ours.backward()
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
     for name in ("nll_loss", "log_odds_ratio", "rewards/margins", "logps/rejected"):
@@ -91,12 +83,12 @@ def test_loss_metrics_and_gradients_with_nll_on_prompt_and_chosen(
 
 @pytest.mark.parametrize("layout", ["plain", "shared"])
 def test_loss_with_nll_on_the_chosen_answer(
-    trl_trainer: Any, model: Any, pairs: list[EncodedPair], layout: str
+    trl_trainer: Any, model: Any, examples: list[Example], layout: str
 ) -> None:
-    batch = trl_batch(pairs)
+    batch = trl_batch(examples)
     chosen, rejected, logits, *_ = trl_trainer.concatenated_forward(model, batch)
     weighted, *_ = trl_trainer.odds_ratio_loss(chosen, rejected)
     labels = batch["chosen_labels"][:, 1:]
     nll = F.cross_entropy(logits[:, : labels.shape[1]].transpose(1, 2), labels)
-    ours, _ = our_loss(model, pairs, layout, "chosen")
+    ours, _ = our_loss(model, examples, layout, "chosen")
     assert float(ours) == pytest.approx(float(nll - weighted.mean()), rel=1e-5)

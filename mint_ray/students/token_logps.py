@@ -1,0 +1,97 @@
+"""Log-probabilities of tokens from hidden states, in chunks.
+
+No tensor of all logits is ever made. Where the head is frozen, as under LoRA, the gradient
+with respect to the hidden state is computed along with each chunk (it is linear in what comes
+from above: d log p(t) / d h = W_t - sum_v p_v W_v), so nothing of the vocabulary's width is
+kept for the backward pass, and the head gets no gradient buffer.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+# Logits in a chunk: 64 MiB of float32 where memory is the CPU's, 512 MiB on a GPU.
+CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 27}
+
+
+def token_logps(hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
+    """Log-probability of each target token.
+
+    Args:
+        hidden: (T, D) hidden states that predict.
+        head: the output embedding; a frozen `nn.Linear` takes the short way, any other module
+            (trainable, or wrapped in an adapter) is recomputed chunk by chunk going backward.
+        targets: (T,) token ids predicted.
+
+    Returns:
+        (T,) float32, or float64 where `hidden` is.
+    """
+    rows = _rows_per_chunk(head, hidden.device)
+    if isinstance(head, nn.Linear) and not any(p.requires_grad for p in head.parameters()):
+        with _gathered(head):
+            logps: Tensor = _FrozenHead.apply(hidden, head.weight, head.bias, targets, rows)  # type: ignore[no-untyped-call]
+        return logps
+    pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
+    return torch.cat([_recomputed(head, *piece) for piece in pieces])
+
+
+def select_logps(logits: Tensor, targets: Tensor) -> Tensor:
+    """Log-probability of each target under logits (..., V); computed in float32 or wider."""
+    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+    return wide.gather(-1, targets[..., None]).squeeze(-1) - wide.logsumexp(-1)
+
+
+class _FrozenHead(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, rows: int
+    ) -> Tensor:
+        wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        logps = hidden.new_empty(len(hidden), dtype=wide)
+        wanted = ctx.needs_input_grad[0]
+        slopes = torch.empty_like(hidden) if wanted else None
+        for at in range(0, len(hidden), rows):
+            part = slice(at, at + rows)
+            logits = F.linear(hidden[part].to(weight.dtype), weight, bias).to(wide)
+            norm = logits.logsumexp(-1, keepdim=True)
+            logps[part] = (logits.gather(-1, targets[part, None]) - norm).squeeze(-1)
+            if slopes is not None:
+                shares = logits.sub_(norm).exp_().to(weight.dtype)
+                slopes[part] = (weight[targets[part]] - shares @ weight).to(slopes.dtype)
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
+        return logps
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return above[:, None].to(slopes.dtype) * slopes, None, None, None, None
+
+
+def _recomputed(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    def compute(states: Tensor) -> Tensor:
+        return select_logps(head(states), targets)
+
+    logps: Tensor = checkpoint(compute, hidden, use_reentrant=False)
+    return logps
+
+
+def _rows_per_chunk(head: nn.Module, device: torch.device) -> int:
+    width = getattr(head, "out_features", None) or 1 << 17
+    return max(1, CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"]) // int(width))
+
+
+def _gathered(head: nn.Linear) -> AbstractContextManager[Any]:
+    """Under ZeRO-3 the head's weight is in pieces, and its module's own hooks do not run here."""
+    if not hasattr(head.weight, "ds_id"):
+        return nullcontext()
+    from deepspeed.zero import GatheredParameters
+
+    context: AbstractContextManager[Any] = GatheredParameters(list(head.parameters()))
+    return context
