@@ -33,13 +33,12 @@ from mint_ray.knowledge.annotations import Annotations, load_annotations, read_p
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.manifest import package_versions
-from mint_ray.teachers.base import Teacher, load_teacher
+from mint_ray.teachers.base import Teacher, batch_of, load_teacher
 from mint_ray.teachers.fitting import fit_teacher
 
 logger = logging.getLogger("teacher_accuracy")
 
 CHUNK = 256
-COLUMNS = ("terms", "excluded_terms", "image", "sex", "age")
 SETTINGS = {
     "terms_only": "text_only",  # what each set of cases is called, and `cases.modalities`
     "face_only_in_image": "face_only_in_image",
@@ -68,7 +67,7 @@ def ranks(teacher: Teacher, cases: pa.Table, catalogue: Catalogue) -> np.ndarray
     found = []
     for at in range(0, cases.num_rows, CHUNK):
         part = cases.slice(at, CHUNK)
-        scores = teacher.score({name: part[name].to_pylist() for name in COLUMNS})
+        scores = teacher.score(batch_of(part))
         for row, label in zip(scores, part["label_id"].to_pylist(), strict=True):
             index = catalogue.index_of(label or "")
             known = index is not None and bool(np.isfinite(row).all())

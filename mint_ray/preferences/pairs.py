@@ -10,7 +10,7 @@ from mint_ray.config import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.build import RankedPair, pick, rank_pairs
 from mint_ray.students.prompts import answer_message, build_prompt
-from mint_ray.teachers.base import Teacher
+from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, batch_of
 
 TASK = "disease"
 
@@ -34,9 +34,8 @@ class CasePairs:
 
     def build(self, cases: pa.Table) -> list[dict[str, Any]]:
         """One row per case: its pairs, or the reason why it has none."""
-        columns = ("terms", "excluded_terms", "image", "sex", "age")
-        scores = self._teacher.score({name: cases[name].to_pylist() for name in columns})
-        rows = cases.drop_columns(list(columns)).to_pylist()
+        scores = self._teacher.score(batch_of(cases))
+        rows = cases.drop_columns(list(SEEN_COLUMNS)).to_pylist()
         return [self._row(case, scores[i]) for i, case in enumerate(rows)]
 
     def _row(self, case: dict[str, Any], scores: npt.NDArray[np.float32]) -> dict[str, Any]:

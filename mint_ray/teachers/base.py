@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
+
+SEEN_COLUMNS = ("terms", "excluded_terms", "image", "sex", "age")
+"""All that a teacher sees of a case."""
 
 
 class Teacher(Protocol):
@@ -37,11 +41,17 @@ class Teacher(Protocol):
         """Log-probabilities of all labels, (n, n_labels), each usable row summing to one.
 
         Args:
-            batch: columns `terms`, `excluded_terms` (lists of current HP ids), `image` (encoded
-                bytes or None), `sex` and `age`. Nothing else is read.
+            batch: the `SEEN_COLUMNS`, see `batch_of`: `terms` and `excluded_terms` (lists of
+                current HP ids), `image` (encoded bytes or None), `sex` and `age`. Nothing else
+                is read.
 
         A row that cannot be judged is all NaN and leaves the other rows as they are.
         """
+
+
+def batch_of(cases: pa.Table) -> dict[str, list[Any]]:
+    """What `Teacher.score` is given of a table of cases."""
+    return {name: cases[name].to_pylist() for name in SEEN_COLUMNS}
 
 
 Loader = Callable[[Path, Mapping[str, Any]], Teacher]

@@ -22,6 +22,7 @@ from mint_ray.errors import ConfigError, TeacherError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.base import batch_of
 from mint_ray.teachers.face_fitting import (
     FINDINGS,
     Faces,
@@ -213,10 +214,7 @@ def accuracy(teacher: FusionTeacher, cases: pa.Table, catalogue: Catalogue) -> d
     """Top-1, top-3 and top-10 over all cases; a case that cannot be scored is a miss."""
     if not cases.num_rows:
         return {}
-    columns = ("terms", "excluded_terms", "image", "sex", "age")
-    scores = np.nan_to_num(
-        teacher.score({name: cases[name].to_pylist() for name in columns}), nan=-np.inf
-    )
+    scores = np.nan_to_num(teacher.score(batch_of(cases)), nan=-np.inf)
     labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
     known = np.array([-1 if label is None else label for label in labels])
     own = scores[np.arange(len(known)), known]
