@@ -26,6 +26,7 @@ from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.stages.inference import actor_pool
 from mint_ray.stages.ray_session import connect
 from mint_ray.steps import StepContext, StepOutcome
 
@@ -131,7 +132,8 @@ def _finish(
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_args=(config.cases.model_dump(mode="json"), config.seed),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.resources.actors),
+        compute=actor_pool(config.resources),
+        num_cpus=config.resources.cpus_per_worker,
     )
     return pa.concat_tables(ray.get(data.to_arrow_refs())).sort_by("case_id")
 
