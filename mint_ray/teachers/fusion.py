@@ -1,6 +1,7 @@
 """Teacher `fusion`: a face and HPO terms, to log-probabilities of every catalogue label."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ CATALOGUE_FILE = "catalogue.parquet"
 FACES_AT_ONCE = 256
 
 
+@dataclass(frozen=True)
+class FusionParts:
+    """All that a fusion teacher is made of; what is saved, and what is loaded again."""
+
+    catalogue: Catalogue
+    ontology: Ontology
+    reader: FaceReader
+    network: FusionNetwork
+    term_weights: NDArray[np.float32]
+    """(n_terms,) weight of each observed term."""
+    match: ProfileMatch
+
+
 class FusionTeacher:
     """A fitted fusion teacher; see `Teacher` for what it promises.
 
@@ -32,22 +46,13 @@ class FusionTeacher:
     term.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        ontology: Ontology,
-        reader: FaceReader,
-        network: FusionNetwork,
-        term_weights: NDArray[np.float32],
-        match: ProfileMatch,
-        revision: str = "unsaved",
-    ) -> None:
-        self.labels = catalogue.ids
+    def __init__(self, parts: FusionParts, revision: str = "unsaved") -> None:
+        self.labels = parts.catalogue.ids
         self.revision = revision
-        self._encoder = TermEncoder(ontology)
-        self._reader, self._network = reader.eval(), network.eval()
-        self._term_weights, self._match = term_weights, match
-        self._ones = np.ones_like(term_weights)
+        self._encoder = TermEncoder(parts.ontology)
+        self._reader, self._network = parts.reader.eval(), parts.network.eval()
+        self._term_weights, self._match = parts.term_weights, parts.match
+        self._ones = np.ones_like(parts.term_weights)
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
         """Log-probabilities, (n, n_labels); see `Teacher.score`."""
@@ -94,27 +99,18 @@ def read_faces(reader: FaceReader, pixels: NDArray[np.uint8]) -> tuple[torch.Ten
     return torch.cat(found), torch.cat(features)
 
 
-def save_fusion(
-    folder: Path,
-    catalogue: Catalogue,
-    ontology: Ontology,
-    reader: FaceReader,
-    network: FusionNetwork,
-    term_weights: NDArray[np.float32],
-    match: ProfileMatch,
-    settings: Mapping[str, Any],
-) -> None:
+def save_fusion(folder: Path, parts: FusionParts, settings: Mapping[str, Any]) -> None:
     """Write a folder from which `load_teacher` makes the same teacher."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"reader.{name}": value for name, value in reader.state_dict().items()}
-    tensors |= {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"match.{name}": value for name, value in match.tensors().items()}
-    tensors["term_weights"] = torch.from_numpy(term_weights)
+    tensors = {f"reader.{name}": value for name, value in parts.reader.state_dict().items()}
+    tensors |= {f"network.{name}": value for name, value in parts.network.state_dict().items()}
+    tensors |= {f"match.{name}": value for name, value in parts.match.tensors().items()}
+    tensors["term_weights"] = torch.from_numpy(parts.term_weights)
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS_FILE)
-    catalogue.write(folder / CATALOGUE_FILE)
+    parts.catalogue.write(folder / CATALOGUE_FILE)
     content = {
-        "ontology": ontology.version,
-        "terms": len(ontology.ids),
+        "ontology": parts.ontology.version,
+        "terms": len(parts.ontology.ids),
         "findings": list(FACE_FINDINGS),
         "settings": dict(settings),
     }
@@ -149,9 +145,8 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     network.load_state_dict(_below("network.", tensors))
     closures = finding_closures(TermEncoder(ontology))
     match = ProfileMatch.of_tensors(_below("match.", tensors), len(ontology.ids), closures)
-    return FusionTeacher(
-        catalogue, ontology, reader, network, term_weights, match, f"{NAME}@{manifest['revision']}"
-    )
+    parts = FusionParts(catalogue, ontology, reader, network, term_weights, match)
+    return FusionTeacher(parts, f"{NAME}@{manifest['revision']}")
 
 
 def finding_closures(encoder: TermEncoder) -> list[NDArray[np.int64]]:
