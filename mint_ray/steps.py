@@ -47,7 +47,7 @@ STEPS: tuple[Step, ...] = (
     Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(
         "prefer",
-        1,
+        2,
         ("cases", "teach"),
         ("seed", "preferences"),
         about="rank every label for every case, write preference pairs",

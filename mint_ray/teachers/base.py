@@ -48,6 +48,13 @@ class Teacher(Protocol):
         A row that cannot be judged is all NaN and leaves the other rows as they are.
         """
 
+    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+        """Per row why it cannot be judged, as a short name (`image_unreadable`); "" for none.
+
+        Args:
+            batch: as for `score`, as a rule the rows alone that it could not judge.
+        """
+
 
 def batch_of(cases: pa.Table) -> dict[str, list[Any]]:
     """What `Teacher.score` is given of a table of cases."""
@@ -146,7 +153,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def bad_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Per row of (n, n_labels) scores: it is no log-probability distribution; (n,)."""
+    """Per row of (n, n_labels) scores: it could not be judged; (n,)."""
     finite: NDArray[np.bool_] = np.all(np.isfinite(scores), axis=1)
     return ~finite
 

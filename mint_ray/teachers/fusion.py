@@ -25,6 +25,11 @@ WEIGHTS_FILE = "model.safetensors"
 CATALOGUE_FILE = "catalogue.parquet"
 FACES_AT_ONCE = 256
 
+NOTHING_TO_JUDGE = "no_image_or_known_term"
+"""Reason for no scores: the case has no image, and no term that the ontology knows."""
+
+Indices = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class FusionParts:
@@ -56,13 +61,11 @@ class FusionTeacher:
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
         """Log-probabilities, (n, n_labels); see `Teacher.score`."""
-        observed = [self._encoder.closure(terms) for terms in batch["terms"]]
-        excluded = [self._encoder.plain(terms) for terms in batch["excluded_terms"]]
-        if not observed:
+        if not (n := len(batch["terms"])):
             return np.zeros((0, len(self.labels)), dtype=np.float32)
-        pixels, rows, reasons = decode_images(batch["image"])
+        observed, excluded = self._terms(batch)
+        pixels, rows, unreadable = decode_images(batch["image"])
         findings, face = self.read_faces(pixels)
-        n = len(observed)
         seen = torch.zeros(n, findings.shape[1]).index_copy_(0, torch.tensor(rows), findings)
         features = Features(
             observed=pack(observed, self._term_weights),
@@ -75,16 +78,37 @@ class FusionTeacher:
         )
         with torch.inference_mode():
             scores = torch.log_softmax(self._network(features), dim=1).numpy()
-        blank = np.array(
-            [not len(o) and not len(e) for o, e in zip(observed, excluded, strict=True)]
-        )
-        blank[rows] = False
-        scores[blank | np.array([bool(reason) for reason in reasons])] = np.nan
+        reasons = _reasons(observed, excluded, rows, unreadable)
+        scores[[bool(reason) for reason in reasons]] = np.nan
         return np.asarray(scores, dtype=np.float32)
+
+    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+        """`image_unreadable`, `image_too_large`, `no_image_or_known_term`; see `Teacher`."""
+        _, rows, unreadable = decode_images(batch["image"])
+        return _reasons(*self._terms(batch), rows, unreadable)
+
+    def _terms(self, batch: Mapping[str, Sequence[Any]]) -> tuple[list[Indices], list[Indices]]:
+        """What is known of each row's observed and excluded terms."""
+        observed = [self._encoder.closure(terms) for terms in batch["terms"]]
+        return observed, [self._encoder.plain(terms) for terms in batch["excluded_terms"]]
 
     def read_faces(self, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities of findings (m, n_findings) and features (m, FACE_WIDTH) of m faces."""
         return read_faces(self._reader, pixels)
+
+
+def _reasons(
+    observed: Sequence[Indices],
+    excluded: Sequence[Indices],
+    faces: Indices,
+    unreadable: Sequence[str],
+) -> list[str]:
+    """Why each row cannot be judged, "" for none; `faces` are the rows with a face to see."""
+    seen = set(faces.tolist())
+    return [
+        reason or ("" if row in seen or len(o) or len(e) else NOTHING_TO_JUDGE)
+        for row, (o, e, reason) in enumerate(zip(observed, excluded, unreadable, strict=True))
+    ]
 
 
 def read_faces(reader: FaceReader, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
