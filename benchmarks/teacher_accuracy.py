@@ -26,7 +26,7 @@ from record_run import hardware
 from mint_ray.cases.build import finish_cases
 from mint_ray.cases.phenopackets import ParsedCase, read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, SPLITS
-from mint_ray.cases.splits import assign_splits, check_no_leakage, group_by_publication
+from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
 from mint_ray.config import CasesConfig, TeacherConfig
 from mint_ray.evaluation.intervals import mean_interval
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
@@ -52,7 +52,7 @@ def read_cases(path: Path, ontology: Ontology, modalities: str, seed: int) -> pa
     # The teacher reads no notes: a placeholder spares writing them.
     cases = [{**c.case, "note": "-"} for c in parsed]
     split = assign_splits(
-        group_by_publication(cases),  # type: ignore[arg-type]
+        join_groups(cases),  # type: ignore[arg-type]
         config.validation_fraction,
         config.test_fraction,
         seed,

@@ -38,11 +38,11 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step(
         "cases",
-        1,
+        2,
         (),
         ("seed", "cases", "knowledge"),
         files=("cases.path", "knowledge.exclude_publications"),
-        about="read or simulate patients, write notes, draw faces, split by publication",
+        about="read or simulate patients, write notes, draw faces, split by publication and family",
     ),
     Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(

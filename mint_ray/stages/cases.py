@@ -19,7 +19,7 @@ from mint_ray.cases.build import finish_cases
 from mint_ray.cases.phenopackets import ParsedCase, Rejection, read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, SPLITS, Case
 from mint_ray.cases.simulate import rank_diseases, simulate_cases
-from mint_ray.cases.splits import assign_splits, group_by_publication
+from mint_ray.cases.splits import assign_splits, join_groups
 from mint_ray.cases.tables import read_case_table
 from mint_ray.config import CasesConfig, Config
 from mint_ray.errors import ConfigError, DataError
@@ -48,7 +48,7 @@ def run(context: StepContext) -> StepOutcome:
         reasons = Counter(row["reason"] for row in rejected)
         raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
     cases = assign_splits(
-        group_by_publication([item.case for item in parsed]),
+        join_groups([item.case for item in parsed]),
         config.cases.validation_fraction,
         config.cases.test_fraction,
         config.seed,
