@@ -44,7 +44,7 @@ STEPS: tuple[Step, ...] = (
         files=("cases.path", "knowledge.exclude_publications"),
         about="read or simulate patients, write notes, draw faces, split by publication and family",
     ),
-    Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
+    Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(
         "prefer",
         2,
