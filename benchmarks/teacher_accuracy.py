@@ -26,20 +26,19 @@ from record_run import hardware
 from mint_ray.cases.build import finish_cases
 from mint_ray.cases.phenopackets import ParsedCase, read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, SPLITS
-from mint_ray.cases.splits import assign_splits, check_no_leakage, group_by_publication
+from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
 from mint_ray.config import CasesConfig, TeacherConfig
 from mint_ray.evaluation.intervals import mean_interval
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.manifest import package_versions
-from mint_ray.teachers.base import Teacher, load_teacher
+from mint_ray.teachers.base import Teacher, batch_of, load_teacher
 from mint_ray.teachers.fitting import fit_teacher
 
 logger = logging.getLogger("teacher_accuracy")
 
 CHUNK = 256
-COLUMNS = ("terms", "excluded_terms", "image", "sex", "age")
 SETTINGS = {
     "terms_only": "text_only",  # what each set of cases is called, and `cases.modalities`
     "face_only_in_image": "face_only_in_image",
@@ -53,7 +52,7 @@ def read_cases(path: Path, ontology: Ontology, modalities: str, seed: int) -> pa
     # The teacher reads no notes: a placeholder spares writing them.
     cases = [{**c.case, "note": "-"} for c in parsed]
     split = assign_splits(
-        group_by_publication(cases),  # type: ignore[arg-type]
+        join_groups(cases),  # type: ignore[arg-type]
         config.validation_fraction,
         config.test_fraction,
         seed,
@@ -68,7 +67,7 @@ def ranks(teacher: Teacher, cases: pa.Table, catalogue: Catalogue) -> np.ndarray
     found = []
     for at in range(0, cases.num_rows, CHUNK):
         part = cases.slice(at, CHUNK)
-        scores = teacher.score({name: part[name].to_pylist() for name in COLUMNS})
+        scores = teacher.score(batch_of(part))
         for row, label in zip(scores, part["label_id"].to_pylist(), strict=True):
             index = catalogue.index_of(label or "")
             known = index is not None and bool(np.isfinite(row).all())

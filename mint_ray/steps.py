@@ -38,16 +38,16 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step(
         "cases",
-        1,
+        2,
         (),
         ("seed", "cases", "knowledge"),
         files=("cases.path", "knowledge.exclude_publications"),
-        about="read or simulate patients, write notes, draw faces, split by publication",
+        about="read or simulate patients, write notes, draw faces, split by publication and family",
     ),
-    Step("teach", 1, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
+    Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(
         "prefer",
-        1,
+        2,
         ("cases", "teach"),
         ("seed", "preferences"),
         about="rank every label for every case, write preference pairs",

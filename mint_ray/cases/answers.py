@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from mint_ray.errors import DataError
 from mint_ray.knowledge.grounding import normalise
 
 # FBN1, C9orf72, MT-CO1, HLA-B, H3-3A; also abbreviations of disease names, such as CHARGE.
@@ -30,21 +29,6 @@ def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
     """
     spellings = tuple(f" {normalise(t)} " for t in (text, _POSSESSIVE.sub("", text)))
     return next((entry for entry in forbidden if _contains(text, spellings, entry)), None)
-
-
-def assert_no_answer(text: str, forbidden: Iterable[str]) -> None:
-    """Refuse a prompt that gives away the answer.
-
-    Raises:
-        DataError: `find_answer` found something. The message quotes neither text nor answer.
-    """
-    if find_answer(text, forbidden) is not None:
-        raise DataError(
-            "expected a prompt without the case's own disease, gene, variant or publication; "
-            "found one of them: mask it in the note, or leave the note empty to have one "
-            "written from the HPO terms",
-            {"answer_in_note": 1},
-        )
 
 
 def _contains(text: str, spellings: tuple[str, ...], entry: str) -> bool:

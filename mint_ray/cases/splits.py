@@ -1,7 +1,8 @@
 """Groups that must stay together, and splits that keep them so.
 
 Cases of one publication resemble one another, so a random split would test on what training
-has seen. Groups are connected components of cases over shared publications.
+has seen; so do those of one family, whatever is published of them. Groups are connected
+components of cases over shared publications and stated groups.
 """
 
 import hashlib
@@ -18,21 +19,24 @@ logger = logging.getLogger(__name__)
 _FEW_GROUPS = 3  # a label with fewer groups cannot be in every split
 
 
-def group_by_publication(cases: Sequence[Case]) -> list[Case]:
-    """The cases with a `group_id` that joins all that share a publication, directly or over others.
+def join_groups(cases: Sequence[Case]) -> list[Case]:
+    """The cases with a `group_id` that joins all that share a `group_id` or a publication.
 
-    The id of a group is the first of its publications in sorted order, whatever the order of the
-    cases. A case without a publication keeps the group it has, by default itself.
+    Directly or over others: a family joins the publications of all its members. The id of a group
+    is the first of its publications in sorted order, whatever the order of the cases; a group
+    without a publication keeps the id it has. A group named after a publication is that
+    publication's. Doing it twice changes nothing.
     """
     parent: dict[str, str] = {}
     for case in cases:
         for publication in case["publications"]:
-            _unite(parent, case["publications"][0], publication)
+            _unite(parent, case["group_id"], publication)
+    first: dict[str, str] = {}
+    for publication in sorted({p for case in cases for p in case["publications"]}):
+        first.setdefault(_root(parent, publication), publication)
+    roots = [_root(parent, case["group_id"]) for case in cases]
     return [
-        {**case, "group_id": _root(parent, case["publications"][0])}
-        if case["publications"]
-        else case
-        for case in cases
+        {**case, "group_id": first.get(root, root)} for case, root in zip(cases, roots, strict=True)
     ]
 
 

@@ -21,7 +21,8 @@ def read_case_table(path: Path) -> Iterator[ParsedCase | Rejection]:
 
     Only `case_id` is required; a missing column has its default, further columns are ignored.
     A row is rejected with `no_id`, `duplicate_id`, or `no_modality` (neither note, terms nor
-    image). `group_id` defaults to `case_id`.
+    image). `group_id` defaults to `case_id`; blank publications are dropped, since they would join
+    cases that have nothing in common.
 
     Raises:
         DataError: the file is absent or damaged, or a column has another type.
@@ -76,6 +77,7 @@ def _reason(row: dict[str, Any], seen: set[str]) -> str | None:
 def _case(row: dict[str, Any]) -> Case:
     filled = {name: _default(name) if value is None else value for name, value in row.items()}
     filled["group_id"] = row["group_id"] or row["case_id"]
+    filled["publications"] = [p for p in filled["publications"] if p and p.strip()]
     return cast(Case, filled)
 
 

@@ -60,7 +60,8 @@ def rank_pairs(
         seed: stable text that decides the `shuffled` order.
 
     Returns:
-        The pairs, or a reason: `teacher_not_finite`, `low_confidence`.
+        The pairs, or a reason: `low_confidence`, or `teacher_not_finite` where the teacher names
+        no reason of its own.
     """
     if not np.isfinite(scores).all():
         return Ranking(reason="teacher_not_finite")

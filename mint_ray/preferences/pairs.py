@@ -10,7 +10,7 @@ from mint_ray.config import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.build import RankedPair, pick, rank_pairs
 from mint_ray.students.prompts import answer_message, build_prompt
-from mint_ray.teachers.base import Teacher
+from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, bad_rows, batch_of
 
 TASK = "disease"
 
@@ -34,18 +34,24 @@ class CasePairs:
 
     def build(self, cases: pa.Table) -> list[dict[str, Any]]:
         """One row per case: its pairs, or the reason why it has none."""
-        columns = ("terms", "excluded_terms", "image", "sex", "age")
-        scores = self._teacher.score({name: cases[name].to_pylist() for name in columns})
-        rows = cases.drop_columns(list(columns)).to_pylist()
-        return [self._row(case, scores[i]) for i, case in enumerate(rows)]
+        scores = self._teacher.score(batch_of(cases))
+        bad = np.flatnonzero(bad_rows(scores))
+        reasons = self._teacher.reasons(batch_of(cases.take(bad))) if len(bad) else []
+        unscored = dict(zip(bad.tolist(), reasons, strict=True))
+        rows = cases.drop_columns(list(SEEN_COLUMNS)).to_pylist()
+        return [self._row(case, scores[i], unscored.get(i)) for i, case in enumerate(rows)]
 
-    def _row(self, case: dict[str, Any], scores: npt.NDArray[np.float32]) -> dict[str, Any]:
+    def _row(
+        self, case: dict[str, Any], scores: npt.NDArray[np.float32], unscored: str | None
+    ) -> dict[str, Any]:
         row = {"case_id": case["case_id"], "source": case["source"], "reason": None, "pairs": []}
         gold = None if case["label_id"] is None else self._catalogue.index_of(case["label_id"])
         if not case["note"].strip():
             return row | {"reason": "empty_note"}
         if case["label_id"] is not None and gold is None:
             return row | {"reason": "label_not_in_catalogue"}
+        if unscored:
+            return row | {"reason": unscored}
         ranking = rank_pairs(scores, gold, self._config, seed=case["case_id"])
         pairs = [self._pair(case, pair, scores, gold) for pair in ranking.pairs]
         return row | {"reason": ranking.reason, "pairs": pairs}

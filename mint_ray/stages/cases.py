@@ -19,13 +19,14 @@ from mint_ray.cases.build import finish_cases
 from mint_ray.cases.phenopackets import ParsedCase, Rejection, read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, SPLITS, Case
 from mint_ray.cases.simulate import rank_diseases, simulate_cases
-from mint_ray.cases.splits import assign_splits, group_by_publication
+from mint_ray.cases.splits import assign_splits, join_groups
 from mint_ray.cases.tables import read_case_table
 from mint_ray.config import CasesConfig, Config
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.stages.inference import actor_pool
 from mint_ray.stages.ray_session import connect
 from mint_ray.steps import StepContext, StepOutcome
 
@@ -47,7 +48,7 @@ def run(context: StepContext) -> StepOutcome:
         reasons = Counter(row["reason"] for row in rejected)
         raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
     cases = assign_splits(
-        group_by_publication([item.case for item in parsed]),
+        join_groups([item.case for item in parsed]),
         config.cases.validation_fraction,
         config.cases.test_fraction,
         config.seed,
@@ -131,7 +132,8 @@ def _finish(
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_args=(config.cases.model_dump(mode="json"), config.seed),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.resources.actors),
+        compute=actor_pool(config.resources),
+        num_cpus=config.resources.cpus_per_worker,
     )
     return pa.concat_tables(ray.get(data.to_arrow_refs())).sort_by("case_id")
 

@@ -23,12 +23,9 @@ from mint_ray.preferences.schema import PREFERENCE_SCHEMA, SCORED_SCHEMA
 from mint_ray.stages.inference import CaseInference, infer
 from mint_ray.stages.ray_session import connect
 from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.teachers.base import load_manifest
+from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
 
-CASE_COLUMNS = (
-    "case_id", "group_id", "split", "label_id", "note", "terms", "excluded_terms", "image",
-    "sex", "age", "source",
-)  # fmt: skip
+CASE_COLUMNS = ("case_id", "group_id", "split", "label_id", "note", "source", *SEEN_COLUMNS)
 
 
 class PairBuilder:

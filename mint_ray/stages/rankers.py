@@ -11,6 +11,7 @@ from mint_ray.config import EvaluationConfig, ResourcesConfig, StudentConfig
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
+from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
 RANKED_SCHEMA = pa.schema(
@@ -22,7 +23,7 @@ RANKED_SCHEMA = pa.schema(
         pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
     ]
 )
-TEACHER_COLUMNS = ("case_id", "label_id", "terms", "excluded_terms", "image", "sex", "age")
+TEACHER_COLUMNS = ("case_id", "label_id", *SEEN_COLUMNS)
 STUDENT_COLUMNS = ("case_id", "label_id", "note")
 
 
@@ -30,15 +31,12 @@ class TeacherRanker:
     """Ranks by the teacher's scores; also lists its `worst` labels."""
 
     def __init__(self, teacher: str, catalogue: str, top_k: int, worst: int) -> None:
-        from mint_ray.teachers.base import load_teacher
-
         self._teacher = load_teacher(Path(teacher))
         self._catalogue = Catalogue.read(Path(catalogue))
         self._top_k, self._worst = top_k, worst
 
     def __call__(self, cases: pa.Table) -> pa.Table:
-        features = {name: cases[name].to_pylist() for name in TEACHER_COLUMNS[2:]}
-        scores = self._teacher.score(features)
+        scores = self._teacher.score(batch_of(cases))
         catalogue, case_ids = self._catalogue, cases["case_id"].to_pylist()
         predictions = rank_scores(
             "teacher",

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
+
+SEEN_COLUMNS = ("terms", "excluded_terms", "image", "sex", "age")
+"""All that a teacher sees of a case."""
 
 
 class Teacher(Protocol):
@@ -37,11 +41,24 @@ class Teacher(Protocol):
         """Log-probabilities of all labels, (n, n_labels), each usable row summing to one.
 
         Args:
-            batch: columns `terms`, `excluded_terms` (lists of current HP ids), `image` (encoded
-                bytes or None), `sex` and `age`. Nothing else is read.
+            batch: the `SEEN_COLUMNS`, see `batch_of`: `terms` and `excluded_terms` (lists of
+                current HP ids), `image` (encoded bytes or None), `sex` and `age`. Nothing else
+                is read.
 
         A row that cannot be judged is all NaN and leaves the other rows as they are.
         """
+
+    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+        """Per row why it cannot be judged, as a short name (`image_unreadable`); "" for none.
+
+        Args:
+            batch: as for `score`, as a rule the rows alone that it could not judge.
+        """
+
+
+def batch_of(cases: pa.Table) -> dict[str, list[Any]]:
+    """What `Teacher.score` is given of a table of cases."""
+    return {name: cases[name].to_pylist() for name in SEEN_COLUMNS}
 
 
 Loader = Callable[[Path, Mapping[str, Any]], Teacher]
@@ -136,7 +153,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def bad_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Per row of (n, n_labels) scores: it is no log-probability distribution; (n,)."""
+    """Per row of (n, n_labels) scores: it could not be judged; (n,)."""
     finite: NDArray[np.bool_] = np.all(np.isfinite(scores), axis=1)
     return ~finite
 

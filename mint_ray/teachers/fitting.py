@@ -22,6 +22,7 @@ from mint_ray.errors import ConfigError, TeacherError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.base import batch_of
 from mint_ray.teachers.face_fitting import (
     FINDINGS,
     Faces,
@@ -33,6 +34,7 @@ from mint_ray.teachers.face_fitting import (
 from mint_ray.teachers.features import TermEncoder, information_content
 from mint_ray.teachers.fusion import (
     NAME,
+    FusionParts,
     FusionTeacher,
     finding_closures,
     read_faces,
@@ -107,14 +109,15 @@ def fit_teacher(
             "expected training patients with a label of the catalogue, or annotations to draw "
             "simulated ones from, found neither"
         )
-    _fit_network(network, real, simulated, encoder, weights, match, ontology, config, seed, report)
+    parts = FusionParts(catalogue, ontology, reader, network, weights, match)
+    _fit_network(parts, encoder, real, simulated, config, seed, report)
     if world()[0] == 0:
         settings = config.model_dump(mode="json") | {"seed": seed}
-        save_fusion(out, catalogue, ontology, reader, network, weights, match, settings)
+        save_fusion(out, parts, settings)
     if world()[1] > 1:
         dist.barrier()
-    teacher = FusionTeacher(catalogue, ontology, reader, network, weights, match)
-    return accuracy(teacher, cases.filter(pc.equal(cases["split"], "validation")), catalogue)
+    held_out = cases.filter(pc.equal(cases["split"], "validation"))
+    return accuracy(FusionTeacher(parts), held_out, catalogue)
 
 
 def _faces_in_terms(train: pa.Table) -> bool:
@@ -167,18 +170,15 @@ def _part(faces: Faces, start: int, stop: int) -> Faces:
 
 
 def _fit_network(
-    network: FusionNetwork,
+    parts: FusionParts,
+    encoder: TermEncoder,
     real: list[Patient],
     simulated: SimulatedPatients,
-    encoder: TermEncoder,
-    weights: NDArray[np.float32],
-    match: ProfileMatch,
-    ontology: Ontology,
     config: TeacherConfig,
     seed: int,
     report: Report,
 ) -> None:
-    rank, processes = world()
+    network, (rank, processes) = parts.network, world()
     per_epoch = len(real) * config.real_repeats + len(simulated.labels) * config.simulated_per_label
     steps = -(-per_epoch // config.batch_size)
     optimiser = Optimiser(
@@ -191,13 +191,15 @@ def _fit_network(
             for patient in simulated.draw(config.simulated_per_label, rng)
         ]
         for _ in range(config.real_repeats):
-            patients += [vary(p, ontology, config.modality_dropout, rng) for p in real]
+            patients += [vary(p, parts.ontology, config.modality_dropout, rng) for p in real]
         order = rng.permutation(len(patients))
         total = 0.0
         for at in range(0, len(order), config.batch_size):
             batch = [patients[i] for i in order[at : at + config.batch_size]]
             own = batch[rank::processes] or batch[:1]
-            logits = network(features_of(own, encoder, weights, match, len(FINDINGS)))
+            logits = network(
+                features_of(own, encoder, parts.term_weights, parts.match, len(FINDINGS))
+            )
             wanted = torch.tensor([patient.label for patient in own])
             weight = torch.tensor([patient.weight for patient in own])
             share = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum()
@@ -213,10 +215,7 @@ def accuracy(teacher: FusionTeacher, cases: pa.Table, catalogue: Catalogue) -> d
     """Top-1, top-3 and top-10 over all cases; a case that cannot be scored is a miss."""
     if not cases.num_rows:
         return {}
-    columns = ("terms", "excluded_terms", "image", "sex", "age")
-    scores = np.nan_to_num(
-        teacher.score({name: cases[name].to_pylist() for name in columns}), nan=-np.inf
-    )
+    scores = np.nan_to_num(teacher.score(batch_of(cases)), nan=-np.inf)
     labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
     known = np.array([-1 if label is None else label for label in labels])
     own = scores[np.arange(len(known)), known]

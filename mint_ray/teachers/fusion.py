@@ -1,6 +1,7 @@
 """Teacher `fusion`: a face and HPO terms, to log-probabilities of every catalogue label."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,24 @@ WEIGHTS_FILE = "model.safetensors"
 CATALOGUE_FILE = "catalogue.parquet"
 FACES_AT_ONCE = 256
 
+NOTHING_TO_JUDGE = "no_image_or_known_term"
+"""Reason for no scores: the case has no image, and no term that the ontology knows."""
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FusionParts:
+    """All that a fusion teacher is made of; what is saved, and what is loaded again."""
+
+    catalogue: Catalogue
+    ontology: Ontology
+    reader: FaceReader
+    network: FusionNetwork
+    term_weights: NDArray[np.float32]
+    """(n_terms,) weight of each observed term."""
+    match: ProfileMatch
+
 
 class FusionTeacher:
     """A fitted fusion teacher; see `Teacher` for what it promises.
@@ -32,32 +51,21 @@ class FusionTeacher:
     term.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        ontology: Ontology,
-        reader: FaceReader,
-        network: FusionNetwork,
-        term_weights: NDArray[np.float32],
-        match: ProfileMatch,
-        revision: str = "unsaved",
-    ) -> None:
-        self.labels = catalogue.ids
+    def __init__(self, parts: FusionParts, revision: str = "unsaved") -> None:
+        self.labels = parts.catalogue.ids
         self.revision = revision
-        self._encoder = TermEncoder(ontology)
-        self._reader, self._network = reader.eval(), network.eval()
-        self._term_weights, self._match = term_weights, match
-        self._ones = np.ones_like(term_weights)
+        self._encoder = TermEncoder(parts.ontology)
+        self._reader, self._network = parts.reader.eval(), parts.network.eval()
+        self._term_weights, self._match = parts.term_weights, parts.match
+        self._ones = np.ones_like(parts.term_weights)
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
         """Log-probabilities, (n, n_labels); see `Teacher.score`."""
-        observed = [self._encoder.closure(terms) for terms in batch["terms"]]
-        excluded = [self._encoder.plain(terms) for terms in batch["excluded_terms"]]
-        if not observed:
+        if not (n := len(batch["terms"])):
             return np.zeros((0, len(self.labels)), dtype=np.float32)
-        pixels, rows, reasons = decode_images(batch["image"])
+        observed, excluded = self._terms(batch)
+        pixels, rows, unreadable = decode_images(batch["image"])
         findings, face = self.read_faces(pixels)
-        n = len(observed)
         seen = torch.zeros(n, findings.shape[1]).index_copy_(0, torch.tensor(rows), findings)
         features = Features(
             observed=pack(observed, self._term_weights),
@@ -70,16 +78,37 @@ class FusionTeacher:
         )
         with torch.inference_mode():
             scores = torch.log_softmax(self._network(features), dim=1).numpy()
-        blank = np.array(
-            [not len(o) and not len(e) for o, e in zip(observed, excluded, strict=True)]
-        )
-        blank[rows] = False
-        scores[blank | np.array([bool(reason) for reason in reasons])] = np.nan
+        reasons = _reasons(observed, excluded, rows, unreadable)
+        scores[[bool(reason) for reason in reasons]] = np.nan
         return np.asarray(scores, dtype=np.float32)
+
+    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+        """`image_unreadable`, `image_too_large`, `no_image_or_known_term`; see `Teacher`."""
+        _, rows, unreadable = decode_images(batch["image"])
+        return _reasons(*self._terms(batch), rows, unreadable)
+
+    def _terms(self, batch: Mapping[str, Sequence[Any]]) -> tuple[list[Indices], list[Indices]]:
+        """What is known of each row's observed and excluded terms."""
+        observed = [self._encoder.closure(terms) for terms in batch["terms"]]
+        return observed, [self._encoder.plain(terms) for terms in batch["excluded_terms"]]
 
     def read_faces(self, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities of findings (m, n_findings) and features (m, FACE_WIDTH) of m faces."""
         return read_faces(self._reader, pixels)
+
+
+def _reasons(
+    observed: Sequence[Indices],
+    excluded: Sequence[Indices],
+    faces: Indices,
+    unreadable: Sequence[str],
+) -> list[str]:
+    """Why each row cannot be judged, "" for none; `faces` are the rows with a face to see."""
+    seen = set(faces.tolist())
+    return [
+        reason or ("" if row in seen or len(o) or len(e) else NOTHING_TO_JUDGE)
+        for row, (o, e, reason) in enumerate(zip(observed, excluded, unreadable, strict=True))
+    ]
 
 
 def read_faces(reader: FaceReader, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,27 +123,18 @@ def read_faces(reader: FaceReader, pixels: NDArray[np.uint8]) -> tuple[torch.Ten
     return torch.cat(found), torch.cat(features)
 
 
-def save_fusion(
-    folder: Path,
-    catalogue: Catalogue,
-    ontology: Ontology,
-    reader: FaceReader,
-    network: FusionNetwork,
-    term_weights: NDArray[np.float32],
-    match: ProfileMatch,
-    settings: Mapping[str, Any],
-) -> None:
+def save_fusion(folder: Path, parts: FusionParts, settings: Mapping[str, Any]) -> None:
     """Write a folder from which `load_teacher` makes the same teacher."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"reader.{name}": value for name, value in reader.state_dict().items()}
-    tensors |= {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"match.{name}": value for name, value in match.tensors().items()}
-    tensors["term_weights"] = torch.from_numpy(term_weights)
+    tensors = {f"reader.{name}": value for name, value in parts.reader.state_dict().items()}
+    tensors |= {f"network.{name}": value for name, value in parts.network.state_dict().items()}
+    tensors |= {f"match.{name}": value for name, value in parts.match.tensors().items()}
+    tensors["term_weights"] = torch.from_numpy(parts.term_weights)
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS_FILE)
-    catalogue.write(folder / CATALOGUE_FILE)
+    parts.catalogue.write(folder / CATALOGUE_FILE)
     content = {
-        "ontology": ontology.version,
-        "terms": len(ontology.ids),
+        "ontology": parts.ontology.version,
+        "terms": len(parts.ontology.ids),
         "findings": list(FACE_FINDINGS),
         "settings": dict(settings),
     }
@@ -149,9 +169,8 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     network.load_state_dict(_below("network.", tensors))
     closures = finding_closures(TermEncoder(ontology))
     match = ProfileMatch.of_tensors(_below("match.", tensors), len(ontology.ids), closures)
-    return FusionTeacher(
-        catalogue, ontology, reader, network, term_weights, match, f"{NAME}@{manifest['revision']}"
-    )
+    parts = FusionParts(catalogue, ontology, reader, network, term_weights, match)
+    return FusionTeacher(parts, f"{NAME}@{manifest['revision']}")
 
 
 def finding_closures(encoder: TermEncoder) -> list[NDArray[np.int64]]:

@@ -149,7 +149,7 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class Tracker:
-    """Opens runs in one experiment of one store. Small and picklable, for worker processes."""
+    """Opens runs in one experiment of one store."""
 
     uri: str
     experiment: str
@@ -180,17 +180,6 @@ class Tracker:
         finally:
             run.flush()
 
-    @contextmanager
-    def join(
-        self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None = None
-    ) -> Iterator[Run]:
-        """The same run from a worker process of the same machine; its status stays as it is."""
-        run = self._open(stage, key, folder, inputs)
-        try:
-            yield run
-        finally:
-            run.flush()
-
     def flush(self, stage: str, key: str, folder: Path) -> int:
         """Send what an earlier run left waiting; returns how many records still wait."""
         if not (folder / QUEUE_FILE).exists():
@@ -216,8 +205,6 @@ class NullTracker:
     ) -> Iterator[Run]:
         """A run that records nothing."""
         yield NullRun()
-
-    join = run
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
         """Nothing ever waits."""

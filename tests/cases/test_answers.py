@@ -2,8 +2,7 @@
 
 import pytest
 
-from mint_ray.cases.answers import assert_no_answer, find_answer
-from mint_ray.errors import DataError
+from mint_ray.cases.answers import find_answer
 
 
 @pytest.mark.parametrize(
@@ -50,12 +49,3 @@ def test_answer_is_found(text: str, forbidden: str) -> None:
 )
 def test_innocent_text_passes(text: str, forbidden: str) -> None:
     assert find_answer(text, [forbidden]) is None
-
-
-def test_refusal_quotes_neither_text_nor_answer() -> None:
-    assert_no_answer("short stature", ["Marfan syndrome"])
-    with pytest.raises(DataError) as caught:
-        assert_no_answer("canary text on Marfan syndrome", ["Marfan syndrome"])
-    assert "canary" not in str(caught.value)
-    assert "Marfan" not in str(caught.value)
-    assert caught.value.counts == {"answer_in_note": 1}

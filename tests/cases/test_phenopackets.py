@@ -16,7 +16,7 @@ from mint_ray.cases.phenopackets import (
     read_phenopackets,
     reject_duplicates,
 )
-from mint_ray.cases.splits import assign_splits, check_no_leakage, group_by_publication
+from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
 from mint_ray.knowledge.ontology import load_ontology
 from tests.cases.phenopacket_examples import PACKET, encode, features, packet
 
@@ -241,7 +241,7 @@ def test_the_later_of_two_equal_ids_is_rejected():
 def test_the_public_store_is_read_and_split_without_leakage():
     outcomes = list(read_phenopackets(STORE, ONTOLOGY))
     rejected = Counter(o.reason for o in outcomes if isinstance(o, Rejection))
-    cases = group_by_publication([o.case for o in outcomes if isinstance(o, ParsedCase)])
+    cases = join_groups([o.case for o in outcomes if isinstance(o, ParsedCase)])
     assert len(outcomes) == 8820
     assert rejected == {"no_observed_features": 3}
     assert len({case["group_id"] for case in cases}) == 1466

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mint_ray.cases.splits import assign_splits, check_no_leakage, group_by_publication
+from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
 from mint_ray.errors import DataError
 
 
@@ -45,23 +45,46 @@ def test_shared_publications_join_directly_and_over_others():
         "d": "d",
         "f": "slide-7",
     }
-    assert by_id(group_by_publication(cases), "group_id") == expected
-    assert by_id(group_by_publication(cases[::-1]), "group_id") == expected
+    assert by_id(join_groups(cases), "group_id") == expected
+    assert by_id(join_groups(cases[::-1]), "group_id") == expected
     assert cases[0]["group_id"] == "a"  # the input is left alone
 
 
+def test_a_family_joins_the_publications_of_its_members():
+    cases = [
+        make("a", publications=["PMID:5"], group="family-1"),
+        make("b", publications=["PMID:2"], group="family-1"),
+        make("c", group="family-1"),
+        make("d", publications=["PMID:5"]),
+        make("e", publications=["PMID:7"], group="family-2"),
+        make("f", group="family-3"),
+        make("g", group="family-3"),
+        make("h", group="PMID:7"),  # a group that is named after a publication
+    ]
+    expected = dict.fromkeys("abcd", "PMID:2") | dict.fromkeys("eh", "PMID:7")
+    expected |= dict.fromkeys("fg", "family-3")
+    grouped = join_groups(cases)
+    assert by_id(grouped, "group_id") == expected
+    assert by_id(join_groups(cases[::-1]), "group_id") == expected
+    assert join_groups(grouped) == grouped
+
+
 CASES = st.lists(
-    st.tuples(st.sampled_from("ABCDE"), st.lists(st.integers(1, 30).map(str), max_size=3)),
+    st.tuples(
+        st.sampled_from("ABCDE"),
+        st.lists(st.integers(1, 30).map(str), max_size=3),
+        st.none() | st.sampled_from(["family-1", "family-2", "slide", "7"]),
+    ),
     min_size=1,
     max_size=40,
-).map(lambda rows: [make(f"c{i}", label, pubs) for i, (label, pubs) in enumerate(rows)])
+).map(lambda rows: [make(f"c{i}", *row) for i, row in enumerate(rows)])
 
 
 @settings(max_examples=100, deadline=None)
 @given(CASES, st.integers(0, 5), st.randoms(use_true_random=False))
-def test_no_publication_straddles_splits_whatever_the_order(cases, seed, rng):
+def test_nothing_that_is_shared_straddles_splits_whatever_the_order(cases, seed, rng):
     shuffled = rng.sample(cases, len(cases))
-    grouped = group_by_publication(cases)
+    grouped = join_groups(cases)
     try:
         placed = assign_splits(grouped, 0.1, 0.3, seed)
     except DataError:
@@ -69,11 +92,11 @@ def test_no_publication_straddles_splits_whatever_the_order(cases, seed, rng):
         return
     check_no_leakage(placed)
     where = defaultdict(set)
-    for case in placed:
-        for publication in case["publications"]:
-            where[publication].add(case["split"])
+    for case, before in zip(placed, cases, strict=True):
+        for shared in (before["group_id"], *before["publications"]):
+            where[shared].add(case["split"])
     assert all(len(splits) == 1 for splits in where.values())
-    again = assign_splits(group_by_publication(shuffled), 0.1, 0.3, seed)
+    again = assign_splits(join_groups(shuffled), 0.1, 0.3, seed)
     assert by_id(again, "split") == by_id(placed, "split")
     trained = {case["label_id"] for case in placed if case["split"] == "train"}
     assert all(case["seen"] == (case["label_id"] in trained) for case in placed)

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mint_ray.cases.phenopackets import ParsedCase, Rejection
+from mint_ray.cases.splits import join_groups
 from mint_ray.cases.tables import read_case_table
 from mint_ray.errors import DataError
 
@@ -52,3 +53,30 @@ def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "mine.parquet").write_text("case_id,note\n")
     with pytest.raises(DataError, match="expected a parquet table of cases"):
         list(read_case_table(tmp_path / "mine.parquet"))
+
+
+def test_blank_publications_are_dropped(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        {
+            "case_id": ["a", "b"],
+            "note": ["Ataxia.", "Ataxia."],
+            "publications": [["", "PMID:1", None], [" "]],
+        },
+    )
+    cases = [item.case for item in read_case_table(path) if isinstance(item, ParsedCase)]
+    assert [case["publications"] for case in cases] == [["PMID:1"], []]
+
+
+def test_a_stated_group_survives_its_publications(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        {
+            "case_id": ["a", "b", "c"],
+            "note": ["Ataxia."] * 3,
+            "group_id": ["family", "family", None],
+            "publications": [["PMID:1"], ["PMID:2"], ["PMID:2"]],
+        },
+    )
+    cases = [item.case for item in read_case_table(path) if isinstance(item, ParsedCase)]
+    assert {case["group_id"] for case in join_groups(cases)} == {"PMID:1"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mint_ray.config import PreferencesConfig
@@ -68,6 +68,7 @@ def test_a_small_catalogue_is_refused_before_work() -> None:
     check_catalogue_size(5, config())
 
 
+@settings(deadline=None)  # a busy machine takes its time
 @given(
     st.lists(st.floats(-50, 0, width=32), min_size=14, max_size=20),
     st.integers(0, 13),

@@ -15,7 +15,7 @@ from mint_ray.config import CasesConfig, SimulationConfig, TeacherConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.teachers.base import Teacher
+from mint_ray.teachers.base import SEEN_COLUMNS, Teacher
 from mint_ray.teachers.fitting import fit_teacher
 
 COMMON = "HP:0001263"  # global developmental delay: tells none of them from another
@@ -90,8 +90,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    names = ("terms", "excluded_terms", "image", "sex", "age")
-    return {name: [row[name] for row in rows] for name in names}
+    return {name: [row[name] for row in rows] for name in SEEN_COLUMNS}
 
 
 def top1(teacher: Teacher, rows: list[dict[str, Any]]) -> float:

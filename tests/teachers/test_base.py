@@ -21,6 +21,9 @@ class Constant:
     def score(self, batch: Mapping[str, Any]) -> np.ndarray:
         return np.log(np.full((len(batch["terms"]), 2), 0.5, dtype=np.float32))
 
+    def reasons(self, batch: Mapping[str, Any]) -> list[str]:
+        return [""] * len(batch["terms"])
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -7,6 +7,8 @@ import pytest
 
 from mint_ray.errors import TeacherError
 from mint_ray.teachers.base import Teacher, bad_rows, load_teacher
+from mint_ray.teachers.fusion import NOTHING_TO_JUDGE
+from mint_ray.teachers.images import UNREADABLE
 from tests.teachers.conftest import FACIAL, Fitted, columns, top1
 
 
@@ -75,13 +77,16 @@ def test_bad_rows_are_nan_and_leave_the_others_alone(fitted: Fitted, teacher: Te
     broken = {**good, "image": good["image"][:200]}
     blank = {**good, "terms": [], "excluded_terms": [], "image": None}
     unknown = {**blank, "terms": ["HP:9999999"]}
-    scores = teacher.score(columns([good, broken, blank, unknown]))
+    batch = columns([good, broken, blank, unknown])
+    scores = teacher.score(batch)
     assert bad_rows(scores).tolist() == [False, True, True, True]
+    assert teacher.reasons(batch) == ["", UNREADABLE, NOTHING_TO_JUDGE, NOTHING_TO_JUDGE]
     np.testing.assert_allclose(scores[0], teacher.score(columns([good]))[0], atol=1e-5)
 
 
 def test_an_empty_batch_has_no_scores(teacher: Teacher) -> None:
     assert teacher.score(columns([])).shape == (0, len(teacher.labels))
+    assert teacher.reasons(columns([])) == []
 
 
 def test_a_saved_teacher_scores_the_same_each_time(fitted: Fitted, teacher: Teacher) -> None:

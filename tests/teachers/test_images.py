@@ -84,15 +84,19 @@ def test_what_is_no_image_is_named_so(content: object) -> None:
     assert len(rows) == 0
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
+def decompression_bomb() -> bytes:
+    """A PNG of a few bytes whose header promises 2.5 thousand million pixels."""
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
-    bomb = (
+    return (
         b"\x89PNG\r\n\x1a\n"
         + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
         + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     )  # fmt: skip
-    assert decode_image(bomb) == TOO_LARGE
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
+    assert decode_image(decompression_bomb()) == TOO_LARGE
 
 
 def test_a_column_keeps_its_rows_apart() -> None:

@@ -1,5 +1,4 @@
 import logging
-import pickle
 import sqlite3
 import subprocess
 import sys
@@ -161,27 +160,6 @@ def test_pauses_grow_and_end_with_success(folder: Path) -> None:
     assert failing.calls == 3 + 102
 
 
-def test_another_process_logs_to_the_same_run(tracker: Tracker, folder: Path, client: Any) -> None:
-    script = (
-        "import pickle, sys, pathlib\n"
-        "tracker = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
-        f"with tracker.join('train', {KEY!r}, pathlib.Path(sys.argv[2])) as run:\n"
-        "    run.log_metrics({'loss': 3.0}, step=3)\n"
-    )
-    arguments = [sys.executable, "-c", script, pickle.dumps(tracker).hex(), str(folder)]
-    with tracker.run("train", KEY, folder) as run:
-        worker = subprocess.Popen(arguments, stderr=subprocess.PIPE)
-        run.log_metrics({"loss": 4.0}, step=4)
-        _, noise = worker.communicate(timeout=60)
-        assert worker.returncode == 0
-        assert noise == b""
-        assert runs_of(client)[0].info.status == "RUNNING"
-    (found,) = runs_of(client)
-    assert found.info.status == "FINISHED"
-    history = client.get_metric_history(found.info.run_id, "loss")
-    assert {m.step for m in history} == {3, 4}
-
-
 def test_no_text_of_an_error_is_kept(
     tracker: Tracker, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -203,11 +181,11 @@ def test_no_text_of_an_error_is_kept(
 def test_nothing_is_recorded_where_tracking_is_off(folder: Path, tmp_path: Path) -> None:
     tracker = create_tracker(False, None, "trials", tmp_path)
     assert isinstance(tracker, NullTracker)
-    with tracker.run("train", KEY, folder) as run, tracker.join("train", KEY, folder) as same:
+    with tracker.run("train", KEY, folder) as run:
         run.log_metrics({"loss": 1.0})
-        same.log_params({"a": 1})
-        same.log_artifact(folder)
-        same.set_tags({"a": 1})
+        run.log_params({"a": 1})
+        run.log_artifact(folder)
+        run.set_tags({"a": 1})
     assert tracker.flush("train", KEY, folder) == 0
     assert list(folder.iterdir()) == []
 
