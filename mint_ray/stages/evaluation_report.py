@@ -33,6 +33,8 @@ class Answers:
     shortened: int
     generated: list[str]
     """Cases that the students also answered freely."""
+    student: str
+    """System name of the trained student."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ def report_context(
         groups=len(np.unique(cases.groups)),
         bins=settings.calibration_bins,
         samples=settings.bootstrap_samples,
-        differences=_differences(context, outcomes, cases),
-        examples=choose_examples(answers.predictions, cases, outcomes, names, seed=config.seed),
+        student=answers.student,
+        differences=_differences(context, answers.student, outcomes, cases),
+        examples=choose_examples(
+            answers.predictions, cases, outcomes, names, student=answers.student, seed=config.seed
+        ),
         splits=_split_counts(everything),
         rejected=Counter(data.rejected) + Counter(manifests["prefer"].rejected),
         notes_shortened=answers.shortened,
@@ -83,14 +88,14 @@ def report_context(
 
 
 def _differences(
-    context: StepContext, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
+    context: StepContext, student: str, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
 ) -> list[Difference]:
     samples, seed = context.config.evaluation.bootstrap_samples, context.config.seed
     return [
         difference
         for other in ("base", "majority", "teacher")
-        if {"orpo", other} <= outcomes.keys()
-        for difference in compare(outcomes, cases, "orpo", other, samples=samples, seed=seed)
+        if {student, other} <= outcomes.keys()
+        for difference in compare(outcomes, cases, student, other, samples=samples, seed=seed)
     ]
 
 

@@ -60,8 +60,9 @@ def context(
         groups=3,
         bins=10,
         samples=100,
+        student="orpo",
         differences=compare(outcomes, cases, "teacher", "orpo", samples=100, seed=0),
-        examples=choose_examples(predictions, cases, outcomes, names, count=4),
+        examples=choose_examples(predictions, cases, outcomes, names, student="orpo", count=4),
         splits={"train": {"cases": 10, "groups": 6}, "test": {"cases": 4, "groups": 3}},
         rejected={"no_observed_features": 2},
         notes_shortened=1,
@@ -132,7 +133,7 @@ def test_everything_from_outside_is_escaped(context: ReportContext) -> None:
 
 
 def test_least_context_renders(context: ReportContext) -> None:
-    least = ReportContext("bare", "now", context.metrics, context.outcomes, 3, 10, 100)
+    least = ReportContext("bare", "now", context.metrics, context.outcomes, 3, 10, 100, "orpo")
     html = render_report(least)
     assert Page(html).open == []
     assert 'id="examples"' not in html
@@ -153,13 +154,27 @@ def test_headline_compares_with_base_and_teacher() -> None:
         return {"all": {"top1": {"value": value, "low": 0.0, "high": 1.0, "n": 300}}}
 
     metrics = {"orpo": system(0.4), "base": system(0.1), "teacher": system(0.5)}
-    assert headline(metrics) == (
+    assert headline(metrics, "orpo") == (
         "Over 300 held-out cases the student names the known answer first in 40.0%, "
         "4.0 times as often as its base model (10.0%), reaching 80% of its teacher’s 50.0%."
     )
+    named = {"orpo_cft" if name == "orpo" else name: value for name, value in metrics.items()}
+    assert headline(named, "orpo_cft") == headline(metrics, "orpo")
     metrics["base"] = system(0.0)
-    assert "base model" not in headline(metrics)
-    assert headline({"teacher": system(0.5)}) == ""
+    assert "base model" not in headline(metrics, "orpo")
+    assert headline({"teacher": system(0.5)}, "orpo") == ""
+
+
+def test_the_page_is_about_its_student(context: ReportContext) -> None:
+    marked = r'class="student"><th scope="row"><span class="key c-teal"></span>([^<]+)'
+    assert set(re.findall(marked, render_report(context))) == {"ORPO student"}
+    dpo = dataclasses.replace(
+        context,
+        student="dpo",
+        metrics={**context.metrics, "dpo": context.metrics["orpo"]},
+        outcomes={**context.outcomes, "dpo": context.outcomes["orpo"]},
+    )
+    assert set(re.findall(marked, render_report(dpo))) == {"DPO student"}
 
 
 def test_best_is_chosen_among_systems_on_the_same_cases() -> None:
