@@ -84,8 +84,13 @@ def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str], student
 
 
 def _row_label(x: float, y: float, system: str) -> list[str]:
-    """The system's title, centred on y; what follows a comma goes on a second line."""
+    """The system's title, centred on y; what follows a comma goes on a second line.
+
+    `ORPO + CFT student` has no room for its last word, and needs none.
+    """
     parts = system_title(system).split(", ", 1)
+    if "+" in parts[0]:
+        parts[0] = parts[0].removesuffix(" student")
     top = y + 4 - 6.5 * (len(parts) - 1)
     return [text(x, top + 13 * i, part, "label", "end") for i, part in enumerate(parts)]
 

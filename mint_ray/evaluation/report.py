@@ -26,6 +26,7 @@ from mint_ray.evaluation.results import (
     system_title,
 )
 from mint_ray.evaluation.table import column_title
+from mint_ray.evaluation.training_curves import Rows, training_curves
 
 _MAIN_METRICS = ("top1", "top3", "top10", "mrr", "nll", "brier", "ece")
 
@@ -62,6 +63,8 @@ class ReportContext:
     """System name of the trained student, which the page is about."""
     differences: Sequence[Difference] = ()
     examples: Sequence[Example] = ()
+    training: Rows = ()
+    """Metrics of the student's optimizer steps."""
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Counts by split: {"train": {"cases": 9, "groups": 5, "labels": 3}, ...}."""
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -122,6 +125,7 @@ def render_report(context: ReportContext) -> str:
         definitions={name: METRICS[name] for name in METRICS if name in _named_metrics(metrics)},
         headline=headline(metrics, context.student),
         plots=draw_plots(context),
+        training=training_curves(context.training, context.student),
         rank_buckets=[title for title, _ in charts.RANK_BUCKETS],
     )
 

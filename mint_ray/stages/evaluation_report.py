@@ -21,6 +21,7 @@ from mint_ray.evaluation.report import LineageStep, ReportContext
 from mint_ray.evaluation.results import Metrics
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.manifest import Manifest, read_manifest
+from mint_ray.stages.metrics_file import read_metrics_lines
 from mint_ray.steps import StepContext
 
 
@@ -71,6 +72,7 @@ def report_context(
         examples=choose_examples(
             answers.predictions, cases, outcomes, names, student=answers.student, seed=config.seed
         ),
+        training=read_metrics_lines(context.inputs["train"]),
         splits=_split_counts(everything),
         rejected=Counter(data.rejected) + Counter(manifests["prefer"].rejected),
         notes_shortened=answers.shortened,

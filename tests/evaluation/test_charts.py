@@ -56,6 +56,13 @@ def test_every_system_has_a_colour() -> None:
     assert charts.colour_class('x" onload="', "orpo") in others
 
 
+def test_a_long_title_keeps_to_its_column(outcomes: dict[str, Outcomes]) -> None:
+    named = {"orpo": outcomes["orpo"], "orpo_rcft_generated": outcomes["orpo"]}
+    svg = ElementTree.fromstring(charts.rank_bars(named))
+    labels = [element.text for element in svg.iter("text") if element.attrib["class"] == "label"]
+    assert labels == ["ORPO student", "ORPO + RCFT", "generated"]
+
+
 @pytest.mark.parametrize("student", ["orpo", "dpo", "orpo_cft"])
 def test_the_student_has_its_colour_whatever_it_was_trained_with(student: str) -> None:
     assert charts.colour_class(student, student) == "c-teal"

@@ -20,6 +20,10 @@ from mint_ray.evaluation.report import (
 )
 
 NASTY = "<img src=x onerror=alert(1)>&{{ 7 * 7 }}"
+TRAINING = [
+    {"step": step, "epoch": step / 2, "loss": 1 / step, "rewards/accuracies": 0.5}
+    for step in (1, 2, 3, 4)
+]
 VOID = {"meta", "img", "br", "link"}
 
 
@@ -63,6 +67,7 @@ def context(
         student="orpo",
         differences=compare(outcomes, cases, "teacher", "orpo", samples=100, seed=0),
         examples=choose_examples(predictions, cases, outcomes, names, student="orpo", count=4),
+        training=TRAINING,
         splits={"train": {"cases": 10, "groups": 6}, "test": {"cases": 4, "groups": 3}},
         rejected={"no_observed_features": 2},
         notes_shortened=1,
@@ -92,7 +97,7 @@ def test_page_is_well_formed_and_has_every_part(context: ReportContext) -> None:
         "Gamma syndrome",
     ):
         assert word in html, word
-    assert html.count("<svg") == 3 + 1 + 2 + 2
+    assert html.count("<svg") == 3 + 1 + 2 + 2 + 2
 
 
 def test_page_is_self_contained(context: ReportContext) -> None:
@@ -137,6 +142,14 @@ def test_least_context_renders(context: ReportContext) -> None:
     html = render_report(least)
     assert Page(html).open == []
     assert 'id="examples"' not in html
+    assert 'id="training"' not in html
+
+
+def test_the_released_run_is_shown_beside_its_own_objective(context: ReportContext) -> None:
+    assert "arXiv 2505.05736" in render_report(context)
+    other = render_report(dataclasses.replace(context, student="sft"))
+    assert 'id="training"' in other
+    assert "released run" not in other
 
 
 def test_without_unseen_cases_there_is_no_such_plot(context: ReportContext) -> None:
