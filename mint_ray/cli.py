@@ -158,8 +158,11 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
 def _show_result(folder: Path) -> None:
     from mint_ray.evaluation.results import read_metrics
     from mint_ray.evaluation.table import print_table
+    from mint_ray.manifest import read_manifest
 
-    print_table(read_metrics(folder / "metrics.json"))
+    manifest = read_manifest(folder)
+    student = manifest.facts.get("student") if manifest else None
+    print_table(read_metrics(folder / "metrics.json"), student=student)
     click.echo(f"report: {folder / 'report.html'}")
 
 

@@ -226,13 +226,13 @@ class TrainingConfig(Section):
 class EvaluationConfig(Section):
     """What is measured, on which cases."""
 
-    systems: tuple[Literal["base", "teacher", "majority", "orpo"], ...] = (
+    systems: tuple[Literal["base", "teacher", "majority", "student"], ...] = (
         "majority",
         "base",
-        "orpo",
+        "student",
         "teacher",
     )
-    """Systems to compare."""
+    """Systems to compare; `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ..."""
     top_k: int = Field(10, ge=1)
     """Distinct names in a ranking."""
     search: Literal["auto", "exhaustive", "beam"] = "auto"

@@ -62,7 +62,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "evaluate",
-        1,
+        2,
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",

@@ -20,7 +20,8 @@ from mint_ray.evaluation.results import (
 from mint_ray.evaluation.svg import circle, drawing, line, rectangle, text
 from mint_ray.evaluation.table import cell_text
 
-_COLOURS = {"majority": "grey", "base": "amber", "orpo": "teal", "teacher": "indigo"}
+_COLOURS = {"majority": "grey", "base": "amber", "teacher": "indigo"}
+_STUDENT_COLOUR = "teal"
 _OTHER_COLOURS = ("rose", "sky", "olive", "violet")
 
 RANK_BUCKETS: tuple[tuple[str, float], ...] = (
@@ -35,16 +36,21 @@ RANK_BUCKETS: tuple[tuple[str, float], ...] = (
 _WIDTH, _LEFT, _RIGHT, _ROW = 320, 106, 36, 28
 
 
-def colour_class(system: str) -> str:
-    """Style-sheet class that colours a system, the same in every plot."""
+def colour_class(system: str, student: str) -> str:
+    """Style-sheet class that colours a system, the same in every plot.
+
+    The trained `student` has one colour in every report, whatever it was trained with.
+    """
     system = system.partition("_generated")[0]
+    if system == student:
+        return f"c-{_STUDENT_COLOUR}"
     if system in _COLOURS:
         return f"c-{_COLOURS[system]}"
     place = list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS)
     return f"c-{_OTHER_COLOURS[place % len(_OTHER_COLOURS)]}"
 
 
-def metric_dots(metrics: Metrics, metric: str, stratum: str = "all") -> Markup:
+def metric_dots(metrics: Metrics, metric: str, student: str, stratum: str = "all") -> Markup:
     """One row per system: value and interval of one metric between 0 and 1."""
     systems = in_order(metrics)
     bottom = 8 + _ROW * len(systems)
@@ -53,13 +59,13 @@ def metric_dots(metrics: Metrics, metric: str, stratum: str = "all") -> Markup:
         y = 8 + _ROW * (row + 0.5)
         value = metrics[system].get(stratum, {}).get(metric)
         shapes += _row_label(_LEFT - 10, y, system)
-        shapes += _dot_with_interval(y, metric, value, colour_class(system))
+        shapes += _dot_with_interval(y, metric, value, colour_class(system, student))
         shapes.append(text(_WIDTH - 2, y + 4, _short(metric, value), "value", "end"))
     title = METRICS[metric].title
     return drawing(_WIDTH, bottom + 22, f"{title} by system with 95% intervals", shapes)
 
 
-def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str]) -> Markup:
+def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str], student: str) -> Markup:
     """One row per system: the metric in two strata, the first filled, the second hollow."""
     systems = in_order(metrics)
     row_height = _ROW + 10
@@ -68,17 +74,23 @@ def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str]) -> Mark
     for row, system in enumerate(systems):
         y = 8 + row_height * (row + 0.5)
         shapes += _row_label(_LEFT - 10, y, system)
+        style = colour_class(system, student)
         for stratum, shift, hollow in zip(strata, (-7, 7), ("", " hollow"), strict=True):
             value = metrics[system].get(stratum, {}).get(metric)
-            shapes += _dot_with_interval(y + shift, metric, value, colour_class(system) + hollow)
+            shapes += _dot_with_interval(y + shift, metric, value, style + hollow)
             shapes.append(text(_WIDTH - 2, y + shift + 4, _short(metric, value), "value", "end"))
     title = METRICS[metric].title
     return drawing(_WIDTH, bottom + 22, f"{title} by system, {strata[0]} and {strata[1]}", shapes)
 
 
 def _row_label(x: float, y: float, system: str) -> list[str]:
-    """The system's title, centred on y; what follows a comma goes on a second line."""
+    """The system's title, centred on y; what follows a comma goes on a second line.
+
+    `ORPO + CFT student` has no room for its last word, and needs none.
+    """
     parts = system_title(system).split(", ", 1)
+    if "+" in parts[0]:
+        parts[0] = parts[0].removesuffix(" student")
     top = y + 4 - 6.5 * (len(parts) - 1)
     return [text(x, top + 13 * i, part, "label", "end") for i, part in enumerate(parts)]
 
@@ -137,11 +149,13 @@ def rank_shares(outcome: Outcomes) -> list[float]:
     return [float(count) / len(outcome.rank) for count in counts]
 
 
-def reliability_plot(system: str, outcome: Outcomes, bins: int) -> Markup:
-    """Accuracy against confidence of the first answer; below, how many cases had it."""
+def reliability_plot(system: str, outcome: Outcomes, bins: int, style: str) -> Markup:
+    """Accuracy against confidence of the first answer; below, how many cases had it.
+
+    `style` is the system's `colour_class`.
+    """
     found = reliability(outcome, bins)
     size, left, top, strip = 190, 40, 8, 34
-    style = colour_class(system)
     bottom = top + size
 
     def x(share: float) -> float:

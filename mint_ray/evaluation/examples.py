@@ -44,8 +44,7 @@ def choose_examples(
     outcomes: Mapping[str, Outcomes],
     names: Mapping[str, str],
     *,
-    student: str = "orpo",
-    systems: Sequence[str] = ("orpo", "teacher"),
+    student: str,
     count: int = 8,
     places: int = 5,
     seed: int = 0,
@@ -54,11 +53,11 @@ def choose_examples(
 
     Args:
         names: label id to the name to show.
-        student: the system that decides which cases count as right.
-        systems: the systems whose rankings are shown; those without outcomes are left out.
+        student: the system that decides which cases count as right; its rankings and the
+            teacher's are shown, as far as they have outcomes.
         places: answers shown per ranking.
     """
-    shown = [system for system in systems if system in outcomes]
+    shown = [system for system in (student, "teacher") if system in outcomes]
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(cases))
     right = outcomes[student].correct[shuffled] if student in outcomes else shuffled < 0

@@ -26,6 +26,7 @@ from mint_ray.evaluation.results import (
     system_title,
 )
 from mint_ray.evaluation.table import column_title
+from mint_ray.evaluation.training_curves import Rows, training_curves
 
 _MAIN_METRICS = ("top1", "top3", "top10", "mrr", "nll", "brier", "ece")
 
@@ -58,8 +59,12 @@ class ReportContext:
     """Confidence bins of the ECE."""
     samples: int
     """Bootstrap resamples of the intervals."""
+    student: str
+    """System name of the trained student, which the page is about."""
     differences: Sequence[Difference] = ()
     examples: Sequence[Example] = ()
+    training: Rows = ()
+    """Metrics of the student's optimizer steps."""
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Counts by split: {"train": {"cases": 9, "groups": 5, "labels": 3}, ...}."""
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -101,7 +106,7 @@ def render_report(context: ReportContext) -> str:
     )
     environment.globals.update(
         system_title=system_title,
-        colour_class=charts.colour_class,
+        colour_class=partial(charts.colour_class, student=context.student),
         column_title=column_title,
         format_value=format_value,
         format_difference=format_difference,
@@ -118,31 +123,34 @@ def render_report(context: ReportContext) -> str:
         main_metrics=_MAIN_METRICS,
         further_metrics=_further_metrics(metrics),
         definitions={name: METRICS[name] for name in METRICS if name in _named_metrics(metrics)},
-        headline=headline(metrics),
+        headline=headline(metrics, context.student),
         plots=draw_plots(context),
+        training=training_curves(context.training, context.student),
         rank_buckets=[title for title, _ in charts.RANK_BUCKETS],
     )
 
 
 def draw_plots(context: ReportContext) -> dict[str, list[tuple[str, Markup]]]:
     """(title, SVG) of every plot, by section."""
-    metrics, outcomes = context.metrics, context.outcomes
+    metrics, outcomes, student = context.metrics, context.outcomes, context.student
     both = ("seen", "unseen")
     split = all(stratum_size(metrics, stratum) for stratum in both)
     return {
         "accuracy": [
-            (METRICS[name].title, charts.metric_dots(metrics, name))
+            (METRICS[name].title, charts.metric_dots(metrics, name, student))
             for name in ("top1", "top3", "top10")
         ],
         "strata": [
-            (METRICS[name].title, charts.stratum_dots(metrics, name, both))
+            (METRICS[name].title, charts.stratum_dots(metrics, name, both, student))
             for name in (("top1", "top10") if split else ())
         ],
         "ranks": [("Rank of the known answer", charts.rank_bars(dict(outcomes)))],
         "calibration": [
             (
                 f"{system_title(name)}, ECE {_overall(metrics, name, 'ece')}",
-                charts.reliability_plot(name, outcomes[name], context.bins),
+                charts.reliability_plot(
+                    name, outcomes[name], context.bins, charts.colour_class(name, student)
+                ),
             )
             for name in in_order(outcomes)
             if outcomes[name].has_probabilities
@@ -155,23 +163,23 @@ def _overall(metrics: Metrics, system: str, metric: str) -> str:
     return format_value(metric, value["value"] if value else None)
 
 
-def headline(metrics: Metrics) -> str:
+def headline(metrics: Metrics, student: str) -> str:
     """One sentence: the student's top-1 beside its base model's and its teacher's."""
     top1 = {system: metrics[system].get("all", {}).get("top1") for system in metrics}
-    student = top1.get("orpo")
-    if not student or student["value"] is None:
+    own = top1.get(student)
+    if not own or own["value"] is None:
         return ""
-    first = format_value("top1", student["value"])
+    first = format_value("top1", own["value"])
     parts = [
-        f"Over {student['n']:,} held-out cases the student names the known answer first in {first}%"
+        f"Over {own['n']:,} held-out cases the student names the known answer first in {first}%"
     ]
     base, teacher = top1.get("base"), top1.get("teacher")
     if base and base["value"]:
-        times = student["value"] / base["value"]
+        times = own["value"] / base["value"]
         share = format_value("top1", base["value"])
         parts.append(f"{times:.1f} times as often as its base model ({share}%)")
     if teacher and teacher["value"]:
-        reached = student["value"] / teacher["value"]
+        reached = own["value"] / teacher["value"]
         share = format_value("top1", teacher["value"])
         parts.append(f"reaching {reached:.0%} of its teacher’s {share}%")
     return ", ".join(parts) + "."

@@ -107,10 +107,16 @@ SYSTEMS: dict[str, str] = {
     "knowledge": "Knowledge matcher",
     "base": "Base model",
     "sft": "SFT student",
+    "sft_cft": "SFT + CFT student",
+    "sft_rcft": "SFT + RCFT student",
     "dpo": "DPO student",
+    "dpo_cft": "DPO + CFT student",
+    "dpo_rcft": "DPO + RCFT student",
     "orpo": "ORPO student",
     "orpo_cft": "ORPO + CFT student",
     "orpo_rcft": "ORPO + RCFT student",
+    "cft": "CFT student",
+    "rcft": "RCFT student",
     "rag": "RAG",
     "cot": "CoT",
     "rag_cot": "RAG-driven CoT",
@@ -119,11 +125,25 @@ SYSTEMS: dict[str, str] = {
 }
 """System name to the words for it, in the order of tables and plots."""
 
+CALIBRATING = frozenset({"cft", "rcft"})
+"""Objectives that calibrate a student that is already aligned."""
+
 STRATA: dict[str, str] = {
     "all": "All cases",
     "seen": "Diseases seen in training",
     "unseen": "Diseases not seen in training",
 }
+
+
+def student_system(objective: str, initial: str | None = None) -> str:
+    """System name of a trained student; calibration is named after what it continued from.
+
+    Args:
+        objective: what the student was trained with.
+        initial: objective of the student that it continued from; None where that is unknown or
+            it started from the base model.
+    """
+    return f"{initial}_{objective}" if objective in CALIBRATING and initial else objective
 
 
 def system_title(system: str) -> str:

@@ -26,6 +26,12 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>'
 
 
+def polyline(points: Iterable[tuple[float, float]], style: str) -> str:
+    """A line through all points in their order."""
+    places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{places}" class="{style}"/>'
+
+
 def circle(x: float, y: float, radius: float, style: str, hint: str = "") -> str:
     """A dot; the hint shows on hover."""
     shape = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{style}"'

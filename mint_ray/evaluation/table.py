@@ -20,14 +20,19 @@ from mint_ray.evaluation.results import (
 )
 
 COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
-_HIGHLIGHTED = "orpo"
 _WIDTH_WITH_INTERVALS = 112
 
 
-def print_table(metrics: Metrics, stratum: str = "all", console: Console | None = None) -> None:
+def print_table(
+    metrics: Metrics,
+    stratum: str = "all",
+    console: Console | None = None,
+    student: str | None = None,
+) -> None:
     """Print the comparison: drawn where the console is a terminal, plain lines elsewhere.
 
-    A terminal narrower than the table with intervals gets it without them.
+    A terminal narrower than the table with intervals gets it without them. The row of the
+    trained `student` stands out.
     """
     console = console or Console()
     if not console.is_terminal:
@@ -41,7 +46,7 @@ def print_table(metrics: Metrics, stratum: str = "all", console: Console | None 
     for system in in_order(metrics):
         values = metrics[system].get(stratum, {})
         cells = [_drawn_cell(name, values.get(name), wide) for name in COLUMNS]
-        style = "bold green" if system == _HIGHLIGHTED else ""
+        style = "bold green" if system == student else ""
         table.add_row(_row_title(metrics, system, stratum), *cells, style=style)
     console.print(table)
 

@@ -4,6 +4,7 @@ Writes `predictions.parquet`, `metrics.json` and `report.html`.
 """
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.errors import DataError
+from mint_ray.errors import DataError, TrainingError
 from mint_ray.evaluation.metrics import TeacherLists, evaluate
 from mint_ray.evaluation.outcomes import (
     collect_outcomes,
@@ -19,7 +20,7 @@ from mint_ray.evaluation.outcomes import (
 )
 from mint_ray.evaluation.predictions import majority_predictions, write_predictions
 from mint_ray.evaluation.report import write_report
-from mint_ray.evaluation.results import Metrics, write_metrics
+from mint_ray.evaluation.results import Metrics, student_system, write_metrics
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.stages.evaluation_report import Answers, Measured, report_context
 from mint_ray.stages.inference import CaseInference, infer
@@ -36,7 +37,6 @@ from mint_ray.steps import StepContext, StepOutcome
 
 STUDENT_BATCH = 8
 TEACHER_BATCH = 128
-STUDENTS = frozenset({"base", "orpo"})
 GENERATED = "_generated"
 
 
@@ -62,8 +62,27 @@ def run(context: StepContext) -> StepOutcome:
         rows_in=everything.num_rows,
         rows_out=tested.num_rows,
         metrics=_flat(metrics),
-        facts={"systems": sorted(metrics), "groups": report.groups},
+        facts={
+            "systems": sorted(metrics),
+            "groups": report.groups,
+            "student": answers.student,
+        },
     )
+
+
+def name_student(objective: str, adapter: Path | None) -> str:
+    """System name of a student trained with `objective`, from `adapter` on where there is one.
+
+    An adapter that another program wrote does not say what it was trained with.
+    """
+    if adapter is None:
+        return student_system(objective)
+    from mint_ray.students.student import read_info  # late, since torch is slow to import
+
+    try:
+        return student_system(objective, read_info(adapter).objective)
+    except TrainingError:
+        return student_system(objective)
 
 
 def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
@@ -134,28 +153,30 @@ def _measure_on(
 def _ask_systems(
     context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
 ) -> Answers:
-    systems = context.config.evaluation.systems
+    config = context.config
+    systems, top_k = config.evaluation.systems, config.evaluation.top_k
+    student = name_student(config.training.objective, config.student.init_adapter)
     parts, teacher, shortened = [], None, 0
-    free = sorted(tested["case_id"].to_pylist())[: context.config.evaluation.generate_cases]
+    free = sorted(tested["case_id"].to_pylist())[: config.evaluation.generate_cases]
     for done, system in enumerate(systems):
-        context.task.update(done, len(systems), f"{system}: {tested.num_rows} cases")
+        name = student if system == "student" else system
+        context.task.update(done, len(systems), f"{name}: {tested.num_rows} cases")
         if system == "majority":
             train = everything.filter(pc.equal(everything["split"], "train"))
             counts = Counter(train["label_id"].drop_null().to_pylist())
             names = dict(zip(catalogue.ids, catalogue.names, strict=True))
-            top_k = context.config.evaluation.top_k
             parts.append(majority_predictions(counts, tested, top_k, names))
             continue
         ranked = _rank(context, system, frozenset(tested["case_id"].to_pylist()), free)
-        parts.append(predictions_of(ranked, system))
+        parts.append(predictions_of(ranked, name))
         if system == "teacher":
-            teacher = _teacher_lists(context, ranked)
+            teacher = _teacher_lists(context, ranked, student)
         else:
             shortened = pc.sum(ranked["shortened"]).as_py()
             if free:
-                parts.append(predictions_of(ranked, f"{system}{GENERATED}", "generated"))
+                parts.append(predictions_of(ranked, f"{name}{GENERATED}", "generated"))
     context.task.update(len(systems), len(systems))
-    return Answers(pa.concat_tables(parts), teacher, shortened, free)
+    return Answers(pa.concat_tables(parts), teacher, shortened, free, student)
 
 
 def _rank(context: StepContext, system: str, tested: frozenset[str], free: list[str]) -> pa.Table:
@@ -181,13 +202,13 @@ def _rank(context: StepContext, system: str, tested: frozenset[str], free: list[
     return infer(job, cases / "cases.parquet", output, config.resources, only=tested)
 
 
-def _teacher_lists(context: StepContext, ranked: pa.Table) -> TeacherLists:
+def _teacher_lists(context: StepContext, ranked: pa.Table, student: str) -> TeacherLists:
     k = context.config.preferences.k
     return TeacherLists(
         case_ids=ranked["case_id"].to_pylist(),
         top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
         bottom=ranked["worst"].to_pylist(),
-        systems=STUDENTS,
+        systems=frozenset({"base", student}),
     )
 
 

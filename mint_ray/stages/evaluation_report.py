@@ -21,6 +21,7 @@ from mint_ray.evaluation.report import LineageStep, ReportContext
 from mint_ray.evaluation.results import Metrics
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.manifest import Manifest, read_manifest
+from mint_ray.stages.metrics_file import read_metrics_lines
 from mint_ray.steps import StepContext
 
 
@@ -33,6 +34,8 @@ class Answers:
     shortened: int
     generated: list[str]
     """Cases that the students also answered freely."""
+    student: str
+    """System name of the trained student."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,12 @@ def report_context(
         groups=len(np.unique(cases.groups)),
         bins=settings.calibration_bins,
         samples=settings.bootstrap_samples,
-        differences=_differences(context, outcomes, cases),
-        examples=choose_examples(answers.predictions, cases, outcomes, names, seed=config.seed),
+        student=answers.student,
+        differences=_differences(context, answers.student, outcomes, cases),
+        examples=choose_examples(
+            answers.predictions, cases, outcomes, names, student=answers.student, seed=config.seed
+        ),
+        training=read_metrics_lines(context.inputs["train"]),
         splits=_split_counts(everything),
         rejected=Counter(data.rejected) + Counter(manifests["prefer"].rejected),
         notes_shortened=answers.shortened,
@@ -83,14 +90,14 @@ def report_context(
 
 
 def _differences(
-    context: StepContext, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
+    context: StepContext, student: str, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
 ) -> list[Difference]:
     samples, seed = context.config.evaluation.bootstrap_samples, context.config.seed
     return [
         difference
         for other in ("base", "majority", "teacher")
-        if {"orpo", other} <= outcomes.keys()
-        for difference in compare(outcomes, cases, "orpo", other, samples=samples, seed=seed)
+        if {student, other} <= outcomes.keys()
+        for difference in compare(outcomes, cases, student, other, samples=samples, seed=seed)
     ]
 
 

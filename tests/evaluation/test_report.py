@@ -20,6 +20,10 @@ from mint_ray.evaluation.report import (
 )
 
 NASTY = "<img src=x onerror=alert(1)>&{{ 7 * 7 }}"
+TRAINING = [
+    {"step": step, "epoch": step / 2, "loss": 1 / step, "rewards/accuracies": 0.5}
+    for step in (1, 2, 3, 4)
+]
 VOID = {"meta", "img", "br", "link"}
 
 
@@ -60,8 +64,10 @@ def context(
         groups=3,
         bins=10,
         samples=100,
+        student="orpo",
         differences=compare(outcomes, cases, "teacher", "orpo", samples=100, seed=0),
-        examples=choose_examples(predictions, cases, outcomes, names, count=4),
+        examples=choose_examples(predictions, cases, outcomes, names, student="orpo", count=4),
+        training=TRAINING,
         splits={"train": {"cases": 10, "groups": 6}, "test": {"cases": 4, "groups": 3}},
         rejected={"no_observed_features": 2},
         notes_shortened=1,
@@ -91,7 +97,7 @@ def test_page_is_well_formed_and_has_every_part(context: ReportContext) -> None:
         "Gamma syndrome",
     ):
         assert word in html, word
-    assert html.count("<svg") == 3 + 1 + 2 + 2
+    assert html.count("<svg") == 3 + 1 + 2 + 2 + 2
 
 
 def test_page_is_self_contained(context: ReportContext) -> None:
@@ -132,10 +138,18 @@ def test_everything_from_outside_is_escaped(context: ReportContext) -> None:
 
 
 def test_least_context_renders(context: ReportContext) -> None:
-    least = ReportContext("bare", "now", context.metrics, context.outcomes, 3, 10, 100)
+    least = ReportContext("bare", "now", context.metrics, context.outcomes, 3, 10, 100, "orpo")
     html = render_report(least)
     assert Page(html).open == []
     assert 'id="examples"' not in html
+    assert 'id="training"' not in html
+
+
+def test_the_released_run_is_shown_beside_its_own_objective(context: ReportContext) -> None:
+    assert "arXiv 2505.05736" in render_report(context)
+    other = render_report(dataclasses.replace(context, student="sft"))
+    assert 'id="training"' in other
+    assert "released run" not in other
 
 
 def test_without_unseen_cases_there_is_no_such_plot(context: ReportContext) -> None:
@@ -153,13 +167,27 @@ def test_headline_compares_with_base_and_teacher() -> None:
         return {"all": {"top1": {"value": value, "low": 0.0, "high": 1.0, "n": 300}}}
 
     metrics = {"orpo": system(0.4), "base": system(0.1), "teacher": system(0.5)}
-    assert headline(metrics) == (
+    assert headline(metrics, "orpo") == (
         "Over 300 held-out cases the student names the known answer first in 40.0%, "
         "4.0 times as often as its base model (10.0%), reaching 80% of its teacher’s 50.0%."
     )
+    named = {"orpo_cft" if name == "orpo" else name: value for name, value in metrics.items()}
+    assert headline(named, "orpo_cft") == headline(metrics, "orpo")
     metrics["base"] = system(0.0)
-    assert "base model" not in headline(metrics)
-    assert headline({"teacher": system(0.5)}) == ""
+    assert "base model" not in headline(metrics, "orpo")
+    assert headline({"teacher": system(0.5)}, "orpo") == ""
+
+
+def test_the_page_is_about_its_student(context: ReportContext) -> None:
+    marked = r'class="student"><th scope="row"><span class="key c-teal"></span>([^<]+)'
+    assert set(re.findall(marked, render_report(context))) == {"ORPO student"}
+    dpo = dataclasses.replace(
+        context,
+        student="dpo",
+        metrics={**context.metrics, "dpo": context.metrics["orpo"]},
+        outcomes={**context.outcomes, "dpo": context.outcomes["orpo"]},
+    )
+    assert set(re.findall(marked, render_report(dpo))) == {"DPO student"}
 
 
 def test_best_is_chosen_among_systems_on_the_same_cases() -> None:

@@ -12,6 +12,7 @@ from mint_ray.evaluation.results import (
     in_order,
     read_metrics,
     strata_of,
+    student_system,
     system_title,
     write_metrics,
 )
@@ -50,6 +51,25 @@ def test_systems_come_in_the_order_of_tables() -> None:
     ]
     assert system_title("orpo_generated") == "ORPO student, generated"
     assert system_title("zeta") == "zeta"
+
+
+@pytest.mark.parametrize(
+    ("objective", "initial", "system"),
+    [
+        ("orpo", None, "orpo"),
+        ("dpo", "sft", "dpo"),
+        ("sft", None, "sft"),
+        ("cft", "orpo", "orpo_cft"),
+        ("rcft", "dpo", "dpo_rcft"),
+        ("cft", None, "cft"),
+        ("rcft", None, "rcft"),
+    ],
+)
+def test_a_student_is_named_by_its_training(
+    objective: str, initial: str | None, system: str
+) -> None:
+    assert student_system(objective, initial) == system
+    assert system_title(system).endswith("student")
 
 
 @pytest.mark.parametrize(

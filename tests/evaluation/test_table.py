@@ -6,6 +6,8 @@ from rich.console import Console
 from mint_ray.evaluation.results import Metrics
 from mint_ray.evaluation.table import markdown_table, plain_table, print_table
 
+TITLES = {"orpo": "ORPO student", "teacher": "Teacher"}
+
 
 @pytest.fixture
 def metrics() -> Metrics:
@@ -17,10 +19,13 @@ def metrics() -> Metrics:
     }
 
 
-def printed(metrics: Metrics, width: int, terminal: bool) -> str:
+def printed(
+    metrics: Metrics, width: int, terminal: bool, student: str | None = None, colour: bool = False
+) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
-    print_table(metrics, console=console)
+    system = "standard" if colour else None
+    console = Console(file=out, width=width, force_terminal=terminal, color_system=system)
+    print_table(metrics, console=console, student=student)
     return out.getvalue()
 
 
@@ -48,6 +53,16 @@ def test_a_narrow_terminal_leaves_intervals_out(metrics: Metrics) -> None:
     assert "41.2" in text
     assert "[38.0" not in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("student", ["orpo", "teacher", None])
+def test_the_students_row_stands_out(
+    metrics: Metrics, student: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    lines = printed(metrics, 120, terminal=True, student=student, colour=True).splitlines()
+    rows = {name: next(x for x in lines if title in x) for name, title in TITLES.items()}
+    assert [name for name, row in rows.items() if "\x1b[1;32m" in row] == [student] * bool(student)
 
 
 def test_markdown_rows_have_the_cells_of_the_header(metrics: Metrics) -> None:

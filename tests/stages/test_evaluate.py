@@ -1,10 +1,13 @@
-"""Which cases are evaluated, and what a ranking's rows turn into."""
+"""Which cases are evaluated, what a ranking's rows turn into, and what a student is called."""
+
+import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from mint_ray.errors import DataError
-from mint_ray.stages.evaluate import choose_cases
+from mint_ray.stages.evaluate import choose_cases, name_student
 from mint_ray.stages.rankers import RANKED_SCHEMA, predictions_of
 
 
@@ -47,3 +50,16 @@ def test_predictions_keep_rank_label_and_probability() -> None:
         {"case_id": "c", "system": "orpo", **listed[0]}
     ]
     assert predictions_of(ranked, "orpo_generated", "generated").num_rows == 0
+
+
+def test_a_student_is_named_after_the_one_it_continued_from(tmp_path: Path) -> None:
+    info = {"base_model": "m", "base_revision": None, "k": 2, "max_prompt_length": 9}
+    content = {"format": 1, "max_length": 9, "objective": "orpo", **info}
+    (tmp_path / "student.json").write_text(json.dumps(content))
+    assert name_student("cft", tmp_path) == "orpo_cft"
+    assert name_student("dpo", tmp_path) == "dpo"
+
+
+def test_an_adapter_of_another_program_gives_no_name(tmp_path: Path) -> None:
+    assert name_student("cft", tmp_path) == "cft"
+    assert name_student("rcft", None) == "rcft"
