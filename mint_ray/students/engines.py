@@ -126,6 +126,7 @@ class DeepSpeedEngine:
     ) -> None:
         from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
         from accelerate.state import AcceleratorState
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
         config = deepspeed_config(training.deepspeed)
         self._stage = config["zero_optimization"]["stage"]
@@ -140,7 +141,7 @@ class DeepSpeedEngine:
         backend = torch.distributed.get_backend()
         # accelerate's state outlives a run in this process and would refuse other settings.
         AcceleratorState._reset_state(reset_partial_state=True)
-        with _local_rank():
+        with _launched():
             accelerator = Accelerator(
                 gradient_accumulation_steps=accumulation,
                 deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=config),
@@ -150,6 +151,8 @@ class DeepSpeedEngine:
             self._engine, self._optimizer = accelerator.prepare(
                 policy, _adamw(self._parameters, training)
             )
+        # Or the next model that transformers loads in this process would be cut in pieces too.
+        unset_hf_deepspeed_config()
         self._wrapped = accelerator.deepspeed_engine_wrapped
         # DeepSpeed averages over ranks and accumulation; our losses are to be added.
         self._scale = world_size() * accumulation
@@ -173,7 +176,7 @@ class DeepSpeedEngine:
         """See `Engine.whole`."""
         if self._stage < 3:
             return nullcontext()
-        from deepspeed.zero import GatheredParameters
+        from deepspeed.runtime.zero import GatheredParameters
 
         context: AbstractContextManager[Any] = GatheredParameters(self._parameters)
         return context
@@ -273,13 +276,13 @@ def _set_learning_rate(optimizer: Any, learning_rate: float) -> None:
 
 
 @contextmanager
-def _local_rank() -> Iterator[None]:
-    """accelerate only looks for DeepSpeed where a launcher has set LOCAL_RANK."""
-    before = os.environ.get("LOCAL_RANK")
+def _launched() -> Iterator[None]:
+    """Look like a launched process: without LOCAL_RANK, accelerate does not look for DeepSpeed.
+
+    It stays set, since ZeRO-3 reads it again while it runs.
+    """
     os.environ.setdefault("LOCAL_RANK", "0")
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["LOCAL_RANK"]
         os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)

@@ -89,9 +89,16 @@ def _rows_per_chunk(head: nn.Module, device: torch.device) -> int:
 
 def _gathered(head: nn.Linear) -> AbstractContextManager[Any]:
     """Under ZeRO-3 the head's weight is in pieces, and its module's own hooks do not run here."""
-    if not hasattr(head.weight, "ds_id"):
+    # Small parameters stay whole, and one that a layer is using cannot be gathered twice.
+    absent = [p for p in head.parameters() if not _is_whole(p)]
+    if not absent:
         return nullcontext()
-    from deepspeed.zero import GatheredParameters
+    from deepspeed.runtime.zero import GatheredParameters
 
-    context: AbstractContextManager[Any] = GatheredParameters(list(head.parameters()))
+    context: AbstractContextManager[Any] = GatheredParameters(absent)
     return context
+
+
+def _is_whole(parameter: nn.Parameter) -> bool:
+    status = getattr(parameter, "ds_status", None)
+    return status is None or status.name == "AVAILABLE"
