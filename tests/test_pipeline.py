@@ -164,7 +164,8 @@ def test_a_new_step_version_changes_its_key(
 ) -> None:
     before = keys(config(tmp_path))
     raised = tuple(
-        dataclasses.replace(step, version=step.version + 1) if step.name == "train" else step for step in STEPS
+        dataclasses.replace(step, version=step.version + 1) if step.name == "train" else step
+        for step in STEPS
     )
     monkeypatch.setattr(pipeline, "STEPS", raised)
     after = keys(config(tmp_path))

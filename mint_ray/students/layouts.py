@@ -77,16 +77,16 @@ def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
     Examples share rows no longer than the longest of them, or one single row where the model
     runs FlexAttention, which skips what a token does not see.
     """
-    device = next(model.parameters()).device
+    parameter = next(model.parameters())
     base = base_of(model)
     flex = attention_of(base) == FLEX
     lengths = [len(example) for example in examples]
     rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
-    packed = pack(examples, rows, with_prompt, device)
+    packed = pack(examples, rows, with_prompt, parameter.device)
     hidden = base.base_model(
         input_ids=packed.ids,
         position_ids=packed.positions,
-        attention_mask=packed.block_mask() if flex else packed.mask(),
+        attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
         use_cache=False,
     ).last_hidden_state
     wanted = hidden.reshape(-1, hidden.shape[-1])[packed.sources]

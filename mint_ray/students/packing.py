@@ -35,12 +35,18 @@ class Packed:
     targets: Tensor
     slots: Tensor
 
-    def mask(self) -> Tensor:
-        """(R, 1, L, L) boolean: what may be seen, as SDPA takes it."""
+    def mask(self, dtype: torch.dtype) -> Tensor:
+        """(R, 1, L, L) added to attention scores: 0 where a token may look, else very low.
+
+        Not boolean: SDPA would turn that into numbers once per layer, and keep each copy for
+        the backward pass.
+        """
         rows, length = self.ids.shape
         row = torch.arange(rows, device=self.ids.device)[:, None, None]
         place = torch.arange(length, device=self.ids.device)
-        return self._visible()(row, 0, place[:, None], place[None, :])[:, None]
+        visible = self._visible()(row, 0, place[:, None], place[None, :])[:, None]
+        blank = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+        return blank.masked_fill_(~visible, torch.finfo(dtype).min)
 
     def block_mask(self) -> Any:
         """The same as a block mask of FlexAttention, which skips blocks that see nothing."""

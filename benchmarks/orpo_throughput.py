@@ -1,0 +1,308 @@
+"""ORPO in pairs per second and peak memory: TRL's ORPOTrainer and ours, on the same tokens.
+
+    python benchmarks/orpo_throughput.py --out benchmarks/results/orpo_throughput.json
+
+Every measurement is a fresh process that takes one warm-up step and then `--steps` measured ones;
+the systems take turns, `--rounds` times. Both start from the embedded model (or `--model`, a
+folder), the same LoRA and AdamW, without activation checkpointing. TRL's objective takes the
+likelihood on prompt and chosen answer; ours is measured so, and on the chosen answer alone.
+
+Memory is measured apart, over one step: what a process holds at most over what it held before,
+which is activations, gradients and optimizer state. On a CPU the allocator is told to give freed
+memory back at once (MALLOC_MMAP_THRESHOLD_), or the figure would hold what it keeps for later.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from record_run import hardware
+
+SHAPES = ((150, 60), (400, 120), (700, 150), (1000, 60))
+SYSTEMS = ("trl", "prompt_and_chosen", "chosen")
+WORD = " a"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def bound(prompt: int, completion: int) -> float:
+    """How much fewer tokens a shared prompt needs: 2(p + c) / (p + 2c)."""
+    return 2 * (prompt + completion) / (prompt + 2 * completion)
+
+
+class Memory:
+    """Peak memory over where it started, in MiB."""
+
+    def __init__(self, cuda: bool) -> None:
+        import torch
+
+        self._torch, self._cuda = torch, cuda
+        self._stop = threading.Event()
+        if cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        self._before = self._now()
+        self._peak = self._before
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def peak(self) -> float:
+        """Stop watching and tell."""
+        self._stop.set()
+        self._thread.join()
+        if self._cuda:
+            self._peak = self._torch.cuda.max_memory_allocated()
+        return (self._peak - self._before) / 2**20
+
+    def _now(self) -> int:
+        if self._cuda:
+            return int(self._torch.cuda.memory_allocated())
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
+
+    def _watch(self) -> None:
+        while not self._cuda and not self._stop.wait(0.01):
+            self._peak = max(self._peak, self._now())
+
+
+def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
+    """TRL's own trainer, its own tokenisation, collator and loop."""
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    from transformers import TrainerCallback
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    model, tokenizer, cuda = load(job)
+    steps = job["steps"] + job["warm_up"]
+    trainer = ORPOTrainer(
+        model=with_lora(model),
+        args=ORPOConfig(
+            output_dir=tempfile.mkdtemp(),
+            beta=0.1,
+            bf16=cuda,
+            use_cpu=not cuda,
+            activation_checkpointing=False,
+            per_device_train_batch_size=job["batch"],
+            max_steps=steps,
+            max_length=4096,
+            learning_rate=5e-5,
+            max_grad_norm=0.3,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        ),
+        train_dataset=rows(job, job["batch"] * steps),
+        processing_class=tokenizer,
+    )
+    example = trainer.train_dataset[0]
+    lengths = [len(example["prompt_input_ids"])]
+    lengths += [len(example[f"{side}_input_ids"]) for side in ("chosen", "rejected")]
+    times: list[float] = []
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        memory: Memory | None = None
+
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            if self.memory is None:
+                self.memory = Memory(cuda)
+            times.append(-time.perf_counter())
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            wait(cuda)
+            times[-1] += time.perf_counter()
+
+    clock = Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    assert clock.memory is not None
+    return {
+        "seconds": times[job["warm_up"] :],
+        "peak_mb": clock.memory.peak(),
+        "lengths": lengths,
+    }
+
+
+def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
+    """Our engine, layout and objective on examples of the same lengths as TRL's."""
+    from mint_ray.config import TrainingConfig
+    from mint_ray.students.engines import PlainEngine
+    from mint_ray.students.examples import Example
+    from mint_ray.students.layouts import Logps, Policy, choose_attention, choose_layout
+    from mint_ray.students.meters import StepMeter
+    from mint_ray.students.objectives import Scored
+
+    model, tokenizer, cuda = load(job)
+    model = with_lora(model)
+    prompt_tokens, chosen_tokens, rejected_tokens = job["lengths"]
+    word = tokenizer(WORD, add_special_tokens=False)["input_ids"]
+    with_prompt = job["system"] == "prompt_and_chosen"
+    example = Example(
+        ("row",),
+        tuple(word * prompt_tokens),
+        # TRL counts a completion with its prompt.
+        tuple(tuple(word * (n - prompt_tokens)) for n in (chosen_tokens, rejected_tokens)),
+        pairs=((0, 1),),
+        likelihood=(0,),
+    )
+    training = TrainingConfig(batch_size=job["batch"], deepspeed="off", max_grad_norm=0.3)
+    choose_attention("auto", model, example)
+    policy = Policy(model, choose_layout("auto", model, example), with_prompt)
+    engine = PlainEngine(policy, training)
+    batch = [example] * job["batch"]
+    tokens = float(sum(one.likelihood_tokens(with_prompt) for one in batch))
+    memory = Memory(cuda)
+    times = []
+    for _ in range(job["steps"] + job["warm_up"]):
+        started = time.perf_counter()
+        meter = StepMeter(training, tokens, float(len(batch)), 1, with_prompt)
+
+        def loss_of(examples: Sequence[Example], logps: Logps, meter: StepMeter = meter) -> Any:
+            return meter.loss_of(Scored(examples, logps))
+
+        engine.update([batch], loss_of, 5e-5)
+        wait(cuda)
+        times.append(time.perf_counter() - started)
+    return {
+        "seconds": times[job["warm_up"] :],
+        "peak_mb": memory.peak(),
+        "layout": policy.layout,
+    }
+
+
+def load(job: dict[str, Any]) -> tuple[Any, Any, bool]:
+    """Model on its device, tokenizer, and whether that is a GPU."""
+    import torch
+
+    from mint_ray.students.base_models import load_base_model, load_tokenizer, resolve_base_model
+    from mint_ray.students.student import pick_device, pick_dtype
+
+    torch.set_num_threads(job["threads"])
+    base, device = resolve_base_model(job["model"]), pick_device()
+    model = load_base_model(base, pick_dtype("auto", device), device)
+    for parameter in model.parameters():
+        # Weights are mapped from the file: read them now, so that no step is charged for them.
+        parameter.sum()
+    return model.train(), load_tokenizer(base), device.type == "cuda"
+
+
+def with_lora(model: Any) -> Any:
+    """LoRA of rank 16 on all linear layers, the same for both."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    settings = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(model, settings)
+
+
+def rows(job: dict[str, Any], number: int) -> Any:
+    """A dataset whose every row has the wanted lengths in TRL's tokens (one ends the answer)."""
+    from datasets import Dataset
+
+    prompt, completion = job["shape"]
+    row = {
+        "prompt": (WORD * prompt).strip(),
+        "chosen": WORD * (completion - 1),
+        "rejected": WORD * (completion - 1),
+    }
+    return Dataset.from_list([row] * number)
+
+
+def wait(cuda: bool) -> None:
+    """Let the GPU finish before a clock is read."""
+    if cuda:
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def in_a_process(job: dict[str, Any]) -> dict[str, Any]:
+    """Measure one system in a process of its own: time after a warm-up step, or memory."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(job["threads"])}
+    if not job["warm_up"]:
+        environment |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    command = [sys.executable, __file__, "--job", json.dumps(job)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"{job['system']} at {job['shape']} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(job["shape"], job["system"], "time" if job["warm_up"] else "memory", found, flush=True)
+    return found
+
+
+def measure_shape(common: dict[str, Any], rounds: int) -> dict[str, Any]:
+    """All systems at one shape: times in turns, then memory; medians, and ratios to TRL's."""
+    prompt, completion = common["shape"]
+    batch = common["batch"]
+    seconds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
+    lengths: list[int] = []
+    result: dict[str, Any] = {"prompt": prompt, "completion": completion, "batch": batch}
+    for turn in range(rounds + 1):
+        for system in SYSTEMS:
+            job = common | {"system": system, "lengths": lengths}
+            if turn < rounds:
+                found = in_a_process(job | {"warm_up": 1})
+                seconds[system] += found["seconds"]
+                lengths = found.get("lengths", lengths)
+                continue
+            result[system] = {
+                "pairs_per_s": batch / statistics.median(seconds[system]),
+                "seconds_per_step": seconds[system],
+                "peak_mb": in_a_process(job | {"warm_up": 0, "steps": 1})["peak_mb"],
+            }
+    peer = result["trl"]
+    for system in SYSTEMS[1:]:
+        result[system] |= {
+            "ratio": result[system]["pairs_per_s"] / peer["pairs_per_s"],
+            "bound": bound(prompt, completion),
+            "memory_ratio": result[system]["peak_mb"] / peer["peak_mb"],
+        }
+    return result
+
+
+def main() -> None:
+    """Measure every shape and write the results after each."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--shapes", nargs="*", default=[f"{p}/{c}" for p, c in SHAPES])
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        job = json.loads(options.job)
+        measure: Callable[[dict[str, Any]], Any]
+        measure = measure_trl if job["system"] == "trl" else measure_ours
+        print(json.dumps(measure(job)))
+        return
+    from mint_ray.manifest import package_versions
+
+    shapes = []
+    for text in options.shapes:
+        common = {name: getattr(options, name) for name in ("model", "batch", "steps", "threads")}
+        common["shape"] = [int(part) for part in text.split("/")]
+        shapes.append(measure_shape(common, options.rounds))
+        result = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "hardware": hardware() | {"threads": options.threads},
+            "versions": package_versions(),
+            "model": options.model,
+            "shapes": shapes,
+        }
+        if options.out:
+            options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
