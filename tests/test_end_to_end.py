@@ -1,6 +1,7 @@
 """The whole chain on real parts: jobs on a Ray head, then the command, then what a user reads."""
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -22,6 +23,8 @@ from mint_ray import pipeline
 from mint_ray.cli import main
 from mint_ray.config import Config
 from mint_ray.config_files import load_config
+from mint_ray.manifest import read_manifest
+from mint_ray.students.student import read_info
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -127,6 +130,24 @@ def test_the_command_finishes_the_rest(
     assert made.num_rows > 10
 
 
+@pytest.mark.parametrize("objective", ["sft", "dpo", "cft", "rcft"])
+def test_every_objective_trains_from_the_command(
+    store: Path, objective: str, ray_cluster: None
+) -> None:
+    start = folder(store, "train")
+    overrides = [f"store={store}", f"objective={objective}", f"student.init_adapter={start}"]
+    assert main(["train", TINY, *overrides]) == 0
+    trained = pipeline.plan(load_config(TINY, overrides))["train"]
+    assert trained.complete
+    assert trained.folder != start
+    assert read_info(trained.folder).objective == objective
+    metrics = read_manifest(trained.folder).metrics
+    assert math.isfinite(metrics["final.loss"])
+    if objective in ("cft", "rcft"):
+        regime = read_manifest(trained.folder).facts["regime"]
+        assert "calibratable" in regime
+
+
 def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> None:
     prefer = folder(store, "prefer")
     files = {split: str(prefer / f"{split}.parquet") for split in ("train", "validation", "test")}
@@ -162,11 +183,12 @@ def test_killed_preferences_end_like_undisturbed_ones(
 def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments)
-    assert sorted(run.data.tags["stage"] for run in runs) == sorted(
-        step.name for step in pipeline.STEPS
-    )
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    everything = client.search_runs(experiments)
+    names = {item.folder.name for item in pipeline.plan(config(store)).values()}
+    runs = [run for run in everything if run.info.run_name in names]
+    assert sorted(run.info.run_name for run in runs) == sorted(names)
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    assert len(everything) == len(names) + 4  # the other objectives' train steps
     train = next(run for run in runs if run.data.tags["stage"] == "train")
     assert train.data.tags["input.prefer"] == folder(store, "prefer").name
     losses = client.get_metric_history(train.info.run_id, "loss")

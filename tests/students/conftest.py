@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mint_ray.config import StudentConfig, TrainingConfig
+from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.students.encoding import Encoder
 from mint_ray.students.examples import Example, PartMaker, merge
 from mint_ray.students.prompts import answer_message, build_prompt
@@ -123,6 +124,25 @@ def make_examples(tokenizer: Any, numbers: Iterable[int] = range(3)) -> list[Exa
 def examples(tokenizer: Any) -> list[Example]:
     """Three encoded pairs of different lengths."""
     return make_examples(tokenizer)
+
+
+LABELS = {f"OMIM:{number:06d}": name for number, name in enumerate(NAMES)}
+
+
+def labelled_row(number: int, **changes: Any) -> dict[str, Any]:
+    """A pair whose case has a known answer, the first name of its chosen list."""
+    first = number % len(NAMES)
+    ids = list(LABELS)
+    candidates = [ids[(first + step) % len(ids)] for step in (0, 9, 7, 5, 6)]
+    return pair_row(number, label_id=ids[first], candidates=sorted(candidates), **changes)
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The catalogue of `NAMES`, as a file."""
+    path = tmp_path_factory.mktemp("catalogue") / "catalogue.parquet"
+    Catalogue(Label(key, name, (key,), (), ()) for key, name in LABELS.items()).write(path)
+    return path
 
 
 @pytest.fixture

@@ -16,26 +16,42 @@ from tests.students.conftest import student_config, training_config
 def losses_of(
     pairs: Path, base: Path, out: Path, micro: int, resume_from: Path | None = None, **changes: Any
 ) -> list[float]:
-    """Train and give the loss of every step; checkpoints land in `out`/checkpoints."""
-    losses: list[float] = []
+    """The loss of every step; see `curves_of`."""
+    curves = curves_of(pairs, base, out, micro, resume_from, **changes)
+    return [metrics["loss"] for metrics in curves]
+
+
+def curves_of(
+    pairs: Path,
+    base: Path,
+    out: Path,
+    micro: int,
+    resume_from: Path | None = None,
+    init_adapter: Path | None = None,
+    catalogue: Path | None = None,
+    **changes: Any,
+) -> list[dict[str, float]]:
+    """Train and give the metrics of every step; checkpoints land in `out`/checkpoints."""
+    curves: list[dict[str, float]] = []
     keep = keep_checkpoints(out / "checkpoints", keep=10)
 
     def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
-        losses.append(metrics["loss"])
+        curves.append(metrics)
         keep(metrics, checkpoint)
 
     train(
         pairs,
         out,
-        student=student_config(base),
+        student=student_config(base, init_adapter=init_adapter),
         training=training_config(**changes),
         k=2,
         seed=3,
         micro_batch_size=micro,
         report=report,
         resume_from=resume_from,
+        catalogue=catalogue,
     )
-    return losses
+    return curves
 
 
 def train_on_two_ranks(
