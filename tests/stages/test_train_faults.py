@@ -34,6 +34,7 @@ from tests.stages.train_driver import (
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster", "_quick_barriers")]
 
 ADAPTER = "adapter_model.safetensors"
+SNAPSHOT = "checkpoint_manager_snapshot.json"
 SCRATCH = "mint-checkpoint-rank*"
 INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 
@@ -110,7 +111,7 @@ def test_a_worker_is_killed_between_write_and_commit(
 ) -> None:
     def not_committed() -> bool:
         found = checkpoints(tmp_path)
-        snapshot = tmp_path / RUN_NAME / "checkpoint_manager_snapshot.json"
+        snapshot = tmp_path / RUN_NAME / SNAPSHOT
         return len(found) > 1 and found[-1].name not in snapshot.read_text()
 
     with killing_workers(not_committed):
@@ -141,9 +142,10 @@ def test_the_newest_checkpoint_is_damaged(
         before = latest_good(out / RUN_NAME)
     assert f"{latest} is damaged: {ADAPTER}" in caplog.text
     assert before is not None
+    start = read_position(before).step
     recorded = len(lines_of(out))
     outcome = run_stage(root, out, "off")
-    assert json.loads(lines_of(out)[recorded])["step"] == read_position(before).step + 1
+    assert json.loads(lines_of(out)[recorded])["step"] == start + 1
     assert_same_end(outcome, out, undisturbed["off"])
 
 
