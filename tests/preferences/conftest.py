@@ -1,0 +1,43 @@
+"""A teacher of a few invented diseases, cases for it, and the tiny base model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mint_ray.cases.schema import CASE_SCHEMA, blank_case
+from mint_ray.config import PreferencesConfig
+from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.preferences.pairs import CasePairs
+from mint_ray.stages.prefer import CASE_COLUMNS
+from tests.students.conftest import NAMES, model, tokenizer
+
+__all__ = ["model", "tokenizer"]
+
+LABELS = [Label(f"OMIM:{i}", name, (f"OMIM:{i}",), (), ()) for i, name in enumerate(NAMES)]
+
+
+class InventedTeacher:
+    """Ranks by the length of the first term; cannot judge a case without terms."""
+
+    labels = tuple(label.label_id for label in LABELS)
+    revision = "invented-1"
+
+    def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+        rows = [self._row(len(terms[0])) if terms else [np.nan] * 10 for terms in batch["terms"]]
+        return np.array(rows, dtype=np.float32)
+
+    def _row(self, length: int) -> NDArray[np.float64]:
+        logits = np.sin(np.arange(len(LABELS)) + length)
+        return np.asarray(logits - np.log(np.exp(logits).sum()))
+
+
+def build_pairs(cases: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
+    """Scored rows of cases that are given by what differs from a sound one."""
+    sound = {"split": "train", "label_id": "OMIM:1", "note": "A note.", "terms": ["HP:0001250"]}
+    rows = [blank_case(f"case-{i}", "invented") | sound | case for i, case in enumerate(cases)]
+    config = PreferencesConfig(k=2, q=2, **settings)
+    builder = CasePairs(InventedTeacher(), Catalogue(LABELS), config, "key")
+    return builder.build(pa.Table.from_pylist(rows, CASE_SCHEMA).select(CASE_COLUMNS))

@@ -1,0 +1,87 @@
+"""The stage `train` with two workers on invented pairs, as a driver of its own: ROOT OUT ENGINE.
+
+ROOT holds the base model and the outputs of the stages before. `train_without_ray` is the same
+training in two plain processes, which nothing disturbs.
+"""
+
+import json
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+from rich.console import Console
+
+from mint_ray.config import Config, ResourcesConfig
+from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.progress import Progress
+from mint_ray.stages import train as stage
+from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.students.distributed import rank
+from mint_ray.students.prompts import build_prompt
+from mint_ray.students.trainer import train
+from mint_ray.tracking.tracker import NullRun
+from tests.students.conftest import NAMES, pair_row, student_config, training_config
+
+STEPS = 8
+CHECKPOINT_STEPS = 2
+
+
+def write_inputs(root: Path) -> None:
+    """The outputs of `cases` and `prefer` that the stage reads; notes long enough to take time."""
+    for name in ("cases", "prefer"):
+        (root / name).mkdir()
+    labels = [Label(f"OMIM:{i}", name, (f"OMIM:{i}",), (), ()) for i, name in enumerate(NAMES)]
+    Catalogue(labels).write(root / "cases" / "catalogue.parquet")
+    for split, numbers in {"train": range(32), "validation": [32], "test": [33]}.items():
+        notes = {number: f"A patient with finding {number % 10}. " * 40 for number in numbers}
+        rows = [pair_row(i, split=split, prompt=build_prompt(notes[i], k=2)) for i in numbers]
+        pq.write_table(pa.Table.from_pylist(rows), root / "prefer" / f"{split}.parquet")
+
+
+def config(root: Path, engine: str) -> Config:
+    """Eight steps with dropout, so that the state of the random numbers counts too."""
+    return Config(
+        student=student_config(root / "base", lora_dropout=0.1),
+        training=training_config(
+            batch_size=16, epochs=4, checkpoint_steps=CHECKPOINT_STEPS, deepspeed=engine
+        ),
+        resources=ResourcesConfig(train_workers=2, cpus_per_worker=0.5),
+    )
+
+
+def run_stage(root: Path, out: Path, engine: str) -> StepOutcome:
+    """Run or continue the stage in `out`."""
+    out.mkdir(exist_ok=True)
+    inputs = {name: root / name for name in ("cases", "prefer")}
+    with Progress(Console(file=StringIO())).stage("train", "") as task:
+        context = StepContext(config(root, engine), "key", inputs, out, NullRun(), task)
+        return stage.run(context)
+
+
+def train_without_ray(number: int, root: Path, folders: dict[str, Path]) -> None:
+    """One process of two: train with each engine; rank 0 writes the last step's metrics."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{root}/init", rank=number, world_size=2)
+    for engine, out in folders.items():
+        made = config(root, engine)
+        summary = train(
+            root / "prefer" / "train.parquet",
+            out,
+            student=made.student,
+            training=made.training,
+            k=made.preferences.k,
+            seed=made.seed,
+            report=lambda metrics, checkpoint: None,
+        )
+        if rank() == 0:
+            (out / "last.json").write_text(json.dumps(dict(summary.metrics)))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    run_stage(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
