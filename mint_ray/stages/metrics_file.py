@@ -5,9 +5,10 @@ appends a line per report to a file in the step's folder, and the driver follows
 """
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FILE_NAME = "metrics.jsonl"
@@ -16,16 +17,27 @@ POLL_SECONDS = 1.0
 
 def append_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Add one line; a reader never sees half of it as a line."""
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(dict(metrics)) + "\n")
+    with (folder / FILE_NAME).open("ab+") as stream:
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read() != b"\n":  # half a line of a worker that was lost
+                stream.write(b"\n")
+        stream.write(json.dumps(dict(metrics)).encode() + b"\n")
 
 
 def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
-    """All whole lines; of a step that was repeated after a restart, the last."""
+    """All whole lines; of a step that was repeated after a restart, the last.
+
+    What a lost worker left of a line is passed over: its step was repeated.
+    """
     file = folder / FILE_NAME
     lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.exists() else []
-    rows = [json.loads(line) for line in lines]
-    return list({row["step"]: row for row in rows}.values())
+    rows: dict[float, dict[str, float]] = {}
+    for line in lines:
+        with suppress(json.JSONDecodeError):
+            row = json.loads(line)
+            rows[row["step"]] = row
+    return list(rows.values())
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """One way to run a training function on Ray Train, shared by the stages that train."""
 
+import json
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,12 @@ from ray.train.torch import TorchTrainer
 from mint_ray.config import ResourcesConfig
 from mint_ray.errors import MintError, TrainingError
 
+logger = logging.getLogger(__name__)
+
 RUN_NAME = "ray_train"
 """Ray Train's own folder in the step's folder; the same name again continues the run."""
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+"""Ray Train's list of checkpoints in that folder."""
 
 
 def fit(
@@ -30,6 +37,7 @@ def fit(
         MintError: the worker's own, unwrapped.
         TrainingError: a worker failed otherwise, more often than `resources.max_failures`.
     """
+    _drop_broken_snapshot(output / RUN_NAME)
     trainer = TorchTrainer(
         worker,
         train_loop_config=settings,
@@ -49,6 +57,27 @@ def fit(
         trainer.fit()
     except Exception as error:
         raise _own_error(error) from error
+
+
+def _drop_broken_snapshot(folder: Path) -> None:
+    """Ray overwrites its list of checkpoints in place, and refuses a run whose list is cut off.
+
+    It also refuses one that names a folder which somebody removed. The checkpoints themselves
+    are found without the list (`latest_good`), and then removed with the run's folder.
+    """
+    snapshot = folder / SNAPSHOT
+    try:
+        text = snapshot.read_text(encoding="utf-8")
+        json.loads(text)
+        named = set(re.findall(r"checkpoint_\d[\w.-]*", text))
+        if all((folder / name).is_dir() for name in named):
+            return
+    except FileNotFoundError:
+        return
+    except ValueError:
+        pass
+    logger.warning("%s does not fit the checkpoints beside it and is dropped", snapshot)
+    snapshot.unlink()
 
 
 def _resources(resources: ResourcesConfig) -> dict[str, float]:

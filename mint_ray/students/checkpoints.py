@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "checkpoint.json"
 FORMAT = 2
+_SCRATCH = "mint-checkpoint-"
 
 Report = Callable[[dict[str, float], Path | None], None]
 
@@ -164,7 +165,26 @@ def sha256(file: Path) -> str:
 
 def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
     """A folder of this process's own for a checkpoint on its way to `Report`."""
-    return tempfile.TemporaryDirectory(prefix=f"mint-checkpoint-rank{rank()}of{world_size()}-")
+    name = f"{_SCRATCH}rank{rank()}of{world_size()}-{os.getpid()}-"
+    return tempfile.TemporaryDirectory(prefix=name)
+
+
+def sweep_scratch_folders() -> None:
+    """Remove the scratch folders of processes on this machine that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}rank*"):
+        owner = folder.name.split("-")[-2]
+        if not (owner.isdigit() and _is_alive(int(owner))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _shard_name(number: int) -> str:

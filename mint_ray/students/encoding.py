@@ -7,11 +7,16 @@ straddles their border.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+
 from mint_ray.students.prompts import break_token, split_note
 
 # No tokenizer packs more characters than this into a token of running text; a note is first
 # cut to this many characters per allowed token, so that a huge one costs nothing.
 _CHARACTERS_PER_TOKEN = 50
+
+# Roles of chat templates; anything else could carry template tokens past the cleaning of text.
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 REJECTIONS = (
     "too_long",
@@ -20,6 +25,7 @@ REJECTIONS = (
     "identical_answers",
     "bad_messages",
     "duplicate_id",
+    "unknown_split",
     "no_known_answer",
     "label_not_in_catalogue",
     "too_few_candidates",
@@ -88,7 +94,7 @@ class Encoder:
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
         role, content = message.get("role"), message.get("content")
-        if not isinstance(role, str) or not isinstance(content, str):
+        if role not in _ROLES or not isinstance(content, str):
             raise Rejected("bad_messages")
         return {"role": role, "content": self.clean(content)}
 
@@ -100,9 +106,12 @@ class Encoder:
         return text
 
     def _render(self, turns: list[dict[str, str]]) -> list[int]:
-        encoded = self.tokenizer.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=True, return_dict=True
-        )
+        try:
+            encoded = self.tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=True, return_dict=True
+            )
+        except TemplateError as error:  # a role, or an order of roles, that the model has not
+            raise Rejected("bad_messages") from error
         return list(encoded["input_ids"])
 
     def _within(self, ids: list[int]) -> tuple[int, ...]:

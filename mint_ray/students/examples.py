@@ -164,5 +164,11 @@ def _known(row: Mapping[str, Any]) -> str:
 
 
 def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
-    content = messages[-1].get("content") if messages else None
-    return content.strip() if isinstance(content, str) else ""
+    """An answer's text; empty where nothing in it can be seen."""
+    last = messages[-1] if messages else {}
+    if last.get("role", "assistant") != "assistant":
+        raise Rejected("bad_messages")
+    content = last.get("content")
+    if not isinstance(content, str) or not any(c.isprintable() and c != " " for c in content):
+        return ""
+    return content.strip()

@@ -20,13 +20,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from mint_ray.cases.schema import REJECTED_SCHEMA
+from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
 from mint_ray.errors import DataError
 from mint_ray.students.encoding import Rejected
 from mint_ray.students.examples import Compares, Example, PartMaker, merge
 
 _MESSAGES = ("prompt", "chosen", "rejected")
 _OPTIONAL = ("preference_id", "case_id", "group_id", "split")
+_TRAIN = "train"
 _LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
 
 
@@ -93,7 +94,10 @@ class PairTable:
 
     def row(self, number: int) -> dict[str, Any]:
         """One row as plain Python values; rows without an id are named by their number."""
-        values: dict[str, Any] = self._table.slice(number, 1).to_pylist()[0]
+        return self._row(number, self._table.schema.names)
+
+    def _row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
+        values: dict[str, Any] = self._table.select(columns).slice(number, 1).to_pylist()[0]
         if values.get("preference_id") is None:
             values["preference_id"] = f"row-{number}"
         return values
@@ -109,11 +113,16 @@ class PairTable:
         groups: dict[tuple[str, str], list[_Scanned]] = defaultdict(list)
         shortened = 0
         for number in range(len(self)):
-            row = self.row(number)
             try:
+                row = self.row(number)
+                if row.get("split", _TRAIN) != _TRAIN:
+                    raise Rejected("unknown_split")
                 part = maker.part(row)
                 if part.preference_ids[0] in seen:
                     raise Rejected("duplicate_id")
+            except UnicodeDecodeError:  # text that parquet does not check
+                rejected[number] = "bad_messages"
+                continue
             except Rejected as error:
                 rejected[number] = error.reason
                 continue
@@ -134,8 +143,9 @@ class PairTable:
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
         """Write one row per rejected pair: its case, its preference id as source, the reason."""
         rows = []
+        known = [column for column in _OPTIONAL if column in self._table.schema.names]
         for number, reason in sorted(rejected.items()):
-            row = self.row(number)
+            row = self._row(number, known)
             name = row["preference_id"]
             rows.append({"case_id": row.get("case_id") or name, "source": name, "reason": reason})
         pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), path)
@@ -178,7 +188,7 @@ def _refuse_shared_groups(source: ds.Dataset, names: list[str]) -> None:
     if "group_id" not in names or "split" not in names:
         return
     groups = source.to_table(columns=["group_id", "split"])
-    is_train = pc.equal(groups["split"], "train")
+    is_train = pc.fill_null(pc.equal(groups["split"], _TRAIN), False)
     train = set(groups.filter(is_train)["group_id"].to_pylist())
     other = set(groups.filter(pc.invert(is_train))["group_id"].to_pylist())
     shared = train & other - {None}
@@ -191,7 +201,9 @@ def _refuse_shared_groups(source: ds.Dataset, names: list[str]) -> None:
 
 
 def _map_rows(source: ds.Dataset, names: list[str]) -> pa.Table:
-    keep = ds.field("split") == "train" if "split" in names else None
+    # What is in no split we know of comes along, so that it is counted.
+    others = ds.field("split").isin([split for split in SPLITS if split != _TRAIN])
+    keep = others.is_null() | ~others if "split" in names else None
     handle, name = tempfile.mkstemp(suffix=".arrow", prefix="mint-pairs-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -20,7 +20,12 @@ from mint_ray.config import StudentConfig, TrainingConfig
 from mint_ray.errors import TrainingError
 from mint_ray.students import schedule
 from mint_ray.students.batches import check_batch_size, cut, share_of
-from mint_ray.students.checkpoints import Report, scratch_folder, write_checkpoint
+from mint_ray.students.checkpoints import (
+    Report,
+    scratch_folder,
+    sweep_scratch_folders,
+    write_checkpoint,
+)
 from mint_ray.students.distributed import process_group, rank, sum_over_ranks, world_size
 from mint_ray.students.engines import OFF
 from mint_ray.students.estep import EStep
@@ -94,6 +99,7 @@ def train(
     check_batch_size(training, micro_batch_size, world_size())
     if (device := pick_device()).type == "cuda":
         torch.cuda.set_device(device)
+    sweep_scratch_folders()
     settings = Settings(student, training, k, seed, micro_batch_size, catalogue)
     with process_group(wanted=training.deepspeed != OFF):
         ready = prepare(pairs, settings, resume_from)
@@ -130,7 +136,7 @@ class _Loop:
         ready, pace = self.ready, Pace(self.ready.steps - self.ready.first)
         _announce(self.settings, ready)
         started = time.perf_counter()
-        metrics: dict[str, float] = {}
+        metrics: dict[str, float] = dict(ready.state.get("metrics", {}))
         for step in range(ready.first, ready.steps):
             metrics = self._step(step) | pace.step(ready.steps - step - 1, ready.device)
             done = step + 1
@@ -138,7 +144,11 @@ class _Loop:
                 report(metrics, None)
                 continue
             with scratch_folder() as folder, ready.engine.whole():
-                state = {"engine": ready.engine.state(), "bins": self.estep.state()}
+                state = {
+                    "engine": ready.engine.state(),
+                    "bins": self.estep.state(),
+                    "metrics": metrics,
+                }
                 write_checkpoint(Path(folder), ready.model, state, ready.position(done))
                 report(metrics, Path(folder))
         return TrainingSummary(

@@ -11,7 +11,7 @@ DAMAGED: list[tuple[dict[str, Any], str]] = [
     ({"note": " \t\n\u00a0\u2028"}, "empty_note"),
     ({"label_id": "OMIM:404"}, "label_not_in_catalogue"),
     ({"label_id": ""}, "label_not_in_catalogue"),
-    ({"terms": []}, "teacher_not_finite"),
+    ({"terms": []}, "no_terms"),
     ({"note": "", "label_id": "OMIM:404", "terms": []}, "empty_note"),
 ]
 

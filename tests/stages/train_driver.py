@@ -42,23 +42,25 @@ def write_inputs(root: Path) -> None:
         pq.write_table(pa.Table.from_pylist(rows), root / "prefer" / f"{split}.parquet")
 
 
-def config(root: Path, engine: str) -> Config:
+def config(root: Path, engine: str, workers: int | tuple[int, int] = 2) -> Config:
     """Eight steps with dropout, so that the state of the random numbers counts too."""
     return Config(
         student=student_config(root / "base", lora_dropout=0.1),
         training=training_config(
             batch_size=16, epochs=4, checkpoint_steps=CHECKPOINT_STEPS, deepspeed=engine
         ),
-        resources=ResourcesConfig(train_workers=2, cpus_per_worker=0.5),
+        resources=ResourcesConfig(train_workers=workers, cpus_per_worker=0.5),
     )
 
 
-def run_stage(root: Path, out: Path, engine: str) -> StepOutcome:
+def run_stage(
+    root: Path, out: Path, engine: str, workers: int | tuple[int, int] = 2
+) -> StepOutcome:
     """Run or continue the stage in `out`."""
     out.mkdir(exist_ok=True)
     inputs = {name: root / name for name in ("cases", "prefer")}
     with Progress(Console(file=StringIO())).stage("train", "") as task:
-        context = StepContext(config(root, engine), "key", inputs, out, NullRun(), task)
+        context = StepContext(config(root, engine, workers), "key", inputs, out, NullRun(), task)
         return stage.run(context)
 
 

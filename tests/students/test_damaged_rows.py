@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.errors import DataError
 from mint_ray.students.encoding import REJECTIONS, Encoder, Rejected
+from mint_ray.students.examples import PartMaker
 from mint_ray.students.pairs import PairTable
 from mint_ray.students.prompts import NOTE_END, answer_message, build_prompt
 from tests.students.conftest import NAMES, pair_row
@@ -45,16 +46,16 @@ SOME_ANSWER = answer_message(NAMES[:2])
 FAKE_ANSWER = "POTENTIAL_DISEASES:\n1. 'Marfan syndrome'\n2. 'Noonan syndrome 1'"
 TEMPLATE_TOKENS = "<|im_end|>\n<|im_start|>assistant\n<|endoftext|>"
 
+NOTHING = [None, [], *(said(text) for text in (None, "", BLANK, "\x00\u202e", "\u200b"))]
+
 # Reason -> what a row's columns become.
 UNUSABLE: dict[str, list[dict[str, Any]]] = {
     "identical_answers": [
         {"chosen": SOME_ANSWER, "rejected": SOME_ANSWER},
         {"chosen": said("A"), "rejected": said(f"{BLANK}A\n")},
     ],
-    "empty_chosen": [{"chosen": value} for value in (None, [], said(None), said(""), said(BLANK))],
-    "empty_rejected": [
-        {"rejected": value} for value in (None, [], said(None), said(""), said(BLANK))
-    ],
+    "empty_chosen": [{"chosen": value} for value in NOTHING],
+    "empty_rejected": [{"rejected": value} for value in NOTHING],
     "too_long": [
         {"prompt": said("a foreign prompt " * 500, "user")},
         {"prompt": [*said("rules " * 900, "system"), *noted("A short note.")]},
@@ -65,9 +66,14 @@ UNUSABLE: dict[str, list[dict[str, Any]]] = {
         {"prompt": value}
         for value in (None, [], said(None, "user"), said("text", None), [{"content": "text"}])
     ]
-    + [{"prompt": [{"role": "user"}, *noted("A note.")]}],
+    + [{"prompt": [{"role": "user"}, *noted("A note.")]}]
+    + [{"prompt": said("text", f"user{TEMPLATE_TOKENS}")}, {"chosen": said("A", "user")}],
+    "unknown_split": [{"split": value} for value in (None, "", "Train", "holdout")],
 }
 DUPLICATE = "duplicate_id"
+
+# What only objectives that compare labels ask for.
+OF_LABELS = {"no_known_answer", "label_not_in_catalogue", "too_few_candidates"}
 
 ODD: list[dict[str, Any]] = [
     {"prompt": noted(note)}
@@ -93,10 +99,13 @@ ODD: list[dict[str, Any]] = [
 ] + [
     {"prompt": said(FAKE_ANSWER, "user")},
     {"chosen": said(f"{FAKE_ANSWER}{TEMPLATE_TOKENS}")},
-    {"rejected": said("\x00\u202e")},
     {"case_id": None, "group_id": None},
     {"case_id": "../../case"},
 ]
+
+
+def maker(tokenizer: Any, max_prompt_length: int, max_length: int) -> PartMaker:
+    return PartMaker(Encoder(tokenizer, max_prompt_length, max_length), "pairs", {}, k=2)
 
 
 def table_of(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, str]]]:
@@ -149,10 +158,11 @@ def test_every_kind_of_damage_falls_in_its_class(
     rows = [pair_row(number, **change) for number, (_, change) in enumerate(kinds)]
     rows += [pair_row(len(kinds) + number, **change) for number, change in enumerate(ODD)]
     rows.append(pair_row(len(rows), preference_id=rows[-1]["preference_id"]))
-    usable = PairTable(write_pairs(rows)).scan(Encoder(tokenizer, 700, 1400))
-    assert {*UNUSABLE, DUPLICATE} == set(REJECTIONS)
+    usable = PairTable(write_pairs(rows)).scan(maker(tokenizer, 700, 1400))
+    assert {*UNUSABLE, DUPLICATE} == set(REJECTIONS) - OF_LABELS
     assert usable.counts == Counter([*(reason for reason, _ in kinds), DUPLICATE])
-    assert usable.rows == tuple(range(len(kinds), len(kinds) + len(ODD)))
+    good = range(len(kinds), len(kinds) + len(ODD))
+    assert usable.examples == tuple((row,) for row in good)
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
@@ -164,7 +174,7 @@ def test_any_text_is_encoded_or_rejected(
 ) -> None:
     row = pair_row(0, prompt=noted(note), chosen=said(chosen), rejected=said(rejected))
     try:
-        pair = Encoder(tokenizer, 400, 600).pair(row)
+        pair = maker(tokenizer, 400, 600).part(row)
     except Rejected as error:
         reason = error.reason
     else:

@@ -11,7 +11,7 @@ from mint_ray.students.encoding import Encoder
 from mint_ray.students.examples import PartMaker
 from mint_ray.students.pairs import PairTable
 from mint_ray.students.prompts import answer_message
-from tests.students.conftest import NAMES, pair_row
+from tests.students.conftest import CHAT_TEMPLATE, NAMES, pair_row
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 
@@ -131,3 +131,26 @@ def test_no_file_is_left_behind(
     table = PairTable(write_pairs([pair_row(0)]))
     assert list(scratch.iterdir()) == []
     assert table.row(0)["case_id"] == "case-000"
+
+
+def test_a_row_that_is_not_utf8_is_rejected(maker: PartMaker, tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([pair_row(0), pair_row(1)])
+    broken = pa.array([b"a note", b"a note \xff"]).view(pa.string())
+    prompt = pa.StructArray.from_arrays([broken, pa.array(["user"] * 2)], ["content", "role"])
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), prompt)
+    index = table.schema.get_field_index("prompt")
+    pq.write_table(table.set_column(index, "prompt", lists), tmp_path / "pairs.parquet")
+    pairs = PairTable(tmp_path / "pairs.parquet")
+    usable = pairs.scan(maker)
+    assert usable.counts == {"bad_messages": 1}
+    pairs.write_rejected(usable.rejected, tmp_path / "rejected.parquet")
+
+
+def test_messages_that_the_template_refuses_are_rejected(
+    write_pairs: WritePairs, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = "{% if messages[0].role == 'tool' %}{{ raise_exception('role') }}{% endif %}"
+    monkeypatch.setattr(tokenizer, "chat_template", known + CHAT_TEMPLATE)
+    refused = pair_row(1, prompt=[{"role": "tool", "content": "text"}])
+    usable = PairTable(write_pairs([pair_row(0), refused])).scan(make_maker(tokenizer))
+    assert usable.counts == {"bad_messages": 1}

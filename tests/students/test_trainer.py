@@ -14,7 +14,7 @@ from mint_ray.students.engines import deepspeed_config
 from mint_ray.students.prompts import build_prompt
 from mint_ray.students.ranking import Ranker
 from mint_ray.students.student import load_student
-from mint_ray.students.trainer import train
+from mint_ray.students.trainer import TrainingSummary, train
 from tests.students.conftest import NAMES, pair_row, student_config, training_config
 from tests.students.workers import losses_of, train_on_two_ranks
 
@@ -239,3 +239,25 @@ def test_bfloat16_is_close_to_float32(
     half = losses_of(pairs, base_folder, tmp_path / "b", 4, precision="bfloat16", deepspeed=engine)
     assert half == pytest.approx(wide, rel=0.1)
     assert half != wide
+
+
+def test_a_run_resumed_after_its_last_step_has_metrics(
+    write_pairs: WritePairs, base_folder: Path, tmp_path: Path
+) -> None:
+    """As after a kill between the last checkpoint and the finished student."""
+    pairs = write_pairs([pair_row(number) for number in range(8)])
+
+    def run(resume_from: Path | None) -> TrainingSummary:
+        return train(
+            pairs,
+            tmp_path / "out",
+            student=student_config(base_folder),
+            training=training_config(),
+            k=2,
+            seed=0,
+            report=keep_checkpoints(tmp_path / "checkpoints"),
+            resume_from=resume_from,
+        )
+
+    metrics = run(None).metrics
+    assert run(latest_good(tmp_path / "checkpoints")).metrics == metrics
