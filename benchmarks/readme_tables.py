@@ -62,6 +62,35 @@ def teacher_section() -> str:
     return "\n".join(lines)
 
 
+def throughput_section() -> str:
+    """Pairs per second and peak memory of ours and of TRL's trainer."""
+    file = RESULTS / "orpo_throughput.json"
+    if not file.exists():
+        return ""
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    machine, versions = result["hardware"], result["versions"]
+    lines = [
+        f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
+        f"batch {result['shapes'][0]['batch']}, LoRA of rank 16; TRL {versions['trl']}, torch "
+        f"{versions['torch']}.",
+        "",
+        "| prompt / completion | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
+        "| TRL MiB | ours MiB | ratio |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for shape in result["shapes"]:
+        peer = shape["trl"]
+        for name, words in (("prompt_and_chosen", "prompt and chosen"), ("chosen", "chosen")):
+            ours = shape[name]
+            lines.append(
+                f"| {shape['prompt']} / {shape['completion']} | {words} "
+                f"| {peer['pairs_per_s']:.2f} | {ours['pairs_per_s']:.2f} | {ours['ratio']:.2f} "
+                f"| {ours['bound']:.2f} | {peer['peak_mb']:,.0f} | {ours['peak_mb']:,.0f} "
+                f"| {ours['memory_ratio']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
 def _percent(value: list[float]) -> str:
     middle, low, high = (100 * v for v in value)
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
@@ -77,7 +106,8 @@ def render(text: str) -> str:
 
     def renewed(match: re.Match[str]) -> str:
         name = match[1]
-        body = teacher_section() if name == "teacher" else section(name)
+        special = {"teacher": teacher_section, "throughput": throughput_section}
+        body = special[name]() if name in special else section(name)
         return f"<!-- results:{name} -->\n{body}\n<!-- /results:{name} -->"
 
     pattern = r"<!-- results:(\w+) -->\n.*?<!-- /results:\1 -->"
