@@ -11,6 +11,8 @@ import pytest
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray Train's controller looks for reports every two seconds, and every checkpoint waits for it.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 

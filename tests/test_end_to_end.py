@@ -17,14 +17,21 @@ from pathlib import Path
 import mlflow
 import pyarrow.parquet as pq
 import pytest
+import torch
 from datasets import load_dataset
 
 from mint_ray import pipeline
 from mint_ray.cli import main
-from mint_ray.config import Config
+from mint_ray.config import Config, StudentConfig
 from mint_ray.config_files import load_config
 from mint_ray.manifest import read_manifest
-from mint_ray.students.student import read_info
+from mint_ray.students.base_models import load_base_model, load_tokenizer, resolve_base_model
+from mint_ray.students.encoding import Encoder
+from mint_ray.students.examples import PartMaker
+from mint_ray.students.pairs import PairTable
+from mint_ray.students.student import add_adapter, read_info
+from tests.students.conftest import assert_same_gradients, take_gradients
+from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -146,6 +153,27 @@ def test_every_objective_trains_from_the_command(
     if objective in ("cft", "rcft"):
         regime = read_manifest(trained.folder).facts["regime"]
         assert "calibratable" in regime
+
+
+@pytest.mark.parametrize("layout", ["shared", "plain"])
+def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path, layout: str) -> None:
+    base = resolve_base_model("embedded")
+    tokenizer, student = load_tokenizer(base), StudentConfig(lora_rank=4)
+    model = add_adapter(load_base_model(base, torch.float32, "cpu"), student, None, seed=0).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    table = PairTable(folder(store, "prefer") / "train.parquet")
+    maker = PartMaker(Encoder(tokenizer, 256, 384), "pairs", {}, k=2)
+    examples = [table.example([row], maker) for row in (0, 1)]
+    trainer = make_trl_trainer(model, tokenizer, tmp_path)
+    theirs, _ = trainer.get_batch_loss_metrics(model, trl_batch(examples))
+    theirs.backward()
+    expected = take_gradients(model)
+    ours, _ = our_loss(model, examples, layout, "prompt_and_chosen")
+    ours.backward()
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
+    assert_same_gradients(take_gradients(model), expected)
 
 
 def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> None:

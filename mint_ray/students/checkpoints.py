@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "checkpoint.json"
 FORMAT = 2
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _SCRATCH = "mint-checkpoint-"
 
 Report = Callable[[dict[str, float], Path | None], None]

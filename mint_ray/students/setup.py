@@ -20,7 +20,13 @@ from mint_ray.students.base_models import (
     load_tokenizer,
     resolve_base_model,
 )
-from mint_ray.students.checkpoints import Position, read_position, read_shard, sha256
+from mint_ray.students.checkpoints import (
+    ADAPTER_FILES,
+    Position,
+    read_position,
+    read_shard,
+    sha256,
+)
 from mint_ray.students.distributed import rank, world_size
 from mint_ray.students.encoding import Encoder
 from mint_ray.students.engines import Engine, make_engine, score, trainable
@@ -32,6 +38,15 @@ from mint_ray.students.reference import Reference, reference_key
 from mint_ray.students.student import add_adapter, pick_device, pick_dtype
 
 logger = logging.getLogger(__name__)
+
+# Settings that decide how a run is computed, not what comes out.
+_HOW = {
+    "prefix_sharing",
+    "attention",
+    "checkpoint_steps",
+    "activation_checkpointing",
+    "deepspeed",
+}
 
 
 @dataclass(frozen=True)
@@ -164,11 +179,11 @@ def _scan(table: PairTable, maker: PartMaker) -> Usable:
 
 
 def _fingerprint(settings: Settings, base: BaseModel, usable: Usable) -> str:
-    """What the order of the data and the meaning of the weights depend on."""
-    kept = ("objective", "batch_size", "epochs", "max_steps", "learning_rate", "schedule")
-    values = [getattr(settings.training, name) for name in kept]
-    adapter = settings.student.model_dump(mode="json", exclude={"init_adapter"})
-    content = repr((settings.seed, values, adapter, base.revision, usable.digest))
+    """Everything that the result depends on; how it is computed may change from start to start."""
+    training = settings.training.model_dump(mode="json", exclude=_HOW)
+    student = settings.student.model_dump(mode="json", exclude={"init_adapter"})
+    start = _adapter_digest(settings.student)
+    content = repr((settings.seed, training, student, start, base.revision, usable.digest))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -176,8 +191,8 @@ def _check(folder: Path, run: str) -> Position:
     position = read_position(folder)
     if position.run != run:
         raise TrainingError(
-            f"checkpoint {folder} is of another run (other pairs, model, seed, batch size, "
-            "epochs or schedule); start anew, or set student.init_adapter to it"
+            f"checkpoint {folder} is of another run (other pairs, model, starting adapter, seed or "
+            "training settings); start anew, or set student.init_adapter to it"
         )
     return position
 
@@ -208,8 +223,14 @@ def _adapter_digest(student: StudentConfig) -> str:
     """Of the starting adapter; a fresh one changes nothing about what the base model says."""
     if student.init_adapter is None:
         return "base"
-    config = student.init_adapter / "adapter_config.json"
-    return sha256(student.init_adapter / "adapter_model.safetensors") + sha256(config)
+    files = [student.init_adapter / name for name in ADAPTER_FILES]
+    absent = [file.name for file in files if not file.is_file()]
+    if absent:
+        raise ConfigError(
+            f"student.init_adapter={student.init_adapter}: expected a PEFT adapter in safetensors, "
+            f"found no {' and no '.join(absent)}; give the folder of a completed train step"
+        )
+    return "".join(sha256(file) for file in files)
 
 
 def _whole_size(parameter: torch.nn.Parameter) -> int:

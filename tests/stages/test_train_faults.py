@@ -31,20 +31,12 @@ from tests.stages.train_driver import (
     write_inputs,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster", "_quick_barriers")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 
 ADAPTER = "adapter_model.safetensors"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 SCRATCH = "mint-checkpoint-rank*"
 INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
-
-
-@pytest.fixture(scope="module")
-def _quick_barriers() -> Iterator[None]:
-    """Ray's controller looks for reports every 2 s; every checkpoint waits for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(INTERVAL, "0.1")
-        yield
 
 
 @pytest.fixture(autouse=True)

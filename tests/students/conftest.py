@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -88,6 +89,37 @@ def make_model(tokenizer: Any, layers: int = 2) -> Any:
         pad_token_id=2,
     )
     return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture
+def adapted(model: Any) -> Any:
+    """The tiny model with an adapter that changes what it says."""
+    torch.manual_seed(1)
+    settings = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    wrapped = get_peft_model(model, settings)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    return wrapped.eval()
+
+
+def take_gradients(model: Any) -> dict[str, torch.Tensor]:
+    """All gradients, which are then zero again."""
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+def assert_same_gradients(
+    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+) -> None:
+    """Equal to 1e-4 of each tensor's largest element."""
+    assert found
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        scale = float(expected[name].abs().max())
+        assert float((gradient - expected[name]).abs().max()) <= 1e-4 * scale, name
 
 
 @pytest.fixture(scope="session")

@@ -216,6 +216,15 @@ def test_activation_checkpointing_does_not_change_the_loss(
     assert with_it == pytest.approx(without, rel=1e-5)
 
 
+def test_a_start_that_is_no_adapter_is_refused(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.bin").write_bytes(b"pickled")
+    with pytest.raises(ConfigError, match=r"safetensors.*found no adapter_model\.safetensors"):
+        losses_of(pairs, base_folder, tmp_path / "out", 4, init_adapter=tmp_path)
+
+
 def test_training_can_start_from_an_adapter(pairs: Path, base_folder: Path, tmp_path: Path) -> None:
     first = losses_of(pairs, base_folder, tmp_path / "a", 4, epochs=4)
     losses: list[float] = []
