@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,10 @@ def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
 def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
     """Our engine, layout and objective on examples of the same lengths as TRL's."""
     from mint_ray.config import TrainingConfig
+    from mint_ray.students.agreement import choose_attention, choose_layout
     from mint_ray.students.engines import PlainEngine
     from mint_ray.students.examples import Example
-    from mint_ray.students.layouts import Logps, Policy, choose_attention, choose_layout
+    from mint_ray.students.layouts import Logps, Policy
     from mint_ray.students.meters import StepMeter
     from mint_ray.students.objectives import Scored
 
@@ -153,7 +155,7 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
         likelihood=(0,),
     )
     training = TrainingConfig(batch_size=job["batch"], deepspeed="off", max_grad_norm=0.3)
-    choose_attention("auto", model, example)
+    choose_attention("auto", "auto", model, example)
     policy = Policy(model, choose_layout("auto", model, example), with_prompt)
     engine = PlainEngine(policy, training)
     batch = [example] * job["batch"]
@@ -296,7 +298,7 @@ def main() -> None:
         result = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "hardware": hardware() | {"threads": options.threads},
-            "versions": package_versions(),
+            "versions": package_versions() | {"trl": version("trl")},
             "model": options.model,
             "shapes": shapes,
         }

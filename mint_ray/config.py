@@ -9,7 +9,9 @@ live in `resources` and `tracking`, and are not.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mint_ray.students.batches import check_batch_size
 
 Fraction = float
 
@@ -17,6 +19,15 @@ Fraction = float
 def _word(value: Any) -> Any:
     """YAML 1.1 reads `on` and `off` as booleans; take them as the words they were."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def _deepspeed_exists(setting: str) -> str:
+    presets = sorted(file.stem for file in (Path(__file__).parent / "students/presets").glob("*"))
+    if setting not in ("off", *presets) and not Path(setting).is_file():
+        raise ValueError(
+            f"expected off, {', '.join(presets)}, or the path of a DeepSpeed JSON file"
+        )
+    return setting
 
 
 Word = BeforeValidator(_word)
@@ -169,6 +180,15 @@ class StudentConfig(Section):
     max_length: int = Field(1400, ge=64)
     """Most tokens of prompt and one answer together; a longer pair is rejected."""
 
+    @model_validator(mode="after")
+    def _room_for_an_answer(self) -> "StudentConfig":
+        if self.max_prompt_length >= self.max_length:
+            raise ValueError(
+                f"student.max_prompt_length={self.max_prompt_length} must be below "
+                f"student.max_length={self.max_length}, or no answer fits"
+            )
+        return self
+
 
 class TrainingConfig(Section):
     """Alignment of the student on preference pairs."""
@@ -219,7 +239,7 @@ class TrainingConfig(Section):
     """`auto`: bfloat16 on GPUs that have it, float32 elsewhere."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
-    deepspeed: Annotated[str, Word] = "zero2"
+    deepspeed: Annotated[str, Word, AfterValidator(_deepspeed_exists)] = "zero2"
     """`off`, or a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or a JSON file."""
 
 
@@ -253,7 +273,8 @@ class EvaluationConfig(Section):
 
 
 class ResourcesConfig(Section):
-    """Where work runs. Never changes a result beyond floating-point order."""
+    """Where work runs. Changes no result beyond floating-point order, but that `micro_batch_size`
+    matters under `training.loss_normalisation: per_microbatch` and to the draws of dropout."""
 
     ray_address: str | None = None
     """Ray cluster (`auto` for a head on this machine); empty for RAY_ADDRESS, else a new local
@@ -306,6 +327,17 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _batch_can_be_dealt(self) -> "Config":
+        workers = self.resources.train_workers
+        check_batch_size(
+            self.training.batch_size,
+            self.resources.micro_batch_size,
+            max(workers) if isinstance(workers, tuple) else workers,
+            even=self.training.deepspeed != "off",
+        )
+        return self
 
     @model_validator(mode="after")
     def _elastic_without_deepspeed(self) -> "Config":

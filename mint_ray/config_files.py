@@ -84,10 +84,16 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     *sections, leaf = _whole_name(key).split(".")
     node = tree
     for section in sections:
-        node = node.setdefault(section, {})
+        node[section] = node.get(section) or {}
+        node = node[section]
         if not isinstance(node, dict):
             raise ConfigError(f"override {override!r}: {section} is not a section")
-    node[leaf] = yaml.safe_load(text)
+    try:
+        node[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"override {override!r}: expected a YAML value, found {text!r}"
+        ) from error
 
 
 def _whole_name(key: str) -> str:

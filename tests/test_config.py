@@ -24,6 +24,9 @@ def write(tmp_path: Path, text: str) -> Path:
         ({"cases": {"sauce": 1}}, "known keys here: source, path"),
         ({"preferences": {"k": 0}}, "greater than or equal to 1 (found 0)"),
         ({"training": {"objective": "ppo"}}, "training.objective"),
+        ({"training": {"deepspeed": "zero9"}}, "zero2"),
+        ({"training": {"batch_size": 3}, "resources": {"train_workers": 2}}, "a multiple of 2"),
+        ({"student": {"max_prompt_length": 900, "max_length": 900}}, "no answer fits"),
         ({"cases": {"source": "phenopackets"}}, "cases.path is required"),
         ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
         ({"store": "s3://bucket/runs"}, "object-store URIs are not supported"),
@@ -62,7 +65,7 @@ def test_an_elastic_number_of_workers(tmp_path: Path) -> None:
         load_config(file, ["deepspeed=off", "train_workers=[4, 1]"])
 
 
-@pytest.mark.parametrize("override", ["preferences.k", "=3", "name.deeper.k=3"])
+@pytest.mark.parametrize("override", ["preferences.k", "=3", "name.deeper.k=3", "seed=[1,"])
 def test_malformed_overrides_are_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match="override"):
         load_config(write(tmp_path, "name: a\n"), [override])

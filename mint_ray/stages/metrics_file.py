@@ -30,24 +30,38 @@ def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
 
     What a lost worker left of a line is passed over: its step was repeated.
     """
-    file = folder / FILE_NAME
-    lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.exists() else []
-    rows: dict[float, dict[str, float]] = {}
-    for line in lines:
-        with suppress(json.JSONDecodeError):
-            row = json.loads(line)
-            rows[row["step"]] = row
-    return list(rows.values())
+    return list({row["step"]: row for row in _Reader(folder).new_rows()}.values())
+
+
+class _Reader:
+    """Reads what was appended since it last looked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._offset = folder / FILE_NAME, 0
+
+    def new_rows(self) -> list[dict[str, float]]:
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as stream:
+            stream.seek(self._offset)
+            whole = stream.read().rpartition(b"\n")[0]
+        self._offset += len(whole) + 1 if whole else 0
+        rows = []
+        for line in whole.split(b"\n"):
+            with suppress(ValueError):
+                rows.append(json.loads(line))
+        return rows
 
 
 @contextmanager
 def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None]) -> Iterator[None]:
     """Call `on_metrics` once for every new step while the body runs, in order of steps."""
     stop = threading.Event()
-    seen = max((row["step"] for row in read_metrics_lines(folder)), default=-1.0)
+    reader = _Reader(folder)
+    seen = max((row["step"] for row in reader.new_rows()), default=-1.0)
 
     def drain(after: float) -> float:
-        for row in read_metrics_lines(folder):
+        for row in reader.new_rows():
             if row["step"] > after:
                 on_metrics(row)
                 after = row["step"]

@@ -76,11 +76,11 @@ class StudentRanker:
         settings: Mapping[str, Any],
         generate: Sequence[str] = (),
     ) -> None:
-        from mint_ray.stages.ray_train import use_threads
+        from mint_ray.stages.ray_train import use_resources
         from mint_ray.students.ranking import Ranker
         from mint_ray.students.student import load_base_student, load_student
 
-        use_threads(ResourcesConfig.model_validate(settings["resources"]))
+        use_resources(ResourcesConfig.model_validate(settings["resources"]))
         self._evaluation = EvaluationConfig.model_validate(settings["evaluation"])
         self._catalogue = Catalogue.read(Path(catalogue))
         self._student = (

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from mint_ray import errors
 from mint_ray.config import ResourcesConfig
 from mint_ray.errors import MintError, TrainingError
 
@@ -18,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 RUN_NAME = "ray_train"
 """Ray Train's own folder in the step's folder; the same name again continues the run."""
+REFUSAL = "refusal.json"
+"""Where a worker leaves the error that all workers stopped for."""
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's list of checkpoints in that folder."""
 
@@ -34,12 +39,14 @@ def fit(
     `workers` as (least, most) lets Ray shrink and grow the group between restarts.
 
     Raises:
-        MintError: the worker's own, unwrapped.
+        MintError: the worker's own, at once.
         TrainingError: a worker failed otherwise, more often than `resources.max_failures`.
     """
     _drop_broken_snapshot(output / RUN_NAME)
+    refusal = output / REFUSAL
+    refusal.unlink(missing_ok=True)
     trainer = TorchTrainer(
-        worker,
+        partial(_run, worker, str(refusal)),
         train_loop_config=settings,
         scaling_config=ScalingConfig(
             num_workers=workers,
@@ -56,7 +63,28 @@ def fit(
     try:
         trainer.fit()
     except Exception as error:
-        raise _own_error(error) from error
+        raise TrainingError(
+            f"training failed on Ray more often than resources.max_failures="
+            f"{resources.max_failures}: {type(error).__name__}: {error}; MINT_WORKER_LOGS=1 shows "
+            "the workers' output"
+        ) from error
+    if refusal.exists():
+        found = json.loads(refusal.read_text(encoding="utf-8"))
+        raise getattr(errors, found["kind"])(found["message"])
+
+
+def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[str, Any]) -> None:
+    """The worker; an error that is meant for the user ends it quietly, since Ray would retry.
+
+    Such errors come from settings, data or numbers that all workers share, so all end alike.
+    """
+    try:
+        worker(settings)
+    except MintError as error:
+        own = Path(f"{refusal}.{os.getpid()}")
+        content = {"kind": type(error).__name__, "message": str(error)}
+        own.write_text(json.dumps(content), encoding="utf-8")
+        own.replace(refusal)
 
 
 def _drop_broken_snapshot(folder: Path) -> None:
@@ -85,17 +113,12 @@ def _resources(resources: ResourcesConfig) -> dict[str, float]:
     return needed | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
 
 
-def _own_error(error: BaseException) -> MintError:
-    """The first MintError that a worker raised; else a TrainingError that names what was."""
-    for failure in getattr(error, "worker_failures", {}).values():
-        cause: BaseException | None = failure
-        while cause is not None:
-            if isinstance(cause, MintError):
-                return cause
-            cause = getattr(cause, "cause", None) or cause.__cause__
-    return TrainingError(f"training failed on Ray: {type(error).__name__}: {error}")
+def use_resources(resources: ResourcesConfig) -> None:
+    """Give torch its CPU threads, and no GPU where none was asked for.
 
-
-def use_threads(resources: ResourcesConfig) -> None:
-    """Give torch its CPU threads; Ray would leave a worker of a fraction of a CPU with one."""
+    Ray would leave a worker of a fraction of a CPU with one thread, and shows all GPUs of the
+    machine to a worker that has none.
+    """
+    if resources.gpus_per_worker == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(resources.threads_per_worker or max(1, round(resources.cpus_per_worker)))

@@ -14,7 +14,7 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.stages.metrics_file import append_metrics, follow_metrics
 from mint_ray.stages.ray_session import connect
-from mint_ray.stages.ray_train import fit, use_threads
+from mint_ray.stages.ray_train import fit, use_resources
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.fitting import fit_teacher
@@ -54,7 +54,7 @@ def _worker(settings: dict[str, Any]) -> None:
     """One Ray Train worker: the learning code, with its reports sent to Ray."""
     config = Config.model_validate(settings["config"])
     source, output = Path(settings["cases"]), Path(settings["output"])
-    use_threads(config.resources)
+    use_resources(config.resources)
     first = ray.train.get_context().get_world_rank() == 0
 
     def report(metrics: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,8 @@ from mint_ray.cases.splits import check_no_leakage
 from mint_ray.config import Config
 from mint_ray.stages.metrics_file import append_metrics, follow_metrics
 from mint_ray.stages.ray_session import connect
-from mint_ray.stages.ray_train import RUN_NAME, fit, use_threads
+from mint_ray.stages.ray_train import RUN_NAME, fit, use_resources
+from mint_ray.stages.worker_notes import Notes, keep_notes
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.checkpoints import latest_good
 from mint_ray.students.trainer import TrainingSummary, train
@@ -39,21 +41,21 @@ def run(context: StepContext) -> StepOutcome:
         "lineage": {name: folder.name for name, folder in context.inputs.items()},
     }
 
+    notes = Notes(output)
+
     def watch(metrics: dict[str, float]) -> None:
+        for note in notes.new():
+            context.task.say(note)
         context.run.log_metrics(metrics, step=int(metrics["step"]))
         context.task.update(metrics["step"], metrics["steps"], _note(metrics))
 
-    with follow_metrics(output, watch):
-        fit(_worker, settings, output, config.resources.train_workers, config.resources)
+    try:
+        with follow_metrics(output, watch):
+            fit(_worker, settings, output, config.resources.train_workers, config.resources)
+    finally:
+        for note in notes.new():
+            context.task.say(note)
     summary = TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
-    context.task.say(
-        f"{config.training.objective}: {summary.layout} layout, {summary.attention}, "
-        f"{summary.precision} on {summary.device}, "
-        f"{summary.trainable_parameters:,} trainable parameters, "
-        f"{summary.shortened_notes} notes shortened"
-    )
-    if summary.regime:
-        context.task.say(f"calibration regime: {summary.regime}")
     return StepOutcome(
         rows_in=summary.pairs + sum(summary.rejected.values()),
         rows_out=summary.pairs,
@@ -80,7 +82,7 @@ def _worker(settings: dict[str, Any]) -> None:
     """One Ray Train worker: the learning code, with its reports sent to Ray."""
     config = Config.model_validate(settings["config"])
     output = Path(settings["output"])
-    use_threads(config.resources)
+    use_resources(config.resources)
     first = ray.train.get_context().get_world_rank() == 0
 
     def report(metrics: dict[str, float], folder: Path | None) -> None:
@@ -90,18 +92,19 @@ def _worker(settings: dict[str, Any]) -> None:
         if folder is not None:
             ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
 
-    summary = train(
-        Path(settings["pairs"]),
-        output,
-        student=config.student,
-        training=config.training,
-        k=config.preferences.k,
-        seed=config.seed,
-        micro_batch_size=config.resources.micro_batch_size,
-        report=report,
-        resume_from=latest_good(output / RUN_NAME),
-        catalogue=Path(settings["catalogue"]),
-        lineage=settings["lineage"],
-    )
+    with keep_notes(output) if first else nullcontext():
+        summary = train(
+            Path(settings["pairs"]),
+            output,
+            student=config.student,
+            training=config.training,
+            k=config.preferences.k,
+            seed=config.seed,
+            micro_batch_size=config.resources.micro_batch_size,
+            report=report,
+            resume_from=latest_good(output / RUN_NAME),
+            catalogue=Path(settings["catalogue"]),
+            lineage=settings["lineage"],
+        )
     if first:
         (output / SUMMARY).write_text(json.dumps(asdict(summary)), encoding="utf-8")

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,18 @@ def load_tokenizer(base: BaseModel) -> Any:
 
 
 def folder_revision(folder: Path) -> str:
-    """Sixteen hex digits over the names and sizes of a folder's files, and small files' bytes."""
+    """Sixteen hex digits over the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(folder)}:{size}\n".encode())
-        if size < 1 << 20:
-            digest.update(file.read_bytes())
+        about = file.stat()
+        content = _digest_once(file, about.st_size, about.st_mtime_ns)
+        digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
     return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _digest_once(file: Path, size: int, changed: int) -> str:
+    return _sha256(file)
 
 
 def embedded_model_folder() -> Path:

@@ -41,7 +41,7 @@ Report = Callable[[dict[str, float], Path | None], None]
 class Position:
     """Where a run stood: `step` optimizer steps were done.
 
-    `run` identifies what the order of the data depends on; a checkpoint of another run is
+    `run` is a hash of everything that the result depends on; a checkpoint of another run is
     refused.
     """
 
@@ -197,11 +197,11 @@ def _is_mine(name: str) -> bool:
 
 
 def _rng_state() -> dict[str, Any]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
 def _restore_rng(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"][0])

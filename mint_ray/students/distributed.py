@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -33,6 +35,12 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def agree(value: T) -> T:
+    """Rank 0's value, on every rank."""
+    first: T = gather(value)[0]
+    return first
 
 
 def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:

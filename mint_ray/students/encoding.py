@@ -93,6 +93,8 @@ class Encoder:
         return (*ids, *self.turn_end)
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
+        if not isinstance(message, Mapping):
+            raise Rejected("bad_messages")
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES or not isinstance(content, str):
             raise Rejected("bad_messages")

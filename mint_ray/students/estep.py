@@ -84,18 +84,21 @@ class EStep:
         return new_epoch or (step == first and self.bins is None)
 
     def _scores(self, wanted: int) -> tuple[list[np.ndarray], list[int | None]]:
-        """Candidate scores and known answers of the first `wanted` examples, in order."""
+        """Candidate scores and known answers of `wanted` examples, in order of their numbers."""
+        order = np.random.default_rng(0).permutation(self._count)[:wanted]
+        chosen = sorted(int(number) for number in order)
         # Every rank takes as many passes, since under ZeRO-3 they take them together.
         passes = -(-wanted // (world_size() * self._size))
         own: dict[int, tuple[list[float], int | None]] = {}
         for at in range(passes):
             start = (at * world_size() + rank()) * self._size
-            numbers = [number % wanted for number in range(start, start + self._size)]
+            places = range(start, start + self._size)
+            numbers = [chosen[place % wanted] for place in places]
             batch = [self._example(number) for number in dict.fromkeys(numbers)]
             sums = self._engine.score(batch).sums.double().cpu()
             parts = torch.split(sums, [len(example.completions) for example in batch])
             for example, part in zip(batch, parts, strict=True):
                 own[example.number] = (part.tolist(), example.answer)
         found = {number: value for part in gather(own) for number, value in part.items()}
-        ordered = [found[number] for number in range(wanted)]
+        ordered = [found[number] for number in chosen]
         return [np.array(sums) for sums, _ in ordered], [answer for _, answer in ordered]

@@ -166,6 +166,8 @@ def _known(row: Mapping[str, Any]) -> str:
 def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
     """An answer's text; empty where nothing in it can be seen."""
     last = messages[-1] if messages else {}
+    if not isinstance(last, Mapping):
+        raise Rejected("bad_messages")
     if last.get("role", "assistant") != "assistant":
         raise Rejected("bad_messages")
     content = last.get("content")

@@ -6,7 +6,6 @@ each seeing the prompt and itself only, several examples in a row where they fit
 computed on the needed tokens only, in chunks.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,13 +15,6 @@ from torch import Tensor, nn
 from mint_ray.students.examples import Example
 from mint_ray.students.packing import first_fit, pack
 from mint_ray.students.token_logps import select_logps, token_logps
-
-logger = logging.getLogger(__name__)
-
-# Largest relative difference of summed log-probabilities at which `auto` shares prompts. In
-# half precision the layouts round differently; a wrong mask is off by far more than this.
-AGREEMENT = {torch.float32: 1e-4, torch.float64: 1e-4}
-AGREEMENT_HALF = 2e-2
 
 FLEX = "flex_attention"
 
@@ -114,66 +106,6 @@ class Policy(nn.Module):
     def forward(self, examples: Sequence[Example]) -> Logps:
         """See `plain_logps`."""
         return LAYOUTS[self.layout](self.model, examples, self.with_prompt)
-
-
-def choose_layout(setting: str, model: Any, example: Example) -> str:
-    """`plain` or `shared` for `training.prefix_sharing`; `auto` compares them on a real example.
-
-    `auto` falls back to `plain` where log-probabilities differ by more than `AGREEMENT`
-    (relative) or the model refuses a 4-D mask. The outcome is logged.
-    """
-    if setting != "auto":
-        return "shared" if setting == "on" else "plain"
-    difference = disagreement(model, example)
-    allowed = AGREEMENT.get(next(model.parameters()).dtype, AGREEMENT_HALF)
-    layout = "shared" if difference <= allowed else "plain"
-    logger.info(
-        "prefix sharing: %s (layouts differ by %.1e, allowed %.0e)",
-        "on" if layout == "shared" else "off",
-        difference,
-        allowed,
-    )
-    return layout
-
-
-def choose_attention(setting: str, model: Any, example: Example) -> str:
-    """Switch the model to FlexAttention where `training.attention` and its own test allow.
-
-    `auto` tries it on GPUs only, and goes back to SDPA where the shared layout then does not
-    agree with the plain one.
-    """
-    base = base_of(model)
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    if setting == "sdpa" or (setting == "auto" and not on_gpu):
-        return attention_of(base)
-    before = attention_of(base)
-    try:
-        base.set_attn_implementation(FLEX)
-    except (ValueError, ImportError, AttributeError) as error:
-        logger.info("attention: %s (no FlexAttention: %s)", before, type(error).__name__)
-        return before
-    if setting == "auto" and choose_layout("auto", model, example) != "shared":
-        base.set_attn_implementation(before)
-    logger.info("attention: %s", attention_of(base))
-    return attention_of(base)
-
-
-def disagreement(model: Any, example: Example) -> float:
-    """Largest relative difference between the layouts' sums; inf where one cannot be computed."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            plain = plain_logps(model, [example], with_prompt=True)
-            shared = shared_logps(model, [example], with_prompt=True)
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        logger.info("shared layout is not possible: %s", type(error).__name__)
-        return float("inf")
-    finally:
-        model.train(was_training)
-    a = torch.cat([plain.sums, plain.prompt_sums]).double()
-    b = torch.cat([shared.sums, shared.prompt_sums]).double()
-    return float(((a - b).abs() / a.abs().clamp(min=1e-6)).max())
 
 
 def base_of(model: Any) -> Any:

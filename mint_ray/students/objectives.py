@@ -8,6 +8,7 @@ optimizer step (`training.loss_normalisation`). Adding one is a function and a l
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -49,17 +50,15 @@ class Scored:
     @cached_property
     def starts(self) -> list[int]:
         """Place of each example's first completion among the N."""
-        starts = [0]
-        for example in self.examples:
-            starts.append(starts[-1] + len(example.completions))
-        return starts
+        sizes = [len(example.completions) for example in self.examples]
+        return [0, *accumulate(sizes[:-1])]
 
     @cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:
         """(P,) places of the chosen and (P,) of the rejected completions."""
         both = [
             (start + chosen, start + rejected)
-            for start, example in zip(self.starts, self.examples, strict=False)
+            for start, example in zip(self.starts, self.examples, strict=True)
             for chosen, rejected in example.pairs
         ]
         places = torch.tensor(both, device=self.logps.sums.device).view(-1, 2)
@@ -69,7 +68,7 @@ class Scored:
         """Minus the log-probability of what each example's likelihood term runs over."""
         liked = [
             (start + place, number)
-            for number, (start, example) in enumerate(zip(self.starts, self.examples, strict=False))
+            for number, (start, example) in enumerate(zip(self.starts, self.examples, strict=True))
             for place in example.likelihood
         ]
         places = torch.tensor(liked, device=self.logps.sums.device, dtype=torch.long).view(-1, 2)
@@ -82,14 +81,16 @@ class Objective:
     """One entry of the registry.
 
     `prompt_likelihood` puts the prompt into the likelihood term whatever `training.nll_on` says
-    (None: as it says). `reference` asks for log-probabilities at step 0, `measures` for the
-    calibration of the starting student, `bins` for an E-step before every epoch.
+    (None: as it says); `likelihood` is False where there is no such term. `reference` asks for
+    log-probabilities at step 0, `measures` for the calibration of the starting student, `bins`
+    for an E-step before every epoch.
     """
 
     terms: Callable[[Scored, TrainingConfig], Terms]
     compares: Compares
     reference: bool = False
     prompt_likelihood: bool | None = None
+    likelihood: bool = True
     measures: bool = False
     bins: bool = False
 
@@ -169,7 +170,7 @@ def rcft(scored: Scored, settings: TrainingConfig) -> Terms:
 
 OBJECTIVES: dict[str, Objective] = {
     "orpo": Objective(orpo, "pairs"),
-    "dpo": Objective(dpo, "pairs", reference=True, prompt_likelihood=False),
+    "dpo": Objective(dpo, "pairs", reference=True, prompt_likelihood=False, likelihood=False),
     "sft": Objective(sft, "chosen"),
     "cft": Objective(cft, "candidates", prompt_likelihood=False, measures=True),
     "rcft": Objective(rcft, "candidates", prompt_likelihood=True, measures=True, bins=True),

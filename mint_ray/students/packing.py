@@ -53,7 +53,11 @@ class Packed:
         from torch.nn.attention.flex_attention import create_block_mask
 
         rows, length = self.ids.shape
-        return create_block_mask(self._visible(), rows, None, length, length, str(self.ids.device))
+        device = self.ids.device
+        # Compiled on a GPU, so that the whole mask never exists.
+        return create_block_mask(
+            self._visible(), rows, None, length, length, str(device), _compile=device.type == "cuda"
+        )
 
     def _visible(self) -> Callable[[Any, Any, Any, Any], Tensor]:
         owners, segments = self.owners, self.segments

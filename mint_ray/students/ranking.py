@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from mint_ray.errors import ServingError
+from mint_ray.students.agreement import choose_layout
 from mint_ray.students.examples import Example
-from mint_ray.students.layouts import choose_layout
 from mint_ray.students.student import Student
 from mint_ray.students.tree_attention import TreeScorer
 from mint_ray.students.trie import NameTrie, build_trie

@@ -94,7 +94,17 @@ def _read(file: Path, count: int) -> dict[int, Tensor] | None:
 
 
 def _write(file: Path, found: dict[int, Tensor]) -> None:
-    """Whole or not at all; ranks of one node may write the same file at once."""
+    """Whole or not at all; ranks of one node may write the same file at once.
+
+    Where the cache cannot be written, that costs time at the next start, never the result.
+    """
+    try:
+        _write_file(file, found)
+    except (OSError, SafetensorError) as error:
+        logger.warning("reference: cannot keep it in %s (%s)", file.parent, type(error).__name__)
+
+
+def _write_file(file: Path, found: dict[int, Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     ordered = [found[number] for number in range(len(found))]
     offsets = torch.tensor([0, *(len(part) for part in ordered)]).cumsum(0)
@@ -102,8 +112,11 @@ def _write(file: Path, found: dict[int, Tensor]) -> None:
     handle, name = tempfile.mkstemp(prefix=".", dir=file.parent)
     os.close(handle)
     metadata = {"sha256": _digest(sums, offsets)}
-    save_file({"sums": sums, "offsets": offsets}, name, metadata=metadata)
-    os.replace(name, file)
+    try:
+        save_file({"sums": sums, "offsets": offsets}, name, metadata=metadata)
+        os.replace(name, file)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _digest(sums: Tensor, offsets: Tensor) -> str:

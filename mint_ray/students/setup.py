@@ -1,7 +1,5 @@
 """Everything that a training run needs before its first step: data, model, engine, position."""
 
-import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,142 +9,147 @@ import torch
 from peft import load_peft_weights, set_peft_model_state_dict
 
 from mint_ray.config import StudentConfig, TrainingConfig
-from mint_ray.errors import ConfigError, DataError, TrainingError
-from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.students import schedule
+from mint_ray.students.agreement import choose_attention, choose_layout
 from mint_ray.students.base_models import (
     BaseModel,
     load_base_model,
     load_tokenizer,
     resolve_base_model,
 )
-from mint_ray.students.checkpoints import (
-    ADAPTER_FILES,
-    Position,
-    read_position,
-    read_shard,
-    sha256,
-)
-from mint_ray.students.distributed import rank, world_size
-from mint_ray.students.encoding import Encoder
+from mint_ray.students.checkpoints import Position
+from mint_ray.students.data import TrainingData, read_data
+from mint_ray.students.distributed import agree, gather, rank, world_size
 from mint_ray.students.engines import Engine, make_engine, score, trainable
-from mint_ray.students.examples import Compares, Example, PartMaker
-from mint_ray.students.layouts import Policy, base_of, choose_attention, choose_layout
+from mint_ray.students.layouts import Policy, attention_of, base_of
 from mint_ray.students.objectives import OBJECTIVES, Objective
-from mint_ray.students.pairs import PairTable, Usable
 from mint_ray.students.reference import Reference, reference_key
-from mint_ray.students.student import add_adapter, pick_device, pick_dtype
-
-logger = logging.getLogger(__name__)
-
-# Settings that decide how a run is computed, not what comes out.
-_HOW = {
-    "prefix_sharing",
-    "attention",
-    "checkpoint_steps",
-    "activation_checkpointing",
-    "deepspeed",
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `train` was asked for."""
-
-    student: StudentConfig
-    training: TrainingConfig
-    k: int
-    seed: int
-    micro_batch_size: int
-    catalogue: Path | None
+from mint_ray.students.resume import adapter_digest, check, fingerprint, resume
+from mint_ray.students.settings import Settings
+from mint_ray.students.student import add_adapter, pick_device, pick_dtype, read_info
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A run that can take its next step, number `first` of `steps` (from 0)."""
+    """A run that can take its next step, number `first` of `steps` (from 0).
+
+    `run` is its fingerprint; `state` what a checkpoint held beside the engine's state, empty at
+    the start.
+    """
 
     base: BaseModel
     tokenizer: Any
-    table: PairTable
-    maker: PartMaker
-    usable: Usable
+    data: TrainingData
     objective: Objective
     device: torch.device
     dtype: torch.dtype
-    attention: str
-    model: Any
     policy: Policy
     engine: Engine
     reference: Reference | None
     steps: int
     first: int
     state: Mapping[str, Any]
-    """What the checkpoint held beside the engine's state; empty at the start."""
     run: str
     trainable_parameters: int
-
-    def example(self, number: int) -> Example:
-        """Encode the usable example of a number."""
-        return self.table.example(self.usable.examples[number], self.maker, number)
 
     def position(self, done: int) -> Position:
         """Where the run stands after `done` steps."""
         return Position(done, world_size(), self.engine.name, self.run)
 
+    @property
+    def attention(self) -> str:
+        """Name of the attention that the model runs."""
+        return attention_of(base_of(self.policy.model))
+
 
 def prepare(pairs: Path, settings: Settings, resume_from: Path | None) -> Ready:
     """Read the pairs, load the model, continue from a checkpoint; see `trainer.train`."""
-    student, training = settings.student, settings.training
-    objective = OBJECTIVES[training.objective]
-    base = resolve_base_model(student.base_model, student.revision)
+    training = settings.training
+    base = resolve_base_model(settings.student.base_model, settings.student.revision)
     tokenizer = load_tokenizer(base)
-    compares = _compares(objective, training)
-    table = PairTable(pairs, compares)
-    encoder = Encoder(tokenizer, student.max_prompt_length, student.max_length)
-    maker = PartMaker(encoder, compares, _names(compares, settings.catalogue), settings.k)
-    usable = _scan(table, maker)
-    steps = schedule.total_steps(
-        len(usable.examples), training.batch_size, training.epochs, training.max_steps
-    )
-    run = _fingerprint(settings, base, usable)
-    position = _check(resume_from, run) if resume_from else None
+    data = read_data(pairs, settings, tokenizer)
     device = pick_device()
     dtype = pick_dtype(training.precision, device)
-    model = add_adapter(
-        load_base_model(base, dtype, device), student, student.init_adapter, settings.seed
-    )
-    sample = table.example(usable.examples[0], maker)
-    attention = choose_attention(training.attention, model, sample)
-    layout = choose_layout(training.prefix_sharing, model, sample)
-    policy = Policy(model, layout, _prompt_counts(objective, training))
-    reference = None
-    if objective.reference:
-        key = reference_key(usable.digest, base.revision, _adapter_digest(student), dtype)
-        reference = Reference(
-            key,
-            len(usable.examples),
-            lambda number: table.example(usable.examples[number], maker, number),
-            lambda batch: score(policy, policy, batch).sums,
-            settings.micro_batch_size,
-        )
+    run = fingerprint(settings, base, data.usable, dtype)
+    resume_from = agree(resume_from)
+    position = check(resume_from, run) if resume_from else None
+    _refuse_disagreement(run)
+    policy = _make_policy(settings, base, dtype, device, data)
+    # At step 0 the policy is its own reference: before a checkpoint's adapter is put in.
+    reference = _make_reference(settings, base, dtype, policy, data)
     if resume_from:
-        set_peft_model_state_dict(model, load_peft_weights(str(resume_from), device=str(device)))
-    _training_mode(model, training.activation_checkpointing)
+        weights = load_peft_weights(str(resume_from), device=str(device))
+        set_peft_model_state_dict(policy.model, weights)
+    _training_mode(policy.model, training.activation_checkpointing)
     accumulation = max(1, training.batch_size // (world_size() * settings.micro_batch_size))
     engine = make_engine(policy, training, settings.micro_batch_size, accumulation)
     torch.manual_seed(settings.seed + rank())
-    parameters = sum(_whole_size(parameter) for parameter in trainable(policy))
-    state = _resume(resume_from, position, engine, steps) if resume_from and position else {}
-    first = position.step if position else 0
+    steps = schedule.total_steps(
+        len(data), training.batch_size, training.epochs, training.max_steps
+    )
     return Ready(
-        base, tokenizer, table, maker, usable, objective, device, dtype, attention, model, policy,
-        engine, reference, steps, first, state, run, parameters,
-    )  # fmt: skip
+        base=base,
+        tokenizer=tokenizer,
+        data=data,
+        objective=OBJECTIVES[training.objective],
+        device=device,
+        dtype=dtype,
+        policy=policy,
+        engine=engine,
+        reference=reference,
+        steps=steps,
+        first=position.step if position else 0,
+        state=resume(resume_from, position, engine, steps) if resume_from and position else {},
+        run=run,
+        trainable_parameters=sum(_whole_size(parameter) for parameter in trainable(policy)),
+    )
 
 
-def _compares(objective: Objective, training: TrainingConfig) -> Compares:
-    known = objective.compares == "chosen" and training.sft_on == "answer"
-    return "answer" if known else objective.compares
+def _refuse_disagreement(run: str) -> None:
+    if len(set(gather(run))) > 1:
+        raise TrainingError(
+            "workers see other pairs, base models or precisions than one another; let all nodes "
+            "see the same store, and give them the same kind of device"
+        )
+
+
+def _make_policy(
+    settings: Settings,
+    base: BaseModel,
+    dtype: torch.dtype,
+    device: torch.device,
+    data: TrainingData,
+) -> Policy:
+    """The model with its starting adapter, in the layout and with the attention that fit it."""
+    student, training = settings.student, settings.training
+    _refuse_other_base(base, student)
+    model = load_base_model(base, dtype, device)
+    _refuse_short_context(model, student)
+    model = add_adapter(model, student, student.init_adapter, settings.seed)
+    sample = data.longest()
+    # All ranks do as rank 0 does, also where their devices differ.
+    attention = agree(choose_attention(training.attention, training.prefix_sharing, model, sample))
+    if attention_of(base_of(model)) != attention:
+        base_of(model).set_attn_implementation(attention)
+    layout = agree(choose_layout(training.prefix_sharing, model, sample))
+    return Policy(model, layout, _prompt_counts(OBJECTIVES[training.objective], training))
+
+
+def _make_reference(
+    settings: Settings, base: BaseModel, dtype: torch.dtype, policy: Policy, data: TrainingData
+) -> Reference | None:
+    if not OBJECTIVES[settings.training.objective].reference:
+        return None
+    start = adapter_digest(settings.student)
+    key = reference_key(data.usable.digest, base.reference, base.revision, start, dtype)
+    return Reference(
+        key,
+        len(data),
+        data.example,
+        lambda batch: score(policy, policy, batch).sums,
+        settings.micro_batch_size,
+    )
 
 
 def _prompt_counts(objective: Objective, training: TrainingConfig) -> bool:
@@ -155,82 +158,30 @@ def _prompt_counts(objective: Objective, training: TrainingConfig) -> bool:
     return training.nll_on == "prompt_and_chosen"
 
 
-def _names(compares: Compares, catalogue: Path | None) -> dict[str, str]:
-    if compares in ("pairs", "chosen"):
-        return {}
-    if catalogue is None:
+def _refuse_short_context(model: Any, student: StudentConfig) -> None:
+    config = base_of(model).config.get_text_config()
+    context = getattr(config, "max_position_embeddings", None)
+    if context and student.max_length > context:
         raise ConfigError(
-            "this objective compares the catalogue's names, and no catalogue was given; pass the "
-            "cases step's catalogue.parquet"
+            f"student.max_length={student.max_length}: expected at most {context}, the context of "
+            f"{student.base_model}; lower student.max_length and student.max_prompt_length"
         )
-    labels = Catalogue.read(catalogue).labels
-    return {any_id: label.name for label in labels for any_id in label.ids}
 
 
-def _scan(table: PairTable, maker: PartMaker) -> Usable:
-    usable = table.scan(maker)
-    if not usable.examples:
-        raise DataError(
-            f"expected at least one usable preference pair among {len(table)}, found none: "
-            f"{usable.counts}",
-            usable.counts,
-        )
-    return usable
-
-
-def _fingerprint(settings: Settings, base: BaseModel, usable: Usable) -> str:
-    """Everything that the result depends on; how it is computed may change from start to start."""
-    training = settings.training.model_dump(mode="json", exclude=_HOW)
-    student = settings.student.model_dump(mode="json", exclude={"init_adapter"})
-    start = _adapter_digest(settings.student)
-    content = repr((settings.seed, training, student, start, base.revision, usable.digest))
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _check(folder: Path, run: str) -> Position:
-    position = read_position(folder)
-    if position.run != run:
-        raise TrainingError(
-            f"checkpoint {folder} is of another run (other pairs, model, starting adapter, seed or "
-            "training settings); start anew, or set student.init_adapter to it"
-        )
-    return position
-
-
-def _resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapping[str, Any]:
-    """Put the optimizer back where it was, as far as it fits."""
-    same_size = position.world_size == world_size()
-    if position.engine == engine.name and (same_size or engine.replicated):
-        # An optimizer that every rank has whole is the same in every rank's file.
-        shard = read_shard(folder, rank() if same_size else 0, with_rng=same_size)
-        engine.load_state(shard["engine"])
-        logger.info("resumed at step %d of %d", position.step, steps)
-        return {name: value for name, value in shard.items() if name != "engine"}
-    logger.warning(
-        "resumed at step %d of %d from the adapter alone: checkpoint has %d workers with %s, this "
-        "run %d with %s, so the optimizer starts afresh",
-        position.step,
-        steps,
-        position.world_size,
-        position.engine,
-        world_size(),
-        engine.name,
-    )
-    return {}
-
-
-def _adapter_digest(student: StudentConfig) -> str:
-    """Of the starting adapter; a fresh one changes nothing about what the base model says."""
+def _refuse_other_base(base: BaseModel, student: StudentConfig) -> None:
+    """An adapter fits the base model that it was trained on; a foreign one does not say which."""
     if student.init_adapter is None:
-        return "base"
-    files = [student.init_adapter / name for name in ADAPTER_FILES]
-    absent = [file.name for file in files if not file.is_file()]
-    if absent:
+        return
+    try:
+        info = read_info(student.init_adapter)
+    except TrainingError:
+        return
+    if info.base_revision != base.revision:
         raise ConfigError(
-            f"student.init_adapter={student.init_adapter}: expected a PEFT adapter in safetensors, "
-            f"found no {' and no '.join(absent)}; give the folder of a completed train step"
+            f"student.init_adapter={student.init_adapter} was trained on {info.base_model} "
+            f"({info.base_revision}), found student.base_model={student.base_model} "
+            f"({base.revision}); use the same base model"
         )
-    return "".join(sha256(file) for file in files)
 
 
 def _whole_size(parameter: torch.nn.Parameter) -> int:
@@ -244,6 +195,8 @@ def _training_mode(model: Any, activation_checkpointing: bool) -> None:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and "lora_dropout" not in name:
             module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # used as a number, without a module of its own
     if activation_checkpointing:
         base_of(model).activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()

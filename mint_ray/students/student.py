@@ -181,6 +181,7 @@ def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: i
     are float32 whatever the base model's precision.
     """
     if adapter is not None:
+        _refuse_other_settings(adapter, student)
         return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
     targets = student.lora_targets
     torch.manual_seed(seed)
@@ -195,6 +196,24 @@ def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: i
             task_type="CAUSAL_LM",
         ),
     )
+
+
+def _refuse_other_settings(adapter: Path, student: StudentConfig) -> None:
+    """An adapter brings its own settings; what the config says must not quietly mean nothing."""
+    found = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    names = {
+        "lora_rank": "r",
+        "lora_alpha": "lora_alpha",
+        "lora_dropout": "lora_dropout",
+        "rslora": "use_rslora",
+    }
+    for setting, name in names.items():
+        if found.get(name) != getattr(student, setting):
+            raise ConfigError(
+                f"student.{setting}: expected {found.get(name)}, as in the adapter "
+                f"{adapter}, found {getattr(student, setting)}; set student.{setting} so, or "
+                "start without student.init_adapter"
+            )
 
 
 def info_of(
@@ -231,7 +250,7 @@ def pick_device(device: str | None = None) -> torch.device:
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Weights' precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
     if precision == "auto":
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if half else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 

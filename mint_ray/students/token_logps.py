@@ -2,7 +2,7 @@
 
 No tensor of all logits is ever made. Where the head is frozen, as under LoRA, the gradient
 with respect to the hidden state is computed along with each chunk (it is linear in what comes
-from above: d log p(t) / d h = W_t - sum_v p_v W_v), so nothing of the vocabulary's width is
+from above: d log p(t) / d h = -sum_v (p_v - [v = t]) W_v), so nothing of the vocabulary's width is
 kept for the backward pass, and the head gets no gradient buffer.
 """
 
@@ -61,8 +61,10 @@ class _FrozenHead(torch.autograd.Function):
             norm = logits.logsumexp(-1, keepdim=True)
             logps[part] = (logits.gather(-1, targets[part, None]) - norm).squeeze(-1)
             if slopes is not None:
-                shares = logits.sub_(norm).exp_().to(weight.dtype)
-                slopes[part] = (weight[targets[part]] - shares @ weight).to(slopes.dtype)
+                # p - 1 before it is rounded: in bfloat16 a p near 1 would leave noise instead.
+                errors = logits.sub_(norm).exp_()
+                errors[torch.arange(len(errors), device=errors.device), targets[part]] -= 1.0
+                slopes[part] = -(errors.to(weight.dtype) @ weight).to(slopes.dtype)
         if slopes is not None:
             ctx.save_for_backward(slopes)
         return logps

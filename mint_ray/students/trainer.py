@@ -3,7 +3,7 @@
 Works in a single process and, unchanged, in each worker of a distributed run whose process
 group is there already (Ray Train, torchrun). The order of the data, the learning rate and
 the loss's denominators depend on the settings and the step only, never on how a step is cut
-into workers and micro-batches.
+into workers and micro-batches (but under `per_microbatch`, and for the draws of dropout).
 """
 
 import logging
@@ -33,7 +33,8 @@ from mint_ray.students.examples import Example
 from mint_ray.students.layouts import Logps
 from mint_ray.students.meters import Pace, StepMeter
 from mint_ray.students.objectives import Scored
-from mint_ray.students.setup import Ready, Settings, prepare
+from mint_ray.students.settings import Settings
+from mint_ray.students.setup import Ready, prepare
 from mint_ray.students.student import info_of, pick_device, write_student
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ def train(
         TrainingError: a missing base model, a damaged or foreign checkpoint, a loss or
             gradient that is not finite (with the preference ids of the step).
     """
-    check_batch_size(training, micro_batch_size, world_size())
+    even = training.deepspeed != OFF
+    check_batch_size(training.batch_size, micro_batch_size, world_size(), even)
     if (device := pick_device()).type == "cuda":
         torch.cuda.set_device(device)
     sweep_scratch_folders()
@@ -107,9 +109,11 @@ def train(
         with ready.engine.whole():
             if rank() == 0:
                 out.mkdir(parents=True, exist_ok=True)
-                ready.table.write_rejected(ready.usable.rejected, out / "rejected.parquet")
+                ready.data.table.write_rejected(
+                    ready.data.usable.rejected, out / "rejected.parquet"
+                )
                 info = info_of(ready.base, student, k, training.objective, lineage or {})
-                write_student(out, ready.model, ready.tokenizer, info, catalogue)
+                write_student(out, ready.policy.model, ready.tokenizer, info, catalogue)
     return summary
 
 
@@ -123,13 +127,13 @@ class _Loop:
         self.estep = EStep(
             ready.objective,
             self.training,
-            len(ready.usable.examples),
+            len(ready.data),
             settings.micro_batch_size,
             ready.engine,
-            ready.example,
+            ready.data.example,
             ready.state.get("bins"),
         )
-        self.regime: str | None = None
+        self.regime: str | None = ready.state.get("regime")
 
     def run(self, report: Report) -> TrainingSummary:
         """All steps; see `train`."""
@@ -148,15 +152,16 @@ class _Loop:
                     "engine": ready.engine.state(),
                     "bins": self.estep.state(),
                     "metrics": metrics,
+                    "regime": self.regime,
                 }
-                write_checkpoint(Path(folder), ready.model, state, ready.position(done))
+                write_checkpoint(Path(folder), ready.policy.model, state, ready.position(done))
                 report(metrics, Path(folder))
         return TrainingSummary(
             steps=ready.steps,
-            pairs=ready.usable.rows,
-            cases=len(ready.usable.examples),
-            rejected=ready.usable.counts,
-            shortened_notes=ready.usable.shortened,
+            pairs=ready.data.usable.rows,
+            cases=len(ready.data),
+            rejected=ready.data.usable.counts,
+            shortened_notes=ready.data.usable.shortened,
             trainable_parameters=ready.trainable_parameters,
             layout=ready.policy.layout,
             attention=ready.attention,
@@ -168,24 +173,24 @@ class _Loop:
         )
 
     def _step(self, step: int) -> dict[str, float]:
-        started = time.perf_counter()
         ready, batch_size = self.ready, self.training.batch_size
-        numbers = schedule.rows_of_step(
-            len(ready.usable.examples), batch_size, self.settings.seed, step
-        )
+        numbers = schedule.rows_of_step(len(ready.data), batch_size, self.settings.seed, step)
         measured = self._measure(step)
+        started = time.perf_counter()
         micro = cut(
-            [ready.usable.lengths[number] for number in numbers],
-            min(self.settings.micro_batch_size, math.ceil(batch_size / world_size())),
+            [ready.data.usable.lengths[number] for number in numbers],
+            self.settings.micro_batch_size,
+            world_size(),
         )
         batches = [
-            [ready.example(numbers[place]) for place in places]
+            [ready.data.example(numbers[place]) for place in places]
             for places in share_of(micro, rank(), world_size())
         ]
         own = [example for batch in batches for example in batch]
         tokens, units, seen = sum_over_ranks(
             [
-                sum(example.likelihood_tokens(self.with_prompt) for example in own),
+                sum(example.likelihood_tokens(self.with_prompt) for example in own)
+                * ready.objective.likelihood,
                 sum(example.units for example in own),
                 sum(map(len, own)),
             ],
@@ -215,7 +220,7 @@ class _Loop:
             | {
                 "step": float(step + 1),
                 "steps": float(ready.steps),
-                "epoch": (step + 1) * batch_size / len(ready.usable.examples),
+                "epoch": (step + 1) * batch_size / len(ready.data),
                 "learning_rate": rate,
                 "grad_norm": norm,
                 "tokens_per_second": seen / seconds,
@@ -234,8 +239,7 @@ class _Loop:
         return found.metrics()
 
     def _not_finite(self, step: int, numbers: list[int], loss: float, norm: float) -> str:
-        rows = [row for number in numbers for row in self.ready.usable.examples[number]]
-        ids = [str(self.ready.table.row(row)["preference_id"]) for row in rows]
+        ids = [name for number in numbers for name in self.ready.data.preference_ids(number)]
         return (
             f"step {step + 1}: expected a finite loss and gradient, found loss {loss} and "
             f"gradient norm {norm}; lower training.learning_rate or look at the pairs "
@@ -252,12 +256,13 @@ def _announce(settings: Settings, ready: Ready) -> None:
         "engine": ready.engine.name,
         "layout": ready.policy.layout,
         "attention": ready.attention,
-        "cases": len(ready.usable.examples),
-        "pairs": ready.usable.rows,
+        "cases": len(ready.data),
+        "pairs": ready.data.usable.rows,
         "cases per step": settings.training.batch_size,
         "micro-batch": settings.micro_batch_size,
         "steps": ready.steps,
-        "rejected": ready.usable.counts or "none",
-        "shortened notes": ready.usable.shortened,
+        "rejected": ready.data.usable.counts or "none",
+        "shortened notes": ready.data.usable.shortened,
+        "trainable parameters": f"{ready.trainable_parameters:,}",
     }
     logger.info(", ".join(f"{name}: {value}" for name, value in facts.items()))

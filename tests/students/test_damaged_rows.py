@@ -64,10 +64,18 @@ UNUSABLE: dict[str, list[dict[str, Any]]] = {
     ],
     "bad_messages": [
         {"prompt": value}
-        for value in (None, [], said(None, "user"), said("text", None), [{"content": "text"}])
+        for value in (
+            None,
+            [],
+            [None],
+            said(None, "user"),
+            said("text", None),
+            [{"content": "text"}],
+        )
     ]
     + [{"prompt": [{"role": "user"}, *noted("A note.")]}]
-    + [{"prompt": said("text", f"user{TEMPLATE_TOKENS}")}, {"chosen": said("A", "user")}],
+    + [{"prompt": said("text", f"user{TEMPLATE_TOKENS}")}, {"chosen": said("A", "user")}]
+    + [{"chosen": [None]}, {"rejected": [None]}],
     "unknown_split": [{"split": value} for value in (None, "", "Train", "holdout")],
 }
 DUPLICATE = "duplicate_id"

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 import torch
 
+from mint_ray.errors import ConfigError
+from mint_ray.students.agreement import choose_attention, choose_layout
 from mint_ray.students.examples import Example
 from mint_ray.students.layouts import (
     FLEX,
     attention_of,
-    choose_attention,
-    choose_layout,
     plain_logps,
     shared_logps,
 )
@@ -73,19 +73,34 @@ def test_completions_do_not_see_one_another(model: Any, examples: list[Example])
 def test_flex_attention_gives_the_same(model: Any, examples: list[Example]) -> None:
     many = [with_completions(examples[i % 3], 1 + i % 3) for i in range(4)]
     plain = plain_logps(model, many, with_prompt=True)
+    model.set_attn_implementation(FLEX)
     with torch.no_grad():
-        assert choose_attention("flex", model, many[0]) == FLEX
         flex = shared_logps(model, many, with_prompt=True)
     for ours, reference in zip(flex, plain, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
 
 def test_flex_attention_is_for_gpus(model: Any, examples: list[Example]) -> None:
-    assert choose_attention("auto", model, examples[0]) == "sdpa"
+    assert choose_attention("auto", "auto", model, examples[0]) == "sdpa"
     assert attention_of(model) == "sdpa"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it trains on a GPU")
+def test_flex_attention_that_cannot_train_is_refused(adapted: Any, examples: list[Example]) -> None:
+    with pytest.raises(ConfigError, match="attention=auto"):
+        choose_attention("flex", "auto", adapted, examples[0])
+    assert attention_of(adapted.get_base_model()) == "sdpa"
+
+
 def test_auto_shares_where_the_layouts_agree(model: Any, examples: list[Example]) -> None:
+    assert choose_layout("auto", model, examples[0]) == "shared"
+
+
+def test_auto_shares_also_where_a_student_is_sure_of_itself(
+    model: Any, examples: list[Example]
+) -> None:
+    with torch.no_grad():
+        model.get_output_embeddings().weight *= 30
     assert choose_layout("auto", model, examples[0]) == "shared"
 
 

@@ -54,6 +54,23 @@ def test_bfloat16_comes_out_as_float32() -> None:
     torch.testing.assert_close(found, wide, rtol=2e-2, atol=2e-2)
 
 
+def test_a_sure_answer_keeps_its_gradient_in_bfloat16() -> None:
+    head, hidden = make(False, True, torch.float32)
+    with torch.no_grad():
+        hidden *= 8
+    targets = head(hidden).argmax(-1)
+    wide = hidden.detach().bfloat16().float().requires_grad_()
+    rounded = nn.Linear(5, 11, bias=False).requires_grad_(False)
+    rounded.weight.copy_(head.weight.bfloat16().float())
+    token_logps(wide, rounded, targets).sum().backward()
+    half = wide.detach().bfloat16().requires_grad_()
+    token_logps(half, rounded.bfloat16(), targets).sum().backward()
+    sure = wide.grad.norm(dim=-1) < 0.05
+    assert sure.any()
+    error = (half.grad.float() - wide.grad).norm(dim=-1) / wide.grad.norm(dim=-1)
+    assert float(error[sure].max()) < 0.1
+
+
 def test_no_tensor_of_all_logits_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     original = torch.nn.functional.linear

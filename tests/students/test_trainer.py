@@ -203,9 +203,46 @@ def test_a_batch_that_cannot_be_cut_is_refused_before_work(base_folder: Path) ->
         losses_of(Path("absent"), base_folder, Path("absent"), 3, deepspeed="zero2")
 
 
-def test_an_unknown_preset_is_refused(pairs: Path, base_folder: Path, tmp_path: Path) -> None:
+def test_a_deepspeed_file_without_a_stage_is_refused(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="zero2"):
-        losses_of(pairs, base_folder, tmp_path, 4, deepspeed="zero9")
+        losses_of(pairs, base_folder, tmp_path, 4, deepspeed=str(tmp_path / "config.json"))
+
+
+def test_a_context_that_is_too_short_is_refused(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    student = StudentConfig(base_model=str(base_folder), max_length=4096)
+    with pytest.raises(ConfigError, match="at most 2048"):
+        train(
+            pairs,
+            tmp_path,
+            student=student,
+            training=training_config(),
+            k=2,
+            seed=0,
+            report=lambda metrics, checkpoint: None,
+        )
+
+
+def test_other_settings_than_the_starting_adapters_are_refused(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    losses_of(pairs, base_folder, tmp_path / "a", 4)
+    with pytest.raises(ConfigError, match=r"lora_rank: expected 4.*found 8"):
+        train(
+            pairs,
+            tmp_path / "b",
+            student=StudentConfig(
+                base_model=str(base_folder), lora_rank=8, init_adapter=tmp_path / "a"
+            ),
+            training=training_config(),
+            k=2,
+            seed=0,
+            report=lambda metrics, checkpoint: None,
+        )
 
 
 def test_activation_checkpointing_does_not_change_the_loss(
