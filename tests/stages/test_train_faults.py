@@ -19,6 +19,7 @@ import psutil
 import pytest
 import torch.multiprocessing as mp
 
+from mint_ray.errors import TrainingError
 from mint_ray.stages.metrics_file import read_metrics_lines
 from mint_ray.stages.ray_train import RUN_NAME
 from mint_ray.steps import StepOutcome
@@ -170,6 +171,14 @@ def test_an_elastic_group_of_workers(
 ) -> None:
     outcome = run_stage(root, tmp_path, "off", workers=(1, 2))
     assert_same_end(outcome, tmp_path, undisturbed["off"])
+
+
+def test_an_error_that_cannot_go_away_is_not_tried_again(root: Path, tmp_path: Path) -> None:
+    wild = {"learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_ratio": 0.0}
+    with pytest.raises(TrainingError, match=r"step 2: expected a finite loss.*pair-0"):
+        run_stage(root, tmp_path, "off", **wild)
+    starts = (tmp_path / "notes.log").read_text().count("objective: orpo")
+    assert starts == 1
 
 
 @contextmanager

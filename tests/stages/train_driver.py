@@ -8,6 +8,7 @@ import json
 import sys
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,26 +43,25 @@ def write_inputs(root: Path) -> None:
         pq.write_table(pa.Table.from_pylist(rows), root / "prefer" / f"{split}.parquet")
 
 
-def config(root: Path, engine: str, workers: int | tuple[int, int] = 2) -> Config:
+def config(root: Path, engine: str, workers: int | tuple[int, int] = 2, **changes: Any) -> Config:
     """Eight steps with dropout, so that the state of the random numbers counts too."""
+    settings = {"batch_size": 16, "epochs": 4, "checkpoint_steps": CHECKPOINT_STEPS}
     return Config(
         student=student_config(root / "base", lora_dropout=0.1),
-        training=training_config(
-            batch_size=16, epochs=4, checkpoint_steps=CHECKPOINT_STEPS, deepspeed=engine
-        ),
+        training=training_config(**settings | {"deepspeed": engine} | changes),
         resources=ResourcesConfig(train_workers=workers, cpus_per_worker=0.5),
     )
 
 
 def run_stage(
-    root: Path, out: Path, engine: str, workers: int | tuple[int, int] = 2
+    root: Path, out: Path, engine: str, workers: int | tuple[int, int] = 2, **changes: Any
 ) -> StepOutcome:
     """Run or continue the stage in `out`."""
     out.mkdir(exist_ok=True)
     inputs = {name: root / name for name in ("cases", "prefer")}
     with Progress(Console(file=StringIO())).stage("train", "") as task:
-        context = StepContext(config(root, engine, workers), "key", inputs, out, NullRun(), task)
-        return stage.run(context)
+        made = config(root, engine, workers, **changes)
+        return stage.run(StepContext(made, "key", inputs, out, NullRun(), task))
 
 
 def train_without_ray(number: int, root: Path, folders: dict[str, Path]) -> None:
