@@ -29,7 +29,9 @@ from typing import Any
 
 from record_run import hardware
 
-SHAPES = ((150, 60), (400, 120), (700, 150), (1000, 60))
+# Prompt and completion in tokens, and pairs per step: the longest do not fit 24 GiB four at a time
+# under TRL.
+SHAPES = ("150/60/4", "400/120/4", "700/150/4", "1000/60/2")
 SYSTEMS = ("trl", "prompt_and_chosen", "chosen")
 WORD = " a"
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -275,11 +277,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--shapes", nargs="*", default=[f"{p}/{c}" for p, c in SHAPES])
+    parser.add_argument("--shapes", nargs="*", default=SHAPES)
+    parser.add_argument("--keep", action="store_true", help="keep what --out has of other shapes")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
@@ -291,9 +293,11 @@ def main() -> None:
     from mint_ray.manifest import package_versions
 
     shapes = []
+    if options.keep and options.out:
+        shapes = json.loads(options.out.read_text(encoding="utf-8"))["shapes"]
     for text in options.shapes:
-        common = {name: getattr(options, name) for name in ("model", "batch", "steps", "threads")}
-        common["shape"] = [int(part) for part in text.split("/")]
+        common = {name: getattr(options, name) for name in ("model", "steps", "threads")}
+        *common["shape"], common["batch"] = [int(part) for part in text.split("/")]
         shapes.append(measure_shape(common, options.rounds))
         result = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

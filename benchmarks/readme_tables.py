@@ -71,19 +71,19 @@ def throughput_section() -> str:
     machine, versions = result["hardware"], result["versions"]
     lines = [
         f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
-        f"batch {result['shapes'][0]['batch']}, LoRA of rank 16; TRL {versions['trl']}, torch "
+        f"LoRA of rank 16; TRL {versions['trl']}, torch "
         f"{versions['torch']}.",
         "",
-        "| prompt / completion | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
+        "| prompt / completion | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
         "| TRL MiB | ours MiB | ratio |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for shape in result["shapes"]:
         peer = shape["trl"]
         for name, words in (("prompt_and_chosen", "prompt and chosen"), ("chosen", "chosen")):
             ours = shape[name]
             lines.append(
-                f"| {shape['prompt']} / {shape['completion']} | {words} "
+                f"| {shape['prompt']} / {shape['completion']} | {shape['batch']} | {words} "
                 f"| {peer['pairs_per_s']:.2f} | {ours['pairs_per_s']:.2f} | {ours['ratio']:.2f} "
                 f"| {ours['bound']:.2f} | {peer['peak_mb']:,.0f} | {ours['peak_mb']:,.0f} "
                 f"| {ours['memory_ratio']:.2f} |"
