@@ -74,7 +74,7 @@ def throughput_section() -> str:
         f"LoRA of rank 16; TRL {versions['trl']}, torch "
         f"{versions['torch']}.",
         "",
-        "| prompt / completion | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
+        "| prompt / answer | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
         "| TRL MiB | ours MiB | ratio |",
         "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
