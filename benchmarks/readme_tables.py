@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.evaluation.table import markdown_table
+from mint_ray.evaluation.training_curves import PANELS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -91,6 +92,29 @@ def throughput_section() -> str:
     return "\n".join(lines)
 
 
+def curves_section() -> str:
+    """ORPO's training by epoch on published patients' pairs, beside the released run's points."""
+    file = RESULTS / "training_curves.json"
+    if not file.exists():
+        return ""
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    released = {panel.metric: panel.released for panel in PANELS}
+    lines = [
+        f"{result['pairs']} pairs of published patients, embedded model, likelihood on prompt and "
+        "chosen answer.",
+        "",
+        "| epoch | loss | log odds ratio term | reward accuracy | log p of rejected |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in result["epochs"]:
+        cells = [f"{row[metric]:.2f}" for metric in released]
+        lines.append(f"| {row['epoch']} | {' | '.join(cells)} |")
+    for epoch in next(iter(released.values())):
+        cells = [f"{points[epoch]:.2f}" for points in released.values()]
+        lines.append(f"| released run, {epoch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _percent(value: list[float]) -> str:
     middle, low, high = (100 * v for v in value)
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
@@ -106,7 +130,11 @@ def render(text: str) -> str:
 
     def renewed(match: re.Match[str]) -> str:
         name = match[1]
-        special = {"teacher": teacher_section, "throughput": throughput_section}
+        special = {
+            "teacher": teacher_section,
+            "throughput": throughput_section,
+            "curves": curves_section,
+        }
         body = special[name]() if name in special else section(name)
         return f"<!-- results:{name} -->\n{body}\n<!-- /results:{name} -->"
 

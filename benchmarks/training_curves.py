@@ -1,7 +1,7 @@
 """ORPO's training curves on preference pairs, beside those of the paper's released run.
 
     python benchmarks/training_curves.py --pairs runs/prefer-.../train.parquet \
-        --out benchmarks/results/training_curves.json --picture curves.html
+        --out benchmarks/results/training_curves.json
 
 Trains the embedded model for some epochs on a sample of the pairs, with the likelihood on prompt
 and chosen answer as in the released run, and writes means per epoch. The released run (arXiv
@@ -27,7 +27,6 @@ import torch
 from record_run import hardware
 
 from mint_ray.config import StudentConfig, TrainingConfig
-from mint_ray.evaluation.training_curves import training_curves
 from mint_ray.manifest import package_versions
 from mint_ray.students.trainer import train
 
@@ -60,11 +59,10 @@ def per_epoch(steps: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    """Train, write the means, draw the curves."""
+    """Train, write the means."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--picture", type=Path, help="an HTML page with the curves")
     parser.add_argument("--number", type=int, default=48)
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args()
@@ -102,10 +100,6 @@ def main() -> None:
         "epochs": per_epoch(steps),
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if options.picture:
-        curves = training_curves(steps, "orpo")
-        figures = "".join(f"<h3>{title}</h3>{svg}" for title, svg in curves.panels)
-        options.picture.write_text(f"<!doctype html>{figures}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class TrainingCurves:
 
 
 @dataclass(frozen=True)
-class _Panel:
+class Panel:
     """A metric; `released` are its published values by epoch, `dashed` is a part of it.
 
     The value axis covers 0, `reach` and every mark.
@@ -58,28 +58,28 @@ class _Panel:
 
 
 # The released ORPO run: MINT, arXiv 2505.05736.
-_PANELS = (
-    _Panel(
+PANELS = (
+    Panel(
         "Loss",
         "loss",
         "",
         {0: 1.11, 1: 0.53, 5: 0.23, 10: 0.105, 26: 0.024},
         "nll_loss",
     ),
-    _Panel(
+    Panel(
         "Log odds ratio term",
         "log_odds_ratio",
         "Log odds ratio term: mean log σ of the log odds of chosen over rejected, 0 at best.",
         {0: -0.52, 1: -0.32, 5: -0.06, 10: -0.006, 26: -0.004},
     ),
-    _Panel(
+    Panel(
         "Reward accuracy",
         "rewards/accuracies",
         "Reward accuracy: share of pairs whose chosen answer is rewarded above the rejected one.",
         {0: 0.75, 1: 0.91, 5: 0.99, 10: 0.999, 26: 0.994},
         reach=1.0,
     ),
-    _Panel(
+    Panel(
         "Log-probability, rejected",
         "logps/rejected",
         "",
@@ -98,7 +98,7 @@ def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
     """
     epochs = max((row["epoch"] for row in rows if _is_number(row.get("epoch"))), default=0.0)
     panels, notes = [], []
-    for panel in _PANELS:
+    for panel in PANELS:
         curve = averaged(rows, panel.metric)
         if not curve:
             continue
@@ -160,7 +160,7 @@ class _Axes:
 
 
 def _draw(
-    panel: _Panel,
+    panel: Panel,
     curve: Sequence[Point],
     dashed: Sequence[Point],
     released: Sequence[Point],
