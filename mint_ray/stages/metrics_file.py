@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mint_ray.stages.new_lines import NewLines
+
 FILE_NAME = "metrics.jsonl"
 POLL_SECONDS = 1.0
 
@@ -30,38 +32,26 @@ def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
 
     What a lost worker left of a line is passed over: its step was repeated.
     """
-    return list({row["step"]: row for row in _Reader(folder).new_rows()}.values())
+    return list({row["step"]: row for row in _new_rows(NewLines(folder / FILE_NAME))}.values())
 
 
-class _Reader:
-    """Reads what was appended since it last looked."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file, self._offset = folder / FILE_NAME, 0
-
-    def new_rows(self) -> list[dict[str, float]]:
-        if not self._file.exists():
-            return []
-        with self._file.open("rb") as stream:
-            stream.seek(self._offset)
-            whole = stream.read().rpartition(b"\n")[0]
-        self._offset += len(whole) + 1 if whole else 0
-        rows = []
-        for line in whole.split(b"\n"):
-            with suppress(ValueError):
-                rows.append(json.loads(line))
-        return rows
+def _new_rows(lines: NewLines) -> list[dict[str, float]]:
+    rows = []
+    for line in lines.read():
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
 @contextmanager
 def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None]) -> Iterator[None]:
     """Call `on_metrics` once for every new step while the body runs, in order of steps."""
     stop = threading.Event()
-    reader = _Reader(folder)
-    seen = max((row["step"] for row in reader.new_rows()), default=-1.0)
+    lines = NewLines(folder / FILE_NAME)
+    seen = max((row["step"] for row in _new_rows(lines)), default=-1.0)
 
     def drain(after: float) -> float:
-        for row in reader.new_rows():
+        for row in _new_rows(lines):
             if row["step"] > after:
                 on_metrics(row)
                 after = row["step"]

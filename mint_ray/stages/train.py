@@ -17,7 +17,7 @@ from mint_ray.config import Config
 from mint_ray.stages.metrics_file import append_metrics, follow_metrics
 from mint_ray.stages.ray_session import connect
 from mint_ray.stages.ray_train import RUN_NAME, fit, use_resources
-from mint_ray.stages.worker_notes import Notes, keep_notes
+from mint_ray.stages.worker_notes import keep_notes, new_notes
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.checkpoints import latest_good
 from mint_ray.students.trainer import TrainingSummary, train
@@ -41,11 +41,14 @@ def run(context: StepContext) -> StepOutcome:
         "lineage": {name: folder.name for name, folder in context.inputs.items()},
     }
 
-    notes = Notes(output)
+    notes = new_notes(output)
+
+    def say_notes() -> None:
+        for line in notes.read():
+            context.task.say(line.decode("utf-8", "replace"))
 
     def watch(metrics: dict[str, float]) -> None:
-        for note in notes.new():
-            context.task.say(note)
+        say_notes()
         context.run.log_metrics(metrics, step=int(metrics["step"]))
         context.task.update(metrics["step"], metrics["steps"], _note(metrics))
 
@@ -53,8 +56,7 @@ def run(context: StepContext) -> StepOutcome:
         with follow_metrics(output, watch):
             fit(_worker, settings, output, config.resources.train_workers, config.resources)
     finally:
-        for note in notes.new():
-            context.task.say(note)
+        say_notes()
     summary = TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
     return StepOutcome(
         rows_in=summary.pairs + sum(summary.rejected.values()),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mint_ray.stages.new_lines import NewLines
+
 FILE_NAME = "notes.log"
 
 
@@ -30,19 +32,6 @@ def keep_notes(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-class Notes:
-    """The lines that were added since one last looked, from now on."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE_NAME
-        self._offset = self._file.stat().st_size if self._file.exists() else 0
-
-    def new(self) -> list[str]:
-        """Whole new lines."""
-        if not self._file.exists():
-            return []
-        with self._file.open("rb") as stream:
-            stream.seek(self._offset)
-            whole = stream.read().rpartition(b"\n")[0]
-        self._offset += len(whole) + 1 if whole else 0
-        return whole.decode("utf-8", "replace").splitlines()
+def new_notes(folder: Path) -> NewLines:
+    """The notes that are added from now on."""
+    return NewLines(folder / FILE_NAME, from_end=True)
