@@ -1,5 +1,6 @@
 """The few collective operations that training needs; all of them work without a process group."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -57,10 +58,35 @@ def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
 
 @contextmanager
 def process_group(wanted: bool) -> Iterator[None]:
-    """A process group of one for DeepSpeed, where it is wanted and no group is there yet."""
-    if dist.is_initialized() or not wanted:
+    """What DeepSpeed needs around a run, where it is wanted: LOCAL_RANK and a process group.
+
+    What a launcher has set stays as it is; what is set here is gone afterwards.
+    """
+    if not wanted:
         yield
         return
+    with _local_rank():
+        if dist.is_initialized():
+            yield
+        else:
+            with _group_of_one():
+                yield
+
+
+@contextmanager
+def _local_rank() -> Iterator[None]:
+    """accelerate only looks for DeepSpeed where this is set, and ZeRO-3 reads it all the time."""
+    absent = "LOCAL_RANK" not in os.environ
+    os.environ.setdefault("LOCAL_RANK", "0")
+    try:
+        yield
+    finally:
+        if absent:
+            del os.environ["LOCAL_RANK"]
+
+
+@contextmanager
+def _group_of_one() -> Iterator[None]:
     from deepspeed import comm
 
     backend = "nccl" if torch.cuda.is_available() else "gloo"

@@ -141,16 +141,17 @@ class DeepSpeedEngine:
         backend = torch.distributed.get_backend()
         # accelerate's state outlives a run in this process and would refuse other settings.
         AcceleratorState._reset_state(reset_partial_state=True)
-        with _launched():
-            accelerator = Accelerator(
-                gradient_accumulation_steps=accumulation,
-                deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=config),
-                # Without the backend's name, accelerate on CPU counts one process.
-                kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
-            )
-            self._engine, self._optimizer = accelerator.prepare(
-                policy, _adamw(self._parameters, training)
-            )
+        accelerator = Accelerator(
+            gradient_accumulation_steps=accumulation,
+            deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=config),
+            # Without the backend's name, accelerate on CPU counts one process.
+            kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
+        )
+        self._engine, self._optimizer = accelerator.prepare(
+            policy, _adamw(self._parameters, training)
+        )
+        # accelerate would look for DeepSpeed in whatever comes next in this process.
+        os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
         # Or the next model that transformers loads in this process would be cut in pieces too.
         unset_hf_deepspeed_config()
         self._wrapped = accelerator.deepspeed_engine_wrapped
@@ -273,16 +274,3 @@ def _adamw(parameters: list[torch.nn.Parameter], training: TrainingConfig) -> to
 def _set_learning_rate(optimizer: Any, learning_rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-
-
-@contextmanager
-def _launched() -> Iterator[None]:
-    """Look like a launched process: without LOCAL_RANK, accelerate does not look for DeepSpeed.
-
-    It stays set, since ZeRO-3 reads it again while it runs.
-    """
-    os.environ.setdefault("LOCAL_RANK", "0")
-    try:
-        yield
-    finally:
-        os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
