@@ -17,12 +17,20 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def section(name: str) -> str:
-    """Command, machine and table of one recorded run; empty where none is recorded."""
+def recorded(name: str) -> dict[str, Any] | None:
+    """A committed result; None where there is none yet."""
     file = RESULTS / f"{name}.json"
     if not file.exists():
+        return None
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return result
+
+
+def section(name: str) -> str:
+    """Command, machine and table of one recorded run; empty where none is recorded."""
+    run = recorded(name)
+    if run is None:
         return ""
-    run: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     steps, machine = run["steps"], run["hardware"]
     minutes = sum(step["seconds"] for step in steps.values()) / 60
     strata = [s for s in ("seen", "unseen") if _size(run, s) and _size(run, s) < _size(run, "all")]
@@ -46,10 +54,9 @@ def section(name: str) -> str:
 
 def teacher_section() -> str:
     """Accuracy of the teacher by itself on held-out publications."""
-    file = RESULTS / "teacher_accuracy.json"
-    if not file.exists():
+    result = recorded("teacher_accuracy")
+    if result is None:
         return ""
-    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     lines = [
         "| modalities | diseases | cases | Top-1 % | Top-3 % | Top-10 % |",
         "|---|---|---:|---:|---:|---:|",
@@ -65,10 +72,9 @@ def teacher_section() -> str:
 
 def throughput_section() -> str:
     """Pairs per second and peak memory of ours and of TRL's trainer."""
-    file = RESULTS / "orpo_throughput.json"
-    if not file.exists():
+    result = recorded("orpo_throughput")
+    if result is None:
         return ""
-    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     machine, versions = result["hardware"], result["versions"]
     lines = [
         f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
@@ -94,10 +100,9 @@ def throughput_section() -> str:
 
 def curves_section() -> str:
     """ORPO's training by epoch on published patients' pairs, beside the released run's points."""
-    file = RESULTS / "training_curves.json"
-    if not file.exists():
+    result = recorded("training_curves")
+    if result is None:
         return ""
-    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     released = {panel.metric: panel.released for panel in PANELS}
     lines = [
         f"{result['pairs']} pairs of published patients, embedded model, likelihood on prompt and "

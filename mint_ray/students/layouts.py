@@ -122,6 +122,6 @@ def _without_prompt(sums: Tensor, counts: Tensor, examples: int) -> Logps:
     return Logps(sums, counts, sums.new_zeros(examples), counts.new_zeros(examples))
 
 
-def _padded(rows: Sequence[Sequence[int]], device: torch.device, value: int = 0) -> Tensor:
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     length = max(map(len, rows))
-    return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows], device=device)
+    return torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device)

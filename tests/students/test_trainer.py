@@ -216,33 +216,29 @@ def test_a_context_that_is_too_short_is_refused(
 ) -> None:
     student = StudentConfig(base_model=str(base_folder), max_length=4096)
     with pytest.raises(ConfigError, match="at most 2048"):
-        train(
-            pairs,
-            tmp_path,
-            student=student,
-            training=training_config(),
-            k=2,
-            seed=0,
-            report=lambda metrics, checkpoint: None,
-        )
+        train_briefly(pairs, tmp_path, student)
+
+
+def train_briefly(pairs: Path, out: Path, student: StudentConfig) -> None:
+    """One epoch with a student config of the test's own."""
+    train(
+        pairs,
+        out,
+        student=student,
+        training=training_config(),
+        k=2,
+        seed=0,
+        report=lambda metrics, checkpoint: None,
+    )
 
 
 def test_other_settings_than_the_starting_adapters_are_refused(
     pairs: Path, base_folder: Path, tmp_path: Path
 ) -> None:
     losses_of(pairs, base_folder, tmp_path / "a", 4)
+    student = StudentConfig(base_model=str(base_folder), lora_rank=8, init_adapter=tmp_path / "a")
     with pytest.raises(ConfigError, match=r"lora_rank: expected 4.*found 8"):
-        train(
-            pairs,
-            tmp_path / "b",
-            student=StudentConfig(
-                base_model=str(base_folder), lora_rank=8, init_adapter=tmp_path / "a"
-            ),
-            training=training_config(),
-            k=2,
-            seed=0,
-            report=lambda metrics, checkpoint: None,
-        )
+        train_briefly(pairs, tmp_path / "b", student)
 
 
 def test_activation_checkpointing_does_not_change_the_loss(
