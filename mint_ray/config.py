@@ -7,18 +7,20 @@ live in `resources` and `tracking`, and are not.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from mint_ray.config_base import Fraction, Section, Word
+from mint_ray.config_cases import (
+    CasesConfig,
+    ImagesConfig,
+    KnowledgeConfig,
+    SimulationConfig,
+    TilesConfig,
+)
+from mint_ray.config_teacher import ClipConfig, TeacherConfig
 from mint_ray.students.batches import check_batch_size
-
-Fraction = float
-
-
-def _word(value: Any) -> Any:
-    """YAML 1.1 reads `on` and `off` as booleans; take them as the words they were."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 def _deepspeed_exists(setting: str) -> str:
@@ -30,108 +32,25 @@ def _deepspeed_exists(setting: str) -> str:
     return setting
 
 
-Word = BeforeValidator(_word)
+__all__ = [
+    "CasesConfig",
+    "ClipConfig",
+    "Config",
+    "EvaluationConfig",
+    "ImagesConfig",
+    "KnowledgeConfig",
+    "PreferencesConfig",
+    "ResourcesConfig",
+    "Section",
+    "SimulationConfig",
+    "StudentConfig",
+    "TeacherConfig",
+    "TilesConfig",
+    "TrackingConfig",
+    "TrainingConfig",
+]
+
 WorkerRange = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], int]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
-    )
-
-
-class SimulationConfig(Section):
-    """Patients drawn from the disease annotations (`cases.source: simulated`)."""
-
-    diseases: int = Field(24, ge=2)
-    """Number of diseases to draw patients for, the best annotated first."""
-    disease_ids: tuple[str, ...] = ()
-    """Draw patients for these diseases instead."""
-    patients_per_disease: int = Field(16, ge=3)
-    """Simulated patients per disease, over all splits."""
-    imprecision: Fraction = Field(0.15, ge=0, le=1)
-    """Probability that a term is replaced by one of its parents."""
-    missing: Fraction = Field(0.3, ge=0, le=1)
-    """Probability that a present term goes unrecorded."""
-    noise_terms: float = Field(0.5, ge=0)
-    """Mean number of unrelated terms per patient (Poisson)."""
-    max_terms: int = Field(12, ge=1)
-    """Most observed terms a simulated patient is given."""
-
-
-class CasesConfig(Section):
-    """Where cases come from and what each modality shows."""
-
-    source: Literal["simulated", "phenopackets", "parquet"] = "simulated"
-    """`simulated` needs no files; `phenopackets` reads a file, folder or ZIP; `parquet` a case
-    table."""
-    path: Path | None = None
-    """Input of the `phenopackets` and `parquet` sources."""
-    modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"
-    """`face_only_in_image` shows rendered facial terms in the image and keeps them out of the
-    note; `both` shows them in both; `text_only` draws no image."""
-    note_max_terms: int = Field(40, ge=1)
-    """Most findings (observed, then excluded) that a written note states."""
-    note_excluded_terms: int = Field(3, ge=0)
-    """Most excluded findings that a written note states."""
-    validation_fraction: Fraction = Field(0.1, ge=0, lt=1)
-    """Share of the cases in the validation split, by whole groups."""
-    test_fraction: Fraction = Field(0.2, gt=0, lt=1)
-    """Share of the cases in the test split, by whole groups."""
-    simulation: SimulationConfig = SimulationConfig()
-
-    @model_validator(mode="after")
-    def _path_where_needed(self) -> "CasesConfig":
-        if self.source != "simulated" and self.path is None:
-            raise ValueError(f"cases.path is required for cases.source={self.source}")
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")
-        return self
-
-
-class KnowledgeConfig(Section):
-    """The knowledge base and what of it may be used."""
-
-    exclude_publications: Path | Literal["from_cases"] | None = "from_cases"
-    """Annotations whose only sources are these publications are dropped: a file with one PMID a
-    line, or `from_cases` for the publications of the evaluated (validation and test) cases."""
-    namespace: str = "OMIM"
-    """Id prefix of the catalogue's labels."""
-    labels: Literal["all", "cases"] = "all"
-    """`all`: every annotated disease and every training label; `cases`: only labels of cases."""
-
-
-class TeacherConfig(Section):
-    """The multimodal teacher."""
-
-    name: str = "fusion"
-    """Registered name of the teacher."""
-    hidden: int = Field(512, ge=8)
-    """Width of the joint representation."""
-    epochs: int = Field(6, ge=1)
-    """Passes over real and simulated training patients."""
-    batch_size: int = Field(256, ge=1)
-    """Patients per optimizer step, over all workers."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak AdamW learning rate of a one-cycle schedule."""
-    weight_decay: float = Field(1e-2, ge=0)
-    """AdamW weight decay."""
-    dropout: Fraction = Field(0.3, ge=0, lt=1)
-    """Dropout of the hidden representation."""
-    modality_dropout: Fraction = Field(0.15, ge=0, lt=1)
-    """Probability that a training patient with a face loses it, and again that it loses its
-    terms instead."""
-    simulated_per_label: int = Field(2, ge=0)
-    """Simulated training patients per catalogue disease, drawn afresh every epoch; 0 for none."""
-    real_repeats: int = Field(2, ge=1)
-    """Times that a real patient is seen per epoch, each time with other terms left out."""
-    face_samples: int = Field(8000, ge=0)
-    """Drawn faces that the face reader learns the facial findings from, beside the cases' own;
-    only where the cases' faces are drawn."""
-    face_epochs: int = Field(3, ge=1)
-    """Passes of the face reader over its faces."""
 
 
 class PreferencesConfig(Section):
@@ -157,10 +76,11 @@ class PreferencesConfig(Section):
 
 
 class StudentConfig(Section):
-    """The unimodal student: a causal language model with LoRA."""
+    """The unimodal student: a language model, or an image-and-text one, with LoRA."""
 
     base_model: str = "embedded"
-    """`embedded` (SmolLM2-135M-Instruct), a Hugging Face name, or a local folder."""
+    """`embedded` (SmolLM2-135M-Instruct), `embedded_vision` (EfficientNet-Lite0 before the same),
+    a Hugging Face name, or a local folder."""
     revision: str | None = None
     """Git revision of a Hugging Face model; pin it for figures that are published."""
     init_adapter: Path | None = None
@@ -174,7 +94,12 @@ class StudentConfig(Section):
     lora_dropout: Fraction = Field(0.0, ge=0, lt=1)
     """Dropout on the input of each LoRA layer."""
     lora_targets: str | tuple[str, ...] = "all-linear"
-    """PEFT target modules."""
+    """PEFT target modules; `all-linear` means those of the language model, never of an image
+    encoder."""
+    projector: Literal["train", "frozen"] = "train"
+    """Whether what joins an image encoder to the language model is trained, whole."""
+    vision_tower: Literal["frozen", "lora"] = "frozen"
+    """Whether the image encoder stays as it is, or gets LoRA in its linear layers too."""
     max_prompt_length: int = Field(700, ge=32)
     """Most prompt tokens; a longer note loses its tail."""
     max_length: int = Field(1400, ge=64)
@@ -259,6 +184,9 @@ class EvaluationConfig(Section):
     """How the name trie is searched; `auto` is exhaustive up to 2,000 trie tokens."""
     beam_width: int = Field(16, ge=1)
     """Beams of the `beam` search."""
+    controls: bool = True
+    """Image students only: also rank stain-shifted test images and images shuffled between cases,
+    and fit a classifier on mean colours alone."""
     max_cases: int | None = Field(None, ge=1)
     """Test cases that the language models rank, sampled by whole groups with the run's seed;
     all systems are compared on the same cases."""
@@ -318,6 +246,8 @@ class Config(Section):
     """Folder that holds every step's output."""
     seed: int = Field(0, ge=0)
     """Seed of everything random."""
+    task: Literal["disease", "tissue"] = "disease"
+    """`disease`: name rare diseases from a note; `tissue`: name the tissue from an image alone."""
     cases: CasesConfig = CasesConfig()
     knowledge: KnowledgeConfig = KnowledgeConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -327,6 +257,18 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _source_fits_task(self) -> "Config":
+        images = self.cases.source in ("tiles", "images", "pannuke")
+        patients = self.cases.source in ("simulated", "phenopackets")
+        if (images and self.task == "disease") or (patients and self.task == "tissue"):
+            raise ValueError(
+                f"task={self.task} does not fit cases.source={self.cases.source}: expected "
+                "disease for simulated and phenopackets, tissue for tiles, images and pannuke, "
+                "either for parquet"
+            )
+        return self
 
     @model_validator(mode="after")
     def _batch_can_be_dealt(self) -> "Config":

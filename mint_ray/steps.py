@@ -38,11 +38,11 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step(
         "cases",
-        2,
+        3,
         (),
-        ("seed", "cases", "knowledge"),
+        ("seed", "task", "cases", "knowledge"),
         files=("cases.path", "knowledge.exclude_publications"),
-        about="read or simulate patients, write notes, draw faces, split by publication and family",
+        about="read or simulate cases, write notes, draw images, split by whole groups",
     ),
     Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(

@@ -22,6 +22,7 @@ class Case(TypedDict):
     excluded_terms: list[str]
     face_terms: list[str]
     image: bytes | None
+    description: str
     sex: str
     age: str | None
     publications: list[str]
@@ -42,6 +43,7 @@ def blank_case(case_id: str, source: str) -> Case:
         excluded_terms=[],
         face_terms=[],
         image=None,
+        description="",
         sex="unknown",
         age=None,
         publications=[],
@@ -63,6 +65,7 @@ CASE_SCHEMA = pa.schema(
         pa.field("excluded_terms", pa.list_(pa.string())),
         pa.field("face_terms", pa.list_(pa.string())),  # HP ids that the image shows
         pa.field("image", pa.binary()),  # encoded bytes (PNG, JPEG), never decoded pixels
+        pa.field("description", pa.string(), nullable=False),  # of the image; the teacher's alone
         pa.field("sex", pa.string()),  # male | female | unknown
         pa.field("age", pa.string()),  # ISO 8601 duration
         pa.field("publications", pa.list_(pa.string())),  # "PMID:..." ids

@@ -13,7 +13,7 @@ from mint_ray.cases.schema import CASE_SCHEMA, Case
 from mint_ray.errors import DataError
 
 SOURCE = "parquet"
-_DEFAULTS: dict[str, Any] = {"note": "", "sex": "unknown", "source": SOURCE}
+_DEFAULTS: dict[str, Any] = {"note": "", "description": "", "sex": "unknown", "source": SOURCE}
 
 
 def read_case_table(path: Path) -> Iterator[ParsedCase | Rejection]:

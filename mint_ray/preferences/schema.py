@@ -1,8 +1,16 @@
-"""The preference pair: the project's exchange format, readable by TRL as it is."""
+"""The preference pair: the project's exchange format, readable by TRL as it is.
+
+Pairs with images have lists of parts for content and a column `images`, which `datasets` decodes
+(its features are kept in the schema's metadata).
+"""
 
 import pyarrow as pa
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+PARTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+PART_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", PARTS)]))
+# How `datasets` stores its Image feature: encoded bytes, or a path, which is always null here.
+IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 PAIR_FIELDS = [
     pa.field("preference_id", pa.string(), nullable=False),  # <case_id>#<window>

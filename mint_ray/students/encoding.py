@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from mint_ray.students.prompts import break_token, split_note
+from mint_ray.students.prompts import DISEASE, Task, break_token, split_note
 
 # No tokenizer packs more characters than this into a token of running text; a note is first
 # cut to this many characters per allowed token, so that a huge one costs nothing.
@@ -48,9 +48,13 @@ class Encoder:
         tokenizer: Hugging Face tokenizer with a chat template.
         max_prompt_length: most prompt tokens; a longer note loses its tail.
         max_length: most tokens of the prompt and one answer.
+        task: decides how an answer begins.
     """
 
-    def __init__(self, tokenizer: Any, max_prompt_length: int, max_length: int) -> None:
+    def __init__(
+        self, tokenizer: Any, max_prompt_length: int, max_length: int, task: Task = DISEASE
+    ) -> None:
+        self.task = task
         self.tokenizer = tokenizer
         self.max_prompt_length = max_prompt_length
         self.max_length = max_length

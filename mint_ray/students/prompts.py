@@ -1,19 +1,41 @@
-"""The text application's prompt and answer (MINT, arXiv 2505.05736).
+"""The prompts and answers of both applications (MINT, arXiv 2505.05736).
 
-A prompt is a list of chat messages; an answer is a header and a numbered list of quoted
-disease names. Text of a note is untrusted: chat-template tokens in it are made harmless here,
-in the stored messages, and once more in `encoding` with the tokenizer's own special tokens.
+A prompt is a list of chat messages; an answer is a header and a numbered list of quoted names.
+Text of a note is untrusted: chat-template tokens in it are made harmless here, in the stored
+messages, and once more in `encoding` with the tokenizer's own special tokens. Messages of a
+prompt with an image have lists of parts for content, as TRL's vision datasets do.
 """
 
 import re
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 
-HEADER = "POTENTIAL_DISEASES:"
-SYSTEM = (
+
+@dataclass(frozen=True)
+class Task:
+    """What a student is asked: its name, what it sees, who it is, and how its answer begins."""
+
+    name: str
+    sees: Literal["note", "image"]
+    system: str
+    header: str
+
+
+DISEASE = Task(
+    "disease",
+    "note",
     "You are a genetic counsellor. You name the rare diseases that best explain a patient's "
-    "findings."
+    "findings.",
+    "POTENTIAL_DISEASES:",
 )
+TISSUE = Task(
+    "tissue",
+    "image",
+    "You are a pathologist. You name the tissue that the nuclei in an image come from.",
+    "MOST_LIKELY_TISSUE:",
+)
+TASKS = {task.name: task for task in (DISEASE, TISSUE)}
 # Separates the note from what follows it; `encoding` shortens only what stands before it.
 NOTE_END = "\n\nList EXACTLY "
 
@@ -29,10 +51,10 @@ _QUOTES = "'\"‘’“”`"
 
 
 class Message(TypedDict):
-    """One chat message."""
+    """One chat message; `content` is text, or a list of parts where an image is among them."""
 
     role: str
-    content: str
+    content: Any
 
 
 def build_prompt(note: str, k: int) -> list[Message]:
@@ -42,9 +64,31 @@ def build_prompt(note: str, k: int) -> list[Message]:
     that cannot be encoded become `?`.
     """
     return [
-        {"role": "system", "content": SYSTEM},
+        {"role": "system", "content": DISEASE.system},
         {"role": "user", "content": clean_note(note) + NOTE_END + _instruction(k)},
     ]
+
+
+def build_image_prompt(names: Sequence[str], k: int) -> list[Message]:
+    """Messages that show one image and ask for exactly `k` of the tissues `names`.
+
+    Content is a list of parts; the part `{"type": "image"}` stands for the image, which is kept
+    beside the messages.
+    """
+    listed = ", ".join(names)
+    question = (
+        f"Which of these tissues could the nuclei come from: {listed}? List EXACTLY {k}, most "
+        f"likely first, as a numbered list under the header {TISSUE.header} with lines such as "
+        "1. 'Tissue'. No explanations."
+    )
+    return [
+        {"role": "system", "content": [_text_part(TISSUE.system)]},
+        {"role": "user", "content": [{"type": "image", "text": None}, _text_part(question)]},
+    ]
+
+
+def _text_part(text: str) -> dict[str, str | None]:
+    return {"type": "text", "text": text}
 
 
 def clean_note(note: str) -> str:
@@ -67,29 +111,34 @@ def split_note(content: str) -> tuple[str, str] | None:
     return (head, separator + tail) if separator else None
 
 
-def answer_text(names: Sequence[str]) -> str:
+def answer_text(names: Sequence[str], task: Task = DISEASE) -> str:
     """The assistant's answer: header and numbered, quoted names, best first.
 
     >>> answer_text(["Marfan syndrome"])
     "POTENTIAL_DISEASES:\\n1. 'Marfan syndrome'"
     """
-    lines = [HEADER, *(f"{rank}. '{name}'" for rank, name in enumerate(names, start=1))]
+    lines = [task.header, *(f"{rank}. '{name}'" for rank, name in enumerate(names, start=1))]
     return "\n".join(lines)
 
 
-def answer_message(names: Sequence[str]) -> list[Message]:
-    """`answer_text` as the assistant's turn, the form of `chosen` and `rejected`."""
-    return [{"role": "assistant", "content": answer_text(names)}]
+def answer_message(names: Sequence[str], task: Task = DISEASE) -> list[Message]:
+    """`answer_text` as the assistant's turn, the form of `chosen` and `rejected`.
+
+    Its content is a list of parts where the prompt's is.
+    """
+    text = answer_text(names, task)
+    content = text if task.sees == "note" else [_text_part(text)]
+    return [{"role": "assistant", "content": content}]
 
 
-def parse_answer(text: str) -> list[str]:
+def parse_answer(text: str, task: Task = DISEASE) -> list[str]:
     """Names of the first numbered list in a model's answer, in order, duplicates kept.
 
     Lenient: the header may be missing, quotes may be absent or typographic, numbers may use
     a bracket. Text around the list is ignored; so is what follows a second header.
     """
-    _, header, tail = text.partition(HEADER)
-    body = tail.partition(HEADER)[0] if header else text
+    _, header, tail = text.partition(task.header)
+    body = tail.partition(task.header)[0] if header else text
     names = []
     for line in body.splitlines():
         match = _NUMBERED.match(line)
@@ -104,5 +153,5 @@ def parse_answer(text: str) -> list[str]:
 def _instruction(k: int) -> str:
     return (
         f"{k} possible rare diseases, most likely first, as a numbered list under the header "
-        f"{HEADER} with lines such as 1. 'Disease'. No explanations."
+        f"{DISEASE.header} with lines such as 1. 'Disease'. No explanations."
     )

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from mint_ray.errors import DataError
 from mint_ray.students.encoding import Encoder
-from mint_ray.students.prompts import HEADER, answer_text
+from mint_ray.students.prompts import answer_text
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ def first_names(
 def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, int]:
     """Token ids of an answer that starts with `name`; where the name starts and stops in them."""
     name = encoder.clean(name)
-    text = answer_text([name] * min(k, 2))
+    text = answer_text([name] * min(k, 2), encoder.task)
     encoded = encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    opening = len(f"{HEADER}\n1. '")
+    opening = len(f"{encoder.task.header}\n1. '")
     closing = opening + len(name)
     stops = [stop for _, stop in encoded["offset_mapping"]]
     start = next(at for at, stop in enumerate(stops) if stop > opening)

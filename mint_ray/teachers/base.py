@@ -19,7 +19,7 @@ from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
 
-SEEN_COLUMNS = ("terms", "excluded_terms", "image", "sex", "age")
+SEEN_COLUMNS = ("terms", "excluded_terms", "image", "description", "sex", "age")
 """All that a teacher sees of a case."""
 
 
@@ -42,8 +42,8 @@ class Teacher(Protocol):
 
         Args:
             batch: the `SEEN_COLUMNS`, see `batch_of`: `terms` and `excluded_terms` (lists of
-                current HP ids), `image` (encoded bytes or None), `sex` and `age`. Nothing else
-                is read.
+                current HP ids), `image` (encoded bytes or None), `description` (words about the
+                image, may be empty), `sex` and `age`. Nothing else is read.
 
         A row that cannot be judged is all NaN and leaves the other rows as they are.
         """

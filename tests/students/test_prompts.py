@@ -1,7 +1,7 @@
 import pytest
 
 from mint_ray.students.prompts import (
-    HEADER,
+    DISEASE,
     answer_message,
     answer_text,
     build_prompt,
@@ -16,7 +16,7 @@ def test_prompt_asks_for_exactly_k() -> None:
     assert (system["role"], user["role"]) == ("system", "user")
     assert user["content"].startswith("Tall stature.\n\n")
     assert "EXACTLY 7" in user["content"]
-    assert HEADER in user["content"]
+    assert DISEASE.header in user["content"]
 
 
 def test_answer_has_header_and_quoted_lines() -> None:
@@ -42,7 +42,7 @@ def test_parsing_is_lenient(text: str) -> None:
     assert parse_answer(text) == ["Foo", "Bar"]
 
 
-@pytest.mark.parametrize("text", ["", "no list here", "1.", HEADER, "\x00\n\n1. ''"])
+@pytest.mark.parametrize("text", ["", "no list here", "1.", DISEASE.header, "\x00\n\n1. ''"])
 def test_parsing_nothing_gives_nothing(text: str) -> None:
     assert parse_answer(text) == []
 

@@ -1,0 +1,1 @@
+"""Images: encoded bytes to pixels, what is measured in them, and the embedded image encoder."""
