@@ -74,3 +74,10 @@ def run_config(name: str, **clip: Any) -> Config:
     return Config.model_validate(
         {"task": "tissue", "cases": {"source": "tiles"}, "teacher": teacher}
     )
+
+
+def turned(encoded: bytes) -> bytes:
+    """The tile a quarter turn on."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(encoded)).rotate(90).save(buffer, "PNG")
+    return buffer.getvalue()
