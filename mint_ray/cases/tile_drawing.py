@@ -157,4 +157,3 @@ def _scan(
     light = patient.paper * np.exp(-density)
     light += patient.noise * rng.standard_normal(light.shape)
     return light.round().clip(0, 255).astype(np.uint8)
-

@@ -147,7 +147,9 @@ def describe(found: Morphology) -> str:
     size = _word(found.area, (20, "small"), (38, "medium-sized"), (60, "large"), last="very large")
     evenness = _word(found.area_spread, (0.28, "even"), (0.45, "variable"), last="pleomorphic")
     shape = _word(found.eccentricity, (0.55, "round"), (0.76, "oval"), last="elongated")
-    outline = _word(found.solidity, (0.9, "irregular"), (0.945, "slightly irregular"), last="smooth")
+    outline = _word(
+        found.solidity, (0.9, "irregular"), (0.945, "slightly irregular"), last="smooth"
+    )
     crowd = _word(found.density, (2000, "sparse"), (4500, "moderately dense"), last="dense")
     chromatin = _word(found.texture, (0.2, "fine"), (0.35, "granular"), last="coarse")
     return (

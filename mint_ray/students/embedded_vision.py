@@ -16,7 +16,6 @@ from transformers.models.llava.modeling_llava import LlavaForConditionalGenerati
 
 from mint_ray.images.efficientnet_lite import (
     DEVIATION,
-    GRID,
     MEAN,
     SIDE,
     EfficientNetLiteConfig,
@@ -33,6 +32,8 @@ logger = logging.getLogger(__name__)
 # Part of the cache key: raise it when the assembly or the alignment changes.
 ASSEMBLY = 1
 IMAGE_TOKEN = "<image>"
+# The encoder's 7 × 7 features are averaged to 4 × 4: enough for a tile, a third of the tokens.
+TOKENS_PER_SIDE = 4
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
@@ -58,7 +59,7 @@ def embedded_vision_folder() -> Path:
 
 def _make(language: Path, target: Path) -> None:
     model, processor = assemble(language)
-    align(model, processor)
+    align(model, processor.tokenizer)
     model.save_pretrained(target, safe_serialization=True)
     processor.save_pretrained(target)
 
@@ -75,12 +76,12 @@ def assemble(language: Path) -> tuple[Any, Any]:
     llama = LlamaForCausalLM.from_pretrained(language, dtype=torch.float32)
     llama.resize_token_embeddings(len(tokenizer))
     config = LlavaConfig(
-        vision_config=EfficientNetLiteConfig(),
+        vision_config=EfficientNetLiteConfig(grid=TOKENS_PER_SIDE),
         text_config=llama.config,
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
-        image_seq_length=GRID * GRID,
+        image_seq_length=TOKENS_PER_SIDE**2,
         tie_word_embeddings=llama.config.tie_word_embeddings,
     )
     torch.manual_seed(0)
@@ -98,7 +99,7 @@ def assemble(language: Path) -> tuple[Any, Any]:
     processor = LlavaProcessor(
         images,
         tokenizer,
-        patch_size=SIDE // GRID,
+        patch_size=SIDE // TOKENS_PER_SIDE,
         vision_feature_select_strategy="full",
         chat_template=CHAT_TEMPLATE,
         image_token=IMAGE_TOKEN,

@@ -30,17 +30,13 @@ REJECTIONS = (
     "no_known_answer",
     "label_not_in_catalogue",
     "too_few_candidates",
-    "image_count",
-    "image_missing",
-    "image_unreadable",
-    "image_too_large",
-    "image_too_small",
-    "image_blank",
 )
+IMAGE_COUNT = "image_count"
+"""Reason for turning a row away: not as many images as its prompt shows, or as can be seen."""
 
 
 class Rejected(Exception):  # noqa: N818 - a row's fate, not a failure
-    """A row cannot be used; `args[0]` is one of `REJECTIONS`."""
+    """A row cannot be used; `args[0]` is one of `REJECTIONS`, or why of an image."""
 
     @property
     def reason(self) -> str:
@@ -91,7 +87,7 @@ class Encoder:
                 which this encoder's model cannot see.
         """
         if images:
-            raise Rejected("image_count")
+            raise Rejected(IMAGE_COUNT)
         turns = [self._turn(message) for message in messages]
         if not turns:
             raise Rejected("bad_messages")

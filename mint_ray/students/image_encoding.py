@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from mint_ray.images.decode import open_tile
-from mint_ray.students.encoding import Encoder, Prompt, Rejected
+from mint_ray.students.encoding import IMAGE_COUNT, Encoder, Prompt, Rejected
 from mint_ray.students.pictures import Pictures
 from mint_ray.students.prompts import DISEASE, Task
 
@@ -50,7 +50,7 @@ class ImageEncoder(Encoder):
             raise Rejected("bad_messages")
         shown = sum(part["type"] == "image" for turn in turns for part in turn["content"])
         if shown != len(images):
-            raise Rejected("image_count")
+            raise Rejected(IMAGE_COUNT)
         opened = []
         for encoded in images:
             image = open_tile(encoded)

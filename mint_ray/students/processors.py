@@ -116,6 +116,11 @@ def _without_video(cls: type) -> type:
         found: list[str] = cls.get_attributes()  # type: ignore[attr-defined]
         return found
 
+    def save(self: Any, folder: Any, **_: Any) -> None:
+        self.image_processor.save_pretrained(folder)
+        self.tokenizer.chat_template = self.chat_template
+        self.tokenizer.save_pretrained(folder)
+
     return type(
         cls.__name__,
         (cls,),
@@ -123,5 +128,6 @@ def _without_video(cls: type) -> type:
             "__init__": __init__,
             "check_argument_for_proper_class": check,
             "get_attributes": classmethod(attributes),
+            "save_pretrained": save,
         },
     )
