@@ -130,7 +130,8 @@ def find_nuclei(
     seeds = np.zeros(dark.shape, np.int32)
     seeds[tuple(tops.T)] = np.arange(1, len(tops) + 1)
     parted: Labels = watershed(-depth, seeds, mask=dark).astype(np.int32)
-    return remove_small_objects(parted, max_size=smallest)
+    cleaned: Labels = remove_small_objects(parted, max_size=smallest)
+    return cleaned
 
 
 def describe(found: Morphology) -> str:
@@ -147,7 +148,7 @@ def describe(found: Morphology) -> str:
     size = _word(found.area, (20, "small"), (38, "medium-sized"), (60, "large"), last="very large")
     evenness = _word(found.area_spread, (0.28, "even"), (0.45, "variable"), last="pleomorphic")
     shape = _word(found.eccentricity, (0.55, "round"), (0.76, "oval"), last="elongated")
-    outline = _word(found.solidity, (0.9, "irregular"), (0.945, "slightly irregular"), last="smooth")
+    outline = _word(found.solidity, (0.9, "irregular"), (0.945, "uneven"), last="smooth")
     crowd = _word(found.density, (2000, "sparse"), (4500, "moderately dense"), last="dense")
     chromatin = _word(found.texture, (0.2, "fine"), (0.35, "granular"), last="coarse")
     return (
@@ -159,13 +160,13 @@ def describe(found: Morphology) -> str:
 
 
 def _numbered(mask: NDArray[np.integer] | NDArray[np.bool_]) -> Labels:
-    """One number for each nucleus: the mask's own, or those of the connected parts of a plain one."""
+    """One number for each nucleus: the mask's own, or one for each part of a plain mask."""
     ids, numbered = np.unique(mask, return_inverse=True)
     if np.count_nonzero(ids) <= 1:
         return np.asarray(label(mask != 0), np.int32)
     # Numbers without gaps: regionprops would make a slot for each that is missing.
     shift = int(ids[0] != 0)
-    return (numbered.reshape(mask.shape) + shift).astype(np.int32)
+    return np.asarray(numbered.reshape(mask.shape) + shift, np.int32)
 
 
 def _within(values: Floats, nuclei: Labels, numbers: NDArray[np.int_]) -> tuple[Floats, Floats]:
