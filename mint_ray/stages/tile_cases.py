@@ -117,9 +117,9 @@ def _list_places(
             f"{dict(reasons)}",
             reasons,
         )
-    names: dict[str, str] = {}
-    for place in places:
-        names[place.label_id] = min(place.label_name, names.get(place.label_id, place.label_name))
+    spellings = {(place.label_id, place.label_name) for place in places}
+    # Of several spellings the one with the fewest capitals, whatever the order.
+    names = dict(sorted(spellings, key=lambda s: (sum(map(str.isupper, s[1])), s[1]), reverse=True))
     named = (place._replace(label_name=names[place.label_id]) for place in places)
     return sorted(named), rejected
 
