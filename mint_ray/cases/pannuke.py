@@ -136,7 +136,7 @@ def find_folds(root: Path) -> list[Fold]:
 
 def _fold_name(root: Path, images: Path) -> str:
     """The number in the nearest folder's name that has one, else that folder's own name."""
-    for part in reversed((root.name, *images.parent.relative_to(root).parts)):
+    for part in reversed(images.parent.relative_to(root).parts or (root.name,)):
         if number := re.search(r"\d+", part):
             return str(int(number[0]))
     return images.parent.name

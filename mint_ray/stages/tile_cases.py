@@ -27,7 +27,7 @@ from mint_ray.stages.inference import CaseInference, infer, infer_in_order
 from mint_ray.stages.ray_session import connect
 from mint_ray.steps import StepContext, StepOutcome
 
-BATCH = 32
+BATCH = 64
 ROW_GROUP, LARGE_ROW_GROUP = 256, 64
 LARGE_BYTES = 32 * 2**20
 """Tiles that together take more than this are written in smaller row groups."""

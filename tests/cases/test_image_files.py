@@ -4,6 +4,8 @@ import os
 import zlib
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mint_ray.cases.image_files import ImageFolder, image_source
@@ -96,7 +98,10 @@ def test_the_kind_of_source_is_found(tmp_path: Path) -> None:
     for name in ("file.csv", "bad", "nowhere"):
         with pytest.raises(DataError, match="expected a"):
             image_source(tmp_path / name, ImagesConfig())
-    assert ImageTable is not ImageFolder
+    columns = {"label": ["Lung"], "group": ["p"], "image": [GOOD]}
+    pq.write_table(pa.table(columns), tmp_path / "file.parquet")
+    assert isinstance(image_source(tmp_path / "file.parquet", ImagesConfig()), ImageTable)
+    assert isinstance(image_source(tmp_path, ImagesConfig()), ImageTable)
 
 
 def test_a_decompression_bomb_costs_no_memory(tmp_path: Path) -> None:
