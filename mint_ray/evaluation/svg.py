@@ -13,10 +13,13 @@ def drawing(width: float, height: float, description: str, shapes: Iterable[str]
     )
 
 
-def text(x: float, y: float, content: str, style: str = "", anchor: str = "start") -> str:
-    """Text with its baseline at y."""
+def text(
+    x: float, y: float, content: str, style: str = "", anchor: str = "start", turn: float = 0
+) -> str:
+    """Text with its baseline at y, turned clockwise about (x, y) by `turn` degrees."""
+    turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">'
+        f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}"{turned}>'
         f"{escape(content)}</text>"
     )
 
