@@ -15,7 +15,7 @@ Counts = NDArray[np.int64]
 NO_ANSWER = "no answer"
 NOT_LISTED = "not in the catalogue"
 SHADES = 10
-"""Steps of a cell's colour."""
+"""Steps of a cell's colour, which grows with the root of the share: mistakes are small shares."""
 
 _CELL, _LEFT, _TOP, _NAME = 26, 128, 96, 20
 
@@ -74,18 +74,18 @@ def confusion_plot(title: str, confusion: Confusion) -> Markup:
             shapes += _cell(_LEFT + _CELL * column, y, count / total, name == answer, hint)
         end = _LEFT + _CELL * len(confusion.answered)
         shapes.append(text(end + 8, y + _CELL / 2 + 4, f"{int(totals[row]):,}", "tick"))
-    width = _LEFT + _CELL * len(confusion.answered) + 72
+    width = _LEFT + _CELL * len(confusion.answered) + 96
     height = _TOP + _CELL * len(confusion.known) + 8
-    return drawing(width, height, f"Confusion matrix of {title}", shapes)
+    return drawing(width, height, f"Confusion matrix of {title}", shapes, fixed=True)
 
 
 def _cell(x: float, y: float, share: float, right: bool, hint: str) -> list[str]:
     """One square; its number is left out below half a percent."""
-    shade = min(SHADES, int(np.ceil(share * SHADES)))
+    shade = min(SHADES, int(np.ceil(share**0.5 * SHADES)))
     style = f"cell s{shade}{' right' if right else ''}"
     shapes = [rectangle(x + 0.5, y + 0.5, _CELL - 1, _CELL - 1, style, f"{hint} ({share:.1%})")]
     if share >= 0.005:
-        on = "on-deep" if shade > SHADES // 2 else "on-pale"
+        on = "on-deep" if shade >= 8 else "on-pale"
         shapes.append(text(x + _CELL / 2, y + _CELL / 2 + 4, f"{100 * share:.0f}", on, "middle"))
     return shapes
 

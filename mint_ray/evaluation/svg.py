@@ -5,10 +5,17 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 
-def drawing(width: float, height: float, description: str, shapes: Iterable[str]) -> Markup:
-    """An `<svg>` that scales with its column and reads as one image to a screen reader."""
+def drawing(
+    width: float, height: float, description: str, shapes: Iterable[str], *, fixed: bool = False
+) -> Markup:
+    """An `<svg>` that reads as one image to a screen reader.
+
+    It scales with its column, unless it is `fixed`: then a unit is a pixel.
+    """
+    size = f' style="width: {width:g}px"' if fixed else ""
     return Markup(
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">'
+        f'<svg viewBox="0 0 {width:g} {height:g}"{size} role="img" '
+        f'aria-label="{escape(description)}">'
         f"{''.join(shapes)}</svg>"
     )
 

@@ -60,7 +60,7 @@ class TeacherRanker:
         self._top_k, self._worst, self._stain = top_k, worst, stain
 
     def __call__(self, cases: pa.Table) -> pa.Table:
-        cases = _shift_stains(cases, self._stain)
+        cases = shift_stains(cases, self._stain)
         scores = self._teacher.score(batch_of(cases))
         catalogue, case_ids = self._catalogue, cases["case_id"].to_pylist()
         predictions = rank_scores(
@@ -132,13 +132,13 @@ class StudentRanker:
         self._stain = stain
 
     def __call__(self, cases: pa.Table) -> pa.Table:
-        cases = _shift_stains(cases, self._stain)
+        cases = shift_stains(cases, self._stain)
         seen = cases[self._task.sees].to_pylist()
         reasons = [self._reason(item) for item in seen]
         usable = [place for place, reason in enumerate(reasons) if reason is None]
-        asked = cases.take(usable)
+        asked = cases.take(pa.array(usable, pa.int64()))
         case_ids, known = asked["case_id"].to_pylist(), known_answers(asked, self._catalogue)
-        rankings = self._ranker.rank([seen[place] for place in usable], known)
+        rankings = self._ranker.rank([seen[place] for place in usable], known) if usable else []
         free = self._answer_freely(asked)
         rows: list[dict[str, Any]] = [
             {"case_id": case_id, "listed": [], "reason": reason}
@@ -206,7 +206,7 @@ def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
     ]
 
 
-def _shift_stains(cases: pa.Table, seed: int | None) -> pa.Table:
+def shift_stains(cases: pa.Table, seed: int | None) -> pa.Table:
     """The cases with shifted images; those of one group are shifted alike."""
     if seed is None:
         return cases
