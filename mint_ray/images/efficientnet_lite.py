@@ -62,6 +62,10 @@ class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
     config_class = EfficientNetLiteConfig
     main_input_name = "pixel_values"
     _no_split_modules: Sequence[str] = []
+    # It has no attention, so any implementation that the whole model asks for is right.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__(config)
