@@ -15,7 +15,7 @@ from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
-from mint_ray.students.prompts import DISEASE, TASKS, Task
+from mint_ray.students.prompts import DISEASE, Task
 from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
@@ -112,14 +112,16 @@ class StudentRanker:
         use_resources(ResourcesConfig.model_validate(settings["resources"]))
         self._evaluation = EvaluationConfig.model_validate(settings["evaluation"])
         self._catalogue = Catalogue.read(Path(catalogue))
-        if student is None:
-            asked = TASKS[settings.get("task", DISEASE.name)]
-            base = StudentConfig.model_validate(settings["student"])
-            task_of: dict[str, Any] = {} if asked is DISEASE else {"task": asked}
-            self._student = load_base_student(base, settings["k"], **task_of)
-        else:
-            self._student = load_student(Path(student))
-        self._task: Task = getattr(self._student, "task", DISEASE)
+        self._student = (
+            load_base_student(
+                StudentConfig.model_validate(settings["student"]),
+                settings["k"],
+                task=settings["task"],
+            )
+            if student is None
+            else load_student(Path(student))
+        )
+        self._task = self._student.task
         depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
         self._ranker = Ranker(
             self._student,
@@ -185,7 +187,9 @@ class StudentRanker:
             if row["case_id"] in self._generate
         ]
         seen = [row[self._task.sees] for row in wanted]
-        texts = generate(self._student, seen, self._evaluation.max_new_tokens) if wanted else []
+        texts = generate(
+            self._student, seen, self._evaluation.max_new_tokens, names=self._catalogue.names
+        )
         return {
             row["case_id"]: [
                 {"rank": rank, "label_id": self._grounder.ground(name), "text": name}
