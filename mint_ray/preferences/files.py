@@ -26,6 +26,9 @@ TEXT_ROWS, IMAGE_ROWS = 256, 64
 _DICTIONARY_BYTES = 64 * 2**20
 
 
+_READ_BYTES = 2**20
+
+
 class TableFile:
     """A parquet file that is written row group by row group and appears whole or not at all.
 
@@ -131,6 +134,7 @@ def pairs_with_images(scored: pa.Table, cases: Iterator[tuple[str, bytes | None]
 
 def images_in_order(cases: Path) -> Iterator[tuple[str, bytes | None]]:
     """Id and encoded image of every case of a case table, in its order, a few at a time."""
-    with pq.ParquetFile(cases) as file:
+    # Read ahead, Arrow would keep every row group that it has read.
+    with pq.ParquetFile(cases, pre_buffer=False, buffer_size=_READ_BYTES) as file:
         for batch in file.iter_batches(IMAGE_ROWS, columns=["case_id", "image"]):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

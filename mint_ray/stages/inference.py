@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 ROWS_AT_ONCE = 256
 """Cases whose rows are read back together."""
 
+IN_FLIGHT_BYTES = 256 * 2**20
+"""Cases and rows that may wait in Ray's object store: without a limit, reading runs ahead of a
+slow model until the store holds the whole table, or all that it has room for."""
+
 
 @dataclass(frozen=True)
 class CaseInference:
@@ -116,6 +120,9 @@ def _write_cases(
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         fn_constructor_kwargs=dict(job.arguments),
+    )
+    data.context.execution_options.resource_limits = ray.data.ExecutionResources.for_limits(
+        object_store_memory=IN_FLIGHT_BYTES
     )
     data.write_parquet(str(output))
 
