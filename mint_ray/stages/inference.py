@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 ROWS_AT_ONCE = 256
 """Cases whose rows are read back together."""
 
+IN_FLIGHT_BYTES = 256 * 2**20
+"""Cases and rows that may wait in Ray's object store: without a limit, reading runs ahead of a
+slow model until the store holds the whole table, or all that it has room for."""
+
 
 @dataclass(frozen=True)
 class CaseInference:
@@ -72,12 +76,13 @@ def infer_in_order(
     Raises:
         DataError: a wanted case is missing or doubled in the output.
     """
-    wanted = set(pq.read_table(source, columns=["case_id"])["case_id"].to_pylist())
-    wanted = wanted if only is None else wanted & only
+    all_cases = set(pq.read_table(source, columns=["case_id"])["case_id"].to_pylist())
+    wanted = all_cases if only is None else all_cases & only
     output.mkdir(parents=True, exist_ok=True)
     missing = wanted - finished_cases(output, job.schema)
     if missing:
-        _write_missing(job, source, output, resources, missing)
+        # A list of all ids would tell Ray nothing, and every read task would carry it.
+        _write_cases(job, source, output, resources, None if missing == all_cases else missing)
     return _in_order(output, job.schema, sorted(wanted))
 
 
@@ -95,15 +100,16 @@ def finished_cases(folder: Path, schema: pa.Schema) -> set[str]:
     return finished
 
 
-def _write_missing(
+def _write_cases(
     job: CaseInference,
     source: Path,
     output: Path,
     resources: ResourcesConfig,
-    missing: set[str],
+    only: set[str] | None,
 ) -> None:
     data = ray.data.read_parquet(str(source)).select_columns(list(job.columns))
-    data = data.filter(expr=col("case_id").is_in(sorted(missing)))
+    if only is not None:
+        data = data.filter(expr=col("case_id").is_in(sorted(only)))
     # One written block is the grain of resumption.
     data = data.repartition(target_num_rows_per_block=job.batch_size)
     data = data.map_batches(
@@ -114,6 +120,9 @@ def _write_missing(
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         fn_constructor_kwargs=dict(job.arguments),
+    )
+    data.context.execution_options.resource_limits = ray.data.ExecutionResources.for_limits(
+        object_store_memory=IN_FLIGHT_BYTES
     )
     data.write_parquet(str(output))
 
