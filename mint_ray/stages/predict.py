@@ -23,12 +23,12 @@ from mint_ray.preferences.files import IMAGE_ROWS, TableFile
 from mint_ray.stages.inference import CaseInference, infer
 from mint_ray.stages.rankers import (
     RANKED_SCHEMA,
-    STUDENT_COLUMNS,
     StudentRanker,
     predictions_of,
+    student_columns,
 )
 from mint_ray.stages.ray_session import connect
-from mint_ray.students.prompts import TASKS, Task
+from mint_ray.students.prompts import TASKS
 
 BATCH = 8
 
@@ -74,7 +74,7 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         job = CaseInference(
             StudentRanker,
             {"student": str(student), "catalogue": str(catalogue), "settings": tree},
-            _columns(task),
+            student_columns(task),
             RANKED_SCHEMA,
             BATCH,
         )
@@ -87,11 +87,6 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         out.with_name(f"{out.stem}.rejected.parquet"),
     )
     return PredictionCounts(ranked.num_rows, Counter(row["reason"] for row in rejected))
-
-
-def _columns(task: Task) -> tuple[str, ...]:
-    """Columns that a student of the task reads."""
-    return tuple(task.sees if name == "note" else name for name in STUDENT_COLUMNS)
 
 
 def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:

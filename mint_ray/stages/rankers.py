@@ -15,7 +15,7 @@ from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
-from mint_ray.students.prompts import DISEASE, Task
+from mint_ray.students.prompts import Task
 from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
@@ -35,9 +35,6 @@ TEACHER_COLUMNS = ("case_id", "group_id", "label_id", *SEEN_COLUMNS)
 def student_columns(task: Task) -> tuple[str, ...]:
     """Columns of a case that a student's ranker reads: its ids, and what the student sees."""
     return ("case_id", "group_id", "label_id", task.sees)
-
-
-STUDENT_COLUMNS = student_columns(DISEASE)
 
 
 def ranking_depth(task: str, n_labels: int, top_k: int) -> int:
