@@ -109,6 +109,11 @@ def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
         if total + sizes[group] <= max_cases:
             kept.append(group)
             total += sizes[group]
+    if not kept:
+        raise DataError(
+            f"evaluation.max_cases={max_cases}: expected at least the cases of one group, found "
+            f"none of so few among {len(sizes)} groups of {min(sizes.values())} or more; raise it"
+        )
     return tested.filter(pc.is_in(tested["group_id"], pa.array(kept)))
 
 

@@ -21,7 +21,12 @@ from transformers import (
 
 from mint_ray.errors import TrainingError
 from mint_ray.knowledge.cache import cache_folder
-from mint_ray.students.model_cache import folder_revision, make_once, sha256
+from mint_ray.students.model_cache import (
+    folder_revision,
+    make_once,
+    save_model_folder,
+    sha256,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -157,5 +162,5 @@ def _convert_gguf(source: Path, target: Path) -> None:
     fresh = LlamaForCausalLM(config)
     fresh.load_state_dict(loaded.state_dict())
     fresh.tie_weights()
-    fresh.save_pretrained(target, safe_serialization=True)
+    save_model_folder(fresh, target)
     tokenizer.save_pretrained(target)

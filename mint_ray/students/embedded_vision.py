@@ -25,7 +25,7 @@ from mint_ray.images.efficientnet_lite import (
 from mint_ray.knowledge.cache import cache_folder
 from mint_ray.students.alignment import align
 from mint_ray.students.base_models import embedded_model_folder
-from mint_ray.students.model_cache import make_once, sha256
+from mint_ray.students.model_cache import make_once, save_model_folder, sha256
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def embedded_vision_folder() -> Path:
 def _make(language: Path, target: Path) -> None:
     model, processor = assemble(language)
     align(model, processor)
-    model.save_pretrained(target, safe_serialization=True)
+    save_model_folder(model, target)
     processor.save_pretrained(target)
 
 

@@ -9,6 +9,10 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from safetensors.torch import save_model
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +22,20 @@ _MANIFEST = "complete.json"
 def make_once(target: Path, make: Callable[[Path], None]) -> Path:
     """The folder `target`, made now if it is absent or damaged.
 
-    Two processes may make it at once: each fills a folder of its own, the first to finish moves
-    it into place and the other one's is dropped.
+    Of several processes on one file system one makes it and the others wait. Where locks do not
+    hold (some network file systems), each fills a folder of its own, the first to finish moves it
+    into place and the other ones' are dropped.
     """
     if _is_intact(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.parent / f".{target.name}.lock"):
+        if not _is_intact(target):
+            _make(target, make)
+    return target
+
+
+def _make(target: Path, make: Callable[[Path], None]) -> None:
     working = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
     try:
         logger.info("making %s (once)", target.name)
@@ -31,7 +43,17 @@ def make_once(target: Path, make: Callable[[Path], None]) -> Path:
         _publish(working, target)
     finally:
         shutil.rmtree(working, ignore_errors=True)
-    return target
+
+
+def save_model_folder(model: Any, folder: Path) -> None:
+    """Write a Hugging Face model so that `from_pretrained` finds it.
+
+    Also in a worker of a distributed run, where `save_pretrained` writes on the first rank only.
+    """
+    model.config.save_pretrained(folder)
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
+    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def folder_revision(folder: Path) -> str:

@@ -13,6 +13,7 @@ from mint_ray.students.embedded_vision import TOKENS_PER_SIDE, assemble
 from mint_ray.students.examples import Example
 from mint_ray.students.image_encoding import ImageEncoder
 from mint_ray.students.layouts import plain_logps, shared_logps
+from mint_ray.students.model_cache import save_model_folder
 from mint_ray.students.processors import load_processor
 from mint_ray.students.prompts import TISSUE, answer_text, build_image_prompt
 from tests.students.vision_cases import TISSUES
@@ -37,7 +38,7 @@ def test_alignment_teaches_the_projector_alone(built: tuple[Any, Any]) -> None:
 
 def test_saved_and_loaded_it_sees_and_shares(built: tuple[Any, Any], tmp_path: Path) -> None:
     model, processor = built
-    model.save_pretrained(tmp_path)
+    save_model_folder(model, tmp_path)
     processor.save_pretrained(tmp_path)
     base = resolve_base_model(str(tmp_path))
     assert base.sees_images
