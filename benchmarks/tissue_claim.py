@@ -124,6 +124,7 @@ def measure(config: str, overrides: list[str], folds: int | None) -> dict[str, A
         "versions": package_versions(),
         "folds": folds,
         "cases": len(cases),
+        "patients": len(set(cases.groups.tolist())),
         "labels": sorted(label.name for label in labels.values()),
         "runs": runs,
         "metrics": metrics,
