@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mint_ray.config_base import Fraction, Section
 
@@ -20,20 +20,33 @@ class ClipConfig(Section):
         "a histology slide of the {}",
         "nuclei of {} under the microscope",
     )
-    """Prompts of the zero-shot classifier, averaged per label; `{}` is the label's name."""
+    """Prompts of the zero-shot classifier, averaged per label; `{}` is the label's name. Each must
+    hold it."""
     fit: Literal["none", "probe", "contrastive"] = "contrastive"
     """What is learned from the training groups: nothing (zero-shot), a linear probe on image
     features, or image and text projections contrastively, then the probe."""
     width: int = Field(256, ge=8)
     """Width of the joint space of the embedded encoders."""
-    probe_strength: float = Field(1.0, gt=0)
-    """Inverse L2 regularisation of the linear probe."""
-    views: int = Field(4, ge=1)
+    epochs: int = Field(30, ge=1)
+    """Passes over the training images when the projections are fitted."""
+    probe_strength: float = Field(30.0, gt=0)
+    """Inverse L2 regularisation of the linear probes, on standardised features; a tenth and ten
+    times as much are tried too, by cross-validation over training groups."""
+    views: int = Field(2, ge=1)
     """Flipped, rotated and stain-shifted copies of each training image, the plain one included."""
+    scoring_views: int = Field(1, ge=1, le=8)
+    """Flips and rotations of each scored image whose features are averaged; each costs a pass."""
+
+    @model_validator(mode="after")
+    def _templates_name_the_label(self) -> "ClipConfig":
+        if not self.templates or any("{}" not in template for template in self.templates):
+            raise ValueError("templates: expected one prompt or more, each with {} for the label")
+        return self
 
 
 class TeacherConfig(Section):
-    """The multimodal teacher."""
+    """The multimodal teacher. `clip` and `clip_fusion` use `clip`, `batch_size`, `learning_rate`
+    and `weight_decay`; the other settings are those of `fusion`."""
 
     name: str = "fusion"
     """Registered name of the teacher: `fusion` (face and HPO terms), `clip` (image), `clip_fusion`
@@ -44,7 +57,7 @@ class TeacherConfig(Section):
     epochs: int = Field(6, ge=1)
     """Passes over real and simulated training patients."""
     batch_size: int = Field(256, ge=1)
-    """Patients per optimizer step, over all workers."""
+    """Patients or tiles per optimizer step, over all workers."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak AdamW learning rate of a one-cycle schedule."""
     weight_decay: float = Field(1e-2, ge=0)

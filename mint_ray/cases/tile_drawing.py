@@ -51,7 +51,9 @@ def _field(side: int, scale: float, rng: np.random.Generator) -> Floats:
     spline = _spline(side, scale)
     noise = rng.standard_normal((spline.shape[1], spline.shape[1]))
     field: Floats = spline @ noise @ spline.T
-    return (field - field.mean()) / max(float(field.std()), 1e-6)
+    field -= field.mean()
+    field /= max(float(field.std()), 1e-6)
+    return field
 
 
 @lru_cache(maxsize=32)

@@ -110,9 +110,8 @@ def _along_walls(
         angle = (np.arange(n) + rng.uniform(-0.25, 0.25, n)) * 2 * np.pi / n
         oval = waves[0] * np.cos(2 * angle + waves[2])
         lobes = waves[1] * np.cos(3 * angle + waves[3])
-        away = (
-            radius * (1 + oval + lobes) * (seat + 0.06 * tissue.crowding * rng.standard_normal(n))
-        )
+        depth = seat + 0.06 * tissue.crowding * rng.standard_normal(n)
+        away = radius * (1 + oval + lobes) * depth
         parts.append(np.stack([y + away * np.sin(angle), x + away * np.cos(angle), angle]))
     y, x, angle = np.concatenate(parts, 1)
     return y, x, angle

@@ -63,11 +63,16 @@ def open_tile(encoded: object) -> Image.Image | str:
     image = open_rgb(encoded)
     if isinstance(image, str):
         return image
+    return tile_fault(image) or image
+
+
+def tile_fault(image: Image.Image) -> str | None:
+    """Why an RGB image shows nothing: `image_too_small`, `image_blank`; None where it does."""
     if min(image.size) < MIN_SIDE:
         return TOO_SMALL
     if np.asarray(image.convert("L"), dtype=np.float32).std() < BLANK_DEVIATION:
         return BLANK
-    return image
+    return None
 
 
 def sample_image(side: int = 64) -> bytes:

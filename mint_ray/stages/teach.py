@@ -9,22 +9,20 @@ import pyarrow.parquet as pq
 import ray.train
 
 from mint_ray.config import Config
-from mint_ray.knowledge.annotations import load_annotations, read_publications
-from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.stages.metrics_file import append_metrics, follow_metrics
 from mint_ray.stages.ray_session import connect
 from mint_ray.stages.ray_train import fit, use_resources
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.teachers.base import load_manifest
-from mint_ray.teachers.fitting import fit_teacher
+from mint_ray.teachers.fitters import epochs_of, find_fitter
 
 SUMMARY = "summary.json"
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Fit the teacher on training groups and, by option, simulated patients of every label."""
+    """Fit the configured teacher on training groups."""
     config, output = context.config, context.output
+    find_fitter(config)  # refuses settings that cannot work before Ray is started
     context.task.say(connect(config.resources))
     settings = {
         "config": config.model_dump(mode="json"),
@@ -32,9 +30,11 @@ def run(context: StepContext) -> StepOutcome:
         "output": str(output),
     }
 
+    epochs = epochs_of(config)
+
     def watch(metrics: dict[str, float]) -> None:
         context.run.log_metrics(metrics, step=int(metrics["step"]))
-        context.task.update(metrics["step"], config.teacher.epochs, f"loss {metrics['loss']:.3f}")
+        context.task.update(metrics["step"], epochs, f"loss {metrics['loss']:.3f}")
 
     with follow_metrics(output, watch):
         fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
@@ -62,16 +62,6 @@ def _worker(settings: dict[str, Any]) -> None:
             append_metrics(output, metrics)
         ray.train.report(metrics)
 
-    rows = pc.field("split").isin(["train", "validation"])
-    metrics = fit_teacher(
-        pq.read_table(source / "cases.parquet", filters=rows),
-        Catalogue.read(source / "catalogue.parquet"),
-        load_annotations(read_publications(source / "excluded_publications.txt")),
-        load_ontology(),
-        config.teacher,
-        config.seed,
-        output,
-        report,
-    )
+    metrics = find_fitter(config).load()(source, config, output, report)
     if first:
         (output / SUMMARY).write_text(json.dumps(metrics), encoding="utf-8")

@@ -8,7 +8,7 @@ recipe: the first stage of LLaVA, arXiv 2304.08485.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,35 +19,50 @@ from mint_ray.images.efficientnet_lite import SIDE, to_pixels
 
 logger = logging.getLogger(__name__)
 
+QUESTION = "Describe the tile."
+
 
 @dataclass(frozen=True)
 class Alignment:
     """How long and how fast: `tiles` drawn, each seen `epochs` times."""
 
-    tiles: int = 1200
+    tiles: int = 480
     epochs: int = 1
     batch_size: int = 16
     learning_rate: float = 2e-3
     seed: int = 0
 
 
-def align(model: Any, tokenizer: Any, settings: Alignment | None = None) -> list[float]:
+class Captions(NamedTuple):
+    """Image features (n, tokens, width), and token ids: what is said before and after an image,
+    and each image's caption with the token that ends it."""
+
+    features: Tensor
+    before: list[int]
+    after: list[int]
+    captions: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def align(model: Any, processor: Any, settings: Alignment | None = None) -> list[float]:
     """Train the projector of a LLaVA model in place.
 
     Args:
         model: `LlavaForConditionalGeneration`.
-        tokenizer: of its language model; captions end with its end-of-sequence token.
+        processor: its processor, whose chat template asks for the captions.
         settings: None for the defaults.
 
     Returns:
         Mean negative log-likelihood of a caption's token at every step, in nats.
     """
     settings = settings or Alignment()
-    features, captions = _look(model, tokenizer, settings)
+    data = look(model, processor, settings)
     model.requires_grad_(False)
     projector = model.model.multi_modal_projector.requires_grad_(True)
-    _condition(projector, features, model.get_input_embeddings().weight)
-    steps = -(-len(captions) // settings.batch_size) * settings.epochs
+    condition(projector, data.features, model.get_input_embeddings().weight)
+    steps = -(-len(data) // settings.batch_size) * settings.epochs
     optimizer = torch.optim.AdamW(projector.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.1
@@ -55,10 +70,9 @@ def align(model: Any, tokenizer: Any, settings: Alignment | None = None) -> list
     generator = torch.Generator().manual_seed(settings.seed)
     losses: list[float] = []
     for _ in range(settings.epochs):
-        order = torch.randperm(len(captions), generator=generator).tolist()
+        order = torch.randperm(len(data), generator=generator).tolist()
         for at in range(0, len(order), settings.batch_size):
-            chosen = order[at : at + settings.batch_size]
-            loss = caption_loss(model, features[chosen], [captions[i] for i in chosen])
+            loss = caption_loss(model, data, order[at : at + settings.batch_size])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
@@ -71,35 +85,50 @@ def align(model: Any, tokenizer: Any, settings: Alignment | None = None) -> list
     return losses
 
 
-def caption_loss(model: Any, features: Tensor, captions: Sequence[Sequence[int]]) -> Tensor:
-    """Mean negative log-likelihood of captions (token ids) after their image features (n, t, d)."""
-    shown = model.model.multi_modal_projector(features)
+def caption_loss(model: Any, data: Captions, chosen: Sequence[int]) -> Tensor:
+    """Mean negative log-likelihood of a caption's token, over the chosen images; in nats."""
+    captions = [data.captions[place] for place in chosen]
     width = max(map(len, captions))
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in captions])
     real = torch.arange(width) < torch.tensor([[len(row)] for row in captions])
-    words = model.get_input_embeddings()(ids)
-    hidden = model.model.language_model(
-        inputs_embeds=torch.cat([shown, words], dim=1), use_cache=False
-    ).last_hidden_state
-    predicting = hidden[:, shown.shape[1] - 1 : -1][real]
+    words = model.get_input_embeddings()
+
+    def said(tokens: list[int]) -> Tensor:
+        embedded: Tensor = words(torch.tensor([tokens])).expand(len(chosen), -1, -1)
+        return embedded
+
+    shown = model.model.multi_modal_projector(data.features[list(chosen)])
+    inputs = torch.cat([said(data.before), shown, said(data.after), words(ids)], dim=1)
+    hidden = model.model.language_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+    predicting = hidden[:, -width - 1 : -1][real]
     return F.cross_entropy(model.lm_head(predicting), ids[real])
 
 
-def _look(model: Any, tokenizer: Any, settings: Alignment) -> tuple[Tensor, list[list[int]]]:
-    """Features (n, tokens, width) of the practice tiles, and their captions' token ids."""
+def look(model: Any, processor: Any, settings: Alignment) -> Captions:
+    """Draw the practice tiles and compute their features, once."""
+    tokenizer = processor.tokenizer
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+
+    def tokens(text: str) -> list[int]:
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    before, _, after = asked.partition(processor.image_token)
     features, captions, waiting = [], [], []
     with torch.inference_mode():
         for number, tile in enumerate(practice_tiles(settings.tiles, SIDE, settings.seed), 1):
             waiting.append(tile.image)
-            text = tile.caption + tokenizer.eos_token
-            captions.append(tokenizer(text, add_special_tokens=False)["input_ids"])
+            captions.append(tokens(tile.caption + tokenizer.eos_token))
             if len(waiting) == settings.batch_size or number == settings.tiles:
                 features.append(model.model.vision_tower(to_pixels(waiting)).last_hidden_state)
                 waiting = []
-    return torch.cat(features).clone(), captions
+    return Captions(torch.cat(features).clone(), tokens(before), tokens(after), captions)
 
 
-def _condition(projector: Any, features: Tensor, embeddings: Tensor) -> None:
+def condition(projector: Any, features: Tensor, embeddings: Tensor) -> None:
     """Start where learning is easy: features whitened, outputs as large as word embeddings."""
     flat = features.flatten(0, 1)
     mean, deviation = flat.mean(0), flat.std(0).clamp(min=1e-3)

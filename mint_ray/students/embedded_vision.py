@@ -59,7 +59,7 @@ def embedded_vision_folder() -> Path:
 
 def _make(language: Path, target: Path) -> None:
     model, processor = assemble(language)
-    align(model, processor.tokenizer)
+    align(model, processor)
     model.save_pretrained(target, safe_serialization=True)
     processor.save_pretrained(target)
 

@@ -65,7 +65,11 @@ Loader = Callable[[Path, Mapping[str, Any]], Teacher]
 
 _LOADERS: dict[str, Loader] = {}
 # Where the package's own teachers register themselves; imported when first asked for.
-_MODULES = {"fusion": "mint_ray.teachers.fusion"}
+_MODULES = {
+    "fusion": "mint_ray.teachers.fusion",
+    "clip": "mint_ray.teachers.clip",
+    "clip_fusion": "mint_ray.teachers.clip",
+}
 
 
 def register_teacher(name: str) -> Callable[[Loader], Loader]:

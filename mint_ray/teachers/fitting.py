@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from mint_ray.config import TeacherConfig
-from mint_ray.errors import ConfigError, TeacherError
-from mint_ray.knowledge.annotations import Annotations
+from mint_ray.config import Config, TeacherConfig
+from mint_ray.errors import TeacherError
+from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.ontology import Ontology
+from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import batch_of
 from mint_ray.teachers.face_fitting import (
     FINDINGS,
@@ -33,7 +34,6 @@ from mint_ray.teachers.face_fitting import (
 )
 from mint_ray.teachers.features import TermEncoder, information_content
 from mint_ray.teachers.fusion import (
-    NAME,
     FusionParts,
     FusionTeacher,
     finding_closures,
@@ -58,6 +58,28 @@ logger = logging.getLogger(__name__)
 Report = Callable[[dict[str, float]], None]
 
 
+def fit_fusion(source: Path, config: Config, out: Path, report: Report) -> dict[str, float]:
+    """`fit_teacher` on the output of the stage `cases`.
+
+    Args:
+        source: folder with `cases.parquet`, `catalogue.parquet` and `excluded_publications.txt`.
+        config: of the run.
+        out: folder that `load_teacher` reads.
+        report: see `fit_teacher`.
+    """
+    rows = pc.field("split").isin(["train", "validation"])
+    return fit_teacher(
+        pq.read_table(source / "cases.parquet", filters=rows),
+        Catalogue.read(source / "catalogue.parquet"),
+        load_annotations(read_publications(source / "excluded_publications.txt")),
+        load_ontology(),
+        config.teacher,
+        config.seed,
+        out,
+        report,
+    )
+
+
 def fit_teacher(
     cases: pa.Table,
     catalogue: Catalogue,
@@ -68,7 +90,7 @@ def fit_teacher(
     out: Path,
     report: Report,
 ) -> dict[str, float]:
-    """Fit the configured teacher and write it to `out`.
+    """Fit the teacher `fusion` and write it to `out`.
 
     Args:
         cases: rows of the splits `train` and `validation`.
@@ -84,11 +106,8 @@ def fit_teacher(
         Top-1, top-3 and top-10 accuracy on the validation split, where there is one.
 
     Raises:
-        ConfigError: the teacher cannot be fitted here.
         TeacherError: nothing to learn from.
     """
-    if config.name != NAME:
-        raise ConfigError(f"teacher.name={config.name}: only {NAME} can be fitted")
     train = cases.filter(pc.equal(cases["split"], "train"))
     rows = train.drop_columns(["image"]).to_pylist()
     profiles, n_terms = pooled_profiles(catalogue, annotations, rows), len(ontology.ids)
