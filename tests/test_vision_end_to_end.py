@@ -98,22 +98,3 @@ def test_pannuke_goes_through_every_stage(root: Path, ray_cluster: None) -> None
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     for run in client.search_runs(experiments):
         assert "tiles.html" not in {item.path for item in client.list_artifacts(run.info.run_id)}
-
-
-def test_the_student_names_tissues_of_image_files(
-    root: Path, tmp_path: Path, ray_cluster: None
-) -> None:
-    arguments = [str(root / "config.yaml"), f"store={root / 'store'}"]
-    student = pipeline.plan(load_config(arguments[0], arguments[1:]))["train"].folder
-    (tmp_path / "images" / "slide").mkdir(parents=True)
-    tile = render_tile(draw_patient(TISSUES[0], 1.0, 9), 128, 9)
-    Image.fromarray(tile.rgb).save(tmp_path / "images" / "slide" / "a.png")
-    (tmp_path / "images" / "b.png").write_text("file:///etc/passwd")
-    out = tmp_path / "out.parquet"
-    told = ["--student", str(student), "--cases", str(tmp_path / "images"), "--out", str(out)]
-    assert main(["predict", *told, "--top-k", "3"]) == 0
-    rows = pq.read_table(out).to_pylist()
-    assert [row["rank"] for row in rows] == [1, 2, 3]
-    assert {row["case_id"] for row in rows} == {"slide/a.png"}
-    rejected = pq.read_table(tmp_path / "out.rejected.parquet").to_pylist()
-    assert [row["reason"] for row in rejected] == ["image_unreadable"]

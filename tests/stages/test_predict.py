@@ -10,7 +10,6 @@ import torch
 from mint_ray.config import StudentConfig
 from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.stages import rankers
 from mint_ray.stages.predict import predict
 from mint_ray.students.base_models import load_base_model, resolve_base_model
 from mint_ray.students.processors import load_processor
@@ -41,7 +40,6 @@ def student(tokenizer: Any, tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.skipif(not hasattr(rankers, "student_columns"), reason="rankers see notes alone")
 def test_images_of_a_folder_are_ranked_or_counted(student: Path, tmp_path: Path) -> None:
     images, out = tmp_path / "images", tmp_path / "predictions.parquet"
     (images / "slide").mkdir(parents=True)
