@@ -7,6 +7,8 @@ python benchmarks/readme_tables.py --check  # fail where README.md differs
 import json
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from mint_ray.evaluation.training_curves import PANELS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+# What cases and labels are called.
+WORDS = {"disease": ("patients", "diseases"), "tissue": ("tiles", "tissues")}
 
 
 def recorded(name: str) -> dict[str, Any] | None:
@@ -34,9 +40,10 @@ def section(name: str) -> str:
     steps, machine = run["steps"], run["hardware"]
     minutes = sum(step["seconds"] for step in steps.values()) / 60
     strata = [s for s in ("seen", "unseen") if _size(run, s) and _size(run, s) < _size(run, "all")]
+    cases, labels = WORDS[run.get("task", "disease")]
     lines = [
         f"`{run['command']}`, {machine['cores']} cores of {machine['cpu']}, no GPU: "
-        f"{steps['cases']['rows_out']:,} patients, {steps['cases']['facts']['labels']:,} diseases "
+        f"{steps['cases']['rows_out']:,} {cases}, {steps['cases']['facts']['labels']:,} {labels} "
         f"in the catalogue, {steps['train']['rows_out']:,} training pairs, "
         f"{int(steps['train']['facts']['steps'])} optimizer steps, {minutes:.0f} minutes in all.",
         "",
@@ -120,6 +127,35 @@ def curves_section() -> str:
     return "\n".join(lines)
 
 
+def claim_section(name: str) -> str:
+    """Students of images by what taught them, and their paired differences."""
+    result = recorded(name)
+    if result is None:
+        return ""
+    how = f"cross-validation over {result['folds']} parts" if result["folds"] else "one split"
+    lines = [
+        f"{result['cases']} held-out tiles of {result['patients']} patients, "
+        f"{len(result['labels'])} tissues, {how}.",
+        "",
+        "| System | Tile top-1 % | Patient top-1 % | Balanced accuracy % | Macro-F1 % |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for system, strata in result["metrics"].items():
+        found = strata["all"]
+        names = ("top1", "top1_by_group", "balanced_accuracy", "macro_f1")
+        cells = [
+            _percent([found[n]["value"], found[n]["low"], found[n]["high"]]) if n in found else "–"
+            for n in names
+        ]
+        lines.append(f"| {system.replace('_', ' ')} | {' | '.join(cells)} |")
+    lines += ["", "| Difference in tile top-1, paired | points |", "|---|---:|"]
+    for d in result["differences"]:
+        if d["metric"] == "top1":
+            title = f"{d['first']} − {d['second']}".replace("_", " ")
+            lines.append(f"| {title} | {_percent([d['value'], d['low'], d['high']])} |")
+    return "\n".join(lines)
+
+
 def _percent(value: list[float]) -> str:
     middle, low, high = (100 * v for v in value)
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
@@ -135,11 +171,13 @@ def render(text: str) -> str:
 
     def renewed(match: re.Match[str]) -> str:
         name = match[1]
-        special = {
+        special: dict[str, Callable[[], str]] = {
             "teacher": teacher_section,
             "throughput": throughput_section,
             "curves": curves_section,
         }
+        if name.startswith("tissue_claim"):
+            special[name] = partial(claim_section, name)
         body = special[name]() if name in special else section(name)
         return f"<!-- results:{name} -->\n{body}\n<!-- /results:{name} -->"
 

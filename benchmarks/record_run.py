@@ -36,7 +36,8 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
         ConfigError: a stage is not complete.
     """
     steps = {}
-    for name, item in pipeline.plan(load_config(config, overrides)).items():
+    resolved = load_config(config, overrides)
+    for name, item in pipeline.plan(resolved).items():
         manifest = read_manifest(item.folder)
         if manifest is None or not manifest.complete:
             raise ConfigError(f"stage {name} is not complete; run: {command}")
@@ -51,6 +52,7 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
         folder = item.folder
     return {
         "command": command,
+        "task": resolved.task,
         "date": manifest.finished,
         "hardware": hardware(),
         "versions": package_versions(),

@@ -66,7 +66,8 @@ class PreferencesConfig(Section):
     """Order of the rejected names."""
     gold: Literal["keep", "first", "none"] = "keep"
     """The known answer in `chosen`: `keep` as the teacher ranked it, `first` forced to the top,
-    `none` removed. It is always removed from `rejected`."""
+    `none` removed. It is always removed from `rejected`, which leaves the last window one name
+    short where the catalogue has no further label."""
     candidates_include_gold: bool = True
     """Add the known answer to `candidates` where neither list names it."""
     min_confidence: Fraction = Field(0.0, ge=0, le=1)

@@ -47,8 +47,9 @@ class ImagesConfig(Section):
 
     label_column: str = "label"
     """Column of the answer's name (parquet)."""
-    group_column: str = "group"
-    """Column of what must not straddle splits: patient or slide (parquet)."""
+    group_column: str | None = "group"
+    """Column of what must not straddle splits: patient or slide; empty where each image is its
+    own (parquet)."""
     image_column: str = "image"
     """Column of encoded bytes (parquet)."""
     mask_column: str | None = None
@@ -56,7 +57,7 @@ class ImagesConfig(Section):
     tile: int | None = Field(None, ge=32)
     """Cut images into squares of this side, in pixels; empty takes each image as one case."""
     min_label_groups: int = Field(1, ge=1)
-    """Labels with fewer groups are left out, counted as `too_few_groups`."""
+    """Labels with fewer usable groups are left out, counted as `too_few_groups`."""
     official_splits: tuple[Literal["train", "validation", "test"], ...] = (
         "train",
         "validation",
@@ -109,6 +110,13 @@ class CasesConfig(Section):
             raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"cases.fold={self.fold} must be below cases.folds={self.folds}")
+        if self.folds == 2 and self.validation_fraction > 0:
+            raise ValueError("cases.folds=2 leaves nothing to train on beside a validation split")
+        if self.folds is not None and self.source == "pannuke":
+            raise ValueError(
+                "cases.folds deals groups, and PanNuke's are its official folds: turn "
+                "cases.images.official_splits round instead"
+            )
         return self
 
 

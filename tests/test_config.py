@@ -29,6 +29,12 @@ def write(tmp_path: Path, text: str) -> Path:
         ({"student": {"max_prompt_length": 900, "max_length": 900}}, "no answer fits"),
         ({"cases": {"source": "phenopackets"}}, "cases.path is required"),
         ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
+        ({"cases": {"folds": 3, "fold": 3}}, "must be below cases.folds=3"),
+        ({"cases": {"folds": 2}}, "nothing to train on"),
+        (
+            {"task": "tissue", "cases": {"source": "pannuke", "path": "x", "folds": 3}},
+            "official_splits",
+        ),
         ({"store": "s3://bucket/runs"}, "object-store URIs are not supported"),
     ],
 )

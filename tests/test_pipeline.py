@@ -170,3 +170,17 @@ def test_a_new_step_version_changes_its_key(
     monkeypatch.setattr(pipeline, "STEPS", raised)
     after = keys(config(tmp_path))
     assert {name for name in before if before[name] != after[name]} == {"train", "evaluate"}
+
+
+def test_a_huge_input_is_told_by_its_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "HASHED_WHOLE", 1000)
+    file = tmp_path / "images.npy"
+    file.write_bytes(bytes(2**17))
+    first = pipeline._file_digest(file)
+    assert pipeline._file_digest(file) == first
+    with file.open("r+b") as stream:
+        stream.seek(70_000)
+        stream.write(b"other")
+    assert pipeline._file_digest(file) != first

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEARNING = ("cases", "knowledge", "teachers", "preferences", "students", "evaluation", "tracking")
+LEARNING = (
+    "cases",
+    "images",
+    "knowledge",
+    "teachers",
+    "preferences",
+    "students",
+    "evaluation",
+    "tracking",
+)
 
 
 def imports(file: Path) -> set[str]:

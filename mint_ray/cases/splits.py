@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mint_ray.cases.schema import SPLITS, Case
+from mint_ray.cases.schema import SPLITS, Case, Split
+from mint_ray.config import CasesConfig
 from mint_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,14 @@ def join_groups(cases: Sequence[Case]) -> list[Case]:
     ]
 
 
+def split_cases(cases: Sequence[Case], config: CasesConfig, seed: int) -> list[Case]:
+    """The cases with `split` and `seen` as the settings want them: by folds, or by fractions."""
+    validation = config.validation_fraction
+    if config.folds is not None:
+        return assign_folds(cases, config.folds, config.fold, validation > 0, seed)
+    return assign_splits(cases, validation, config.test_fraction, seed)
+
+
 def assign_splits(
     cases: Sequence[Case], validation_fraction: float, test_fraction: float, seed: int
 ) -> list[Case]:
@@ -66,12 +75,45 @@ def assign_splits(
     }
     split_of = _share_out(_strata(cases, seed), fractions)
     placed: list[Case] = [{**case, "split": split_of[case["group_id"]]} for case in cases]
+    return mark_seen(placed, tested=test_fraction > 0)
+
+
+def assign_folds(
+    cases: Sequence[Case], folds: int, fold: int, validation: bool, seed: int
+) -> list[Case]:
+    """The cases with `split` and `seen` for one round of a cross-validation by whole groups.
+
+    The groups of each label are dealt round into `folds` parts, where the last label's dealing
+    ended. Part `fold` (from 0) is the test split, with `validation` the one after it the
+    validation split, the others the training split: over all rounds each case is tested once.
+
+    Raises:
+        DataError: no case would be left to train on or to test on.
+    """
+    dealt = [group for stratum in _strata(cases, seed) for group, _ in stratum]
+    part_of = {group: place % folds for place, group in enumerate(dealt)}
+    names: dict[int, Split] = {fold: "test"}
+    if validation:
+        names[(fold + 1) % folds] = "validation"
+    placed: list[Case] = [
+        {**case, "split": names.get(part_of[case["group_id"]], "train")} for case in cases
+    ]
+    return mark_seen(placed)
+
+
+def mark_seen(placed: Sequence[Case], tested: bool = True) -> list[Case]:
+    """The cases of which `split` is known with `seen`.
+
+    Raises:
+        DataError: there is no case to train on, or, where that is wanted, none to test on.
+    """
     trained = {case["label_id"] for case in placed if case["split"] == "train"} - {None}
     sizes = Counter(case["split"] for case in placed)
-    if not sizes["train"] or (test_fraction > 0 and not sizes["test"]):
+    if not sizes["train"] or (tested and not sizes["test"]):
         raise DataError(
-            f"expected groups enough for a training and a test split, found {len(cases)} cases in "
-            f"{len(split_of)} groups; add cases of other publications",
+            f"expected groups enough for a training and a test split, found {len(placed)} cases in "
+            f"{len({case['group_id'] for case in placed})} groups; add cases of other "
+            "publications, patients or slides",
             {split: sizes[split] for split in SPLITS},
         )
     return [{**case, "seen": case["label_id"] in trained} for case in placed]

@@ -10,14 +10,18 @@ from mint_ray.evaluation.calibration import ReliabilityBin, reliability
 from mint_ray.evaluation.outcomes import Outcomes
 from mint_ray.evaluation.results import (
     METRICS,
-    SYSTEMS,
     Metrics,
     MetricValue,
     format_value,
-    in_order,
-    system_title,
 )
 from mint_ray.evaluation.svg import circle, drawing, line, rectangle, text
+from mint_ray.evaluation.systems import (
+    SYSTEMS,
+    in_order,
+    is_control,
+    split_variant,
+    system_title,
+)
 from mint_ray.evaluation.table import cell_text
 
 _COLOURS = {"majority": "grey", "base": "amber", "teacher": "indigo"}
@@ -39,9 +43,13 @@ _WIDTH, _LEFT, _RIGHT, _ROW = 320, 106, 36, 28
 def colour_class(system: str, student: str) -> str:
     """Style-sheet class that colours a system, the same in every plot.
 
-    The trained `student` has one colour in every report, whatever it was trained with.
+    The trained `student` has one colour in every report, whatever it was trained with. A control
+    is hollow, in the colour of the system that it is a variant of.
     """
-    system = system.partition("_generated")[0]
+    if is_control(system):
+        base, end = split_variant(system)
+        return f"{colour_class(base, student) if end else 'c-violet'} hollow"
+    system = split_variant(system)[0]
     if system == student:
         return f"c-{_STUDENT_COLOUR}"
     if system in _COLOURS:

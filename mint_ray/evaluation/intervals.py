@@ -5,6 +5,7 @@ Every statistic here is a function of sums over cases; a resample's sums are the
 weighted by how often each group was drawn, which turns the bootstrap into a matrix product.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,29 @@ def resample_sums(
     return sums[:, :-1], sums[:, -1]
 
 
+def resample_blocks(
+    blocks: Mapping[str, Floats], groups: NDArray[np.int64], samples: int, seed: int
+) -> dict[str, Floats]:
+    """Sums of several blocks of columns over the sample itself and over its resamples.
+
+    Any statistic of such sums gets its interval from one resampling, on the same draws as all
+    others.
+
+    Args:
+        blocks: (n, m) columns by name; none may be called `cases`.
+        groups, samples, seed: as for `resample_sums`.
+
+    Returns:
+        (1 + B, m) sums by name, the sample's own first; `cases`, (1 + B, 1), counts cases.
+    """
+    stacked = np.column_stack(list(blocks.values()))
+    resampled, counts = resample_sums(stacked, groups, samples, seed)
+    sums = np.vstack([stacked.sum(axis=0), resampled])
+    ends = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
+    found = dict(zip(blocks, np.split(sums, ends, axis=1), strict=True))
+    return found | {"cases": np.concatenate([[len(groups)], counts])[:, None]}
+
+
 def percentile_interval(value: float, resampled: Floats, n: int) -> Interval:
     """The 2.5th to 97.5th percentile of the resampled statistic.
 
@@ -71,10 +95,3 @@ def mean_interval(values: Floats, groups: NDArray[np.int64], samples: int, seed:
     """The mean of a per-case metric (n,) with its interval."""
     sums, counts = resample_sums(values[:, None], groups, samples, seed)
     return percentile_interval(float(values.mean()), sums[:, 0] / counts, len(values))
-
-
-def paired_difference(
-    first: Floats, second: Floats, groups: NDArray[np.int64], samples: int, seed: int
-) -> Interval:
-    """Mean of first − second on the same cases, (n,) each, with its interval."""
-    return mean_interval(first - second, groups, samples, seed)

@@ -8,32 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mint_ray.evaluation.calibration import ece_of_sums, gap_columns
-from mint_ray.evaluation.intervals import (
-    Interval,
-    paired_difference,
-    percentile_interval,
-    resample_sums,
+from mint_ray.evaluation.class_metrics import (
+    class_blocks,
+    class_gaps,
+    class_statistics,
+    group_blocks,
 )
-from mint_ray.evaluation.outcomes import Codes, EvaluatedCases, Outcomes
+from mint_ray.evaluation.intervals import Interval, percentile_interval, resample_blocks
+from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, Bools, EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import Metrics, MetricValue
+from mint_ray.evaluation.teacher_lists import (
+    TeacherLists,
+    coverage_avoidance_rate,
+    teacher_metrics,
+)
 
 Floats = NDArray[np.float64]
 
-PROBABILITY_FLOOR = 1e-12
-CAR_LAMBDA = 0.5
-
-
-@dataclass(frozen=True)
-class TeacherLists:
-    """The teacher's best and worst labels per case, as label ids."""
-
-    case_ids: Sequence[str]
-    top: NDArray[np.object_] | Sequence[Sequence[str]]
-    """(n, k) best first."""
-    bottom: NDArray[np.object_] | Sequence[Sequence[str]]
-    """(n, q)."""
-    systems: frozenset[str]
-    """The systems that learned from this teacher; only they get coverage, avoidance and CAR."""
+COMPARED = ("top1", "top3", "top10", "mrr")
+CLASS_COMPARED = ("top1", "top3", "balanced_accuracy", "top1_by_group")
+"""Metrics whose differences between systems are reported; the second where answers are few."""
 
 
 @dataclass(frozen=True)
@@ -65,48 +59,6 @@ def case_metrics(outcome: Outcomes) -> dict[str, Floats]:
     return {name: column.astype(np.float64) for name, column in values.items()}
 
 
-def teacher_metrics(
-    outcome: Outcomes, cases: EvaluatedCases, teacher: TeacherLists
-) -> dict[str, Floats]:
-    """Coverage and avoidance per case, (n,) each; 0 for a case with an empty list.
-
-    Source: MINT, arXiv 2505.05736.
-    """
-    named = outcome.listed.sum(axis=1)
-    in_top = _share_in(outcome, _code_lists(teacher.case_ids, teacher.top, cases))
-    in_bottom = _share_in(outcome, _code_lists(teacher.case_ids, teacher.bottom, cases))
-    return {"coverage": in_top, "avoidance": np.where(named > 0, 1.0 - in_bottom, 0.0)}
-
-
-def _code_lists(
-    case_ids: Sequence[str],
-    labels: NDArray[np.object_] | Sequence[Sequence[str]],
-    cases: EvaluatedCases,
-) -> Codes:
-    """(n, width) codes in the order of the evaluated cases; -3 equals no listed code."""
-    width = max((len(row) for row in labels), default=0)
-    codes = np.full((len(cases), width), -3, dtype=np.int64)
-    place = {case_id: position for position, case_id in enumerate(cases.case_ids)}
-    for case_id, row in zip(case_ids, labels, strict=True):
-        if case_id in place:
-            codes[place[case_id], : len(row)] = [cases.codes.get(label, -3) for label in row]
-    return codes
-
-
-def _share_in(outcome: Outcomes, lists: Codes) -> Floats:
-    inside = (outcome.codes[:, :, None] == lists[:, None, :]).any(axis=2) & outcome.listed
-    share: Floats = inside.sum(axis=1) / np.maximum(outcome.listed.sum(axis=1), 1)
-    return share
-
-
-def coverage_avoidance_rate(coverage: Floats, avoidance: Floats) -> Floats:
-    """CAR = (1 + λ)·C·A / (λ·C + A), λ = 0.5; 0 where both are 0 (MINT, arXiv 2505.05736)."""
-    below = CAR_LAMBDA * coverage + avoidance
-    above = (1 + CAR_LAMBDA) * coverage * avoidance
-    rate: Floats = np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)
-    return rate
-
-
 def evaluate(
     outcomes: Mapping[str, Outcomes],
     cases: EvaluatedCases,
@@ -115,6 +67,7 @@ def evaluate(
     samples: int,
     seed: int,
     teacher: TeacherLists | None = None,
+    by_class: bool = False,
 ) -> Metrics:
     """Every metric of every system and stratum.
 
@@ -123,50 +76,71 @@ def evaluate(
         bins: equal-width confidence bins of the ECE.
         samples: bootstrap resamples of groups.
         teacher: gives the systems it names their coverage, avoidance and CAR.
+        by_class: answers are few: measure each by itself as well (`results.CLASS_METRICS`).
     """
     metrics: Metrics = {}
     for system, outcome in outcomes.items():
         columns = case_metrics(outcome)
+        if by_class:
+            columns["top5"] = (outcome.rank <= 5).astype(np.float64)
         if teacher is not None and system in teacher.systems:
             columns |= teacher_metrics(outcome, cases, teacher)
-        gaps = gap_columns(outcome, bins)
-        metrics[system] = {
-            stratum: _evaluate_stratum(
-                {name: column[inside] for name, column in columns.items()},
-                gaps[inside] if outcome.has_probabilities else None,
-                cases.groups[inside],
-                samples,
-                seed,
+        gaps = gap_columns(outcome, bins) if outcome.has_probabilities else None
+        metrics[system] = {}
+        for stratum, inside in cases.strata.items():
+            blocks = {name: column[inside, None] for name, column in columns.items()}
+            if gaps is not None:
+                blocks["gaps"] = gaps[inside]
+            if by_class:
+                blocks |= _class_blocks(outcome, cases, inside, bins)
+            metrics[system][stratum] = _evaluate_stratum(
+                blocks, list(columns), cases.groups[inside], samples, seed
             )
-            for stratum, inside in cases.strata.items()
-        }
     return metrics
 
 
+def _class_blocks(
+    outcome: Outcomes, cases: EvaluatedCases, inside: Bools, bins: int
+) -> dict[str, Floats]:
+    known = cases.known[inside]
+    blocks = class_blocks(outcome.first[inside], known, cases.n_labels)
+    if outcome.distribution is not None:
+        distribution = outcome.distribution[inside]
+        blocks["class_gaps"] = class_gaps(distribution, known, bins)
+        blocks |= group_blocks(distribution, known, cases.groups[inside])
+    return blocks
+
+
 def _evaluate_stratum(
-    columns: dict[str, Floats],
-    gaps: Floats | None,
-    groups: Codes,
+    blocks: dict[str, Floats],
+    means: list[str],
+    groups: NDArray[np.int64],
     samples: int,
     seed: int,
 ) -> dict[str, MetricValue]:
     """One resampling serves all metrics of the stratum."""
     n = len(groups)
-    names = list(columns)
-    derived = (["ece"] if gaps is not None else []) + (["car"] if "coverage" in columns else [])
     if n == 0:
-        return {name: MetricValue(value=None, low=None, high=None, n=0) for name in names + derived}
-    stacked = np.column_stack([*columns.values(), *([] if gaps is None else [gaps])])
-    resampled, counts = resample_sums(stacked, groups, samples, seed)
-    # The first row is the sample itself, the others are its resamples.
-    sums = np.vstack([stacked.sum(axis=0), resampled])
-    sizes = np.concatenate([[n], counts])
-    statistics = {name: sums[:, place] / sizes for place, name in enumerate(names)}
-    if gaps is not None:
-        statistics["ece"] = ece_of_sums(sums[:, len(names) :], sizes)
-    if "coverage" in columns:
-        statistics["car"] = coverage_avoidance_rate(statistics["coverage"], statistics["avoidance"])
-    return {name: _metric_value(values, n) for name, values in statistics.items()}
+        empty = {name: np.zeros((1, block.shape[1])) for name, block in blocks.items()}
+        named = _statistics(empty | {"cases": np.ones((1, 1))}, means)
+        return {name: MetricValue(value=None, low=None, high=None, n=0) for name in named}
+    sums = resample_blocks(blocks, groups, samples, seed)
+    sizes = {"top1_by_group": int(sums["group_units"][0, 0])} if "group_units" in sums else {}
+    return {
+        name: _metric_value(values, sizes.get(name, n))
+        for name, values in _statistics(sums, means).items()
+    }
+
+
+def _statistics(sums: Mapping[str, Floats], means: Sequence[str]) -> dict[str, Floats]:
+    """(1 + B,) of every metric: of the sample itself, then of its resamples."""
+    size = sums["cases"][:, 0]
+    found = {name: sums[name][:, 0] / size for name in means}
+    if "gaps" in sums:
+        found["ece"] = ece_of_sums(sums["gaps"], size)
+    if "coverage" in found:
+        found["car"] = coverage_avoidance_rate(found["coverage"], found["avoidance"])
+    return found | class_statistics(sums) if "known" in sums else found
 
 
 def _metric_value(statistic: Floats, n: int) -> MetricValue:
@@ -182,16 +156,30 @@ def compare(
     *,
     samples: int,
     seed: int,
-    metrics: Sequence[str] = ("top1", "top3", "top10", "mrr"),
+    metrics: Sequence[str] = COMPARED,
 ) -> list[Difference]:
-    """Paired differences first − second of metrics that are means over cases."""
-    a, b = case_metrics(outcomes[first]), case_metrics(outcomes[second])
-    return [
-        Difference(
-            first,
-            second,
-            metric,
-            paired_difference(a[metric], b[metric], cases.groups, samples, seed),
-        )
-        for metric in metrics
-    ]
+    """Paired differences first − second on the same cases and the same resamples.
+
+    Args:
+        metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`; one that
+            a system lacks is left out.
+    """
+    everyone = np.ones(len(cases), dtype=np.bool_)
+    found = []
+    for system in (first, second):
+        columns = case_metrics(outcomes[system])
+        blocks = {name: column[:, None] for name, column in columns.items()}
+        blocks |= _class_blocks(outcomes[system], cases, everyone, 1) if _by_class(metrics) else {}
+        sums = resample_blocks(blocks, cases.groups, samples, seed)
+        found.append(_statistics(sums, list(columns)))
+    differences = []
+    for metric in metrics:
+        if metric in found[0] and metric in found[1]:
+            gap = found[0][metric] - found[1][metric]
+            interval = percentile_interval(float(gap[0]), gap[1:], len(cases))
+            differences.append(Difference(first, second, metric, interval))
+    return differences
+
+
+def _by_class(metrics: Sequence[str]) -> bool:
+    return bool({"balanced_accuracy", "macro_f1", "top1_by_group"} & set(metrics))

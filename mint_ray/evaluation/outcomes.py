@@ -19,6 +19,13 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
 
+MOST_LABELS = 64
+"""Catalogues up to this size are ranked whole, so that every answer's probability is known."""
+
+PROBABILITY_FLOOR = 1e-12
+"""What a probability of 0 counts as where its logarithm is taken."""
+
+_WHOLE = 1e-3  # how far from 1 the sum of a whole distribution's probabilities may be
 _NO_ANSWER = -1  # a listed name that no catalogue entry has
 _NOT_IN_CATALOGUE = -2  # a known answer that no catalogue entry has; equals no listed code
 
@@ -43,6 +50,11 @@ class EvaluatedCases:
 
     def __len__(self) -> int:
         return len(self.case_ids)
+
+    @property
+    def n_labels(self) -> int:
+        """Number of catalogue entries, whose codes are 0 to `n_labels` − 1."""
+        return 1 + max(self.codes.values(), default=-1)
 
 
 def index_cases(
@@ -125,6 +137,14 @@ class Outcomes:
     lenient: Bools
     """(n, k) whether the name is similar to a name of the known answer."""
     has_probabilities: bool
+    distribution: Floats | None = None
+    """(n, n_labels) probability of every answer, zeros for a case without any; None where it is
+    not known."""
+
+    @property
+    def first(self) -> Codes:
+        """(n,) code of the first answer, negative where there is none in the catalogue."""
+        return self.codes[:, 0]
 
     @property
     def correct(self) -> Bools:
@@ -134,12 +154,16 @@ class Outcomes:
 
 
 def collect_outcomes(
-    predictions: pa.Table, cases: EvaluatedCases, top_k: int
+    predictions: pa.Table, cases: EvaluatedCases, top_k: int, *, whole: bool = False
 ) -> dict[str, Outcomes]:
     """Outcomes by system; rows of other cases are left out.
 
     Rows of rank 1 to `top_k` are the list; a row beyond only tells the known answer's true rank.
     A name given twice counts at its best rank.
+
+    Args:
+        whole: the rows beyond the list hold the rest of the catalogue, up to `MOST_LABELS`
+            entries: `Outcomes.distribution` is filled where all probability is accounted for.
     """
     table = validate_predictions(predictions)
     place = {case_id: position for position, case_id in enumerate(cases.case_ids)}
@@ -156,7 +180,7 @@ def collect_outcomes(
     for name in sorted(set(system.tolist())):
         rows = np.flatnonzero((system == name) & (case >= 0))
         answers = _Answers(case[rows], rank[rows], code[rows], probability[rows], text[rows])
-        outcomes[name] = _outcomes_of(answers, cases, top_k)
+        outcomes[name] = _outcomes_of(answers, cases, top_k, whole)
     return outcomes
 
 
@@ -171,7 +195,7 @@ class _Answers:
     text: NDArray[np.object_]
 
 
-def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int) -> Outcomes:
+def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int, whole: bool) -> Outcomes:
     n = len(cases)
     probability = np.nan_to_num(answers.probability, nan=0.0).clip(0.0, 1.0)
     best_rank = np.full(n, np.inf)
@@ -194,6 +218,25 @@ def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int) -> Outcom
         names_match(answers.text[row], cases.known_names[answers.case[row]]) for row in within
     ]
     has_probabilities = not bool(np.isnan(answers.probability).any())
+    distribution = _distribution(answers, probability, cases) if whole else None
     return Outcomes(
-        best_rank, known_probability, confidence, listed, codes, lenient, has_probabilities
+        best_rank,
+        known_probability,
+        confidence,
+        listed,
+        codes,
+        lenient,
+        has_probabilities,
+        distribution if has_probabilities else None,
     )
+
+
+def _distribution(answers: _Answers, probability: Floats, cases: EvaluatedCases) -> Floats | None:
+    """(n, n_labels); None where an answered case's rows leave probability out."""
+    if cases.n_labels > MOST_LABELS:
+        return None
+    table = np.zeros((len(cases), cases.n_labels))
+    inside = answers.code >= 0
+    np.maximum.at(table, (answers.case[inside], answers.code[inside]), probability[inside])
+    answered = np.unique(answers.case)
+    return table if bool(np.all(np.abs(table[answered].sum(axis=1) - 1) < _WHOLE)) else None

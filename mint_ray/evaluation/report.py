@@ -7,28 +7,39 @@ from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from mint_ray.evaluation import charts
+from mint_ray.evaluation.by_class import ClassReport
 from mint_ray.evaluation.examples import Example
 from mint_ray.evaluation.metrics import Difference
 from mint_ray.evaluation.outcomes import Outcomes
+from mint_ray.evaluation.report_plots import draw_plots
 from mint_ray.evaluation.results import (
     METRICS,
-    STRATA,
     Metrics,
     MetricValue,
     format_value,
-    in_order,
+    has_classes,
     strata_of,
     stratum_size,
+    stratum_title,
     system_size,
-    system_title,
 )
+from mint_ray.evaluation.systems import control_meaning, in_order, is_control, system_title
 from mint_ray.evaluation.table import column_title
 from mint_ray.evaluation.training_curves import Rows, training_curves
 
 _MAIN_METRICS = ("top1", "top3", "top10", "mrr", "nll", "brier", "ece")
+_MAIN_CLASS_METRICS = (
+    "top1",
+    "balanced_accuracy",
+    "macro_f1",
+    "top1_by_group",
+    "top3",
+    "nll",
+    "ece",
+    "classwise_ece",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,10 @@ class ReportContext:
     student: str
     """System name of the trained student, which the page is about."""
     differences: Sequence[Difference] = ()
+    classes: ClassReport | None = None
+    """Each answer by itself, where there are few."""
+    tiles_page: str | None = None
+    """Name of the page beside this one that shows images, where there is one."""
     examples: Sequence[Example] = ()
     training: Rows = ()
     """Metrics of the student's optimizer steps."""
@@ -112,55 +127,32 @@ def render_report(context: ReportContext) -> str:
         format_difference=format_difference,
         interval_text=interval_text,
         best_systems=best_systems,
+        control_meaning=control_meaning,
     )
     metrics = context.metrics
+    systems = in_order(metrics)
+    by_class = has_classes(metrics)
     return environment.get_template("report.html.j2").render(
         context=context,
-        systems=in_order(metrics),
-        strata={name: STRATA.get(name, name) for name in strata_of(metrics)},
+        systems=systems,
+        compared=[system for system in systems if not is_control(system)],
+        controls=[system for system in systems if is_control(system)],
+        by_class=by_class,
+        strata={
+            name: stratum_title(metrics, name)
+            for name in strata_of(metrics)
+            if not by_class or _adds(metrics, name)
+        },
         stratum_size=partial(stratum_size, metrics),
         system_size=partial(system_size, metrics),
-        main_metrics=_MAIN_METRICS,
+        main_metrics=_MAIN_CLASS_METRICS if by_class else _MAIN_METRICS,
         further_metrics=_further_metrics(metrics),
         definitions={name: METRICS[name] for name in METRICS if name in _named_metrics(metrics)},
         headline=headline(metrics, context.student),
-        plots=draw_plots(context),
+        plots=draw_plots(metrics, context.outcomes, context.student, context.bins, context.classes),
         training=training_curves(context.training, context.student),
         rank_buckets=[title for title, _ in charts.RANK_BUCKETS],
     )
-
-
-def draw_plots(context: ReportContext) -> dict[str, list[tuple[str, Markup]]]:
-    """(title, SVG) of every plot, by section."""
-    metrics, outcomes, student = context.metrics, context.outcomes, context.student
-    both = ("seen", "unseen")
-    split = all(stratum_size(metrics, stratum) for stratum in both)
-    return {
-        "accuracy": [
-            (METRICS[name].title, charts.metric_dots(metrics, name, student))
-            for name in ("top1", "top3", "top10")
-        ],
-        "strata": [
-            (METRICS[name].title, charts.stratum_dots(metrics, name, both, student))
-            for name in (("top1", "top10") if split else ())
-        ],
-        "ranks": [("Rank of the known answer", charts.rank_bars(dict(outcomes)))],
-        "calibration": [
-            (
-                f"{system_title(name)}, ECE {_overall(metrics, name, 'ece')}",
-                charts.reliability_plot(
-                    name, outcomes[name], context.bins, charts.colour_class(name, student)
-                ),
-            )
-            for name in in_order(outcomes)
-            if outcomes[name].has_probabilities
-        ],
-    }
-
-
-def _overall(metrics: Metrics, system: str, metric: str) -> str:
-    value = metrics.get(system, {}).get("all", {}).get(metric)
-    return format_value(metric, value["value"] if value else None)
 
 
 def headline(metrics: Metrics, student: str) -> str:
@@ -188,7 +180,7 @@ def headline(metrics: Metrics, student: str) -> str:
 def best_systems(metrics: Metrics, stratum: str, metric: str) -> set[str]:
     """The systems with the best value, for emphasis; none where there is only one value.
 
-    A system measured on fewer cases than the others does not compete.
+    A system measured on fewer cases than the others does not compete, nor does a control.
     """
     size = stratum_size(metrics, stratum)
     values = {
@@ -196,7 +188,8 @@ def best_systems(metrics: Metrics, stratum: str, metric: str) -> set[str]:
         for system in metrics
         if (value := metrics[system].get(stratum, {}).get(metric))
         and value["value"] is not None
-        and value["n"] == size
+        and system_size(metrics, system, stratum) == size
+        and not is_control(system)
     }
     if len(values) < 2:
         return set()
@@ -224,4 +217,10 @@ def _named_metrics(metrics: Metrics) -> set[str]:
 
 def _further_metrics(metrics: Metrics) -> list[str]:
     named = _named_metrics(metrics)
-    return [name for name in METRICS if name in named and name not in _MAIN_METRICS]
+    main = _MAIN_CLASS_METRICS if has_classes(metrics) else _MAIN_METRICS
+    return [name for name in METRICS if name in named and name not in main]
+
+
+def _adds(metrics: Metrics, stratum: str) -> bool:
+    """Whether a stratum has cases, and others than `all`."""
+    return 0 < stratum_size(metrics, stratum) < stratum_size(metrics, "all") or stratum == "all"

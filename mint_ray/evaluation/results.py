@@ -3,7 +3,6 @@
 import json
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -41,8 +40,33 @@ METRICS: dict[str, MetricDefinition] = {
     "top3": MetricDefinition(
         "Top-3", True, True, "Share of cases with the known answer among the first three, by id."
     ),
+    "top5": MetricDefinition(
+        "Top-5", True, True, "Share of cases with the known answer among the first five, by id."
+    ),
     "top10": MetricDefinition(
         "Top-10", True, True, "Share of cases with the known answer among the first ten, by id."
+    ),
+    "balanced_accuracy": MetricDefinition(
+        "Balanced",
+        True,
+        True,
+        "Balanced accuracy: the share of first answers that are right, for each known answer by "
+        "itself, averaged over the known answers. Guessing reaches 1 / number of answers.",
+    ),
+    "macro_f1": MetricDefinition(
+        "Macro-F1",
+        True,
+        True,
+        "F1 of the first answers for each answer by itself, 2·tp / (2·tp + fp + fn), averaged "
+        "over the answers that are known or given for some case.",
+    ),
+    "top1_by_group": MetricDefinition(
+        "Top-1 by group",
+        True,
+        True,
+        "Share of groups (patients, slides) whose one answer is the known one: that of the highest "
+        "mean log probability over the group's cases. A group with several known answers counts "
+        "once for each.",
     ),
     "mrr": MetricDefinition(
         "MRR", True, False, "Mean of 1 / rank of the known answer; 0 where it was not ranked."
@@ -66,6 +90,14 @@ METRICS: dict[str, MetricDefinition] = {
         False,
         "Expected calibration error of the first answer: |confidence − accuracy| averaged over "
         "equal-width confidence bins, weighted by their cases.",
+    ),
+    "classwise_ece": MetricDefinition(
+        "Classwise ECE",
+        False,
+        False,
+        "|probability − frequency| of each answer, right or wrong, averaged over equal-width bins "
+        "of its probability, weighted by their cases, then over all answers (Nixon et al., arXiv "
+        "1904.01685; Xiao et al., arXiv 2505.01997).",
     ),
     "hallucination_free": MetricDefinition(
         "Hallucination-free",
@@ -102,31 +134,8 @@ METRICS: dict[str, MetricDefinition] = {
     ),
 }
 
-SYSTEMS: dict[str, str] = {
-    "majority": "Majority",
-    "knowledge": "Knowledge matcher",
-    "base": "Base model",
-    "sft": "SFT student",
-    "sft_cft": "SFT + CFT student",
-    "sft_rcft": "SFT + RCFT student",
-    "dpo": "DPO student",
-    "dpo_cft": "DPO + CFT student",
-    "dpo_rcft": "DPO + RCFT student",
-    "orpo": "ORPO student",
-    "orpo_cft": "ORPO + CFT student",
-    "orpo_rcft": "ORPO + RCFT student",
-    "cft": "CFT student",
-    "rcft": "RCFT student",
-    "rag": "RAG",
-    "cot": "CoT",
-    "rag_cot": "RAG-driven CoT",
-    "cot_rag": "CoT-driven RAG",
-    "teacher": "Teacher",
-}
-"""System name to the words for it, in the order of tables and plots."""
-
-CALIBRATING = frozenset({"cft", "rcft"})
-"""Objectives that calibrate a student that is already aligned."""
+CLASS_METRICS = ("balanced_accuracy", "macro_f1", "top1_by_group", "classwise_ece", "top5")
+"""What is measured beside the rest where there are few answers, and all of them are ranked."""
 
 STRATA: dict[str, str] = {
     "all": "All cases",
@@ -135,36 +144,22 @@ STRATA: dict[str, str] = {
 }
 
 
-def student_system(objective: str, initial: str | None = None) -> str:
-    """System name of a trained student; calibration is named after what it continued from.
-
-    Args:
-        objective: what the student was trained with.
-        initial: objective of the student that it continued from; None where that is unknown or
-            it started from the base model.
-    """
-    return f"{initial}_{objective}" if objective in CALIBRATING and initial else objective
-
-
-def system_title(system: str) -> str:
-    """Words for a system; `orpo_generated` becomes "ORPO student, generated"."""
-    base, _, variant = system.partition("_generated")
-    if base != system and base in SYSTEMS:
-        return f"{SYSTEMS[base]}, generated{variant}"
-    return SYSTEMS.get(system, system)
-
-
-def in_order(systems: Iterable[str]) -> list[str]:
-    """System names in the order of tables: as in `SYSTEMS`, unknown ones last by name."""
-    places = {name: place for place, name in enumerate(SYSTEMS)}
-    return sorted(systems, key=lambda name: (places.get(name, len(places)), name))
-
-
 def strata_of(metrics: Metrics) -> list[str]:
     """Every stratum of any system, the known ones first."""
     found = dict.fromkeys(stratum for by_stratum in metrics.values() for stratum in by_stratum)
     known = [stratum for stratum in STRATA if stratum in found]
     return known + [stratum for stratum in found if stratum not in STRATA]
+
+
+def stratum_title(metrics: Metrics, stratum: str) -> str:
+    """Words for a stratum; where there are few answers, those are tissues."""
+    title = STRATA.get(stratum, stratum)
+    return title.replace("Diseases", "Tissues") if has_classes(metrics) else title
+
+
+def has_classes(metrics: Metrics) -> bool:
+    """Whether answers were few enough to be measured one by one."""
+    return any("balanced_accuracy" in by.get("all", {}) for by in metrics.values())
 
 
 def stratum_size(metrics: Metrics, stratum: str) -> int:

@@ -5,18 +5,28 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 
-def drawing(width: float, height: float, description: str, shapes: Iterable[str]) -> Markup:
-    """An `<svg>` that scales with its column and reads as one image to a screen reader."""
+def drawing(
+    width: float, height: float, description: str, shapes: Iterable[str], *, fixed: bool = False
+) -> Markup:
+    """An `<svg>` that reads as one image to a screen reader.
+
+    It scales with its column, unless it is `fixed`: then a unit is a pixel.
+    """
+    size = f' style="width: {width:g}px"' if fixed else ""
     return Markup(
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">'
+        f'<svg viewBox="0 0 {width:g} {height:g}"{size} role="img" '
+        f'aria-label="{escape(description)}">'
         f"{''.join(shapes)}</svg>"
     )
 
 
-def text(x: float, y: float, content: str, style: str = "", anchor: str = "start") -> str:
-    """Text with its baseline at y."""
+def text(
+    x: float, y: float, content: str, style: str = "", anchor: str = "start", turn: float = 0
+) -> str:
+    """Text with its baseline at y, turned clockwise about (x, y) by `turn` degrees."""
+    turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">'
+        f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}"{turned}>'
         f"{escape(content)}</text>"
     )
 

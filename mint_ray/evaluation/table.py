@@ -9,17 +9,19 @@ from rich.text import Text
 
 from mint_ray.evaluation.results import (
     METRICS,
-    STRATA,
     Metrics,
     MetricValue,
     format_value,
-    in_order,
+    has_classes,
     stratum_size,
+    stratum_title,
     system_size,
-    system_title,
 )
+from mint_ray.evaluation.systems import in_order, system_title
 
 COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
+CLASS_COLUMNS: tuple[str, ...] = ("top1", "balanced_accuracy", "macro_f1", "top3", "nll", "ece")
+"""Where there are few answers, each measured by itself."""
 _WIDTH_WITH_INTERVALS = 112
 
 
@@ -41,11 +43,12 @@ def print_table(
     wide = console.width >= _WIDTH_WITH_INTERVALS
     title = caption(metrics, stratum, intervals=wide)
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for place, cell in enumerate(_header(COLUMNS)):
+    columns = columns_of(metrics)
+    for place, cell in enumerate(_header(columns)):
         table.add_column(cell, justify="right" if place else "left", no_wrap=True)
     for system in in_order(metrics):
         values = metrics[system].get(stratum, {})
-        cells = [_drawn_cell(name, values.get(name), wide) for name in COLUMNS]
+        cells = [_drawn_cell(name, values.get(name), wide) for name in columns]
         style = "bold green" if system == student else ""
         table.add_row(_row_title(metrics, system, stratum), *cells, style=style)
     console.print(table)
@@ -53,7 +56,8 @@ def print_table(
 
 def plain_table(metrics: Metrics, stratum: str = "all") -> str:
     """Aligned columns without colour or frame, for logs and pipes."""
-    rows = [_header(COLUMNS), *_rows(metrics, stratum, COLUMNS)]
+    columns = columns_of(metrics)
+    rows = [_header(columns), *_rows(metrics, stratum, columns)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = [caption(metrics, stratum)]
     for row in rows:
@@ -63,8 +67,11 @@ def plain_table(metrics: Metrics, stratum: str = "all") -> str:
     return "\n".join(lines)
 
 
-def markdown_table(metrics: Metrics, stratum: str = "all", columns: Sequence[str] = COLUMNS) -> str:
-    """A Markdown table with its caption, for a README."""
+def markdown_table(
+    metrics: Metrics, stratum: str = "all", columns: Sequence[str] | None = None
+) -> str:
+    """A Markdown table with its caption, for a README; columns default to `columns_of`."""
+    columns = columns or columns_of(metrics)
     header = _header(columns)
     lines = [
         caption(metrics, stratum),
@@ -76,11 +83,16 @@ def markdown_table(metrics: Metrics, stratum: str = "all", columns: Sequence[str
     return "\n".join(lines) + "\n"
 
 
+def columns_of(metrics: Metrics) -> tuple[str, ...]:
+    """The metrics of the table: those of few answers where they were measured."""
+    return CLASS_COLUMNS if has_classes(metrics) else COLUMNS
+
+
 def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
     """What the table shows, with the number of cases."""
     count = f"{stratum_size(metrics, stratum):,}"
     tail = "; 95% intervals in brackets" if intervals else ""
-    return f"{STRATA.get(stratum, stratum)}, n = {count}{tail}"
+    return f"{stratum_title(metrics, stratum)}, n = {count}{tail}"
 
 
 def _row_title(metrics: Metrics, system: str, stratum: str) -> str:

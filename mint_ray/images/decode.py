@@ -63,11 +63,26 @@ def open_tile(encoded: object) -> Image.Image | str:
     image = open_rgb(encoded)
     if isinstance(image, str):
         return image
+    return tile_fault(image) or image
+
+
+def tile_fault(image: Image.Image) -> str | None:
+    """Why an RGB image shows nothing: `image_too_small`, `image_blank`; None where it does."""
     if min(image.size) < MIN_SIDE:
         return TOO_SMALL
     if np.asarray(image.convert("L"), dtype=np.float32).std() < BLANK_DEVIATION:
         return BLANK
-    return image
+    return None
+
+
+def sample_image(side: int = 64) -> bytes:
+    """A small image of two colours, as PNG: for trying a model out."""
+    pixels = np.zeros((side, side, 3), dtype=np.uint8)
+    pixels[: side // 2] = (225, 160, 190)
+    pixels[side // 2 :] = (120, 70, 140)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

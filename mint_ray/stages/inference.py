@@ -4,6 +4,10 @@ One output row per case, written in blocks of one batch. A run that was cut off 
 files (kept) and at most one torn file per writer (removed); the next run reads only the cases
 that no whole file holds. Ray's own Data checkpoint does the same with one more actor pool, which
 on a machine of two CPUs waits for ever for the second.
+
+Ray Data deals out row numbers, and each actor reads its rows of the table itself. Were the rows
+dealt out, reading would run ahead of a slow model until Ray's object store held the whole table,
+images and all; a limit on the store makes Ray wait ten seconds at a time where blocks are large.
 """
 
 import logging
@@ -12,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 import ray.data
-from ray.data.expressions import col
 
 from mint_ray.config import ResourcesConfig
 from mint_ray.errors import DataError
@@ -72,12 +76,13 @@ def infer_in_order(
     Raises:
         DataError: a wanted case is missing or doubled in the output.
     """
-    wanted = set(pq.read_table(source, columns=["case_id"])["case_id"].to_pylist())
-    wanted = wanted if only is None else wanted & only
+    ids = pq.read_table(source, columns=["case_id"])["case_id"].to_pylist()
+    wanted = set(ids) if only is None else only.intersection(ids)
     output.mkdir(parents=True, exist_ok=True)
     missing = wanted - finished_cases(output, job.schema)
     if missing:
-        _write_missing(job, source, output, resources, missing)
+        rows = [row for row, case_id in enumerate(ids) if case_id in missing]
+        _write_rows(job, source, output, resources, rows)
     return _in_order(output, job.schema, sorted(wanted))
 
 
@@ -95,27 +100,60 @@ def finished_cases(folder: Path, schema: pa.Schema) -> set[str]:
     return finished
 
 
-def _write_missing(
+def _write_rows(
     job: CaseInference,
     source: Path,
     output: Path,
     resources: ResourcesConfig,
-    missing: set[str],
+    rows: Sequence[int],
 ) -> None:
-    data = ray.data.read_parquet(str(source)).select_columns(list(job.columns))
-    data = data.filter(expr=col("case_id").is_in(sorted(missing)))
-    # One written block is the grain of resumption.
-    data = data.repartition(target_num_rows_per_block=job.batch_size)
-    data = data.map_batches(
-        job.actor,
-        batch_size=job.batch_size,
+    # One batch is a block, one written block is the grain of resumption.
+    batches = [
+        pa.table({"rows": [rows[at : at + job.batch_size]]})
+        for at in range(0, len(rows), job.batch_size)
+    ]
+    data = ray.data.from_arrow(batches).map_batches(
+        RowReader,
+        batch_size=1,
         batch_format="pyarrow",
         compute=actor_pool(resources),
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
-        fn_constructor_kwargs=dict(job.arguments),
+        fn_constructor_args=(job, str(source)),
     )
     data.write_parquet(str(output))
+
+
+class RowReader:
+    """A Ray Data actor that holds the job's own, and reads for it the rows that it is told.
+
+    The row group read last is kept, since the next batch often lies in it too.
+    """
+
+    def __init__(self, job: CaseInference, source: str) -> None:
+        self._actor = job.actor(**job.arguments)
+        # Read ahead, Arrow would keep every row group that it has read.
+        self._file = pq.ParquetFile(source, pre_buffer=False)
+        self._columns = list(job.columns)
+        groups = range(self._file.metadata.num_row_groups)
+        sizes = [self._file.metadata.row_group(group).num_rows for group in groups]
+        self._starts = np.cumsum([0, *sizes])
+        self._group, self._held = -1, pa.table({})
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        rows = np.array(batch["rows"][0].as_py())
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        parts = [
+            self._read(group).take(rows[groups == group] - self._starts[group])
+            for group in np.unique(groups).tolist()
+        ]
+        return self._actor(pa.concat_tables(parts))
+
+    def _read(self, group: int) -> pa.Table:
+        if group != self._group:
+            self._held = self._file.read_row_group(group, columns=self._columns)
+            self._group = group
+        return self._held
 
 
 def actor_pool(resources: ResourcesConfig) -> ray.data.ActorPoolStrategy:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mint_ray.cases.build import finish_cases
+from mint_ray.cases.image_inputs import read_images
 from mint_ray.cases.phenopackets import ParsedCase, Rejection, read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA
 from mint_ray.cases.tables import read_case_table
@@ -18,14 +19,16 @@ from mint_ray.config import CasesConfig, Config, EvaluationConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.preferences.files import IMAGE_ROWS, TableFile
 from mint_ray.stages.inference import CaseInference, infer
 from mint_ray.stages.rankers import (
     RANKED_SCHEMA,
-    STUDENT_COLUMNS,
     StudentRanker,
     predictions_of,
+    student_columns,
 )
 from mint_ray.stages.ray_session import connect
+from mint_ray.students.prompts import TASKS
 
 BATCH = 8
 
@@ -39,35 +42,39 @@ class PredictionCounts:
 
 
 def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCounts:
-    """Rank the student's own catalogue for the cases of a table or of phenopackets.
+    """Rank the student's own catalogue for new cases, by what the student sees of them.
 
     Args:
         student: adapter folder that a train step wrote; its `catalogue.parquet` is ranked.
-        cases: a parquet table of cases, a phenopacket, a folder of them, or a ZIP.
+        cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
+            a ZIP; for a student of images such a table, a folder of images, or one image.
         out: parquet file of predictions; rejections go beside it.
         top_k: labels per case.
 
     Raises:
         ConfigError: the folder is no finished student.
+        TrainingError: it is a damaged one.
         DataError: the cases cannot be read.
     """
+    from mint_ray.students.student import read_info  # late, since torch is slow to import
+
     catalogue = student / "catalogue.parquet"
     if not catalogue.is_file():
         raise ConfigError(
             f"--student {student}: expected the folder of a finished train step (adapter and "
             "catalogue.parquet), found none; `mint path CONFIG train` prints one"
         )
+    task = TASKS[read_info(student).task]
     config = Config(evaluation=EvaluationConfig(top_k=top_k))
-    ready, rejected = _prepare(cases)
-    connect(config.resources)
     with tempfile.TemporaryDirectory(prefix="mint-predict-") as work:
         source = Path(work) / "cases.parquet"
-        pq.write_table(ready, source, row_group_size=64)
+        rejected = (_write_images if task.sees == "image" else _write_notes)(cases, source)
+        connect(config.resources)
         tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
         job = CaseInference(
             StudentRanker,
             {"student": str(student), "catalogue": str(catalogue), "settings": tree},
-            STUDENT_COLUMNS,
+            student_columns(task),
             RANKED_SCHEMA,
             BATCH,
         )
@@ -82,8 +89,27 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     return PredictionCounts(ranked.num_rows, Counter(row["reason"] for row in rejected))
 
 
-def _prepare(cases: Path) -> tuple[pa.Table, list[dict[str, str]]]:
-    """Cases with notes, and rejections; the notes of phenopackets state every finding."""
+def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:
+    """Write usable images as a case table, a few at a time; return rejections."""
+    rejected, waiting = [], []
+    with TableFile(table, CASE_SCHEMA, IMAGE_ROWS) as file:
+        for found in read_images(cases):
+            if isinstance(found, Rejection):
+                rejected.append(vars(found))
+                continue
+            waiting.append(found)
+            if len(waiting) == IMAGE_ROWS:
+                file.add(pa.Table.from_pylist(waiting, CASE_SCHEMA))
+                waiting = []
+        file.add(pa.Table.from_pylist(waiting, CASE_SCHEMA))
+    return rejected
+
+
+def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
+    """Write cases with notes as a case table; return rejections.
+
+    The notes of phenopackets state every finding.
+    """
     ontology = load_ontology()
     outcomes: Iterable[ParsedCase | Rejection]
     if cases.suffix == ".parquet":
@@ -96,4 +122,5 @@ def _prepare(cases: Path) -> tuple[pa.Table, list[dict[str, str]]]:
     forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
     done = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
     rejected = [vars(item) for item in found if isinstance(item, Rejection)]
-    return pa.Table.from_pylist(done.cases, CASE_SCHEMA), [*rejected, *done.rejected]
+    pq.write_table(pa.Table.from_pylist(done.cases, CASE_SCHEMA), table, row_group_size=64)
+    return [*rejected, *done.rejected]

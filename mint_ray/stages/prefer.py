@@ -1,12 +1,14 @@
 """Stage `prefer`: the teacher ranks every label for every case; pairs go to parquet.
 
 Ray Data streams cases through a pool of teacher actors (one GPU each where configured) and
-writes one row per case, so that an interrupted run continues where it stopped. The rows are
-then sorted and exploded into `train.parquet`, `validation.parquet` and `test.parquet`.
+writes one row per case, without its image, so that an interrupted run continues where it stopped.
+The rows are then walked in the order of their cases, in step with the case table where images
+belong to the pairs, and go to `train.parquet`, `validation.parquet` and `test.parquet`. At no time
+is more than a few hundred cases in memory.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
+from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.config import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.build import check_catalogue_size
 from mint_ray.preferences.card import write_card
-from mint_ray.preferences.schema import PREFERENCE_SCHEMA, SCORED_SCHEMA
-from mint_ray.stages.inference import CaseInference, infer
+from mint_ray.preferences.files import (
+    IMAGE_ROWS,
+    TEXT_ROWS,
+    PairFiles,
+    TableFile,
+    images_in_order,
+    pairs_of,
+    pairs_with_images,
+)
+from mint_ray.preferences.schema import scored_schema
+from mint_ray.stages.inference import CaseInference, infer_in_order
 from mint_ray.stages.ray_session import connect
 from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.students.prompts import TASKS, Task
 from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
 
 CASE_COLUMNS = ("case_id", "group_id", "split", "label_id", "note", "source", *SEEN_COLUMNS)
@@ -32,7 +44,12 @@ class PairBuilder:
     """A Ray Data actor that holds one teacher and turns a batch of cases into pairs."""
 
     def __init__(
-        self, teacher_folder: str, catalogue_file: str, settings: Mapping[str, Any], key: str
+        self,
+        teacher_folder: str,
+        catalogue_file: str,
+        settings: Mapping[str, Any],
+        key: str,
+        task: str,
     ) -> None:
         from mint_ray.preferences.pairs import CasePairs
         from mint_ray.teachers.base import load_teacher
@@ -42,10 +59,12 @@ class PairBuilder:
             catalogue=Catalogue.read(Path(catalogue_file)),
             config=PreferencesConfig.model_validate(settings),
             key=key,
+            task=TASKS[task],
         )
+        self._schema = scored_schema(TASKS[task])
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist(self._pairs.build(batch), schema=SCORED_SCHEMA)
+        return pa.Table.from_pylist(self._pairs.build(batch), schema=self._schema)
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -54,6 +73,7 @@ def run(context: StepContext) -> StepOutcome:
     catalogue = Catalogue.read(cases / "catalogue.parquet")
     check_catalogue_size(len(catalogue), config.preferences)
     context.task.say(connect(config.resources))
+    task = TASKS[config.task]
     job = CaseInference(
         actor=PairBuilder,
         arguments={
@@ -61,39 +81,64 @@ def run(context: StepContext) -> StepOutcome:
             "catalogue_file": str(cases / "catalogue.parquet"),
             "settings": config.preferences.model_dump(),
             "key": context.key,
+            "task": task.name,
         },
         columns=CASE_COLUMNS,
-        schema=SCORED_SCHEMA,
+        schema=scored_schema(task),
         batch_size=config.preferences.batch_size,
     )
-    scored = infer(job, cases / "cases.parquet", context.output / "scored", config.resources)
-    return _write(context, scored, len(catalogue))
-
-
-def _write(context: StepContext, scored: pa.Table, n_labels: int) -> StepOutcome:
-    """Explode the scored rows into one file per split; write rejections and card."""
-    bad = scored.filter(pc.is_valid(scored["reason"])).select(REJECTED_SCHEMA.names)
-    pq.write_table(bad.cast(REJECTED_SCHEMA), context.output / "rejected.parquet")
-    rejected = Counter(bad["reason"].to_pylist())
-    pairs = pa.Table.from_struct_array(pc.list_flatten(scored["pairs"]).combine_chunks())
-    by_split: dict[str, int] = {}
-    for split in SPLITS:
-        part = pairs.filter(pc.equal(pairs["split"], split)).cast(PREFERENCE_SCHEMA)
-        pq.write_table(part, context.output / f"{split}.parquet", row_group_size=256)
-        by_split[split] = part.num_rows
+    source = cases / "cases.parquet"
+    scored = infer_in_order(job, source, context.output / "scored", config.resources)
+    rejected, pairs = write_pairs(scored, source, context.output, task)
     teacher = load_manifest(context.inputs["teach"])
     write_card(
         context.output / "README.md",
-        context.config.preferences,
-        pairs=by_split,
+        config.preferences,
+        task,
+        pairs=pairs,
         rejected=rejected,
         teacher=f"{teacher['name']}@{teacher['revision']}",
-        labels=n_labels,
+        labels=len(catalogue),
         key=context.key,
     )
     return StepOutcome(
-        rows_in=scored.num_rows,
-        rows_out=pairs.num_rows,
+        rows_in=pq.read_metadata(source).num_rows,
+        rows_out=sum(pairs.values()),
         rejected=rejected,
-        facts={"pairs": by_split, "teacher": teacher["revision"]},
+        facts={"pairs": pairs, "teacher": teacher["revision"]},
     )
+
+
+def write_pairs(
+    scored: Iterable[pa.Table], cases: Path, output: Path, task: Task
+) -> tuple[Counter[str], dict[str, int]]:
+    """Write one file of pairs per split, and `rejected.parquet`.
+
+    Args:
+        scored: rows of `scored_schema`, in the order of the case table.
+        cases: the case table, which has the images.
+        output: folder of the files.
+        task: what the student is asked.
+
+    Returns:
+        Rejected cases by reason, and pairs by split.
+    """
+    rejected: Counter[str] = Counter()
+    images = images_in_order(cases) if task.sees == "image" else None
+    with (
+        TableFile(output / "rejected.parquet", REJECTED_SCHEMA, TEXT_ROWS) as turned_away,
+        PairFiles(output, task) as files,
+    ):
+        for part in _in_groups(scored):
+            bad = part.filter(pc.is_valid(part["reason"])).select(REJECTED_SCHEMA.names)
+            turned_away.add(bad)
+            rejected.update(bad["reason"].to_pylist())
+            files.add(pairs_of(part) if images is None else pairs_with_images(part, images))
+    return rejected, dict(files.rows)
+
+
+def _in_groups(scored: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """As few rows at a time as images are read in."""
+    for table in scored:
+        for at in range(0, table.num_rows, IMAGE_ROWS):
+            yield table.slice(at, IMAGE_ROWS)

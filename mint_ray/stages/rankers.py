@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mint_ray.cases.seeding import stable_seed
+from mint_ray.cases.stain import shift_encoded
 from mint_ray.config import EvaluationConfig, ResourcesConfig, StudentConfig
+from mint_ray.evaluation.outcomes import MOST_LABELS
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
+from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
+from mint_ray.students.prompts import Task
 from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
@@ -21,21 +26,38 @@ RANKED_SCHEMA = pa.schema(
         pa.field("generated", LISTED, nullable=False),  # grounded names of a free answer
         pa.field("worst", pa.list_(pa.string()), nullable=False),  # the teacher's last q labels
         pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
+        pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
     ]
 )
-TEACHER_COLUMNS = ("case_id", "label_id", *SEEN_COLUMNS)
-STUDENT_COLUMNS = ("case_id", "label_id", "note")
+TEACHER_COLUMNS = ("case_id", "group_id", "label_id", *SEEN_COLUMNS)
+
+
+def student_columns(task: Task) -> tuple[str, ...]:
+    """Columns of a case that a student's ranker reads: its ids, and what the student sees."""
+    return ("case_id", "group_id", "label_id", task.sees)
+
+
+def ranking_depth(task: str, n_labels: int, top_k: int) -> int:
+    """Labels that are ranked for each case: all of a small catalogue of tissues, else `top_k`."""
+    return max(top_k, n_labels) if task == "tissue" and n_labels <= MOST_LABELS else top_k
 
 
 class TeacherRanker:
-    """Ranks by the teacher's scores; also lists its `worst` labels."""
+    """Ranks by the teacher's scores; also lists its `worst` labels.
 
-    def __init__(self, teacher: str, catalogue: str, top_k: int, worst: int) -> None:
+    Args:
+        stain: seed of a stain shift of the images; None leaves them as they are.
+    """
+
+    def __init__(
+        self, teacher: str, catalogue: str, top_k: int, worst: int, stain: int | None = None
+    ) -> None:
         self._teacher = load_teacher(Path(teacher))
         self._catalogue = Catalogue.read(Path(catalogue))
-        self._top_k, self._worst = top_k, worst
+        self._top_k, self._worst, self._stain = top_k, worst, stain
 
     def __call__(self, cases: pa.Table) -> pa.Table:
+        cases = shift_stains(cases, self._stain)
         scores = self._teacher.score(batch_of(cases))
         catalogue, case_ids = self._catalogue, cases["case_id"].to_pylist()
         predictions = rank_scores(
@@ -62,11 +84,14 @@ class TeacherRanker:
 class StudentRanker:
     """Ranks the catalogue names by a student's likelihood; answers some cases freely too.
 
+    A case whose image cannot be used gets no answer, and the reason instead.
+
     Args:
         student: folder of a finished student, None for the base model alone.
         catalogue: labels that may be answered.
-        settings: evaluation, resources, student sections and `k`, as plain values.
+        settings: evaluation, resources, student sections, `task` and `k`, as plain values.
         generate: cases that are also answered by free generation.
+        stain: seed of a stain shift of the images; None leaves them as they are.
     """
 
     def __init__(
@@ -75,6 +100,7 @@ class StudentRanker:
         catalogue: str,
         settings: Mapping[str, Any],
         generate: Sequence[str] = (),
+        stain: int | None = None,
     ) -> None:
         from mint_ray.stages.ray_train import use_resources
         from mint_ray.students.ranking import Ranker
@@ -84,28 +110,41 @@ class StudentRanker:
         self._evaluation = EvaluationConfig.model_validate(settings["evaluation"])
         self._catalogue = Catalogue.read(Path(catalogue))
         self._student = (
-            load_base_student(StudentConfig.model_validate(settings["student"]), settings["k"])
+            load_base_student(
+                StudentConfig.model_validate(settings["student"]),
+                settings["k"],
+                task=settings["task"],
+            )
             if student is None
             else load_student(Path(student))
         )
+        self._task = self._student.task
+        depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
         self._ranker = Ranker(
             self._student,
             self._catalogue.names,
-            top_k=self._evaluation.top_k,
+            top_k=depth,
             search=self._evaluation.search,
             beam_width=self._evaluation.beam_width,
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
+        self._stain = stain
 
     def __call__(self, cases: pa.Table) -> pa.Table:
-        notes = cases["note"].to_pylist()
-        known = known_answers(cases, self._catalogue)
-        free = self._answer_freely(cases)
-        rows = []
-        rankings = self._ranker.rank(notes, known)
-        for case_id, ranking, answer in zip(
-            cases["case_id"].to_pylist(), rankings, known, strict=True
-        ):
+        cases = shift_stains(cases, self._stain)
+        seen = cases[self._task.sees].to_pylist()
+        reasons = [self._reason(item) for item in seen]
+        usable = [place for place, reason in enumerate(reasons) if reason is None]
+        asked = cases.take(pa.array(usable, pa.int64()))
+        case_ids, known = asked["case_id"].to_pylist(), known_answers(asked, self._catalogue)
+        rankings = self._ranker.rank([seen[place] for place in usable], known) if usable else []
+        free = self._answer_freely(asked)
+        rows: list[dict[str, Any]] = [
+            {"case_id": case_id, "listed": [], "reason": reason}
+            for case_id, reason in zip(cases["case_id"].to_pylist(), reasons, strict=True)
+            if reason is not None
+        ]
+        for case_id, ranking, answer in zip(case_ids, rankings, known, strict=True):
             places = list(enumerate(zip(ranking.labels, ranking.probabilities, strict=True), 1))
             listed = [self._row(rank, label, p) for rank, (label, p) in places]
             beyond = answer is not None and answer not in ranking.labels
@@ -120,6 +159,11 @@ class StudentRanker:
                 }
             )
         return _ranked(rows)
+
+    def _reason(self, seen: str | bytes | None) -> str | None:
+        """Why the student cannot be asked; any note will do."""
+        opened = open_tile(seen) if self._task.sees == "image" else None
+        return opened if isinstance(opened, str) else None
 
     def _row(self, rank: int, label: int | None, probability: float | None) -> dict[str, Any]:
         found = self._catalogue.label(label or 0)
@@ -136,16 +180,20 @@ class StudentRanker:
 
         wanted = [
             row
-            for row in cases.select(["case_id", "note"]).to_pylist()
+            for row in cases.select(["case_id", self._task.sees]).to_pylist()
             if row["case_id"] in self._generate
         ]
-        notes = [row["note"] for row in wanted]
-        texts = generate(self._student, notes, self._evaluation.max_new_tokens) if wanted else []
+        seen = [row[self._task.sees] for row in wanted]
+        texts = generate(
+            self._student, seen, self._evaluation.max_new_tokens, names=self._catalogue.names
+        )
         return {
             row["case_id"]: [
                 {"rank": rank, "label_id": self._grounder.ground(name), "text": name}
                 # An answer without a list counts as one that names nothing in the catalogue.
-                for rank, name in enumerate(parse_answer(text)[: self._evaluation.top_k] or [""], 1)
+                for rank, name in enumerate(
+                    parse_answer(text, self._task)[: self._evaluation.top_k] or [""], 1
+                )
             ]
             for row, text in zip(wanted, texts, strict=True)
         }
@@ -159,8 +207,22 @@ def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
     ]
 
 
+def shift_stains(cases: pa.Table, seed: int | None) -> pa.Table:
+    """The cases with shifted images; those of one group are shifted alike."""
+    if seed is None:
+        return cases
+    shifted = [
+        shift_encoded(image, np.random.default_rng(stable_seed(seed, "stain", group)))
+        for image, group in zip(
+            cases["image"].to_pylist(), cases["group_id"].to_pylist(), strict=True
+        )
+    ]
+    place = cases.column_names.index("image")
+    return cases.set_column(place, "image", pa.array(shifted, pa.binary()))
+
+
 def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
-    empty = {"generated": [], "worst": [], "shortened": False}
+    empty = {"generated": [], "worst": [], "shortened": False, "reason": None}
     return pa.Table.from_pylist([empty | row for row in rows], RANKED_SCHEMA)
 
 

@@ -19,6 +19,7 @@ from mint_ray.stages.ray_session import connect
 from mint_ray.stages.ray_train import RUN_NAME, fit, use_resources
 from mint_ray.stages.worker_notes import keep_notes, new_notes
 from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.students.base_models import resolve_base_model
 from mint_ray.students.checkpoints import latest_good
 from mint_ray.students.trainer import TrainingSummary, train
 
@@ -33,6 +34,8 @@ def run(context: StepContext) -> StepOutcome:
     ]
     check_no_leakage(pds.dataset(pairs).to_table(columns=["group_id", "split"]).to_pylist())
     context.task.say(connect(config.resources))
+    # An embedded model is made here, with all cores, if this machine's cache has none yet.
+    resolve_base_model(config.student.base_model, config.student.revision)
     settings = {
         "config": config.model_dump(mode="json"),
         "pairs": str(pairs[0]),
@@ -107,6 +110,7 @@ def _worker(settings: dict[str, Any]) -> None:
             resume_from=latest_good(output / RUN_NAME),
             catalogue=Path(settings["catalogue"]),
             lineage=settings["lineage"],
+            task=config.task,
         )
     if first:
         (output / SUMMARY).write_text(json.dumps(asdict(summary)), encoding="utf-8")

@@ -17,6 +17,7 @@ from mint_ray.students.layouts import (
     plain_logps,
     shared_logps,
 )
+from mint_ray.students.pictures import CannotShare
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,9 @@ def _shared_sums(model: Any, example: Example, backward: bool) -> Tensor | None:
         return _sums(shared_logps, model, example, backward)
     except torch.OutOfMemoryError:
         raise
+    except CannotShare as error:
+        logger.info("shared layout is not possible: %s", error)
+        return None
     except _REFUSALS as error:
         logger.info("shared layout is not possible: %s", type(error).__name__)
         return None

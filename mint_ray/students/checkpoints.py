@@ -9,7 +9,6 @@ away (Ray Train) brings them together again.
 """
 
 import copy
-import hashlib
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from safetensors.torch import save_file
 
 from mint_ray.errors import TrainingError
 from mint_ray.students.distributed import gather, rank, world_size
+from mint_ray.students.model_cache import sha256
 
 logger = logging.getLogger(__name__)
 
@@ -156,12 +156,6 @@ def keep_checkpoints(folder: Path, keep: int = 2) -> Report:
         gather(None)
 
     return report
-
-
-def sha256(file: Path) -> str:
-    """Hex digest of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def scratch_folder() -> "tempfile.TemporaryDirectory[str]":

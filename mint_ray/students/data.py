@@ -7,8 +7,8 @@ from typing import Any
 from mint_ray.config import TrainingConfig
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.students.encoding import Encoder
 from mint_ray.students.examples import Compares, Example, PartMaker
+from mint_ray.students.image_encoding import make_encoder
 from mint_ray.students.objectives import OBJECTIVES
 from mint_ray.students.pairs import PairTable, Usable
 from mint_ray.students.settings import Settings
@@ -40,11 +40,15 @@ class TrainingData:
         return [str(self.table.row(row)["preference_id"]) for row in rows]
 
 
-def read_data(pairs: Path, settings: Settings, tokenizer: Any) -> TrainingData:
+def read_data(
+    pairs: Path, settings: Settings, tokenizer: Any, processor: Any | None = None
+) -> TrainingData:
     """Find out which rows can be used; see `trainer.train` for the errors."""
     student, compares = settings.student, _compares(settings.training)
     table = PairTable(pairs, compares)
-    encoder = Encoder(tokenizer, student.max_prompt_length, student.max_length)
+    encoder = make_encoder(
+        tokenizer, processor, student.max_prompt_length, student.max_length, settings.task
+    )
     names = _names(settings.training.objective, compares, settings.catalogue)
     maker = PartMaker(encoder, compares, names, settings.k)
     return TrainingData(table, maker, _scan(table, maker))

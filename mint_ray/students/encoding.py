@@ -5,10 +5,11 @@ straddles their border.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
+from mint_ray.students.pictures import Pictures
 from mint_ray.students.prompts import DISEASE, Task, break_token, split_note
 
 # No tokenizer packs more characters than this into a token of running text; a note is first
@@ -30,15 +31,25 @@ REJECTIONS = (
     "label_not_in_catalogue",
     "too_few_candidates",
 )
+IMAGE_COUNT = "image_count"
+"""Reason for turning a row away: not as many images as its prompt shows, or as can be seen."""
 
 
 class Rejected(Exception):  # noqa: N818 - a row's fate, not a failure
-    """A row cannot be used; `args[0]` is one of `REJECTIONS`."""
+    """A row cannot be used; `args[0]` is one of `REJECTIONS`, or why of an image."""
 
     @property
     def reason(self) -> str:
         """Why, as a word."""
         return str(self.args[0])
+
+
+class Prompt(NamedTuple):
+    """A prompt's token ids up to where the answer starts, whether its note was cut, its images."""
+
+    ids: tuple[int, ...]
+    shortened: bool = False
+    pictures: Pictures | None = None
 
 
 class Encoder:
@@ -58,26 +69,31 @@ class Encoder:
         self.tokenizer = tokenizer
         self.max_prompt_length = max_prompt_length
         self.max_length = max_length
-        self.turn_end = _turn_end(tokenizer)
+        self.turn_end = self._turn_end()
         self._special = sorted(
             {str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1}, key=len
         )[::-1]
 
-    def prompt(self, messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, ...], bool]:
+    def prompt(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[object] = ()
+    ) -> Prompt:
         """Token ids of a prompt up to where the answer starts, and whether its note was cut.
 
         Only the note is ever shortened, at its tail, never the instruction after it.
 
         Raises:
             Rejected: `too_long` where no note can be cut to make it fit; `bad_messages`
-                where the messages are not role and text.
+                where the messages are not role and text; `image_count` where there is an image,
+                which this encoder's model cannot see.
         """
+        if images:
+            raise Rejected(IMAGE_COUNT)
         turns = [self._turn(message) for message in messages]
         if not turns:
             raise Rejected("bad_messages")
         parts = split_note(turns[-1]["content"])
         if parts is None:
-            return self._within(self._render(turns)), False
+            return Prompt(self._within(self._render(turns)))
         note, rest = parts
         limit = self.max_prompt_length * _CHARACTERS_PER_TOKEN
         shortened = len(note) > limit
@@ -86,7 +102,7 @@ class Encoder:
             ids = self._render([*turns[:-1], {**turns[-1], "content": note + rest}])
             excess = len(ids) - self.max_prompt_length
             if excess <= 0:
-                return tuple(ids), shortened
+                return Prompt(tuple(ids), shortened)
             if not note:
                 raise Rejected("too_long")
             note, shortened = self._drop_tail(note, excess), True
@@ -102,7 +118,7 @@ class Encoder:
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES or not isinstance(content, str):
             raise Rejected("bad_messages")
-        return {"role": role, "content": self.clean(content)}
+        return {"role": str(role), "content": self.clean(content)}
 
     def clean(self, text: str) -> str:
         """Text that holds none of the tokenizer's special tokens and can be encoded."""
@@ -120,6 +136,18 @@ class Encoder:
             raise Rejected("bad_messages") from error
         return list(encoded["input_ids"])
 
+    def _turn_end(self) -> tuple[int, ...]:
+        """Ids of what the chat template puts after an answer, without trailing white space."""
+        probe = "answer"
+        text = self._template([("user", "q"), ("assistant", probe)])
+        suffix = text[text.rindex(probe) + len(probe) :].strip() or self.tokenizer.eos_token or ""
+        return tuple(self.tokenizer(suffix, add_special_tokens=False)["input_ids"])
+
+    def _template(self, turns: Sequence[tuple[str, str]]) -> str:
+        messages = [{"role": role, "content": text} for role, text in turns]
+        rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False)
+        return rendered
+
     def _within(self, ids: list[int]) -> tuple[int, ...]:
         if len(ids) > self.max_prompt_length:
             raise Rejected("too_long")
@@ -135,10 +163,10 @@ class Encoder:
         return note[: min(end, len(note) - 1)].rstrip()
 
 
-def _turn_end(tokenizer: Any) -> tuple[int, ...]:
-    """Ids of what the chat template puts after an answer, without trailing white space."""
-    probe = "answer"
-    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": probe}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False)
-    suffix = text[text.rindex(probe) + len(probe) :].strip() or tokenizer.eos_token or ""
-    return tuple(tokenizer(suffix, add_special_tokens=False)["input_ids"])
+def text_of(content: Any) -> str:
+    """A message's text; that of its text parts where it has parts, empty where it has none."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return "".join(text for text in texts if isinstance(text, str))

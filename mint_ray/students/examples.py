@@ -6,9 +6,11 @@ are merged into one example, so that their prompt and their common answers are c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
-from mint_ray.students.encoding import Encoder, Rejected
+from mint_ray.students.encoding import Encoder, Prompt, Rejected, text_of
+from mint_ray.students.pictures import Pictures
 from mint_ray.students.prompts import answer_text
 from mint_ray.students.trie import first_names
 
@@ -24,7 +26,7 @@ class Example:
     `pairs` are (chosen, rejected) positions, `likelihood` the positions that the likelihood
     term runs over (once per pair, so that it is what the rows apart would give), `answer` the
     position of the known answer where one is compared. `number` is the example's place among
-    the usable ones.
+    the usable ones. `pictures` are the prompt's images, whose tokens are in `prompt`.
     """
 
     preference_ids: tuple[str, ...]
@@ -35,6 +37,16 @@ class Example:
     answer: int | None = None
     shortened: bool = False
     number: int = 0
+    pictures: Pictures | None = None
+
+    @cached_property
+    def prompt_targets(self) -> tuple[int, ...]:
+        """Positions of the prompt that a likelihood may count.
+
+        Not the first token, which nothing predicts, and no image token.
+        """
+        images = frozenset(self.pictures.places if self.pictures else ())
+        return tuple(place for place in range(1, len(self.prompt)) if place not in images)
 
     def __len__(self) -> int:
         """Tokens of the prompt, once, and of every completion."""
@@ -46,8 +58,8 @@ class Example:
         return max(1, len(self.pairs))
 
     def likelihood_tokens(self, with_prompt: bool) -> int:
-        """Tokens of the likelihood term: its answers', and the prompt's but its first."""
-        prompt = len(self.prompt) - 1 if with_prompt else 0
+        """Tokens of the likelihood term: its answers', and those of the prompt that count."""
+        prompt = len(self.prompt_targets) if with_prompt else 0
         return sum(len(self.completions[place]) + prompt for place in self.likelihood)
 
 
@@ -80,6 +92,7 @@ def merge(parts: Sequence[Example], number: int = 0) -> Example:
         answers[0] if answers else None,
         any(part.shortened for part in parts),
         number,
+        first.pictures,
     )
 
 
@@ -111,7 +124,7 @@ class PartMaker:
         if self._compares == "candidates":
             part = self._candidates(row, name)
         elif self._compares == "answer":
-            answer = answer_text([self._name_of(_known(row))])
+            answer = answer_text([self._name_of(_known(row))], self.encoder.task)
             part = self._answers(row, name, (self.encoder.answer(answer),))
         else:
             part = self._answers(row, name, self._chosen_and_rejected(row))
@@ -133,22 +146,44 @@ class PartMaker:
         return answers
 
     def _answers(self, row: Mapping[str, Any], name: str, answers: tuple[Tokens, ...]) -> Example:
-        prompt, shortened = self.encoder.prompt(row["prompt"] or [])
+        prompt = self._prompt(row)
         pairs = ((0, 1),) if len(answers) == 2 else ()
-        return Example((name,), prompt, answers, pairs, (0,), None, shortened)
+        return Example(
+            (name,),
+            prompt.ids,
+            answers,
+            pairs,
+            (0,),
+            None,
+            prompt.shortened,
+            pictures=prompt.pictures,
+        )
 
     def _candidates(self, row: Mapping[str, Any], name: str) -> Example:
         known = self._name_of(_known(row))
         names = list(dict.fromkeys(self._name_of(label) for label in row["candidates"] or ()))
         if len(names) < 2:
             raise Rejected("too_few_candidates")
-        prompt, shortened = self.encoder.prompt(row["prompt"] or [])
+        prompt = self._prompt(row)
         prefix, completions = first_names(names, self._k, self.encoder)
         if len(set(completions)) < len(completions):
             raise Rejected("identical_answers")
         answer = names.index(known) if known in names else None
         liked = () if answer is None else (answer,)
-        return Example((name,), prompt + prefix, completions, (), liked, answer, shortened)
+        return Example(
+            (name,),
+            prompt.ids + prefix,
+            completions,
+            (),
+            liked,
+            answer,
+            prompt.shortened,
+            pictures=prompt.pictures,
+        )
+
+    def _prompt(self, row: Mapping[str, Any]) -> Prompt:
+        images = [image["bytes"] if image else None for image in row.get("images") or ()]
+        return self.encoder.prompt(row["prompt"] or [], images)
 
     def _name_of(self, label: str) -> str:
         if label not in self._names:
@@ -170,7 +205,7 @@ def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
         raise Rejected("bad_messages")
     if last.get("role", "assistant") != "assistant":
         raise Rejected("bad_messages")
-    content = last.get("content")
-    if not isinstance(content, str) or not any(c.isprintable() and c != " " for c in content):
+    content = text_of(last.get("content"))
+    if not any(c.isprintable() and c != " " for c in content):
         return ""
     return content.strip()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from mint_ray.students.encoding import Prompt
+from mint_ray.students.pictures import image_inputs, token_inputs
 from mint_ray.students.student import Student
 
 
@@ -20,29 +22,34 @@ class Sampling:
 
 def generate(
     student: Student,
-    notes: Sequence[str],
+    seen: Sequence[str | bytes],
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    names: Sequence[str] = (),
 ) -> list[str]:
-    """The student's answer to each note, as text.
+    """The student's answer to each case, as text.
 
     Args:
         student: a loaded student or base model.
-        notes: clinical notes; untrusted text.
+        seen: clinical notes (untrusted text), or encoded images for a student of images.
         max_new_tokens: longest answer, in tokens.
         sampling: None for greedy decoding, which gives the same answer every time.
+        names: of the catalogue, among which a student of images is asked to choose.
 
     Raises:
         ConfigError: `student.max_prompt_length` has no room for the instruction.
     """
     if sampling is not None:
         torch.manual_seed(sampling.seed)
-    return [_answer(student, note, max_new_tokens, sampling) for note in notes]
+    return [
+        _answer(student, student.prompt(item, names), max_new_tokens, sampling) for item in seen
+    ]
 
 
-def _answer(student: Student, note: str, max_new_tokens: int, sampling: Sampling | None) -> str:
-    prompt, _ = student.prompt(note)
-    ids = torch.tensor([prompt], device=student.device)
+def _answer(
+    student: Student, prompt: Prompt, max_new_tokens: int, sampling: Sampling | None
+) -> str:
+    ids = torch.tensor([prompt.ids], device=student.device)
     drawn = (
         {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling is None
@@ -60,6 +67,8 @@ def _answer(student: Student, note: str, max_new_tokens: int, sampling: Sampling
             max_new_tokens=max_new_tokens,
             pad_token_id=student.tokenizer.pad_token_id,
             **drawn,
+            **image_inputs([prompt.pictures], student.model),
+            **token_inputs([prompt.pictures], [len(prompt.ids)]),
         )
-    text: str = student.tokenizer.decode(output[0, len(prompt) :], skip_special_tokens=True)
+    text: str = student.tokenizer.decode(output[0, len(prompt.ids) :], skip_special_tokens=True)
     return text.strip()

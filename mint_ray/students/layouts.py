@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from mint_ray.students.examples import Example
-from mint_ray.students.packing import first_fit, pack
+from mint_ray.students.packing import first_fit, pack, with_grids
+from mint_ray.students.pictures import (
+    can_stand_together,
+    check_shareable,
+    image_inputs,
+    prompt_positions,
+    token_inputs,
+)
 from mint_ray.students.token_logps import select_logps, token_logps
 
 FLEX = "flex_attention"
@@ -23,7 +30,7 @@ class Logps(NamedTuple):
     """Summed token log-probabilities of B examples with N completions in all.
 
     `prompt_sums` and `prompt_counts` (B,) cover the prompts' tokens but their first, which
-    nothing predicts; zero where the likelihood term does not need them.
+    nothing predicts, and their image tokens; zero where the likelihood does not need them.
     """
 
     sums: Tensor  # (N,) float, examples one after the other
@@ -39,17 +46,27 @@ def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> L
     """One right-padded sequence per completion; N sequences in one forward pass.
 
     Args:
-        model: causal language model, PEFT-wrapped or not.
+        model: causal or image-and-text language model, PEFT-wrapped or not.
         examples: B examples.
         with_prompt: also score the prompts' tokens.
     """
+    if not can_stand_together([example.pictures for example in examples]):
+        apart = [plain_logps(model, [example], with_prompt) for example in examples]
+        return Logps(*map(torch.cat, zip(*apart, strict=True)))
     device = next(model.parameters()).device
     rows = [(*example.prompt, *answer) for example in examples for answer in example.completions]
     ids = _padded(rows, device)
     ends = torch.tensor([[len(row)] for row in rows], device=device)
     starts = torch.tensor([[len(e.prompt)] for e in examples for _ in e.completions], device=device)
     places = torch.arange(ids.shape[1], device=device)
-    logits = model(input_ids=ids, attention_mask=(places < ends).long(), use_cache=False).logits
+    pictures = [example.pictures for example in examples for _ in example.completions]
+    logits = model(
+        input_ids=ids,
+        attention_mask=(places < ends).long(),
+        use_cache=False,
+        **image_inputs(pictures, model),
+        **{n: v.to(device) for n, v in token_inputs(pictures, [len(row) for row in rows]).items()},
+    ).logits
     logps = select_logps(logits[:, :-1], ids[:, 1:])
     answered = (places[1:] >= starts) & (places[1:] < ends)
     sums = torch.where(answered, logps, 0.0).sum(-1)
@@ -59,27 +76,36 @@ def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> L
     # The prompt is the same before every completion: it is read off the first.
     sizes = torch.tensor([0, *(len(e.completions) for e in examples[:-1])], device=device)
     first = sizes.cumsum(0)
-    prompted = places[1:] < starts[first]
+    prompted = torch.zeros(len(examples), ids.shape[1], dtype=torch.bool, device=device)
+    for row, example in zip(prompted, examples, strict=True):
+        row[list(example.prompt_targets)] = True
+    prompted = prompted[:, 1:]
     return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1), prompted.sum(-1))
 
 
 def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
-    """Each prompt once, then its completions; see `plain_logps` for arguments and result.
+    """Each prompt once, with its images, then its completions; see `plain_logps`.
 
     Examples share rows no longer than the longest of them, or one single row where the model
     runs FlexAttention, which skips what a token does not see.
     """
     parameter = next(model.parameters())
     base = base_of(model)
+    pictures = [example.pictures for example in examples]
+    check_shareable(pictures)
     flex = attention_of(base) == FLEX
     lengths = [len(example) for example in examples]
     rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
     packed = pack(examples, rows, with_prompt, parameter.device)
+    grids = [prompt_positions(base, example.prompt, example.pictures) for example in examples]
+    plain = all(grid is None for grid in grids)
     hidden = base.base_model(
         input_ids=packed.ids,
-        position_ids=packed.positions,
+        position_ids=packed.positions if plain else with_grids(packed, grids),
         attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
         use_cache=False,
+        # Models fill image tokens in the order in which they stand in the rows.
+        **image_inputs([pictures[item] for row in rows for item in row], base),
     ).last_hidden_state
     wanted = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
     targets = packed.ids.reshape(-1)[packed.targets]

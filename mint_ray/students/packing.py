@@ -72,6 +72,24 @@ class Packed:
         return visible
 
 
+def with_grids(packed: Packed, grids: Sequence[Tensor | None]) -> Tensor:
+    """(3, R, L) positions of a model whose images stand in a grid.
+
+    Args:
+        packed: as from `pack`.
+        grids: of each example the (3, P) positions of its prompt, None for a plain one.
+    """
+    positions = packed.positions.expand(3, -1, -1).clone()
+    for number, grid in enumerate(grids):
+        if grid is None:
+            continue
+        mine = packed.owners == number
+        asked, answered = mine & (packed.segments == 0), mine & (packed.segments > 0)
+        positions[:, asked] = grid.to(positions.dtype)
+        positions[:, answered] += int(grid.max()) + 1 - grid.shape[1]
+    return positions
+
+
 def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Items in as few rows of `capacity` tokens as first-fit-decreasing finds.
 
@@ -103,7 +121,7 @@ def pack(
     Args:
         examples: B examples.
         rows: which examples stand in which row.
-        with_prompt: also want the prompts' tokens but their first, which nothing predicts.
+        with_prompt: also want the prompts' tokens (`Example.prompt_targets`).
         device: of the result.
     """
     length = max(sum(len(examples[item]) for item in row) for row in rows)
@@ -125,9 +143,10 @@ def pack(
             positions += range(start)
             segments += [0] * start
             if with_prompt:
-                sources += range(at, at + start - 1)
-                targets += range(at + 1, at + start)
-                slots += [item] * (start - 1)
+                counted = example.prompt_targets
+                sources += [at + place - 1 for place in counted]
+                targets += [at + place for place in counted]
+                slots += [item] * len(counted)
             for number, answer in enumerate(example.completions):
                 first = len(ids)
                 ids += answer

@@ -63,8 +63,8 @@ class PairTable:
 
     Args:
         path: a parquet file, or a folder of them. Needs the conversational columns `prompt`,
-            `chosen` and `rejected`; `preference_id`, `case_id`, `group_id` and `split` are
-            used where they are there, as they are in our own files.
+            `chosen` and `rejected`; `images`, `preference_id`, `case_id`, `group_id` and
+            `split` are used where they are there, as they are in our own files.
         compares: what an example is made of; `answer` and `candidates` need the columns
             `label_id` and `candidates` as well.
 
@@ -77,7 +77,7 @@ class PairTable:
         labels = _LABELS.get(compares, ())
         try:
             source = _open(path, labels)
-            wanted = (*_OPTIONAL, *_MESSAGES, *labels)
+            wanted = (*_OPTIONAL, *_MESSAGES, "images", *labels)
             names = [name for name in wanted if name in source.schema.names]
             _refuse_shared_groups(source, names)
             self._table = _map_rows(source, names)
@@ -128,7 +128,8 @@ class PairTable:
                 continue
             seen.add(part.preference_ids[0])
             shortened += part.shortened
-            group = (row.get("case_id") or f"row-{number}", _digest(part.prompt))
+            prompt = _digest((part.prompt, part.pictures))
+            group = (row.get("case_id") or f"row-{number}", prompt)
             found = _Scanned(part.preference_ids[0], number, len(part), _digest(part))
             groups[group].append(found)
         ordered = sorted(sorted(group) for group in groups.values())

@@ -17,8 +17,11 @@ import numpy as np
 import torch
 
 from mint_ray.errors import ServingError
+from mint_ray.images.decode import sample_image
 from mint_ray.students.agreement import choose_layout
+from mint_ray.students.encoding import Prompt
 from mint_ray.students.examples import Example
+from mint_ray.students.layouts import plain_logps
 from mint_ray.students.student import Student
 from mint_ray.students.tree_attention import TreeScorer
 from mint_ray.students.trie import NameTrie, build_trie
@@ -29,6 +32,8 @@ Search = Literal["auto", "exhaustive", "beam"]
 
 # Trie tokens up to which `auto` scores every name.
 EXHAUSTIVE_TOKENS = 2000
+# Names scored together by models whose prompts cannot be shared.
+NAMES_AT_ONCE = 8
 # Nodes per forward pass of the exhaustive search, their ancestors not counted.
 CHUNK = 512
 
@@ -50,7 +55,7 @@ class Ranking:
 
 
 class Ranker:
-    """Ranks a catalogue for clinical notes with one student.
+    """Ranks a catalogue with one student: for clinical notes, or for images.
 
     Args:
         student: model, tokenizer and prompt settings.
@@ -81,28 +86,33 @@ class Ranker:
         fits = len(self.trie) <= EXHAUSTIVE_TOKENS
         self.search = search if search != "auto" else "exhaustive" if fits else "beam"
         self._chunks = _chunks(self.trie) if self.search == "exhaustive" else []
-        self._refuse_unsuitable_model(names)
+        self._names = tuple(names)
+        self._shares = self._takes_trees()
         logger.info(
             "ranking: %s over %d names (%d trie tokens)", self.search, len(names), len(self.trie)
         )
 
     def rank(
-        self, notes: Sequence[str], answers: Sequence[int | None] | None = None
+        self, seen: Sequence[str | bytes], answers: Sequence[int | None] | None = None
     ) -> list[Ranking]:
-        """Rank the catalogue for each note.
+        """Rank the catalogue for each case.
 
         Args:
-            notes: clinical notes; untrusted text, an empty one is allowed.
+            seen: clinical notes (untrusted text, an empty one is allowed), or encoded images for
+                a student of images.
             answers: position of each case's known answer in the catalogue, where known.
 
         Raises:
             ServingError: the model gives scores that are not finite.
+            DataError: an image that cannot be used; `open_tile` tells beforehand.
         """
-        known = answers if answers is not None else [None] * len(notes)
-        return [self._rank(note, answer) for note, answer in zip(notes, known, strict=True)]
+        known = answers if answers is not None else [None] * len(seen)
+        return [self._rank(item, answer) for item, answer in zip(seen, known, strict=True)]
 
-    def _rank(self, note: str, answer: int | None) -> Ranking:
-        prompt, shortened = self._student.prompt(note)
+    def _rank(self, seen: str | bytes, answer: int | None) -> Ranking:
+        prompt = self._student.prompt(seen, self._names)
+        if not self._shares:
+            return self._ranking(self._one_by_one(prompt), answer, False, prompt.shortened)
         search = self._exhaustive if self.search == "exhaustive" else self._beam
         with torch.inference_mode():
             scorer = TreeScorer(self._student.model, self.trie, prompt)
@@ -111,7 +121,7 @@ class Ranker:
             if late is not None:
                 scorer.forget()
                 scores[late] = self._score_path(scorer, self.trie.ends[late])
-        return self._ranking(scores, answer, late is not None, shortened)
+        return self._ranking(scores, answer, late is not None, prompt.shortened)
 
     def _ranking(
         self, scores: Mapping[int, float], answer: int | None, late: bool, shortened: bool
@@ -177,16 +187,38 @@ class Ranker:
             logps |= scorer.child_logps(path[:-1], scorer.feed(path[:-1]))
         return math.fsum(logps[node] for node in path)
 
-    def _refuse_unsuitable_model(self, names: Sequence[str]) -> None:
-        prompt, _ = self._student.prompt("")
+    def _one_by_one(self, prompt: Prompt) -> dict[int, float]:
+        """Every name as a sequence of its own, for models whose prompts cannot be shared."""
+        ids = prompt.ids + self.trie.prefix
+        scores: dict[int, float] = {}
+        for at in range(0, len(self._names), NAMES_AT_ONCE):
+            ends = self.trie.ends[at : at + NAMES_AT_ONCE]
+            names = [tuple(self.trie.tokens[n] for n in self.trie.path(end)) for end in ends]
+            example = Example(("ranked",), ids, tuple(names), pictures=prompt.pictures)
+            with torch.inference_mode():
+                sums = plain_logps(self._student.model, [example], False).sums
+            scores |= dict(enumerate(sums.tolist(), start=at))
+        return scores
+
+    def _takes_trees(self) -> bool:
+        """Whether the model computes all names after one prompt as it would one by one.
+
+        Raises:
+            ServingError: it does not, and there are too many names to score them one by one.
+        """
         encoder = self._student.encoder
-        answers = (encoder.answer(names[0]), encoder.answer(names[-1]))
-        sample = Example(("sample",), prompt, answers)
-        if choose_layout("auto", self._student.model, sample) != "shared":
-            raise ServingError(
-                f"{self._student.info.base_model} gives other results under a 4-D attention mask, "
-                "which ranking needs; use a model with plain causal attention"
-            )
+        image = self._student.task.sees == "image"
+        prompt = self._student.prompt(sample_image() if image else "", self._names)
+        answers = (encoder.answer(self._names[0]), encoder.answer(self._names[-1]))
+        sample = Example(("sample",), prompt.ids, answers, pictures=prompt.pictures)
+        if choose_layout("auto", self._student.model, sample) == "shared":
+            return True
+        if image and self.search == "exhaustive":
+            return False
+        raise ServingError(
+            f"{self._student.info.base_model} gives other results under a 4-D attention mask, "
+            "which ranking needs; use a model with plain causal attention"
+        )
 
 
 def _chunks(trie: NameTrie) -> list[tuple[list[int], int]]:

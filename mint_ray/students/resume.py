@@ -16,10 +16,10 @@ from mint_ray.students.checkpoints import (
     Position,
     read_position,
     read_shard,
-    sha256,
 )
 from mint_ray.students.distributed import rank, world_size
 from mint_ray.students.engines import Engine
+from mint_ray.students.model_cache import sha256
 from mint_ray.students.pairs import Usable
 from mint_ray.students.settings import Settings
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mint_ray.config import StudentConfig, TrainingConfig
+from mint_ray.students.prompts import DISEASE, Task
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,4 @@ class Settings:
     seed: int
     micro_batch_size: int
     catalogue: Path | None
+    task: Task = DISEASE

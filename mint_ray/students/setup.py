@@ -24,22 +24,29 @@ from mint_ray.students.distributed import agree, gather, rank, world_size
 from mint_ray.students.engines import Engine, make_engine, score, trainable
 from mint_ray.students.layouts import Policy, attention_of, base_of
 from mint_ray.students.objectives import OBJECTIVES, Objective
+from mint_ray.students.processors import load_processor
 from mint_ray.students.reference import Reference, reference_key
 from mint_ray.students.resume import adapter_digest, check, fingerprint, resume
 from mint_ray.students.settings import Settings
-from mint_ray.students.student import add_adapter, pick_device, pick_dtype, read_info
+from mint_ray.students.student import (
+    add_adapter,
+    check_sees,
+    pick_device,
+    pick_dtype,
+    read_info,
+)
 
 
 @dataclass(frozen=True)
 class Ready:
     """A run that can take its next step, number `first` of `steps` (from 0).
 
-    `run` is its fingerprint; `state` what a checkpoint held beside the engine's state, empty at
-    the start.
+    `run` is its fingerprint; `reader` the tokenizer, or the processor of a model of images;
+    `state` what a checkpoint held beside the engine's state, empty at the start.
     """
 
     base: BaseModel
-    tokenizer: Any
+    reader: Any
     data: TrainingData
     objective: Objective
     device: torch.device
@@ -67,8 +74,10 @@ def prepare(pairs: Path, settings: Settings, resume_from: Path | None) -> Ready:
     """Read the pairs, load the model, continue from a checkpoint; see `trainer.train`."""
     training = settings.training
     base = resolve_base_model(settings.student.base_model, settings.student.revision)
-    tokenizer = load_tokenizer(base)
-    data = read_data(pairs, settings, tokenizer)
+    check_sees(base, settings.task)
+    processor = load_processor(base)
+    tokenizer = load_tokenizer(base) if processor is None else processor.tokenizer
+    data = read_data(pairs, settings, tokenizer, processor)
     device = pick_device()
     dtype = pick_dtype(training.precision, device)
     run = fingerprint(settings, base, data.usable, dtype)
@@ -90,7 +99,7 @@ def prepare(pairs: Path, settings: Settings, resume_from: Path | None) -> Ready:
     )
     return Ready(
         base=base,
-        tokenizer=tokenizer,
+        reader=processor or tokenizer,
         data=data,
         objective=OBJECTIVES[training.objective],
         device=device,

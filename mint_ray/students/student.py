@@ -1,7 +1,7 @@
 """A finished student: an adapter folder that says all that is needed to use it.
 
 adapter_model.safetensors, adapter_config.json   the adapter, as PEFT reads it
-tokenizer files                                  with the chat template
+tokenizer files, of images the processor too    with the chat template
 catalogue.parquet                                the labels it may answer, where known
 student.json                                     base model, prompt settings, lineage; last
 """
@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from mint_ray.config import StudentConfig
-from mint_ray.errors import ConfigError, TrainingError
+from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.base_models import (
     BaseModel,
     load_base_model,
@@ -28,8 +28,11 @@ from mint_ray.students.base_models import (
     resolve_base_model,
 )
 from mint_ray.students.checkpoints import write_adapter
-from mint_ray.students.encoding import Encoder, Rejected
-from mint_ray.students.prompts import build_prompt
+from mint_ray.students.encoding import Encoder, Prompt, Rejected
+from mint_ray.students.image_encoding import make_encoder
+from mint_ray.students.parts import lora_targets, trained_whole
+from mint_ray.students.processors import load_processor
+from mint_ray.students.prompts import TASKS, Task, build_image_prompt, build_prompt
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ class StudentInfo:
     """What `student.json` holds.
 
     `k` is the number of names a prompt asks for, `objective` is None for a base model alone,
-    `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them.
+    `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them, `task` is
+    what the student is asked (`prompts.TASKS`).
     """
 
     base_model: str
@@ -55,31 +59,56 @@ class StudentInfo:
     max_length: int
     objective: str | None = None
     lineage: Mapping[str, str] = field(default_factory=dict)
+    task: str = "disease"
 
 
 @dataclass(frozen=True)
 class Student:
-    """A loaded student, or a base model in its place, in evaluation mode."""
+    """A loaded student, or a base model in its place, in evaluation mode.
+
+    `processor` is None for a model of text alone.
+    """
 
     model: Any
     tokenizer: Any
     info: StudentInfo
     catalogue: Path | None
+    processor: Any | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the student is asked."""
+        return TASKS[self.info.task]
 
     @cached_property
     def encoder(self) -> Encoder:
         """Encodes prompts exactly as in training."""
-        return Encoder(self.tokenizer, self.info.max_prompt_length, self.info.max_length)
+        info = self.info
+        return make_encoder(
+            self.tokenizer, self.processor, info.max_prompt_length, info.max_length, self.task
+        )
 
-    def prompt(self, note: str) -> tuple[tuple[int, ...], bool]:
-        """Token ids of a note's prompt, and whether the note was shortened.
+    def prompt(self, seen: str | bytes, names: Sequence[str] = ()) -> Prompt:
+        """Token ids of the prompt for what the student sees of a case.
+
+        Args:
+            seen: a note, or an encoded image for a student of images.
+            names: of the catalogue, among which a student of images is asked to choose.
 
         Raises:
             ConfigError: `student.max_prompt_length` has no room for the instruction alone.
+            DataError: the image cannot be used.
         """
         try:
-            return self.encoder.prompt(build_prompt(note, self.info.k))
+            if isinstance(seen, bytes):
+                return self.encoder.prompt(build_image_prompt(names, self.info.k), [seen])
+            return self.encoder.prompt(build_prompt(seen, self.info.k))
         except Rejected as error:
+            if error.reason != "too_long":
+                raise DataError(
+                    f"expected an image that can be seen, found {error.reason}",
+                    {error.reason: 1},
+                ) from error
             raise ConfigError(
                 f"student.max_prompt_length={self.info.max_prompt_length} has no room for the "
                 "instruction alone; raise it"
@@ -117,9 +146,8 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
         load_base_model(base, pick_dtype(precision, place), place), str(folder)
     )
     catalogue = folder / CATALOGUE
-    return Student(
-        model.eval(), load_tokenizer(base), info, catalogue if catalogue.is_file() else None
-    )
+    known = catalogue if catalogue.is_file() else None
+    return _student(model.eval(), base, info, known)
 
 
 def load_base_student(
@@ -128,19 +156,43 @@ def load_base_student(
     device: str | None = None,
     precision: Precision = "auto",
     catalogue: Path | None = None,
+    task: str = "disease",
 ) -> Student:
     """The base model alone, under a student's prompt settings: the `base` system.
 
     Raises:
         TrainingError: the base model is missing.
+        ConfigError: the task's cases are images, and the model sees none.
     """
     base = resolve_base_model(student.base_model, student.revision)
     place = pick_device(device)
     info = StudentInfo(
-        base.reference, base.revision, k, student.max_prompt_length, student.max_length
+        base.reference, base.revision, k, student.max_prompt_length, student.max_length, task=task
     )
-    model = load_base_model(base, pick_dtype(precision, place), place)
-    return Student(model, load_tokenizer(base), info, catalogue)
+    check_sees(base, TASKS[task])
+    return _student(
+        load_base_model(base, pick_dtype(precision, place), place), base, info, catalogue
+    )
+
+
+def _student(model: Any, base: BaseModel, info: StudentInfo, catalogue: Path | None) -> Student:
+    processor = load_processor(base)
+    tokenizer = load_tokenizer(base) if processor is None else processor.tokenizer
+    return Student(model, tokenizer, info, catalogue, processor)
+
+
+def check_sees(base: BaseModel, task: Task) -> None:
+    """Refuse a text model for images.
+
+    Raises:
+        ConfigError: the task's cases are images, and the model sees none.
+    """
+    if task.sees == "image" and not base.sees_images:
+        raise ConfigError(
+            f"student.base_model={base.reference}: task {task.name} needs a model that sees "
+            "images, found a language model of text alone; use `embedded_vision` or another "
+            "image-and-text model"
+        )
 
 
 def read_info(folder: Path) -> StudentInfo:
@@ -163,11 +215,14 @@ def read_info(folder: Path) -> StudentInfo:
 
 
 def write_student(
-    folder: Path, model: Any, tokenizer: Any, info: StudentInfo, catalogue: Path | None
+    folder: Path, model: Any, reader: Any, info: StudentInfo, catalogue: Path | None
 ) -> None:
-    """Write a finished student; `student.json` comes last, so a half-written one is not one."""
+    """Write a finished student; `student.json` comes last, so a half-written one is not one.
+
+    `reader` is its tokenizer, or the processor of a student of images.
+    """
     write_adapter(model, folder)
-    tokenizer.save_pretrained(folder)
+    reader.save_pretrained(folder)
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / CATALOGUE)
     content = {"format": FORMAT, **asdict(info)}
@@ -183,7 +238,6 @@ def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: i
     if adapter is not None:
         _refuse_other_settings(adapter, student)
         return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
-    targets = student.lora_targets
     torch.manual_seed(seed)
     return get_peft_model(
         base,
@@ -192,7 +246,8 @@ def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: i
             lora_alpha=student.lora_alpha,
             use_rslora=student.rslora,
             lora_dropout=student.lora_dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
+            target_modules=lora_targets(base, student),
+            modules_to_save=trained_whole(base, student),
             task_type="CAUSAL_LM",
         ),
     )
@@ -222,6 +277,7 @@ def info_of(
     k: int,
     objective: str,
     lineage: Mapping[str, str],
+    task: str = "disease",
 ) -> StudentInfo:
     """The record of a student trained from `base`."""
     return StudentInfo(
@@ -232,6 +288,7 @@ def info_of(
         student.max_length,
         objective,
         dict(lineage),
+        task,
     )
 
 

@@ -33,6 +33,7 @@ from mint_ray.students.examples import Example
 from mint_ray.students.layouts import Logps
 from mint_ray.students.meters import Pace, StepMeter
 from mint_ray.students.objectives import Scored
+from mint_ray.students.prompts import TASKS
 from mint_ray.students.settings import Settings
 from mint_ray.students.setup import Ready, prepare
 from mint_ray.students.student import info_of, pick_device, write_student
@@ -73,6 +74,7 @@ def train(
     resume_from: Path | None = None,
     catalogue: Path | None = None,
     lineage: Mapping[str, str] | None = None,
+    task: str = "disease",
 ) -> TrainingSummary:
     """Align a student on preference pairs and write it to `out`.
 
@@ -90,6 +92,7 @@ def train(
         catalogue: `catalogue.parquet` to keep with the student, which names the labels that
             `cft`, `rcft` and `sft` on the known answer compare.
         lineage: ids of what the student was made from.
+        task: name of what the pairs ask (`prompts.TASKS`).
 
     Raises:
         ConfigError: settings that cannot work together.
@@ -102,7 +105,7 @@ def train(
     if (device := pick_device()).type == "cuda":
         torch.cuda.set_device(device)
     sweep_scratch_folders()
-    settings = Settings(student, training, k, seed, micro_batch_size, catalogue)
+    settings = Settings(student, training, k, seed, micro_batch_size, catalogue, TASKS[task])
     with process_group(wanted=training.deepspeed != OFF):
         ready = prepare(pairs, settings, resume_from)
         summary = _Loop(settings, ready).run(report)
@@ -112,8 +115,8 @@ def train(
                 ready.data.table.write_rejected(
                     ready.data.usable.rejected, out / "rejected.parquet"
                 )
-                info = info_of(ready.base, student, k, training.objective, lineage or {})
-                write_student(out, ready.policy.model, ready.tokenizer, info, catalogue)
+                info = info_of(ready.base, student, k, training.objective, lineage or {}, task)
+                write_student(out, ready.policy.model, ready.reader, info, catalogue)
     return summary
 
 

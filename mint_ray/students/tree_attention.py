@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from mint_ray.students.encoding import Prompt
 from mint_ray.students.layouts import base_of
+from mint_ray.students.pictures import check_shareable, image_inputs, prompt_positions
 from mint_ray.students.trie import NameTrie
 
 # Rows of the vocabulary-wide matrix that the head computes at a time.
@@ -27,21 +29,26 @@ class TreeScorer:
     Args:
         model: causal language model that takes 4-D masks.
         trie: what is scored.
-        prompt: token ids up to where the answer starts.
+        prompt: token ids up to where the answer starts, and its images.
+
+    Raises:
+        CannotShare: the model does not take images as tokens of the prompt.
     """
 
-    def __init__(self, model: Any, trie: NameTrie, prompt: Sequence[int]) -> None:
+    def __init__(self, model: Any, trie: NameTrie, prompt: Prompt) -> None:
+        check_shareable([prompt.pictures])
         self._base = base_of(model)
         self._device = next(model.parameters()).device
         self._trie = trie
         # Without a config every layer keeps all keys, so that none slides out of the window.
         self._cache = DynamicCache()
-        ids = torch.tensor([[*prompt, *trie.prefix]], device=self._device)
+        ids = torch.tensor([[*prompt.ids, *trie.prefix]], device=self._device)
         self._length = ids.shape[1]
+        self._grid = prompt_positions(self._base, prompt.ids, prompt.pictures)
         self._slots: dict[int, int] = {}
         self._depths: dict[int, int] = {0: 0}
-        places = torch.arange(self._length, device=self._device)[None]
-        self.root = self._forward(ids, places, None)[-1:]
+        seen = image_inputs([prompt.pictures], self._base)
+        self.root = self._forward(ids, self._first_places(), None, **seen)[-1:]
 
     def feed(self, nodes: Sequence[int]) -> Tensor:
         """Hidden states (N, D) after each of `nodes`; they stay visible to their descendants."""
@@ -53,11 +60,12 @@ class TreeScorer:
         seen[:, : self._length] = True
         for row, node in enumerate(nodes):
             seen[row, [self._slots[step] for step in self._trie.path(node)]] = True
-        places = [self._length + self._depths[node] - 1 for node in nodes]
+        behind = torch.tensor([[self._depths[node] for node in nodes]], device=self._device)
         ids = torch.tensor([[self._trie.tokens[node] for node in nodes]], device=self._device)
-        return self._forward(
-            ids, torch.tensor([places], device=self._device), seen[None, None].to(self._device)
-        )
+        places = self._last_place + behind
+        if self._grid is not None:
+            places = places.expand(3, -1, -1)
+        return self._forward(ids, places, seen[None, None].to(self._device))
 
     def forget(self) -> None:
         """Drop all fed nodes, keep the prompt."""
@@ -79,13 +87,29 @@ class TreeScorer:
             logps.update(zip(children, values.tolist(), strict=True))
         return logps
 
-    def _forward(self, ids: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+    def _first_places(self) -> Tensor:
+        """Positions of the prompt and the answer's beginning: (1, P), or (3, 1, P) in a grid."""
+        if self._grid is None:
+            return torch.arange(self._length, device=self._device)[None]
+        behind = torch.arange(1, self._length - self._grid.shape[1] + 1, device=self._device)
+        tail = (self._grid.max() + behind).expand(3, -1)
+        return torch.cat([self._grid, tail], dim=1)[:, None]
+
+    @property
+    def _last_place(self) -> int:
+        """Position of the root."""
+        if self._grid is None:
+            return self._length - 1
+        return int(self._grid.max()) + self._length - self._grid.shape[1]
+
+    def _forward(self, ids: Tensor, places: Tensor, mask: Tensor | None, **seen: Tensor) -> Tensor:
         output = self._base.base_model(
             input_ids=ids,
             position_ids=places,
             attention_mask=mask,
             past_key_values=self._cache,
             use_cache=True,
+            **seen,
         )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
+from mint_ray.cases.splits import (
+    assign_folds,
+    assign_splits,
+    check_no_leakage,
+    join_groups,
+    split_cases,
+)
+from mint_ray.config import CasesConfig
 from mint_ray.errors import DataError
 
 
@@ -160,3 +167,35 @@ def test_a_group_in_two_splits_is_refused():
     with pytest.raises(DataError, match="1 of 2 groups") as caught:
         check_no_leakage([*rows, {"group_id": "g", "split": "validation"}])
     assert caught.value.counts == {"groups_in_several_splits": 1}
+
+
+def test_folds_test_each_case_once_and_deal_every_label_round():
+    cases = own_groups(5, 12)
+    tested: Counter[str] = Counter()
+    for fold in range(4):
+        placed = assign_folds(cases, 4, fold, validation=True, seed=0)
+        check_no_leakage(placed)
+        tested.update(case["case_id"] for case in placed if case["split"] == "test")
+        found = Counter((case["label_id"], case["split"]) for case in placed)
+        assert {n for (_, split), n in found.items() if split == "test"} == {3}
+        assert {n for (_, split), n in found.items() if split == "train"} == {6}
+        again = assign_folds(cases[::-1], 4, fold, validation=True, seed=0)
+        assert by_id(again, "split") == by_id(placed, "split")
+    assert set(tested.values()) == {1}
+    assert len(tested) == 60
+
+
+def test_folds_keep_groups_whole():
+    cases = [make(f"{g}-{i}", f"L{g % 2}", group=f"g{g}") for g in range(9) for i in range(g + 1)]
+    for fold in range(3):
+        placed = assign_folds(cases, 3, fold, validation=False, seed=1)
+        check_no_leakage(placed)
+        assert {case["split"] for case in placed} == {"train", "test"}
+
+
+def test_settings_choose_how_to_split():
+    cases = own_groups(3, 10)
+    folds = split_cases(cases, CasesConfig(folds=5, fold=1, validation_fraction=0), 0)
+    assert Counter(case["split"] for case in folds) == {"train": 24, "test": 6}
+    shares = split_cases(cases, CasesConfig(test_fraction=0.5, validation_fraction=0), 0)
+    assert Counter(case["split"] for case in shares) == {"train": 15, "test": 15}

@@ -4,16 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mint_ray.evaluation.metrics import (
-    TeacherLists,
-    case_metrics,
-    compare,
-    coverage_avoidance_rate,
-    evaluate,
-    teacher_metrics,
-)
+from mint_ray.evaluation.metrics import case_metrics, compare, evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes, index_cases
 from mint_ray.evaluation.predictions import rank_scores
+from mint_ray.evaluation.teacher_lists import (
+    TeacherLists,
+    coverage_avoidance_rate,
+    teacher_metrics,
+)
 from tests.evaluation.conftest import PRIMARY, predictions_of
 
 

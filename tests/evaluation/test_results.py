@@ -9,11 +9,8 @@ from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import (
     METRICS,
     format_value,
-    in_order,
     read_metrics,
     strata_of,
-    student_system,
-    system_title,
     write_metrics,
 )
 
@@ -39,37 +36,6 @@ def test_a_damaged_file_is_a_data_error(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run the evaluate stage"):
         read_metrics(tmp_path / "metrics.json")
-
-
-def test_systems_come_in_the_order_of_tables() -> None:
-    assert in_order(["zeta", "teacher", "orpo", "base", "majority"]) == [
-        "majority",
-        "base",
-        "orpo",
-        "teacher",
-        "zeta",
-    ]
-    assert system_title("orpo_generated") == "ORPO student, generated"
-    assert system_title("zeta") == "zeta"
-
-
-@pytest.mark.parametrize(
-    ("objective", "initial", "system"),
-    [
-        ("orpo", None, "orpo"),
-        ("dpo", "sft", "dpo"),
-        ("sft", None, "sft"),
-        ("cft", "orpo", "orpo_cft"),
-        ("rcft", "dpo", "dpo_rcft"),
-        ("cft", None, "cft"),
-        ("rcft", None, "rcft"),
-    ],
-)
-def test_a_student_is_named_by_its_training(
-    objective: str, initial: str | None, system: str
-) -> None:
-    assert student_system(objective, initial) == system
-    assert system_title(system).endswith("student")
 
 
 @pytest.mark.parametrize(

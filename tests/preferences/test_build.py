@@ -62,10 +62,45 @@ def test_no_pair_has_a_reason(scores: np.ndarray, settings: dict[str, object], r
     assert (ranking.pairs, ranking.reason) == ((), reason)
 
 
-def test_a_small_catalogue_is_refused_before_work() -> None:
-    with pytest.raises(ConfigError, match="at least 5 labels, found 4"):
-        check_catalogue_size(4, config())
-    check_catalogue_size(5, config())
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [
+        ({"gold": "keep"}, 4),
+        ({"gold": "first"}, 4),
+        ({"gold": "none"}, 5),  # the known answer is in neither list
+        ({"gold": "keep", "q": 1}, 4),  # or nothing might be left to reject
+        ({"gold": "first", "q": 1}, 3),
+        ({"gold": "first", "windows": 3}, 8),
+    ],
+)
+def test_a_small_catalogue_is_refused_before_work(changes: dict[str, object], least: int) -> None:
+    with pytest.raises(ConfigError, match=f"at least {least} labels, found {least - 1}"):
+        check_catalogue_size(least - 1, config(**changes))
+    check_catalogue_size(least, config(**changes))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-50, 0, width=32), min_size=8, max_size=8),
+    st.none() | st.integers(0, 7),
+    st.sampled_from([(4, 4, 1), (4, 2, 2), (2, 3, 2), (7, 1, 1), (2, 2, 3)]),
+    st.sampled_from(["keep", "first", "none"]),
+)
+def test_a_catalogue_may_be_named_whole(
+    scores: list[float], gold: int | None, sizes: tuple[int, int, int], how: str
+) -> None:
+    k, q, windows = sizes
+    made = config(k=k, q=q, windows=windows, gold=how)
+    try:
+        check_catalogue_size(8, made)
+    except ConfigError:
+        return
+    *others, last = rank_pairs(np.array(scores, np.float32), gold, made, "c").pairs
+    assert len(last.chosen) == k
+    assert not set(last.chosen) & set(last.rejected)
+    assert all(len(pair.rejected) == q for pair in others)
+    short = gold is not None and gold not in last.chosen and how == "keep"
+    assert len(last.rejected) == q - short >= 1
 
 
 @settings(deadline=None)  # a busy machine takes its time

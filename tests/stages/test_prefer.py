@@ -62,10 +62,10 @@ def save_unfitted(folder: Path, catalogue: Catalogue) -> None:
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StepContext:
     """A step whose cases have one image each and nothing else for the teacher."""
 
-    def in_this_process(job: CaseInference, source: Path, *_: object) -> pa.Table:
-        return job.actor(**job.arguments)(pq.read_table(source, columns=list(job.columns)))
+    def in_this_process(job: CaseInference, source: Path, *_: object) -> list[pa.Table]:
+        return [job.actor(**job.arguments)(pq.read_table(source, columns=list(job.columns)))]
 
-    monkeypatch.setattr(prefer, "infer", in_this_process)
+    monkeypatch.setattr(prefer, "infer_in_order", in_this_process)
     monkeypatch.setattr(prefer, "connect", lambda resources: "no Ray")
     folders = {name: tmp_path / name for name in ("cases", "teach", "prefer")}
     for folder in folders.values():

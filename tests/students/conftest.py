@@ -44,6 +44,11 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
+    """See `make_tokenizer`."""
+    return make_tokenizer()
+
+
+def make_tokenizer() -> Any:
     """Byte-level BPE of a few hundred tokens with SmolLM2's chat template."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

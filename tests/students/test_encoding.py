@@ -16,7 +16,7 @@ def text_of(encoder: Encoder, ids: tuple[int, ...]) -> str:
 
 
 def test_prompt_ends_where_the_answer_starts(encoder: Encoder) -> None:
-    ids, shortened = encoder.prompt(build_prompt("Short note.", k=3))
+    ids, shortened, _ = encoder.prompt(build_prompt("Short note.", k=3))
     assert text_of(encoder, ids).endswith("<|im_start|>assistant\n")
     assert not shortened
 
@@ -28,7 +28,7 @@ def test_answer_ends_with_the_turn(encoder: Encoder) -> None:
 
 def test_a_long_note_loses_its_tail_only(encoder: Encoder) -> None:
     note = "HEAD " + "some finding, " * 500 + "TAIL"
-    ids, shortened = encoder.prompt(build_prompt(note, k=3))
+    ids, shortened, _ = encoder.prompt(build_prompt(note, k=3))
     text = text_of(encoder, ids)
     assert shortened
     assert len(ids) <= 400
@@ -43,7 +43,7 @@ def test_a_long_note_loses_its_tail_only(encoder: Encoder) -> None:
     "note", ["é" * 3000, "🧬" * 2000, " " * 10**6, "x" * 10**7, "a\u0301" * 999]
 )
 def test_awkward_notes_are_shortened(encoder: Encoder, note: str) -> None:
-    ids, _ = encoder.prompt(build_prompt(note, k=3))
+    ids, _, _ = encoder.prompt(build_prompt(note, k=3))
     assert len(ids) <= 400
 
 

@@ -25,7 +25,7 @@ def student(model: Any, tokenizer: Any) -> Student:
 def score_alone(student: Student, note: str, name: str) -> float:
     """The readable reference: one forward pass over one name's whole answer."""
     encoder = student.encoder
-    prompt, _ = encoder.prompt(build_prompt(note, K))
+    prompt = encoder.prompt(build_prompt(note, K)).ids
     answer = encoder.answer(answer_text([name, name, name]))
     row = torch.tensor([[*prompt, *answer]])
     with torch.no_grad():

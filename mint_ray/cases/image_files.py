@@ -1,0 +1,85 @@
+"""Tiles of a folder of image files: `<label>/<group>/<file>`, or `<label>/<file>`."""
+
+import stat
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from mint_ray.cases.image_table import ImageTable
+from mint_ray.cases.phenopackets import Rejection
+from mint_ray.cases.tile_source import Picture, Place
+from mint_ray.cases.tissues import tissue_label
+from mint_ray.cases.whole_images import Opened, open_image, picture_of, places_of
+from mint_ray.config import ImagesConfig
+from mint_ray.errors import DataError
+from mint_ray.images.decode import TOO_LARGE, UNREADABLE
+
+SOURCE = "images"
+HIDDEN = "hidden_file"
+MAX_FILE_BYTES = 256 * 2**20
+"""A file of more bytes is not read: no image within the limit of pixels needs as many."""
+
+
+class ImageFolder:
+    """Image files below a folder; ids are paths below it.
+
+    The first folder names the label, the second the patient or slide; a file without a second
+    one is its own group. Whatever else lies there becomes a rejection: `hidden_file` (its own
+    name or a folder's begins with a dot), `no_label` (a file outside any folder),
+    `image_unreadable`, `image_too_large`.
+    """
+
+    name = SOURCE
+
+    def __init__(self, root: Path, config: ImagesConfig) -> None:
+        if not root.is_dir():
+            raise DataError(
+                f"{root}: expected a folder <label>/<group>/<file> or a parquet table, found "
+                f"{'a file of another kind' if root.exists() else 'nothing there'}"
+            )
+        self._root, self._config = root, config
+
+    def places(self) -> Iterator[Place | Rejection]:
+        """Every file, by its path; its content is opened only where it is to be cut."""
+        files = (file for file in self._root.rglob("*") if not file.is_dir())
+        for name in sorted(file.relative_to(self._root).as_posix() for file in files):
+            parts = name.split("/")
+            label = tissue_label(parts[0]) if len(parts) > 1 else None
+            if any(part.startswith(".") for part in parts):
+                yield Rejection(name, SOURCE, HIDDEN)
+            elif label is None:
+                yield Rejection(name, SOURCE, "no_label")
+            else:
+                # A group folder of the same name under another label may be the same patient.
+                group = parts[1] if len(parts) > 2 else name
+                whole = Place(name, group, *label, file=name)
+                read = partial(self._read, name)
+                yield from places_of(whole, self._config.tile, read, SOURCE)
+
+    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+        """The images, or squares of them; each file is decoded once for neighbouring squares."""
+        file, opened = "", Opened(b"", UNREADABLE)
+        for place in places:
+            if place.file != file:
+                file, opened = place.file, open_image(self._read(place.file))
+            yield picture_of(place, opened, self._config.tile)
+
+    def _read(self, name: str) -> bytes | str:
+        """A file's content, or a reason."""
+        try:
+            status = (self._root / name).stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+                return UNREADABLE
+            if status.st_size > MAX_FILE_BYTES:
+                return TOO_LARGE
+            return (self._root / name).read_bytes()
+        except OSError:
+            return UNREADABLE
+
+
+def image_source(path: Path, config: ImagesConfig) -> ImageFolder | ImageTable:
+    """The table at `path`, the tables that lie in the folder `path`, or the folder of images."""
+    if path.is_file():
+        return ImageTable([path], config)
+    tables = sorted(path.glob("*.parquet"))
+    return ImageTable(tables, config) if tables else ImageFolder(path, config)

@@ -1,0 +1,75 @@
+"""Agreement with the teacher's best and worst labels: coverage, avoidance, CAR.
+
+Source: MINT, arXiv 2505.05736.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mint_ray.evaluation.outcomes import Bools, Codes, EvaluatedCases, Outcomes
+
+Floats = NDArray[np.float64]
+
+CAR_LAMBDA = 0.5
+
+
+@dataclass(frozen=True)
+class TeacherLists:
+    """The teacher's best and worst labels per case, as label ids."""
+
+    case_ids: Sequence[str]
+    top: NDArray[np.object_] | Sequence[Sequence[str]]
+    """(n, k) best first."""
+    bottom: NDArray[np.object_] | Sequence[Sequence[str]]
+    """(n, q)."""
+    systems: frozenset[str]
+    """The systems that learned from this teacher; only they get coverage, avoidance and CAR."""
+    depth: int | None = None
+    """Places of a student's list that are looked at; None for all. A list that is as long as the
+    catalogue holds every label, the teacher's worst included, whatever its order."""
+
+
+def teacher_metrics(
+    outcome: Outcomes, cases: EvaluatedCases, teacher: TeacherLists
+) -> dict[str, Floats]:
+    """Coverage and avoidance per case, (n,) each; 0 for a case with an empty list.
+
+    Source: MINT, arXiv 2505.05736.
+    """
+    listed, codes = outcome.listed[:, : teacher.depth], outcome.codes[:, : teacher.depth]
+    named = listed.sum(axis=1)
+    in_top = _share_in(listed, codes, _code_lists(teacher.case_ids, teacher.top, cases))
+    in_bottom = _share_in(listed, codes, _code_lists(teacher.case_ids, teacher.bottom, cases))
+    return {"coverage": in_top, "avoidance": np.where(named > 0, 1.0 - in_bottom, 0.0)}
+
+
+def _code_lists(
+    case_ids: Sequence[str],
+    labels: NDArray[np.object_] | Sequence[Sequence[str]],
+    cases: EvaluatedCases,
+) -> Codes:
+    """(n, width) codes in the order of the evaluated cases; -3 equals no listed code."""
+    width = max((len(row) for row in labels), default=0)
+    codes = np.full((len(cases), width), -3, dtype=np.int64)
+    place = {case_id: position for position, case_id in enumerate(cases.case_ids)}
+    for case_id, row in zip(case_ids, labels, strict=True):
+        if case_id in place:
+            codes[place[case_id], : len(row)] = [cases.codes.get(label, -3) for label in row]
+    return codes
+
+
+def _share_in(listed: Bools, codes: Codes, lists: Codes) -> Floats:
+    inside = (codes[:, :, None] == lists[:, None, :]).any(axis=2) & listed
+    share: Floats = inside.sum(axis=1) / np.maximum(listed.sum(axis=1), 1)
+    return share
+
+
+def coverage_avoidance_rate(coverage: Floats, avoidance: Floats) -> Floats:
+    """CAR = (1 + λ)·C·A / (λ·C + A), λ = 0.5; 0 where both are 0 (MINT, arXiv 2505.05736)."""
+    below = CAR_LAMBDA * coverage + avoidance
+    above = (1 + CAR_LAMBDA) * coverage * avoidance
+    rate: Floats = np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)
+    return rate

@@ -1,0 +1,65 @@
+"""The parts of an image-and-text model: language model, image encoder, what joins them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from mint_ray.config import StudentConfig
+from mint_ray.errors import ConfigError
+
+# By the names that transformers gives them: LLaVA, Mllama; Idefics3, SmolVLM; Qwen2-VL.
+PROJECTORS = ("multi_modal_projector", "connector", "merger", "modality_projection")
+TOWERS = ("vision_tower", "vision_model", "visual")
+ALL_LINEAR = "all-linear"
+
+
+def lora_targets(base: Any, student: StudentConfig) -> str | list[str]:
+    """PEFT target modules: as configured, `all-linear` kept to the language model.
+
+    PEFT's own `all-linear` would take the image encoder and the projector too. Source: PEFT's
+    documentation of `target_modules`.
+    """
+    if isinstance(student.lora_targets, tuple):
+        return list(student.lora_targets)
+    if student.lora_targets != ALL_LINEAR or not sees_images(base):
+        return student.lora_targets
+    head = base.get_output_embeddings()
+    return [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear)
+        and module is not head
+        and not _is_in(name, PROJECTORS)
+        and (student.vision_tower == "lora" or not _is_in(name, TOWERS))
+    ]
+
+
+def trained_whole(base: Any, student: StudentConfig) -> list[str] | None:
+    """Modules that are trained as a whole beside the adapter: the projector, by config.
+
+    Raises:
+        ConfigError: the model has no projector of a known name.
+    """
+    if student.projector == "frozen" or not sees_images(base):
+        return None
+    outer = [
+        name
+        for name, _ in base.named_modules()
+        if name.rpartition(".")[2] in PROJECTORS and not _is_in(name.rpartition(".")[0], PROJECTORS)
+    ]
+    if not outer:
+        raise ConfigError(
+            f"student.projector=train: expected a module named {', '.join(PROJECTORS)} in "
+            f"{student.base_model}, found none; set student.projector=frozen"
+        )
+    return outer
+
+
+def sees_images(base: Any) -> bool:
+    """Whether a Hugging Face model has an image encoder."""
+    return getattr(base.config, "vision_config", None) is not None
+
+
+def _is_in(name: str, parts: Sequence[str]) -> bool:
+    return any(step in parts for step in name.split("."))

@@ -1,0 +1,130 @@
+"""Images beside a prompt's tokens: what a processor made of them, and how models take them.
+
+Models agree on little: pixels come with a dimension for the prompt or without one, some want a
+value per token too, some give image tokens positions in three dimensions. What is told apart
+here is told by the tensors' shapes, so that any `AutoModelForImageTextToText` may work; whether
+prompts can be shared is then tried (`agreement`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_CROSS_ATTENTION = "cross_attention_mask"
+_ROPE_INPUTS = ("mm_token_type_ids", "image_grid_thw")
+
+
+class CannotShare(RuntimeError):  # noqa: N818 - a property of the model, not a failure
+    """The model cannot compute a prompt with images once for several completions; says why."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The images of one prompt, as a processor returned them.
+
+    Attributes:
+        inputs: tensors that the model takes beside token ids, for this prompt alone.
+        places: positions of the image tokens in the prompt; no loss is ever taken there.
+        digest: hash of the encoded images.
+    """
+
+    inputs: Mapping[str, Tensor] = field(repr=False, compare=False)
+    places: tuple[int, ...] = field(repr=False)
+    digest: str
+
+
+def image_inputs(pictures: Sequence[Pictures | None], base: Any) -> dict[str, Tensor]:
+    """What the model takes to see the images of several prompts, in their order.
+
+    Values per token are left out. Images of other sizes are padded with zeros, which models
+    that take images of several sizes in one tensor know for padding.
+    """
+    shown = [item.inputs for item in pictures if item is not None]
+    if not shown:
+        return {}
+    parameter = next(base.parameters())
+    joined = {}
+    for name in shown[0]:
+        if _is_per_token(name):
+            continue
+        parts = [inputs[name] for inputs in shown]
+        value = torch.cat(_padded_alike(parts, 1)).to(parameter.device)
+        joined[name] = value.to(parameter.dtype) if value.is_floating_point() else value
+    return joined
+
+
+def token_inputs(pictures: Sequence[Pictures | None], lengths: Sequence[int]) -> dict[str, Tensor]:
+    """Values per token of several sequences, each a prompt with an answer behind it.
+
+    An answer's tokens are text, and see of the images what the prompt's last token sees.
+    """
+    if not pictures or any(item is None for item in pictures):
+        return {}
+    shown = [item.inputs for item in pictures if item is not None]
+    width = max(lengths)
+    joined = {}
+    for name in filter(_is_per_token, shown[0]):
+        parts = []
+        for value in (inputs[name] for inputs in shown):
+            last = value[:, -1:] if name == _CROSS_ATTENTION else torch.zeros_like(value[:, -1:])
+            tail = last.expand(-1, width - value.shape[1], *value.shape[2:])
+            parts.append(torch.cat([value, tail], dim=1))
+        joined[name] = torch.cat(_padded_alike(parts, 1))
+    return joined
+
+
+def check_shareable(pictures: Sequence[Pictures | None]) -> None:
+    """Refuse models that look at images elsewhere than in the prompt's tokens.
+
+    Raises:
+        CannotShare: with cross-attention layers, whose mask is per token of one sequence.
+    """
+    if any(item is not None and _CROSS_ATTENTION in item.inputs for item in pictures):
+        raise CannotShare("the model sees images through cross-attention, not as prompt tokens")
+
+
+def can_stand_together(pictures: Sequence[Pictures | None]) -> bool:
+    """Whether prompts may be computed in one batch without changing one another.
+
+    Mllama's tokens before an image look at padding images too, so that prompts with other
+    numbers of images would.
+    """
+    masks = [item.inputs.get(_CROSS_ATTENTION) for item in pictures if item is not None]
+    return len({mask.shape[2:] for mask in masks if mask is not None}) <= 1
+
+
+def prompt_positions(base: Any, prompt: Sequence[int], pictures: Pictures | None) -> Tensor | None:
+    """(3, P) positions of a prompt whose image tokens stand in a grid; None where they do not.
+
+    The next token's position is the largest of them plus one. Source: M-RoPE of Qwen2-VL,
+    arXiv 2409.12191.
+    """
+    index = getattr(base.base_model, "get_rope_index", None)
+    if index is None or pictures is None:
+        return None
+    device = next(base.parameters()).device
+    ids = torch.tensor([prompt], device=device)
+    named = {name: pictures.inputs[name] for name in _ROPE_INPUTS if name in pictures.inputs}
+    positions: Tensor = index(ids, **{name: value.to(device) for name, value in named.items()})[0]
+    return positions[:, 0]
+
+
+def _is_per_token(name: str) -> bool:
+    return name == _CROSS_ATTENTION or name.endswith("token_type_ids")
+
+
+def _padded_alike(parts: Sequence[Tensor], fixed: int) -> list[Tensor]:
+    """Tensors padded with zeros at the end of each dimension but the first `fixed`."""
+    if len({part.shape[fixed:] for part in parts}) == 1:
+        return list(parts)
+    sizes = [max(part.shape[d] for part in parts) for d in range(parts[0].ndim)]
+    padded = []
+    for part in parts:
+        missing = [0 if d < fixed else sizes[d] - part.shape[d] for d in range(part.ndim)]
+        pairs = [amount for size in reversed(missing) for amount in (0, size)]
+        padded.append(F.pad(part, pairs))
+    return padded
