@@ -306,7 +306,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "chosen_inside": "strengths, weights and temperature, by cross-validation over groups",
         "tiles_encoded_per_second": round(len(some) / (time.monotonic() - passed), 1),
         "description_seconds": round(measured - start, 1),
-        "sets": {str(n): left_out(encoded, n, settings, given.seed) for n in given.organs},
+        "sets": {
+            str(n): left_out(encoded, n, settings, given.seed, given.threads) for n in given.organs
+        },
     }
     result["seconds"] = round(time.monotonic() - start, 1)
     for size, found in result["sets"].items():

@@ -137,10 +137,9 @@ def test_the_command_finishes_the_rest(
     assert made.num_rows > 10
 
 
-@pytest.mark.parametrize("objective", ["sft", "dpo", "cft", "rcft"])
-def test_every_objective_trains_from_the_command(
-    store: Path, objective: str, ray_cluster: None
-) -> None:
+# One with a reference and one with an E-step; `sft` and `cft` need less of the same.
+@pytest.mark.parametrize("objective", ["dpo", "rcft"])
+def test_objectives_train_from_the_command(store: Path, objective: str, ray_cluster: None) -> None:
     start = folder(store, "train")
     overrides = [f"store={store}", f"objective={objective}", f"student.init_adapter={start}"]
     assert main(["train", TINY, *overrides]) == 0
@@ -150,7 +149,7 @@ def test_every_objective_trains_from_the_command(
     assert read_info(trained.folder).objective == objective
     metrics = read_manifest(trained.folder).metrics
     assert math.isfinite(metrics["final.loss"])
-    if objective in ("cft", "rcft"):
+    if objective == "rcft":
         regime = read_manifest(trained.folder).facts["regime"]
         assert "calibratable" in regime
 
