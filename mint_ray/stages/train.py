@@ -19,7 +19,7 @@ from mint_ray.stages.ray_session import connect
 from mint_ray.stages.ray_train import RUN_NAME, fit, use_resources
 from mint_ray.stages.worker_notes import keep_notes, new_notes
 from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.base_models import resolve_base_model
+from mint_ray.students.base_models import EMBEDDED, EMBEDDED_VISION, resolve_base_model
 from mint_ray.students.checkpoints import latest_good
 from mint_ray.students.trainer import TrainingSummary, train
 
@@ -34,8 +34,9 @@ def run(context: StepContext) -> StepOutcome:
     ]
     check_no_leakage(pds.dataset(pairs).to_table(columns=["group_id", "split"]).to_pylist())
     context.task.say(connect(config.resources))
-    # An embedded model is made here, with all cores, if this machine's cache has none yet.
-    resolve_base_model(config.student.base_model, config.student.revision)
+    if config.student.base_model in (EMBEDDED, EMBEDDED_VISION):
+        # Made here, with all cores, if this machine's cache has none yet.
+        resolve_base_model(config.student.base_model)
     settings = {
         "config": config.model_dump(mode="json"),
         "pairs": str(pairs[0]),
