@@ -36,7 +36,9 @@ def run(context: StepContext) -> StepOutcome:
     context.task.say(connect(config.resources))
     if config.student.base_model in (EMBEDDED, EMBEDDED_VISION):
         # Made here, with all cores, if this machine's cache has none yet.
-        resolve_base_model(config.student.base_model)
+        context.task.say("the embedded base model is made once, which can take some minutes")
+        base = resolve_base_model(config.student.base_model)
+        context.task.say(f"base model {base.reference}, revision {base.revision}")
     settings = {
         "config": config.model_dump(mode="json"),
         "pairs": str(pairs[0]),
