@@ -156,6 +156,28 @@ def claim_section(name: str) -> str:
     return "\n".join(lines)
 
 
+def tissue_teacher_section() -> str:
+    """Tissue teachers on patients that were left out one by one."""
+    result = recorded("tissue_teacher")
+    if result is None:
+        return ""
+    titles = {
+        "majority": "majority",
+        "reference": "EfficientNet-Lite0 features, logistic regression",
+        "layers_chosen_inside": "the same, layers chosen within training patients",
+        "clip": "`clip`",
+        "clip_fusion": "`clip_fusion`",
+        "clip_fusion_from_masks": "`clip_fusion`, nuclei measured from given masks",
+    }
+    lines = ["| organs (patients) | system | tile % | patient % |", "|---|---|---:|---:|"]
+    for organs, found in result["sets"].items():
+        for system, title in titles.items():
+            row = found["systems"][system]
+            cells = f"{_percent(row['tile_top1'])} | {_percent(row['patient_top1'])}"
+            lines.append(f"| {organs} ({found['patients']}) | {title} | {cells} |")
+    return "\n".join(lines)
+
+
 def _percent(value: list[float]) -> str:
     middle, low, high = (100 * v for v in value)
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
@@ -175,6 +197,7 @@ def render(text: str) -> str:
             "teacher": teacher_section,
             "throughput": throughput_section,
             "curves": curves_section,
+            "tissue_teacher": tissue_teacher_section,
         }
         if name.startswith("tissue_claim"):
             special[name] = partial(claim_section, name)
