@@ -1,6 +1,5 @@
 """Tiles of a folder of image files: `<label>/<group>/<file>`, or `<label>/<file>`."""
 
-import stat
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,10 @@ from mint_ray.cases.tissues import tissue_label
 from mint_ray.cases.whole_images import Opened, open_image, picture_of, places_of
 from mint_ray.config import ImagesConfig
 from mint_ray.errors import DataError
-from mint_ray.images.decode import TOO_LARGE, UNREADABLE
+from mint_ray.images.decode import UNREADABLE
+from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
 
 SOURCE = "images"
-HIDDEN = "hidden_file"
-MAX_FILE_BYTES = 256 * 2**20
-"""A file of more bytes is not read: no image within the limit of pixels needs as many."""
 
 
 class ImageFolder:
@@ -41,11 +38,10 @@ class ImageFolder:
 
     def places(self) -> Iterator[Place | Rejection]:
         """Every file, by its path; its content is opened only where it is to be cut."""
-        files = (file for file in self._root.rglob("*") if not file.is_dir())
-        for name in sorted(file.relative_to(self._root).as_posix() for file in files):
+        for name in names_below(self._root):
             parts = name.split("/")
             label = tissue_label(parts[0]) if len(parts) > 1 else None
-            if any(part.startswith(".") for part in parts):
+            if is_hidden(name):
                 yield Rejection(name, SOURCE, HIDDEN)
             elif label is None:
                 yield Rejection(name, SOURCE, "no_label")
@@ -65,16 +61,7 @@ class ImageFolder:
             yield picture_of(place, opened, self._config.tile)
 
     def _read(self, name: str) -> bytes | str:
-        """A file's content, or a reason."""
-        try:
-            status = (self._root / name).stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
-                return UNREADABLE
-            if status.st_size > MAX_FILE_BYTES:
-                return TOO_LARGE
-            return (self._root / name).read_bytes()
-        except OSError:
-            return UNREADABLE
+        return read_file(self._root / name)
 
 
 def image_source(path: Path, config: ImagesConfig) -> ImageFolder | ImageTable:

@@ -1,6 +1,5 @@
 """Images that a student is to be asked about: a table, a folder or one file, without answers."""
 
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,10 @@ import pyarrow.parquet as pq
 from mint_ray.cases.phenopackets import Rejection
 from mint_ray.cases.schema import CASE_SCHEMA, Case, blank_case
 from mint_ray.errors import DataError
-from mint_ray.images.decode import TOO_LARGE, UNREADABLE, open_tile
+from mint_ray.images.decode import open_tile
+from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
 
 SOURCE = "images"
-HIDDEN = "hidden_file"
-MAX_FILE_BYTES = 256 * 2**20
-"""A file of more bytes is not read: no image within the limit of pixels needs as many."""
-
 _ROWS = 64
 
 
@@ -44,7 +40,7 @@ def read_images(path: Path) -> Iterator[Case | Rejection]:
     elif path.suffix == ".parquet":
         found = _of_table(path)
     else:
-        found = iter([(path.name, _read_file(path))])
+        found = iter([(path.name, read_file(path))])
     seen: set[str] = set()
     for case_id, image in found:
         reason = _reason(case_id, image, seen)
@@ -69,21 +65,8 @@ def _reason(case_id: str, image: bytes | str | None, seen: set[str]) -> str | No
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | str | None]]:
-    names = (f.relative_to(folder).as_posix() for f in folder.rglob("*") if not f.is_dir())
-    for name in sorted(names):
-        hidden = any(part.startswith(".") for part in name.split("/"))
-        yield name, HIDDEN if hidden else _read_file(folder / name)
-
-
-def _read_file(path: Path) -> bytes | str:
-    """A file's content, or a reason."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
-            return UNREADABLE
-        return TOO_LARGE if status.st_size > MAX_FILE_BYTES else path.read_bytes()
-    except OSError:
-        return UNREADABLE
+    for name in names_below(folder):
+        yield name, HIDDEN if is_hidden(name) else read_file(folder / name)
 
 
 def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:

@@ -1,18 +1,16 @@
 """`report.html`: one self-contained page about an evaluation."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mint_ray.evaluation import charts
 from mint_ray.evaluation.by_class import ClassReport
 from mint_ray.evaluation.examples import Example
 from mint_ray.evaluation.metrics import Difference
 from mint_ray.evaluation.outcomes import Outcomes
+from mint_ray.evaluation.pages import render_page, write_page
 from mint_ray.evaluation.report_plots import draw_plots
 from mint_ray.evaluation.results import (
     METRICS,
@@ -104,35 +102,27 @@ class ReportContext:
 
 def write_report(path: Path, context: ReportContext) -> None:
     """Write the page; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial_file.write_text(render_report(context), encoding="utf-8")
-    os.replace(partial_file, path)
+    write_page(path, render_report(context))
 
 
 def render_report(context: ReportContext) -> str:
     """The page as HTML: no scripts, no external assets, everything escaped."""
-    environment = Environment(
-        loader=PackageLoader("mint_ray.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        system_title=system_title,
-        colour_class=partial(charts.colour_class, student=context.student),
-        column_title=column_title,
-        format_value=format_value,
-        format_difference=format_difference,
-        interval_text=interval_text,
-        best_systems=best_systems,
-        control_meaning=control_meaning,
-    )
+    functions = {
+        "system_title": system_title,
+        "colour_class": partial(charts.colour_class, student=context.student),
+        "column_title": column_title,
+        "format_value": format_value,
+        "format_difference": format_difference,
+        "interval_text": interval_text,
+        "best_systems": best_systems,
+        "control_meaning": control_meaning,
+    }
     metrics = context.metrics
     systems = in_order(metrics)
     by_class = has_classes(metrics)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
+        functions,
         context=context,
         systems=systems,
         compared=[system for system in systems if not is_control(system)],

@@ -5,17 +5,16 @@ The page holds images, so it stays beside the predictions: it is never logged to
 
 import base64
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from mint_ray.evaluation import charts
 from mint_ray.evaluation.examples import Example
+from mint_ray.evaluation.pages import render_page, write_page
 from mint_ray.evaluation.systems import system_title
 from mint_ray.images.decode import open_tile
 
@@ -71,28 +70,18 @@ def thumbnail(encoded: bytes | None) -> str | None:
 
 def render_tiles(tiles: Sequence[Tile], run_name: str, student: str) -> str:
     """The page as HTML: no scripts, no external assets, everything escaped."""
-    environment = Environment(
-        loader=PackageLoader("mint_ray.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        system_title=system_title, colour_class=partial(charts.colour_class, student=student)
-    )
+    functions = {
+        "system_title": system_title,
+        "colour_class": partial(charts.colour_class, student=student),
+    }
     groups = {
         "The student’s first answer is right": [tile for tile in tiles if tile.right],
         "The student’s first answer is wrong": [tile for tile in tiles if not tile.right],
     }
-    return environment.get_template("tiles.html.j2").render(
-        run_name=run_name, groups={title: shown for title, shown in groups.items() if shown}
-    )
+    shown = {title: some for title, some in groups.items() if some}
+    return render_page("tiles.html.j2", functions, run_name=run_name, groups=shown)
 
 
 def write_tiles(path: Path, tiles: Sequence[Tile], run_name: str, student: str) -> None:
     """Write the page; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial_file.write_text(render_tiles(tiles, run_name, student), encoding="utf-8")
-    os.replace(partial_file, path)
+    write_page(path, render_tiles(tiles, run_name, student))

@@ -73,7 +73,7 @@ def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel
             folder = Path(reference).resolve()
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             found = folder_revision(folder)
-            return BaseModel(reference, str(folder), found, True, _has_vision(config))
+            return BaseModel(reference, str(folder), found, True, has_vision(config))
         config = AutoConfig.from_pretrained(reference, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise TrainingError(
@@ -82,10 +82,11 @@ def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel
             f"from Hugging Face: {error}"
         ) from error
     commit = getattr(config, "_commit_hash", None) or revision
-    return BaseModel(reference, reference, commit, False, _has_vision(config))
+    return BaseModel(reference, reference, commit, False, has_vision(config))
 
 
-def _has_vision(config: Any) -> bool:
+def has_vision(config: Any) -> bool:
+    """Whether a model of this Hugging Face config has an image encoder."""
     return getattr(config, "vision_config", None) is not None
 
 

@@ -5,7 +5,6 @@ kept in the cache folder as any model is saved. Its projector is new; a short al
 tiles and words about their nuclei (never a tissue's name) teaches it to say what is seen.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ from mint_ray.knowledge.cache import cache_folder
 from mint_ray.students.alignment import align
 from mint_ray.students.base_models import embedded_model_folder
 from mint_ray.students.model_cache import make_once, save_model_folder, sha256
-
-logger = logging.getLogger(__name__)
 
 # Part of the cache key: raise it when the assembly or the alignment changes.
 ASSEMBLY = 2
@@ -52,7 +49,7 @@ def embedded_vision_folder() -> Path:
         MintError: the package of the image encoder is not installed.
     """
     language = embedded_model_folder()
-    key = f"{language.name.rpartition('h-')[2][-8:]}-{sha256(weights_file())[:8]}-{ASSEMBLY}"
+    key = f"{language.name[-8:]}-{sha256(weights_file())[:8]}-{ASSEMBLY}"
     target = cache_folder() / "models" / f"smollm2-135m-efficientnet-lite0-{key}"
     return make_once(target, lambda folder: _make(language, folder))
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from mint_ray.config import StudentConfig
 from mint_ray.errors import ConfigError
+from mint_ray.students.base_models import has_vision
 
 # By the names that transformers gives them: LLaVA, Mllama; Idefics3, SmolVLM; Qwen2-VL.
 PROJECTORS = ("multi_modal_projector", "connector", "merger", "modality_projection")
@@ -58,7 +59,7 @@ def trained_whole(base: Any, student: StudentConfig) -> list[str] | None:
 
 def sees_images(base: Any) -> bool:
     """Whether a Hugging Face model has an image encoder."""
-    return getattr(base.config, "vision_config", None) is not None
+    return has_vision(base.config)
 
 
 def _is_in(name: str, parts: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
 
 from mint_ray.errors import TrainingError
-from mint_ray.students.base_models import BaseModel
+from mint_ray.students.base_models import BaseModel, load_tokenizer
 
 # Same layout of image tokens, without the video part and its further package.
 _STAND_INS = {"smolvlm": "idefics3"}
@@ -42,6 +42,16 @@ def load_processor(base: BaseModel) -> Any | None:
     if processor.tokenizer.pad_token_id is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return processor
+
+
+def load_readers(base: BaseModel) -> tuple[Any, Any | None]:
+    """The tokenizer of a model, and its processor where it sees images.
+
+    Raises:
+        TrainingError: see `load_processor` and `load_tokenizer`.
+    """
+    processor = load_processor(base)
+    return (load_tokenizer(base) if processor is None else processor.tokenizer), processor
 
 
 def _from_parts(base: BaseModel, where: dict[str, Any]) -> Any:

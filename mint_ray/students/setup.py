@@ -15,7 +15,6 @@ from mint_ray.students.agreement import choose_attention, choose_layout
 from mint_ray.students.base_models import (
     BaseModel,
     load_base_model,
-    load_tokenizer,
     resolve_base_model,
 )
 from mint_ray.students.checkpoints import Position
@@ -24,7 +23,7 @@ from mint_ray.students.distributed import agree, gather, rank, world_size
 from mint_ray.students.engines import Engine, make_engine, score, trainable
 from mint_ray.students.layouts import Policy, attention_of, base_of
 from mint_ray.students.objectives import OBJECTIVES, Objective
-from mint_ray.students.processors import load_processor
+from mint_ray.students.processors import load_readers
 from mint_ray.students.reference import Reference, reference_key
 from mint_ray.students.resume import adapter_digest, check, fingerprint, resume
 from mint_ray.students.settings import Settings
@@ -75,8 +74,7 @@ def prepare(pairs: Path, settings: Settings, resume_from: Path | None) -> Ready:
     training = settings.training
     base = resolve_base_model(settings.student.base_model, settings.student.revision)
     check_sees(base, settings.task)
-    processor = load_processor(base)
-    tokenizer = load_tokenizer(base) if processor is None else processor.tokenizer
+    tokenizer, processor = load_readers(base)
     data = read_data(pairs, settings, tokenizer, processor)
     device = pick_device()
     dtype = pick_dtype(training.precision, device)

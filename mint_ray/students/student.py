@@ -24,14 +24,13 @@ from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.base_models import (
     BaseModel,
     load_base_model,
-    load_tokenizer,
     resolve_base_model,
 )
 from mint_ray.students.checkpoints import write_adapter
 from mint_ray.students.encoding import Encoder, Prompt, Rejected
 from mint_ray.students.image_encoding import make_encoder
 from mint_ray.students.parts import lora_targets, trained_whole
-from mint_ray.students.processors import load_processor
+from mint_ray.students.processors import load_readers
 from mint_ray.students.prompts import TASKS, Task, build_image_prompt, build_prompt
 
 logger = logging.getLogger(__name__)
@@ -176,8 +175,7 @@ def load_base_student(
 
 
 def _student(model: Any, base: BaseModel, info: StudentInfo, catalogue: Path | None) -> Student:
-    processor = load_processor(base)
-    tokenizer = load_tokenizer(base) if processor is None else processor.tokenizer
+    tokenizer, processor = load_readers(base)
     return Student(model, tokenizer, info, catalogue, processor)
 
 

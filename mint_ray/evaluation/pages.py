@@ -1,0 +1,28 @@
+"""What every HTML page of an evaluation shares: how it is rendered, and how it is written."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render_page(template: str, functions: dict[str, Any], **content: Any) -> str:
+    """A template of this folder as HTML, everything escaped; `functions` are its globals."""
+    environment = Environment(
+        loader=PackageLoader("mint_ray.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(functions)
+    return environment.get_template(template).render(**content)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_file = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial_file.write_text(text, encoding="utf-8")
+    os.replace(partial_file, path)
