@@ -65,6 +65,7 @@ for _name, _about in (
     ("prefer", "write preference pairs"),
     ("train", "align the student"),
     ("evaluate", "measure every system and write the report"),
+    ("tune", "search settings of the training (section tune), keep the best student"),
 ):
     _stage_command(_name, _about)
 
@@ -77,7 +78,7 @@ def path(config: Path, stage: str, overrides: Sequence[str]) -> None:
     """Print the folder of a stage's complete output."""
     from mint_ray import pipeline
 
-    pipeline.select(stage)
+    pipeline.check_known(stage)
     planned = pipeline.plan(_load(config, overrides))[stage]
     if not planned.complete:
         raise ConfigError(f"stage {stage} is not complete; run: mint {stage} {config}")
@@ -150,9 +151,11 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
     progress = Progress()
     progress.say(f"run {config.name}, seed {config.seed}, store {Path(config.store).absolute()}")
     pipeline.run_steps(config, steps, force, progress)
-    evaluated = pipeline.plan(config)["evaluate"]
-    if steps[-1].name == "evaluate":
-        _show_result(evaluated.folder)
+    last = pipeline.plan(config)[steps[-1].name]
+    if last.step.name == "evaluate":
+        _show_result(last.folder)
+    elif last.step.name == "tune":
+        _show_campaign(config, last.folder)
 
 
 def _show_result(folder: Path) -> None:
@@ -166,12 +169,25 @@ def _show_result(folder: Path) -> None:
     click.echo(f"report: {folder / 'report.html'}")
 
 
+def _show_campaign(config: Config, folder: Path) -> None:
+    from mint_ray.tuning.records import read_trials
+    from mint_ray.tuning.results import read_results
+    from mint_ray.tuning.table import print_trials
+
+    results = read_results(config, read_trials(folder))
+    print_trials(results)
+    click.echo(results.summary)
+    click.echo(f"report: {folder / 'report.html'}")
+    click.echo(f"winner: {folder} (as a train step's output: mint predict --student)")
+
+
 def _show_plan(config: Config, force: str | None) -> None:
     from mint_ray import pipeline
 
     for name, item in pipeline.plan(config).items():
         complete = item.complete and name != force
-        state = "complete" if complete else ("incomplete" if item.folder.exists() else "to run")
+        waiting = "on request" if item.step.on_request else "to run"
+        state = "complete" if complete else ("incomplete" if item.folder.exists() else waiting)
         click.echo(f"{name:<9} {state:<11} {item.folder}")
 
 

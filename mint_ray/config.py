@@ -20,6 +20,7 @@ from mint_ray.config_cases import (
     TilesConfig,
 )
 from mint_ray.config_teacher import ClipConfig, TeacherConfig
+from mint_ray.config_tune import TuneConfig
 from mint_ray.students.batches import check_batch_size
 
 
@@ -48,6 +49,7 @@ __all__ = [
     "TilesConfig",
     "TrackingConfig",
     "TrainingConfig",
+    "TuneConfig",
 ]
 
 WorkerRange = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], int]
@@ -256,6 +258,7 @@ class Config(Section):
     student: StudentConfig = StudentConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tune: TuneConfig = TuneConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from mint_ray.config import Config, Section, TrainingConfig
 from mint_ray.errors import ConfigError
+from mint_ray.tuning.space import check_space
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -44,6 +45,8 @@ def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
             lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
         raise ConfigError("\n".join(lines)) from error
     _refuse_unknown_objective(config.training.objective, origin)
+    if "tune" in tree:
+        check_space(config)
     return config
 
 

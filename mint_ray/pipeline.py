@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 HASHED_WHOLE = 2**30
 """Size in bytes up to which an input file's whole content counts; see `_file_digest`."""
 
+VARIED = "prefer"
+"""The step of which a later one may read several outputs; see `Step.variants`."""
+
 _PIECES, _PIECE_BYTES = 256, 2**16
 
 
@@ -121,13 +124,26 @@ def _file_digest(file: Path) -> bytes:
 
 
 def select(until: str | None = None) -> list[Step]:
-    """The steps up to and with `until`, in order."""
-    names = [step.name for step in STEPS]
+    """The steps up to and with `until`, in order, but those that run on request only."""
+    usual = [step for step in STEPS if not step.on_request]
+    names = [step.name for step in usual]
     if until is None:
-        return list(STEPS)
+        return usual
+    check_known(until)
     if until not in names:
-        raise ConfigError(f"unknown stage {until!r}; stages are {', '.join(names)}")
-    return list(STEPS[: names.index(until) + 1])
+        raise ConfigError(f"stage {until} runs on request only: mint {until} CONFIG")
+    return usual[: names.index(until) + 1]
+
+
+def check_known(stage: str) -> None:
+    """Refuse a stage's name that is none.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    names = [step.name for step in STEPS]
+    if stage not in names:
+        raise ConfigError(f"unknown stage {stage!r}; stages are {', '.join(names)}")
 
 
 def needed_for(name: str) -> list[Step]:
@@ -152,6 +168,7 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         MintError: from the stage that failed; what was complete before stays complete.
     """
     planned = plan(config)
+    variants = {step.name: _variants(config, step) for step in steps}
     tracking = config.tracking
     tracker = create_tracker(
         tracking.enabled, tracking.uri, tracking.experiment, Path(config.store).absolute()
@@ -167,13 +184,23 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         for name in step.inputs:
             if not planned[name].complete:
                 raise ConfigError(f"stage {step.name} needs {name}, which is not complete")
-        _run_step(config, item, planned, tracker, progress)
+        inputs = {name: planned[name].folder for name in step.inputs}
+        for name, variant in variants[step.name].items():
+            progress.say(f"{step.name:<9} needs {name}")
+            run_steps(variant, needed_for(VARIED), None, progress)
+            inputs[name] = plan(variant)[VARIED].folder
+        _run_step(config, item, inputs, tracker, progress)
+
+
+def _variants(config: Config, step: Step) -> Mapping[str, Config]:
+    """Asked before any work, so that a config that cannot be used is refused at once."""
+    return step.variants(config) if step.variants else {}
 
 
 def _run_step(
     config: Config,
     item: PlannedStep,
-    planned: Mapping[str, PlannedStep],
+    inputs: Mapping[str, Path],
     tracker: Tracker | NullTracker,
     progress: Progress,
 ) -> None:
@@ -184,7 +211,6 @@ def _run_step(
         lock.acquire(timeout=0)
     except Timeout:
         raise MintError(f"another process is running {item.folder.name}; wait for it") from None
-    inputs = {name: planned[name].folder for name in step.inputs}
     manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
     write_manifest(item.folder, manifest)
     names = {name: folder.name for name, folder in inputs.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mint_ray.config import Config
+from mint_ray.tuning.space import pair_variants
 
 if TYPE_CHECKING:  # workers import this module, and need neither
     from mint_ray.progress import Task
@@ -26,6 +27,11 @@ class Step:
     files: tuple[str, ...] = ()
     """Config fields that hold a path whose content counts."""
     about: str = ""
+    on_request: bool = False
+    """Not part of `mint run`."""
+    variants: Callable[[Config], Mapping[str, Config]] | None = None
+    """Other configs whose preference pairs this step reads too, by the name of the input. Raises
+    ConfigError where the step cannot be run with a config."""
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
         """Import the stage's `run`; late, since Ray and torch are slow to import."""
@@ -66,6 +72,37 @@ STEPS: tuple[Step, ...] = (
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",
+    ),
+    Step(
+        "tune",
+        1,
+        ("cases", "prefer"),
+        (
+            "seed",
+            "student",
+            "training",
+            "evaluation.search",
+            "evaluation.beam_width",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+            # Not how many run at a time, for how long, and how many may fail.
+            "tune.space",
+            "tune.algorithm",
+            "tune.startup_trials",
+            "tune.scheduler",
+            "tune.trials",
+            "tune.metric",
+            "tune.first_rung",
+            "tune.reduction_factor",
+            "tune.median_trials",
+            "tune.validation_cases",
+            "tune.scale_alpha",
+            "tune.search_seed",
+        ),
+        files=("student.init_adapter",),
+        about="search settings of the training, keep the best student",
+        on_request=True,
+        variants=pair_variants,
     ),
 )
 

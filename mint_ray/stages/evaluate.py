@@ -7,13 +7,13 @@ Writes `predictions.parquet`, `metrics.json` and `report.html`; where images are
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import REJECTED_SCHEMA
-from mint_ray.errors import DataError, TrainingError
+from mint_ray.errors import TrainingError
+from mint_ray.evaluation.case_choice import choose_cases
 from mint_ray.evaluation.metrics import evaluate
 from mint_ray.evaluation.outcomes import MOST_LABELS, collect_outcomes, index_cases
 from mint_ray.evaluation.predictions import majority_predictions, write_predictions
@@ -86,35 +86,6 @@ def name_student(objective: str, adapter: Path | None) -> str:
         return student_system(objective, read_info(adapter).objective)
     except TrainingError:
         return student_system(objective)
-
-
-def choose_cases(cases: pa.Table, max_cases: int | None, seed: int) -> pa.Table:
-    """Test cases with a known answer; whole groups, drawn with the seed, up to `max_cases`.
-
-    A group that alone would exceed the limit is passed over.
-
-    Raises:
-        DataError: there is none.
-    """
-    wanted = pc.and_(pc.equal(cases["split"], "test"), pc.is_valid(cases["label_id"]))
-    tested = cases.filter(wanted).sort_by("case_id")
-    if not tested.num_rows:
-        raise DataError("expected test cases with a known answer, found none; see cases.*_fraction")
-    if max_cases is None or tested.num_rows <= max_cases:
-        return tested
-    sizes = Counter(tested["group_id"].to_pylist())
-    groups = np.random.default_rng(seed).permutation(sorted(sizes)).tolist()
-    kept, total = [], 0
-    for group in groups:
-        if total + sizes[group] <= max_cases:
-            kept.append(group)
-            total += sizes[group]
-    if not kept:
-        raise DataError(
-            f"evaluation.max_cases={max_cases}: expected at least the cases of one group, found "
-            f"none of so few among {len(sizes)} groups of {min(sizes.values())} or more; raise it"
-        )
-    return tested.filter(pc.is_in(tested["group_id"], pa.array(kept)))
 
 
 def _measure(

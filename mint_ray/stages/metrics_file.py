@@ -17,9 +17,9 @@ FILE_NAME = "metrics.jsonl"
 POLL_SECONDS = 1.0
 
 
-def append_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
+def append_metrics(folder: Path, metrics: Mapping[str, float], name: str = FILE_NAME) -> None:
     """Add one line; a reader never sees half of it as a line."""
-    with (folder / FILE_NAME).open("ab+") as stream:
+    with (folder / name).open("ab+") as stream:
         if stream.tell():
             stream.seek(-1, os.SEEK_END)
             if stream.read() != b"\n":  # half a line of a worker that was lost

@@ -4,13 +4,13 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
 from mint_ray import errors
@@ -33,10 +33,12 @@ def fit(
     output: Path,
     workers: int | tuple[int, int],
     resources: ResourcesConfig,
+    callbacks: Sequence[UserCallback] = (),
 ) -> None:
     """Run `worker(settings)` on every Ray Train worker until it returns.
 
-    `workers` as (least, most) lets Ray shrink and grow the group between restarts.
+    `workers` as (least, most) lets Ray shrink and grow the group between restarts. `callbacks`
+    run in Ray Train's controller process.
 
     Raises:
         MintError: the worker's own, at once.
@@ -58,6 +60,7 @@ def fit(
             storage_path=str(output),
             failure_config=FailureConfig(max_failures=resources.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=list(callbacks),
         ),
     )
     try:

@@ -1,52 +1,32 @@
 """Stage `train`: align the student on the preference pairs, on Ray Train with DeepSpeed."""
 
-import json
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
-import pyarrow.dataset as pds
-import ray.train
-from ray.train import Checkpoint
-
-from mint_ray.cases.splits import check_no_leakage
-from mint_ray.config import Config
-from mint_ray.stages.metrics_file import append_metrics, follow_metrics
+from mint_ray.stages.metrics_file import follow_metrics
 from mint_ray.stages.ray_session import connect
-from mint_ray.stages.ray_train import RUN_NAME, fit, use_resources
-from mint_ray.stages.worker_notes import keep_notes, new_notes
+from mint_ray.stages.ray_train import fit
+from mint_ray.stages.train_worker import (
+    make_base_model,
+    read_summary,
+    refuse_leakage,
+    train_worker,
+    worker_settings,
+)
+from mint_ray.stages.worker_notes import new_notes
 from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.base_models import EMBEDDED, EMBEDDED_VISION, resolve_base_model
-from mint_ray.students.checkpoints import latest_good
-from mint_ray.students.trainer import TrainingSummary, train
-
-SUMMARY = "summary.json"
+from mint_ray.students.trainer import TrainingSummary
 
 
 def run(context: StepContext) -> StepOutcome:
     """Train, or continue a training that was cut off; write the finished student."""
     config, output = context.config, context.output
-    pairs = [
-        context.inputs["prefer"] / f"{split}.parquet" for split in ("train", "validation", "test")
-    ]
-    check_no_leakage(pds.dataset(pairs).to_table(columns=["group_id", "split"]).to_pylist())
+    prefer, cases = context.inputs["prefer"], context.inputs["cases"]
+    refuse_leakage(prefer)
     context.task.say(connect(config.resources))
-    if config.student.base_model in (EMBEDDED, EMBEDDED_VISION):
-        # Made here, with all cores, if this machine's cache has none yet.
-        context.task.say("the embedded base model is made once, which can take some minutes")
-        base = resolve_base_model(config.student.base_model)
-        context.task.say(f"base model {base.reference}, revision {base.revision}")
-    settings = {
-        "config": config.model_dump(mode="json"),
-        "pairs": str(pairs[0]),
-        "catalogue": str(context.inputs["cases"] / "catalogue.parquet"),
-        "output": str(output),
-        "lineage": {name: folder.name for name, folder in context.inputs.items()},
-    }
-
+    make_base_model(config.student.base_model, context.task.say)
+    lineage = {name: folder.name for name, folder in context.inputs.items()}
+    settings = worker_settings(config, prefer, cases, output, lineage)
     notes = new_notes(output)
 
     def say_notes() -> None:
@@ -60,10 +40,14 @@ def run(context: StepContext) -> StepOutcome:
 
     try:
         with follow_metrics(output, watch):
-            fit(_worker, settings, output, config.resources.train_workers, config.resources)
+            fit(train_worker, settings, output, config.resources.train_workers, config.resources)
     finally:
         say_notes()
-    summary = TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
+    return outcome_of(read_summary(output))
+
+
+def outcome_of(summary: TrainingSummary) -> StepOutcome:
+    """What a finished training says of itself in a manifest."""
     return StepOutcome(
         rows_in=summary.pairs + sum(summary.rejected.values()),
         rows_out=summary.pairs,
@@ -84,36 +68,3 @@ def _note(metrics: Mapping[str, float]) -> str:
             parts.append(f"{words} {metrics[name]:.2f}")
     left = timedelta(seconds=round(metrics["eta_seconds"]))
     return ", ".join([*parts, f"{metrics['pairs_per_second']:.2f} pairs/s, {left} left"])
-
-
-def _worker(settings: dict[str, Any]) -> None:
-    """One Ray Train worker: the learning code, with its reports sent to Ray."""
-    config = Config.model_validate(settings["config"])
-    output = Path(settings["output"])
-    use_resources(config.resources)
-    first = ray.train.get_context().get_world_rank() == 0
-
-    def report(metrics: dict[str, float], folder: Path | None) -> None:
-        if first:
-            append_metrics(output, metrics)
-        # Ray's report is a barrier of all workers: worth it for a checkpoint, not for every step.
-        if folder is not None:
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
-
-    with keep_notes(output) if first else nullcontext():
-        summary = train(
-            Path(settings["pairs"]),
-            output,
-            student=config.student,
-            training=config.training,
-            k=config.preferences.k,
-            seed=config.seed,
-            micro_batch_size=config.resources.micro_batch_size,
-            report=report,
-            resume_from=latest_good(output / RUN_NAME),
-            catalogue=Path(settings["catalogue"]),
-            lineage=settings["lineage"],
-            task=config.task,
-        )
-    if first:
-        (output / SUMMARY).write_text(json.dumps(asdict(summary)), encoding="utf-8")

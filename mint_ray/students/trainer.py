@@ -37,6 +37,7 @@ from mint_ray.students.prompts import TASKS
 from mint_ray.students.settings import Settings
 from mint_ray.students.setup import Ready, prepare
 from mint_ray.students.student import info_of, pick_device, write_student
+from mint_ray.students.validation import ValidationPlan, Validator
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ def train(
     catalogue: Path | None = None,
     lineage: Mapping[str, str] | None = None,
     task: str = "disease",
+    validation: ValidationPlan | None = None,
 ) -> TrainingSummary:
     """Align a student on preference pairs and write it to `out`.
 
@@ -93,6 +95,8 @@ def train(
             `cft`, `rcft` and `sft` on the known answer compare.
         lineage: ids of what the student was made from.
         task: name of what the pairs ask (`prompts.TASKS`).
+        validation: cases to rank on the way; what that gives is reported with a checkpoint, as
+            `validation/...`, and changes nothing about the training.
 
     Raises:
         ConfigError: settings that cannot work together.
@@ -108,7 +112,8 @@ def train(
     settings = Settings(student, training, k, seed, micro_batch_size, catalogue, TASKS[task])
     with process_group(wanted=training.deepspeed != OFF):
         ready = prepare(pairs, settings, resume_from)
-        summary = _Loop(settings, ready).run(report)
+        validator = Validator(validation, settings, ready) if validation else None
+        summary = _Loop(settings, ready, validator).run(report)
         with ready.engine.whole():
             if rank() == 0:
                 out.mkdir(parents=True, exist_ok=True)
@@ -123,9 +128,10 @@ def train(
 class _Loop:
     """Optimizer steps from where a prepared run stands to its last."""
 
-    def __init__(self, settings: Settings, ready: Ready) -> None:
+    def __init__(self, settings: Settings, ready: Ready, validator: Validator | None) -> None:
         self.settings, self.training = settings, settings.training
-        self.ready = ready
+        self.ready, self.validator = ready, validator
+        self.validated = validator.steps if validator else []
         self.with_prompt = ready.policy.with_prompt
         self.estep = EStep(
             ready.objective,
@@ -147,7 +153,9 @@ class _Loop:
         for step in range(ready.first, ready.steps):
             metrics = self._step(step) | pace.step(ready.steps - step - 1, ready.device)
             done = step + 1
-            if done % self.training.checkpoint_steps and done < ready.steps:
+            if self.validator and done in self.validated:
+                metrics |= self.validator.measure(done)
+            elif done % self.training.checkpoint_steps and done < ready.steps:
                 report(metrics, None)
                 continue
             with scratch_folder() as folder, ready.engine.whole():

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_PATIENCE = 2.0  # seconds to wait for a locked SQLite file before giving up for now
 _TOKEN_TAG = "mint_ray_token"
+_PARENT_TAG = "mlflow.parentRunId"
 _SQLITE = "sqlite:///"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -41,16 +42,25 @@ class RunStore:
         state: JSON file that remembers the run, so that a restart continues it.
         name: run name.
         tags: tags of a new run.
+        parent: state file of the run that it is to be shown below. As long as that one is not in
+            the store, this one is not created either: its records wait.
     """
 
     def __init__(
-        self, uri: str, experiment: str, state: Path, name: str, tags: Mapping[str, str]
+        self,
+        uri: str,
+        experiment: str,
+        state: Path,
+        name: str,
+        tags: Mapping[str, str],
+        parent: Path | None = None,
     ) -> None:
         self.uri = uri
         self.experiment = experiment
         self.state = state
         self.name = name
         self.tags = dict(tags)
+        self.parent = parent
 
     def write(self, record: Record) -> None:
         """Write one record. A record that the store will never take is dropped and logged."""
@@ -66,7 +76,7 @@ class RunStore:
     @cached_property
     def run_id(self) -> str:
         """The run's id; finds or creates the run. Call it from one process at a time."""
-        remembered = self._read_state()
+        remembered = _read_state(self.state)
         if remembered.get("run_id") and self._is_alive(remembered["run_id"]):
             return str(remembered["run_id"])
         # The token goes to disk before the run is created: a crash in between leaves a run
@@ -121,6 +131,8 @@ class RunStore:
 
     def _create_run(self, token: str) -> str:
         tags = self.tags | {_TOKEN_TAG: token}
+        if self.parent is not None:
+            tags[_PARENT_TAG] = _read_state(self.parent)["run_id"]
         run = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags)
         return str(run.info.run_id)
 
@@ -195,17 +207,18 @@ class RunStore:
                 fcntl.flock(held, fcntl.LOCK_EX)
             yield
 
-    def _read_state(self) -> dict[str, Any]:
-        try:
-            state = json.loads(self.state.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return state if isinstance(state, dict) else {}
-
     def _write_state(self, state: Mapping[str, str]) -> None:
         partial = self.state.with_name(f".{self.state.name}.{os.getpid()}.partial")
         partial.write_text(json.dumps(dict(state)) + "\n", encoding="utf-8")
         os.replace(partial, self.state)
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
 
 
 def sqlite_file(uri: str) -> Path | None:

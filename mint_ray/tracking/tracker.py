@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 STATE_FILE = "tracking.json"
 QUEUE_FILE = "tracking-queue.jsonl"
+CHILDREN = "trials"
+"""Folder within a step's that holds those of the runs below it."""
 
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _FIRST_PAUSE = 15.0  # seconds without another attempt after a failure; doubles each time
@@ -51,6 +54,19 @@ class Run(Protocol):
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set or replace tags."""
 
+    def child(self, folder: Path) -> "ChildRun":
+        """The run of a trial, shown below this one; the same folder continues the same run.
+
+        `folder` is in `CHILDREN` of this run's own.
+        """
+
+
+class ChildRun(Run, Protocol):
+    """A run whose status the caller sets."""
+
+    def set_status(self, status: str) -> None:
+        """RUNNING, FINISHED, FAILED or KILLED."""
+
 
 class NullRun:
     """Records nothing."""
@@ -67,14 +83,26 @@ class NullRun:
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Do nothing."""
 
+    def child(self, folder: Path) -> "NullRun":
+        """Records nothing either."""
+        return NullRun()
+
+    def set_status(self, status: str) -> None:
+        """Do nothing."""
+
 
 class TrackedRun:
     """Queues every record, then sends what is queued unless the store failed just now."""
 
     def __init__(
-        self, store: RunStore, queue: RecordQueue, clock: Callable[[], float] = time.monotonic
+        self,
+        store: RunStore,
+        queue: RecordQueue,
+        clock: Callable[[], float] = time.monotonic,
+        open_child: Callable[[Path], "TrackedRun"] | None = None,
     ) -> None:
         self._store = store
+        self._open_child = open_child
         self._queue = queue
         self._clock = clock
         self._pause = 0.0
@@ -96,6 +124,12 @@ class TrackedRun:
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set or replace tags."""
         self._record(tags_records(tags))
+
+    def child(self, folder: Path) -> "TrackedRun":
+        """See `Run.child`; runs of trials have no children of their own."""
+        if self._open_child is None:
+            raise TypeError("a run of a trial has no children")
+        return self._open_child(folder)
 
     def set_status(self, status: str) -> None:
         """RUNNING, FINISHED, FAILED or KILLED."""
@@ -179,12 +213,20 @@ class Tracker:
             run.set_status("FINISHED")
         finally:
             run.flush()
+            self._flush_children(key, folder)
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
         """Send what an earlier run left waiting; returns how many records still wait."""
-        if not (folder / QUEUE_FILE).exists():
-            return 0
-        return self._open(stage, key, folder, None).flush()
+        waiting = 0
+        if (folder / QUEUE_FILE).exists():
+            waiting = self._open(stage, key, folder, None).flush()
+        return waiting + self._flush_children(key, folder)
+
+    def _flush_children(self, key: str, folder: Path) -> int:
+        """After their parent, which they name."""
+        queues = sorted((folder / CHILDREN).glob(f"*/{QUEUE_FILE}"))
+        waiting = [queue.parent for queue in queues if queue.stat().st_size]
+        return sum(self._child(key, child).flush() for child in waiting)
 
     def _open(
         self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None
@@ -192,6 +234,14 @@ class Tracker:
         tags = {"stage": stage, "key": key}
         tags |= {f"input.{name}": value for name, value in (inputs or {}).items()}
         store = RunStore(self.uri, self.experiment, folder / STATE_FILE, key, tags)
+        children = partial(self._child, key)
+        return TrackedRun(store, RecordQueue(folder / QUEUE_FILE), open_child=children)
+
+    def _child(self, key: str, folder: Path) -> TrackedRun:
+        tags = {"stage": "trial", "key": key, "trial": folder.name}
+        parent = folder.parent.parent / STATE_FILE
+        name = f"{key}/{folder.name}"
+        store = RunStore(self.uri, self.experiment, folder / STATE_FILE, name, tags, parent)
         return TrackedRun(store, RecordQueue(folder / QUEUE_FILE))
 
 

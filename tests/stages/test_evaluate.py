@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from mint_ray.errors import DataError
-from mint_ray.stages.evaluate import choose_cases, name_student
+from mint_ray.evaluation.case_choice import choose_cases
+from mint_ray.stages.evaluate import name_student
 from mint_ray.stages.rankers import RANKED_SCHEMA, predictions_of
 
 

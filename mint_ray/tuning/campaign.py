@@ -1,0 +1,292 @@
+"""The state of a campaign: which trial comes next, who goes on, who is done.
+
+Everything is decided from the trials' folders, so that whoever starts the same campaign again
+goes on where it stood, at whatever moment it was cut off.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mint_ray.config import Config
+from mint_ray.evaluation.results import METRICS as MEASURES
+from mint_ray.tuning import records
+from mint_ray.tuning.records import Row, Trial
+from mint_ray.tuning.search import Tried, fits, grid, grid_size, propose
+from mint_ray.tuning.space import Choices, overrides_of, own_choices, shown
+from mint_ray.tuning.stopping import Verdict, judge
+
+CLOCK = "campaign.json"
+
+
+@dataclass
+class Campaign:
+    """Trials of one step's folder.
+
+    Args:
+        config: the run's config; trial 0 is exactly this.
+        output: the step's folder.
+        say: takes a line for people at every decision.
+        prepare: called with a trial that is about to start, or to go on.
+        clock: seconds of the epoch.
+    """
+
+    config: Config
+    output: Path
+    say: Callable[[str], None]
+    prepare: Callable[[Trial], None] = lambda trial: None
+    clock: Callable[[], float] = time.time
+    trials: list[Trial] = field(default_factory=list)
+    gave_up: str = ""
+    """Why the campaign ends early, where it must."""
+    exhausted: bool = False
+    """Whether nothing is left to try."""
+
+    def __post_init__(self) -> None:
+        self.settings = self.config.tune
+        self.sign = 1.0 if MEASURES[self.measure].higher_is_better else -1.0
+        self._began = self.clock()
+        self._spent = _seconds_of(self.output)
+        self._out_of_time = False
+        self.trials = records.read_trials(self.output)
+        self._waiting = [trial for trial in self.trials if self._is_open(trial)]
+        if self.trials:
+            self.say(f"[Resume] {self.counts()}; {len(self._waiting)} of them go on")
+
+    @property
+    def measure(self) -> str:
+        """Name of the metric that trials are compared by, without `validation/`."""
+        return self.settings.metric.removeprefix("validation/")
+
+    @property
+    def total(self) -> int:
+        """Trials that there will be, if time and the space allow."""
+        size = grid_size_of(self.config)
+        wanted = self.settings.trials or math.inf
+        return int(min(wanted, size) if size is not None else wanted)
+
+    def next_trial(self) -> Trial | None:
+        """The trial to start now: one that was cut off, or a new one; None where there is none."""
+        if self.gave_up:
+            return None
+        if self.is_out_of_time():
+            self._drop_waiting()
+        if self._waiting:
+            return self._start(self._waiting.pop(0))
+        if len(self.trials) >= self.total or self.is_out_of_time():
+            return None
+        choices = self._propose()
+        if choices is None:
+            self.exhausted = True
+            self.say("[Search] every configuration of the space was tried")
+            return None
+        number = len(self.trials)
+        folder = self.output / records.TRIALS / records.trial_name(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        overrides = {} if number == 0 else overrides_of(self.config, choices)
+        trial = Trial(number, choices, overrides, folder=folder)
+        self.trials.append(trial)
+        return self._start(trial)
+
+    def hear(self, number: int) -> bool:
+        """Decide on the rungs that a trial has newly reached; whether it must stop now."""
+        trial = self.trials[number]
+        self._count_time(trial)
+        for place, row in enumerate(trial.rungs()):
+            if place < trial.judged:
+                continue
+            if row["step"] >= row["steps"]:
+                break
+            verdict = self._judge(trial, place, row)
+            trial.judged = place + 1
+            word = "STOP" if verdict.stop else "go on"
+            self.say(
+                f"[{self.settings.scheduler.upper()}] {word}: trial {number} at step "
+                f"{row['step']:.0f} of {row['steps']:.0f}, {self._shown(row)}; {verdict.why}"
+            )
+            if verdict.stop:
+                self._close(trial, "stopped", f"step {row['step']:.0f}: {verdict.why}")
+                return True
+        trial.save()
+        return bool(self.gave_up)
+
+    def ended(self, number: int, error: str | None = None) -> None:
+        """A trial's workers are gone: see how it stands.
+
+        Args:
+            error: why it could not go on, where Ray says so.
+        """
+        trial = self.trials[number]
+        if trial.state != "running":
+            return
+        if trial.trained:
+            last = trial.rungs()[-1]
+            self._close(trial, "finished", "")
+            self.say(
+                f"[Trial] FINISHED: trial {number}, {last['step']:.0f} steps, "
+                f"{self._shown(last)} ({self.counts()})"
+            )
+            return
+        why = trial.failure() or error
+        if why is None:
+            return
+        self._close(trial, "failed", why)
+        failed = sum(one.state == "failed" for one in self.trials)
+        allowed = self.settings.max_trial_failures
+        self.say(f"[Trial] FAILED: trial {number} ({failed} of {allowed} allowed): {why}")
+        if trial.is_default:
+            self.gave_up = f"the config's own configuration (trial 0) failed: {why}"
+        elif failed > allowed:
+            self.gave_up = (
+                f"{failed} trials failed, more than tune.max_trial_failures={allowed}; the last "
+                f"one: {why}"
+            )
+
+    def interrupted(self) -> None:
+        """Keep the time of what still runs."""
+        for trial in self.trials:
+            if trial.state == "running":
+                self._count_time(trial)
+                trial.running_since = None
+                trial.save()
+        self.keep_time()
+
+    def is_complete(self) -> bool:
+        """Whether nothing runs and nothing more will start."""
+        running = any(trial.state == "running" for trial in self.trials)
+        more = len(self.trials) < self.total and not self.exhausted and not self.is_out_of_time()
+        return bool(self.trials) and not running and (not more or bool(self.gave_up))
+
+    def is_out_of_time(self) -> bool:
+        """Whether `tune.time_budget_minutes` is spent; said once."""
+        budget = self.settings.time_budget_minutes
+        if budget is None or self.seconds() < 60 * budget:
+            return False
+        if not self._out_of_time:
+            self._out_of_time = True
+            self.say(f"[Budget] {budget:g} minutes are spent: no further trial starts")
+        return True
+
+    def seconds(self) -> float:
+        """Wall time of the campaign over all restarts."""
+        return self._spent + self.clock() - self._began
+
+    def keep_time(self) -> None:
+        """Write the wall time down; a kill loses what came after."""
+        records.write_json(self.output / CLOCK, {"seconds": self.seconds()})
+
+    def counts(self) -> str:
+        """For example `5 of 8 trials: 2 finished, 2 stopped, 1 running`."""
+        words = ("finished", "stopped", "failed", "running")
+        numbers = {word: sum(trial.state == word for trial in self.trials) for word in words}
+        told = ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
+        return f"{len(self.trials)} of {self.total} trials: {told}"
+
+    def score(self, row: Row) -> float:
+        """The compared metric of a rung such that more is better; what is no number is worst."""
+        value = row.get(self.settings.metric)
+        usable = value is not None and math.isfinite(value)
+        return self.sign * value if usable and value is not None else -math.inf
+
+    def best(self) -> Trial | None:
+        """The finished trial of the best final metric, the earliest among equals."""
+        finished = [trial for trial in self.trials if trial.state == "finished"]
+        return max(finished, key=lambda t: (self.score(t.rungs()[-1]), -t.number), default=None)
+
+    def _is_open(self, trial: Trial) -> bool:
+        """Take up a trial of an earlier session; whether it still has to run."""
+        if trial.running_since is not None:
+            # The driver was killed: what its workers did since is counted to their last step.
+            trial.seconds += max(0.0, trial.last_activity() - trial.running_since)
+            trial.running_since = None
+        if trial.state == "failed":  # whatever it was may be gone
+            trial.state, trial.reason = "running", ""
+        trial.save()
+        if trial.state != "running":
+            return False
+        if trial.trained:
+            trial.state = "finished"
+            trial.save()
+            return False
+        return not self.hear(trial.number)
+
+    def _drop_waiting(self) -> None:
+        """Trials of an earlier session for which no time is left; the default has its way."""
+        for trial in self._waiting:
+            if not trial.is_default:
+                self._close(trial, "stopped", "the time budget is spent")
+        self._waiting = [trial for trial in self._waiting if trial.is_default]
+
+    def _start(self, trial: Trial) -> Trial:
+        trial.attempts += 1
+        trial.running_since = self.clock()
+        (trial.folder / records.FAILURE).unlink(missing_ok=True)
+        self.prepare(trial)
+        trial.save()
+        told = ", ".join(f"{name} {shown(value)}" for name, value in trial.choices.items())
+        what = "the config's own: " if trial.is_default else ""
+        word = "START" if trial.attempts == 1 else f"CONTINUE (attempt {trial.attempts})"
+        self.say(f"[Trial] {word}: trial {trial.number} of {self.total}, {what}{told}")
+        return trial
+
+    def _propose(self) -> Choices | None:
+        if not self.trials:
+            return own_choices(self.config)
+        chosen = self.settings.search_seed
+        seed = self.config.seed if chosen is None else chosen
+        return propose(self.settings, seed, [self._tried(trial) for trial in self.trials])
+
+    def _tried(self, trial: Trial) -> Tried:
+        rungs = trial.rungs()
+        early = {int(row["step"]): self.score(row) for row in rungs}
+        early = {step: value for step, value in early.items() if math.isfinite(value)}
+        done = trial.state == "finished" and int(rungs[-1]["step"]) in early
+        value = early[int(rungs[-1]["step"])] if done else None
+        state = "failed" if trial.state == "finished" and value is None else trial.state
+        return Tried(dict(trial.choices), state, value, early)
+
+    def _judge(self, trial: Trial, place: int, row: Row) -> Verdict:
+        if trial.is_default:
+            return Verdict(False, "the config's own configuration always runs to its end")
+        if self.is_out_of_time():
+            return Verdict(True, "the time budget is spent")
+        others = [other.rungs() for other in self.trials if other is not trial]
+        reached = [self.score(rungs[place]) for rungs in others if len(rungs) > place]
+        return judge(self.settings, self.score(row), reached)
+
+    def _shown(self, row: Row) -> str:
+        return f"{self.settings.metric} {row.get(self.settings.metric, math.nan):.3f}"
+
+    def _count_time(self, trial: Trial) -> None:
+        if trial.running_since is not None:
+            now = self.clock()
+            trial.seconds += max(0.0, now - trial.running_since)
+            trial.running_since = now
+
+    def _close(self, trial: Trial, state: records.State, reason: str) -> None:
+        self._count_time(trial)
+        trial.state, trial.reason, trial.running_since = state, reason, None
+        trial.save()
+
+
+def grid_size_of(config: Config) -> int | None:
+    """Most trials that a space can give; None where there is no bound.
+
+    The config's own configuration counts, also where it is not in the space.
+    """
+    space = config.tune.space
+    own = own_choices(config)
+    if config.tune.algorithm == "grid":
+        combinations = list(grid(space))
+        return len(combinations) + (own not in combinations)
+    size = grid_size(space)
+    return None if size is None else size + (not fits(space, own))
+
+
+def _seconds_of(output: Path) -> float:
+    try:
+        return float(records.read_json(output / CLOCK)["seconds"])
+    except (OSError, ValueError, KeyError):
+        return 0.0

@@ -1,0 +1,136 @@
+"""What to try next, as a pure function of what was tried: a restart finds the same answer."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from mint_ray.config_tune import Choice, Dimension, TuneConfig
+from mint_ray.tuning.space import Choices
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+Space = Mapping[str, Dimension]
+
+_DRAWS = 50  # of a sampler, until it gives something that was not tried
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of a trial; values are such that more is better.
+
+    `value` is None until its end; `early` maps steps to what its rungs gave.
+    """
+
+    choices: Choices
+    state: str
+    value: float | None
+    early: Mapping[int, float]
+
+
+def propose(settings: TuneConfig, seed: int, tried: Sequence[Tried]) -> Choices | None:
+    """Searched settings of the next trial; None where nothing is left to try.
+
+    Args:
+        seed: of the search; together with the number of trials it decides every draw.
+        tried: all trials so far, in order, the config's own first.
+    """
+    if settings.algorithm == "grid":
+        seen = [trial.choices for trial in tried]
+        return next((choices for choices in grid(settings.space) if choices not in seen), None)
+    size = grid_size(settings.space)
+    known = [trial.choices for trial in tried]
+    inside = [choices for choices in known if fits(settings.space, choices)]
+    if size is not None and len(inside) >= size:
+        return None
+    drawn = _draws(settings, seed, tried)
+    first = next(drawn)
+    return next((choices for choices in (first, *drawn) if choices not in known), first)
+
+
+def grid(space: Space) -> Iterator[Choices]:
+    """Every combination of levels, the last setting changing fastest."""
+    for values in product(*(dimension.levels for dimension in space.values())):
+        yield dict(zip(space, values, strict=True))
+
+
+def grid_size(space: Space) -> int | None:
+    """Number of combinations; None where a setting is a range of real numbers."""
+    sizes = [
+        len(dimension.values)
+        if isinstance(dimension, Choice)
+        else int(dimension.high - dimension.low) + 1
+        if dimension.whole
+        else None
+        for dimension in space.values()
+    ]
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if len(known) == len(sizes) else None
+
+
+def fits(space: Space, choices: Mapping[str, Any]) -> bool:
+    """Whether values lie in the space."""
+    for name, dimension in space.items():
+        value = choices[name]
+        if isinstance(dimension, Choice):
+            inside = value in dimension.values
+        else:
+            inside = dimension.low <= value <= dimension.high
+        if not inside:
+            return False
+    return True
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Optuna's word for it."""
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(dimension.values)
+    if dimension.whole:
+        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def frozen(space: Space, trial: Tried) -> FrozenTrial:
+    """A trial as Optuna keeps them; a stopped one is `PRUNED` at its last rung."""
+    state = {
+        "finished": TrialState.COMPLETE,
+        "stopped": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }.get(trial.state, TrialState.RUNNING)
+    return create_trial(
+        state=state,
+        value=trial.value if state == TrialState.COMPLETE else None,
+        params=dict(trial.choices),
+        distributions={name: distribution(dimension) for name, dimension in space.items()},
+        intermediate_values=dict(trial.early),
+    )
+
+
+def _draws(settings: TuneConfig, seed: int, tried: Sequence[Tried]) -> Iterator[Choices]:
+    space = settings.space
+    wanted = {name: distribution(dimension) for name, dimension in space.items()}
+    usable = [frozen(space, trial) for trial in tried if fits(space, trial.choices)]
+    for attempt in range(_DRAWS):
+        state = np.random.SeedSequence([seed, len(tried), attempt]).generate_state(1)
+        study = optuna.create_study(direction="maximize", sampler=_sampler(settings, int(state[0])))
+        study.add_trials(usable)
+        yield dict(study.ask(wanted).params)
+
+
+def _sampler(settings: TuneConfig, seed: int) -> optuna.samplers.BaseSampler:
+    if settings.algorithm == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=settings.startup_trials, multivariate=True
+    )

@@ -1,0 +1,176 @@
+"""From a search space to configs: what a trial changes, and what follows from that."""
+
+import math
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from mint_ray.config import Config
+from mint_ray.config_tune import Choice, Value
+from mint_ray.errors import ConfigError
+
+Choices = dict[str, Value]
+"""Dotted name of a searched setting to its value in a trial."""
+
+PAIRS = "prefer"
+"""Name of the input that holds the config's own preference pairs."""
+RANK, ALPHA, RSLORA = "student.lora_rank", "student.lora_alpha", "student.rslora"
+
+
+def lookup(config: Config, name: str) -> Any:
+    """A setting by its dotted name.
+
+    Raises:
+        AttributeError: there is none.
+    """
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def own_choices(config: Config) -> Choices:
+    """The config's own values of what is searched: those of trial 0."""
+    return {name: lookup(config, name) for name in config.tune.space}
+
+
+def overrides_of(config: Config, choices: Mapping[str, Value]) -> Choices:
+    """Settings that a trial changes: what was chosen, and what must follow.
+
+    Where the rank is searched, `tune.scale_alpha` sets the multiplier of the update to
+    s0 sqrt(r0 / r), with r0 and s0 the config's own rank and multiplier: the scaling of rsLoRA
+    (arXiv 2312.03732), under which a rank keeps its meaning at one learning rate.
+    """
+    changed = dict(choices)
+    if scales_alpha(config):
+        own = config.student
+        scale = own.lora_alpha / (math.sqrt(own.lora_rank) if own.rslora else own.lora_rank)
+        changed |= {ALPHA: scale * math.sqrt(own.lora_rank), RSLORA: True}
+    return changed
+
+
+def scales_alpha(config: Config) -> bool:
+    """Whether trials scale LoRA's alpha with the rank."""
+    space = config.tune.space
+    return config.tune.scale_alpha and RANK in space and not {ALPHA, RSLORA} & set(space)
+
+
+def with_overrides(config: Config, overrides: Mapping[str, Value]) -> Config:
+    """The config with some settings changed.
+
+    Raises:
+        pydantic.ValidationError: they are not legal, alone or together.
+    """
+    tree = config.model_dump(mode="json")
+    for name, value in overrides.items():
+        *sections, leaf = name.split(".")
+        node = tree
+        for section in sections:
+            node = node[section]
+        node[leaf] = value
+    return Config.model_validate(tree)
+
+
+def check_space(config: Config) -> None:
+    """Refuse a space with values that no run could have.
+
+    Raises:
+        ConfigError: an unknown setting or an illegal value, with what is allowed.
+    """
+    for name, dimension in config.tune.space.items():
+        _refuse_unknown(config, name)
+        for value in dimension.ends:
+            try:
+                with_overrides(config, {name: value})
+            except ValidationError as error:
+                told = "; ".join(item["msg"] for item in error.errors())
+                raise ConfigError(f"tune.space.{name}: value {value!r}: {told}") from error
+    if config.student.init_adapter and any(n.startswith("student.lora") for n in config.tune.space):
+        raise ConfigError(
+            "tune.space searches student.lora_*, but student.init_adapter brings an adapter with "
+            "settings of its own; expected one of the two"
+        )
+    _refuse_objectives(config)
+
+
+def _refuse_unknown(config: Config, name: str) -> None:
+    try:
+        value = lookup(config, name)
+    except AttributeError:
+        section = name.rpartition(".")[0]
+        known = ", ".join(type(lookup(config, section)).model_fields) if section else ""
+        raise ConfigError(
+            f"tune.space.{name}: no such setting; known in {section}: {known}"
+        ) from None
+    if not isinstance(value, Value):
+        raise ConfigError(
+            f"tune.space.{name}: expected a setting that is a number or a word, found "
+            f"{type(value).__name__}"
+        )
+
+
+def _refuse_objectives(config: Config) -> None:
+    dimension = config.tune.space.get("training.objective")
+    if dimension is None:
+        return
+    from mint_ray.students.objectives import OBJECTIVES  # late, since torch is slow to import
+
+    unknown = [value for value in dimension.ends if value not in OBJECTIVES]
+    if unknown:
+        raise ConfigError(
+            f"tune.space.training.objective: value {unknown[0]!r}: expected one of "
+            f"{', '.join(OBJECTIVES)}"
+        )
+
+
+def remarks(config: Config) -> list[str]:
+    """What a reader of the results should know about the space."""
+    found = []
+    if scales_alpha(config):
+        found.append(
+            "LoRA's updates are scaled by 1 / sqrt(rank), anchored at the config's own rank, so "
+            "that the rank is not a hidden learning rate (tune.scale_alpha)"
+        )
+    elif RANK in config.tune.space and not config.student.rslora and ALPHA not in config.tune.space:
+        found.append(
+            "the rank is searched under a fixed student.lora_alpha: updates shrink by 1 / rank, so "
+            "a larger rank is also a smaller learning rate (tune.scale_alpha=false)"
+        )
+    return found
+
+
+def pairs_input(config: Config, choices: Mapping[str, Value]) -> str:
+    """Name of the input with the preference pairs of a trial: `PAIRS`, or that of a variant."""
+    own = own_choices(config)
+    changed = {
+        name: value
+        for name, value in choices.items()
+        if name.startswith("preferences.") and value != own[name]
+    }
+    return " ".join([PAIRS, *(f"{name}={value}" for name, value in sorted(changed.items()))])
+
+
+def pair_variants(config: Config) -> dict[str, Config]:
+    """Configs whose preference pairs a campaign needs besides its own, by `pairs_input`.
+
+    Raises:
+        ConfigError: the space is not legal; see `check_space`.
+    """
+    check_space(config)
+    dimensions = {
+        name: dimension.values
+        for name, dimension in config.tune.space.items()
+        if name.startswith("preferences.") and isinstance(dimension, Choice)
+    }
+    variants = {}
+    for values in product(*dimensions.values()):
+        choices = dict(zip(dimensions, values, strict=True))
+        variants[pairs_input(config, choices)] = with_overrides(config, choices)
+    return {name: variant for name, variant in variants.items() if name != PAIRS}
+
+
+def shown(value: object) -> str:
+    """A setting's value for people: numbers with three significant digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
