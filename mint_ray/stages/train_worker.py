@@ -4,8 +4,10 @@ Shared by the stages that train students: one run, or the many of a campaign.
 """
 
 import json
+import logging
+import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,16 @@ from mint_ray.stages.ray_train import RUN_NAME, use_resources
 from mint_ray.stages.worker_notes import keep_notes
 from mint_ray.students.base_models import EMBEDDED, EMBEDDED_VISION, resolve_base_model
 from mint_ray.students.checkpoints import latest_good
+from mint_ray.students.distributed import agree
 from mint_ray.students.trainer import TrainingSummary, train
 from mint_ray.students.validation import ValidationPlan
-from mint_ray.tuning.records import RUNGS
+from mint_ray.tuning.records import RUNGS, TRIAL, read_json
+
+logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
+PATIENCE = 120.0
+"""Seconds that a trial waits at a rung for the campaign's decision."""
 
 
 def worker_settings(
@@ -59,18 +66,20 @@ def train_worker(settings: dict[str, Any]) -> None:
     use_resources(config.resources)
     first = ray.train.get_context().get_world_rank() == 0
     plan = _validation(settings, config)
-    rungs = plan.steps if plan else None
 
     def report(metrics: dict[str, float], folder: Path | None) -> None:
+        step, rungs = int(metrics["step"]), plan.steps(int(metrics["steps"])) if plan else []
         if first:
             append_metrics(output, metrics)
-            if rungs is not None and int(metrics["step"]) in rungs(int(metrics["steps"])):
+            if step in rungs:
                 append_metrics(output, metrics, RUNGS)
         # Ray's report is a barrier of all workers: worth it for a checkpoint, not for every step.
         if folder is not None:
             ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
+        if step in rungs[:-1] and agree(first and _is_stopped(output, rungs.index(step))):
+            raise _Stopped
 
-    with keep_notes(output) if first else nullcontext():
+    with keep_notes(output) if first else nullcontext(), suppress(_Stopped):
         summary = train(
             Path(settings["pairs"]),
             output,
@@ -86,8 +95,30 @@ def train_worker(settings: dict[str, Any]) -> None:
             task=config.task,
             validation=plan,
         )
-    if first:
-        write_summary(output, summary)
+        if first:
+            write_summary(output, summary)
+
+
+class _Stopped(Exception):  # noqa: N818
+    """The campaign has no further use for this training, whose last checkpoint Ray has."""
+
+
+def _is_stopped(output: Path, rung: int) -> bool:
+    """Wait until the campaign has decided on a rung; whether the training ends here.
+
+    A trial that leaves by itself gives its workers back for certain. One that Ray Tune kills does
+    not: its placement group is cleaned up only where Ray's dashboard runs.
+    """
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        told = read_json(output / TRIAL)
+        if told["state"] == "stopped":
+            return True
+        if told["judged"] > rung:
+            return False
+        time.sleep(0.1)
+    logger.warning("nobody decided on rung %d within %.0f s; going on", rung, PATIENCE)
+    return False
 
 
 def _validation(settings: Mapping[str, Any], config: Config) -> ValidationPlan | None:

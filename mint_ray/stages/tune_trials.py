@@ -37,6 +37,7 @@ _QUIET = {
     # Its snapshots are never restored; see above.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # which prints even where nothing is asked for
     # One trial is chosen at a time, when there is room for it: it then knows all that came before.
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
 }
@@ -75,7 +76,7 @@ def run_trials(campaign: Campaign, slots: int, retries: int) -> None:
 def run_trial(ray_config: dict[str, Any]) -> None:
     """Ray Tune's function trainable: one Ray Train run, continued where it was cut off.
 
-    A trial that is stopped ends within `fit`. An error that is meant for the user is left in the
+    A trial that is stopped returns too, without a student. An error that is meant for the user is left in the
     trial's folder: it would come again, so Ray Tune is not to try once more.
     """
     folder = Path(ray_config["folder"])
@@ -137,9 +138,10 @@ class CampaignScheduler(FIFOScheduler):  # type: ignore[misc]
         self._campaign = campaign
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """After a checkpoint of a trial."""
-        stop = self._campaign.hear(trial.config["number"])
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+        """After a checkpoint of a trial; one that is to stop reads so in its folder, and returns."""
+        self._campaign.hear(trial.config["number"])
+        ends = bool(self._campaign.gave_up)
+        return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """A trial has returned."""

@@ -19,7 +19,7 @@ from mint_ray.students.prompts import build_prompt
 from mint_ray.tracking import Tracker
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
-TRIALS = 6
+TRIALS = 5
 STEPS = 18
 KEY = "tune-00000000"
 
@@ -87,4 +87,4 @@ def run_stage(root: Path, out: Path, uri: str, **tune: Any) -> tuple[StepOutcome
 
 if __name__ == "__main__":
     root, out, uri = sys.argv[1:4]
-    print(run_stage(Path(root), Path(out), uri)[1])
+    run_stage(Path(root), Path(out), uri)
