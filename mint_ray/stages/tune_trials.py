@@ -8,7 +8,7 @@ memory out, so a restored ASHA would start to judge anew.
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
@@ -19,9 +19,10 @@ from ray.tune.search import Searcher
 from mint_ray.config import Config
 from mint_ray.errors import MintError
 from mint_ray.stages.ray_train import fit
-from mint_ray.stages.train_worker import train_worker
-from mint_ray.tuning.campaign import Campaign
 from mint_ray.tuning.records import FAILURE, read_json, write_json
+
+if TYPE_CHECKING:  # what drives a trial imports this module, and needs little of it
+    from mint_ray.tuning.campaign import Campaign
 
 SETTINGS = "settings.json"
 """A trial's settings for its workers, in its folder."""
@@ -43,7 +44,7 @@ _QUIET = {
 }
 
 
-def run_trials(campaign: Campaign, slots: int, retries: int) -> None:
+def run_trials(campaign: "Campaign", slots: int, retries: int) -> None:
     """Run what is left of a campaign; returns early where it was interrupted.
 
     Args:
@@ -76,17 +77,24 @@ def run_trials(campaign: Campaign, slots: int, retries: int) -> None:
 def run_trial(ray_config: dict[str, Any]) -> None:
     """Ray Tune's function trainable: one Ray Train run, continued where it was cut off.
 
-    A trial that is stopped returns too, without a student. An error that is meant for the user is left in the
-    trial's folder: it would come again, so Ray Tune is not to try once more.
+    A trial that is stopped returns too, without a student. An error that is meant for the user is
+    left in the trial's folder: it would come again, so Ray Tune is not to try once more.
     """
     folder = Path(ray_config["folder"])
     settings = read_json(folder / SETTINGS)
     resources = Config.model_validate(settings["config"]).resources
     reports = TuneReportCallback()
     try:
-        fit(train_worker, settings, folder, resources.train_workers, resources, [reports])
+        fit(_train, settings, folder, resources.train_workers, resources, [reports])
     except MintError as error:
         write_json(folder / FAILURE, {"kind": type(error).__name__, "message": str(error)})
+
+
+def _train(settings: dict[str, Any]) -> None:
+    """The worker, whose modules take seconds to import where nobody trains."""
+    from mint_ray.stages.train_worker import train_worker
+
+    train_worker(settings)
 
 
 def _trial_folder(trial: Any) -> str:
@@ -96,7 +104,7 @@ def _trial_folder(trial: Any) -> str:
 class CampaignSearch(Searcher):  # type: ignore[misc]
     """Asks the campaign what to start."""
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: "Campaign") -> None:
         super().__init__()
         self._campaign = campaign
         self._numbers: dict[str, int] = {}
@@ -133,12 +141,12 @@ class CampaignSearch(Searcher):  # type: ignore[misc]
 class CampaignScheduler(FIFOScheduler):  # type: ignore[misc]
     """Asks the campaign who goes on."""
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: "Campaign") -> None:
         super().__init__()
         self._campaign = campaign
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """After a checkpoint of a trial; one that is to stop reads so in its folder, and returns."""
+        """After a checkpoint; a trial that is to stop reads so in its folder, and returns."""
         self._campaign.hear(trial.config["number"])
         ends = bool(self._campaign.gave_up)
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import psutil
 import pytest
+import ray
 
 from mint_ray.steps import StepOutcome
-from mint_ray.students.student import read_info
 from mint_ray.tuning.records import Trial, read_trials
 from tests.stages.test_train_faults import train_workers, wait_for
-from tests.stages.tune_driver import KEY, STEPS, TRIALS, run_stage, write_inputs
+from tests.stages.tune_driver import KEY, TRIALS, run_stage, write_inputs
 from tests.tracking.conftest import empty_store  # noqa: F401
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
@@ -71,10 +70,11 @@ def second_finished(out: Path) -> bool:
 
 def kill_driver_when(moment: Callable[[], bool], root: Path, out: Path, uri: str) -> None:
     command = [sys.executable, "-m", "tests.stages.tune_driver", str(root), str(out), uri]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, env=dict(os.environ), **silent)
+    silent = {"stdout": open("/tmp/drv.log","a"), "stderr": subprocess.STDOUT}
+    address = ray.get_runtime_context().gcs_address
+    process = subprocess.Popen(command, env={**os.environ, "RAY_ADDRESS": address}, **silent)
     wait_for(moment, pause=0.05)
-    workers = train_workers(process.pid)
+    workers = train_workers()
     process.kill()
     process.wait()
     assert psutil.wait_procs(workers, timeout=30)[1] == []

@@ -19,8 +19,8 @@ from mint_ray.students.prompts import build_prompt
 from mint_ray.tracking import Tracker
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
-TRIALS = 5
-STEPS = 18
+TRIALS = 3
+STEPS = 12
 KEY = "tune-00000000"
 
 
