@@ -1,16 +1,25 @@
-"""What every HTML page of an evaluation shares: how it is rendered, and how it is written."""
+"""What every HTML page of a report shares: how it is rendered, and how it is written."""
 
 import os
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+OWN = "mint_ray.evaluation"
 
 
-def render_page(template: str, functions: dict[str, Any], **content: Any) -> str:
-    """A template of this folder as HTML, everything escaped; `functions` are its globals."""
+def render_page(
+    template: str, functions: dict[str, Any], package: str = OWN, **content: Any
+) -> str:
+    """A template as HTML, everything escaped; `functions` are its globals.
+
+    Args:
+        package: whose template it is; it may include those of this folder.
+    """
+    packages = dict.fromkeys([package, OWN])
     environment = Environment(
-        loader=PackageLoader("mint_ray.evaluation", "."),
+        loader=ChoiceLoader([PackageLoader(name, ".") for name in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
