@@ -43,7 +43,7 @@ def run(
     if force is not None and force not in {step.name for step in steps}:
         raise ConfigError(f"--force {force}: not among {', '.join(s.name for s in steps)}")
     if dry_run:
-        _show_plan(resolved, force)
+        _show_plan(resolved, force, steps)
         return
     _run(resolved, steps, force)
 
@@ -90,7 +90,9 @@ def path(config: Path, stage: str, overrides: Sequence[str]) -> None:
 @OVERRIDES
 def status(config: Path, overrides: Sequence[str]) -> None:
     """Show which stages are complete, and their folders."""
-    _show_plan(_load(config, overrides), None)
+    from mint_ray.steps import STEPS
+
+    _show_plan(_load(config, overrides), None, STEPS)
 
 
 @cli.command()
@@ -181,10 +183,11 @@ def _show_campaign(config: Config, folder: Path) -> None:
     click.echo(f"winner: {folder} (as a train step's output: mint predict --student)")
 
 
-def _show_plan(config: Config, force: str | None) -> None:
+def _show_plan(config: Config, force: str | None, steps: Sequence[Any]) -> None:
     from mint_ray import pipeline
 
-    for name, item in pipeline.plan(config).items():
+    planned = pipeline.plan(config)
+    for name, item in ((step.name, planned[step.name]) for step in steps):
         complete = item.complete and name != force
         waiting = "on request" if item.step.on_request else "to run"
         state = "complete" if complete else ("incomplete" if item.folder.exists() else waiting)

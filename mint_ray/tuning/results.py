@@ -225,9 +225,10 @@ def importance(config: Config, found: Sequence[TrialResult]) -> dict[str, float]
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     try:
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
     except (RuntimeError, ValueError):  # a setting that never varied
         return {}
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _edges(results: Results) -> list[str]:

@@ -13,6 +13,8 @@ from mint_ray.evaluation.validated import MEASURED
 from mint_ray.tuning.results import Results, TrialResult, score
 from mint_ray.tuning.space import shown
 
+_LOG_WIDTH = 140
+
 
 def in_order(results: Results) -> Sequence[TrialResult]:
     """Finished trials by the compared metric, best first; then the others by how far they got."""
@@ -28,7 +30,9 @@ def in_order(results: Results) -> Sequence[TrialResult]:
 
 def print_trials(results: Results, console: Console | None = None) -> None:
     """Print one row per trial, finished ones first."""
-    console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+    console = console or Console(stderr=True, highlight=False)
+    if not console.is_terminal:  # a log has no edge
+        console.width = max(console.width, _LOG_WIDTH)
     table = Table(title=f"{len(results.trials)} trials", title_justify="left")
     names = [name.rpartition(".")[2] for name in results.config.tune.space]
     for name in ("trial", "state", "steps", *names):
