@@ -1,36 +1,41 @@
-"""A campaign that was killed twice ends with each of its trials once."""
+"""A campaign on two nodes, whose driver is killed twice and which loses a node in between."""
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
-import ray
+from mlflow import MlflowClient
+from ray.cluster_utils import Cluster
 
-from mint_ray.steps import StepOutcome
+from mint_ray.evaluation.validated import validated_file
+from mint_ray.stages.train_worker import read_summary
+from mint_ray.students.student import load_student, read_info
 from mint_ray.tuning.records import Trial, read_trials
-from tests.stages.test_train_faults import train_workers, wait_for
-from tests.stages.tune_driver import KEY, TRIALS, run_stage, write_inputs
-from tests.tracking.conftest import empty_store  # noqa: F401
+from tests.stages.test_train_faults import train_workers
+from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write_inputs
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = pytest.mark.cluster
+
+PATIENCE = 240  # seconds
+INTERRUPTIONS = 3
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A finished campaign, and what it was at each kill."""
+    """The campaign when it was complete, and what the last session said."""
 
     out: Path
-    outcome: StepOutcome
     said: str
     runs: list[Any]
     client: Any
-    before: list[list[Trial]]
 
     @property
     def trials(self) -> list[Trial]:
@@ -39,48 +44,62 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    from mlflow import MlflowClient
-
     root = tmp_path_factory.mktemp("campaign")
     (root / "base").symlink_to(base_folder)
     write_inputs(root)
     out, uri = root / "out", f"sqlite:///{root}/mlflow.db"
-    before = []
-    for moment in (checkpointed, second_finished):
-        kill_driver_when(lambda moment=moment: moment(out), root, out, uri)
-        before.append(read_trials(out))
-    outcome, said = run_stage(root, out, uri)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    try:
+        with driver(cluster, root, out, uri) as first:
+            wait_for(lambda: any(t.spent() > CHECKPOINT_STEPS for t in read_trials(out)), first)
+            kill(first)
+        with driver(cluster, root, out, uri) as second:
+            wait_for(lambda: any("resumed" in notes(trial) for trial in read_trials(out)), second)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            wait_for(lambda: any(t.state != "running" for t in read_trials(out)), second)
+            kill(second)
+        with driver(cluster, root, out, uri) as third:
+            said, _ = third.communicate(timeout=PATIENCE)
+        assert third.returncode == 0, said[-2000:]
+    finally:
+        cluster.shutdown()
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("campaigns")
-    runs = list(client.search_runs([experiment.experiment_id]))
-    return Ended(out, outcome, said, runs, client, before)
+    return Ended(out, said, list(client.search_runs([experiment.experiment_id])), client)
 
 
-def checkpointed(out: Path) -> bool:
-    """The first trial has steps behind a checkpoint."""
-    return any(trial.spent() > 4 for trial in read_trials(out))
-
-
-def second_finished(out: Path) -> bool:
-    """Some trials are over and another one is under way."""
-    trials = read_trials(out)
-    over = [trial for trial in trials if trial.state != "running"]
-    return bool(over) and any(t.state == "running" and t.spent() > 0 for t in trials)
-
-
-def kill_driver_when(moment: Callable[[], bool], root: Path, out: Path, uri: str) -> None:
+def driver(cluster: Cluster, root: Path, out: Path, uri: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.stages.tune_driver", str(root), str(out), uri]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    address = ray.get_runtime_context().gcs_address
-    process = subprocess.Popen(command, env={**os.environ, "RAY_ADDRESS": address}, **silent)
-    wait_for(moment, pause=0.05)
+    own = {**os.environ, "RAY_ADDRESS": cluster.address}
+    return subprocess.Popen(
+        command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, "the driver ended by itself"
+        assert time.monotonic() < deadline, "nothing came of it in time"
+        time.sleep(0.05)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
     workers = train_workers()
     process.kill()
     process.wait()
-    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
-def test_every_trial_is_there_once(campaign: Ended) -> None:
+def notes(trial: Trial) -> str:
+    file = trial.folder / "notes.log"
+    return file.read_text() if file.exists() else ""
+
+
+def test_every_trial_is_in_mlflow_once_below_its_campaign(campaign: Ended) -> None:
     children = [run for run in campaign.runs if "mlflow.parentRunId" in run.data.tags]
     (parent,) = [run for run in campaign.runs if run not in children]
     assert parent.info.run_name == KEY
@@ -88,4 +107,59 @@ def test_every_trial_is_there_once(campaign: Ended) -> None:
     names = sorted(run.data.tags["trial"] for run in children)
     assert names == [f"{number:03d}" for number in range(TRIALS)]
     assert {run.info.status for run in campaign.runs} == {"FINISHED"}
-    assert [trial.number for trial in campaign.trials] == list(range(TRIALS))
+    history = campaign.client.get_metric_history(
+        parent.info.run_id, "system/cpu_utilization_percentage"
+    )
+    assert history
+
+
+def test_a_trials_run_has_its_settings_and_every_step_once(campaign: Ended) -> None:
+    for run in campaign.runs:
+        if "trial" not in run.data.tags:
+            continue
+        trial = campaign.trials[int(run.data.tags["trial"])]
+        params, tags = run.data.params, run.data.tags
+        assert params["chosen.training.orpo_lambda"] == str(trial.choices["training.orpo_lambda"])
+        assert params["training.orpo_lambda"] == params["chosen.training.orpo_lambda"]
+        assert tags["state"] == trial.state
+        steps = [m.step for m in campaign.client.get_metric_history(run.info.run_id, "loss")]
+        assert steps == [row["step"] for row in trial.steps()]
+        assert run.data.metrics["trial/mrr"] == trial.rungs()[-1]["validation/mrr"]
+
+
+def test_trials_end_as_decided_and_lose_no_more_than_since_their_checkpoint(
+    campaign: Ended,
+) -> None:
+    trials = campaign.trials
+    assert [trial.number for trial in trials] == list(range(TRIALS))
+    assert {trial.state for trial in trials} <= {"finished", "stopped"}
+    assert trials[0].state == "finished"
+    for trial in trials:
+        repeated = trial.spent() - len(trial.steps())
+        assert repeated <= INTERRUPTIONS * CHECKPOINT_STEPS
+        assert len(trial.steps()) == STEPS or trial.state == "stopped"
+    assert any("resumed at step" in notes(trial) for trial in trials)
+    assert any(trial.attempts > 1 for trial in trials)
+    assert "[Resume]" in campaign.said
+
+
+def test_the_winner_lies_as_a_train_steps_output(campaign: Ended) -> None:
+    out = campaign.out
+    finished = [trial for trial in campaign.trials if trial.state == "finished"]
+    best = max(finished, key=lambda trial: trial.rungs()[-1]["validation/mrr"])
+    for name in ("adapter_model.safetensors", "student.json", "catalogue.parquet"):
+        assert (out / name).read_bytes() == (best.folder / name).read_bytes()
+    assert read_info(out).lineage["trial"] == best.name
+    assert load_student(out, "cpu").catalogue == out / "catalogue.parquet"
+    assert read_summary(out).steps == STEPS
+    assert pq.read_table(validated_file(out, STEPS)).num_rows == 12
+
+
+def test_table_and_page_are_there_and_rays_own_files_are_gone(campaign: Ended) -> None:
+    table = pq.read_table(campaign.out / "trials.parquet")
+    assert table["trial"].to_pylist() == list(range(TRIALS))
+    page = (campaign.out / "report.html").read_text()
+    assert "Parallel coordinates" in page
+    assert "A patient with finding" not in page
+    assert not (campaign.out / "ray_tune").exists()
+    assert not list(campaign.out.glob("trials/*/ray_train"))

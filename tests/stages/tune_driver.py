@@ -21,6 +21,7 @@ from tests.students.conftest import LABELS, NAMES, pair_row, student_config, tra
 
 TRIALS = 3
 STEPS = 12
+CHECKPOINT_STEPS = 3
 KEY = "tune-00000000"
 
 
@@ -58,7 +59,9 @@ def config(root: Path, **tune: Any) -> Config:
         "student.lora_rank": {"kind": "choice", "values": [2, 4, 8]},
     }
     settings = {"space": space, "trials": TRIALS, "first_rung": 0.2, "startup_trials": 2}
-    training = training_config(batch_size=8, max_steps=STEPS, epochs=9, checkpoint_steps=3)
+    training = training_config(
+        batch_size=8, max_steps=STEPS, epochs=9, checkpoint_steps=CHECKPOINT_STEPS
+    )
     return parse_config(
         {
             "student": student_config(root / "base").model_dump(mode="json"),
@@ -87,4 +90,4 @@ def run_stage(root: Path, out: Path, uri: str, **tune: Any) -> tuple[StepOutcome
 
 if __name__ == "__main__":
     root, out, uri = sys.argv[1:4]
-    run_stage(Path(root), Path(out), uri)
+    print(run_stage(Path(root), Path(out), uri)[1])

@@ -41,8 +41,8 @@ class Clock:
 
 
 def quality(trial: Trial, step: int) -> float:
-    """An invented MRR: best at λ 0.3 and rank 16, growing with the steps."""
-    strength = np.log10(float(trial.choices["training.orpo_lambda"]) / 0.3)
+    """An invented MRR: best at λ 0.6 and rank 16, growing with the steps."""
+    strength = np.log10(float(trial.choices["training.orpo_lambda"]) / 0.6)
     rank = float(trial.choices["student.lora_rank"])
     return float((0.9 - 0.8 * abs(strength) + 0.01 * rank) * (0.5 + 0.5 * step / STEPS) / 1.1)
 

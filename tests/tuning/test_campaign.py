@@ -50,7 +50,7 @@ def test_the_default_runs_to_its_end_and_losers_are_stopped(tmp_path: Path) -> N
     assert any(line.startswith("[ASHA] STOP: trial") and "may go on" in line for line in said)
 
 
-@pytest.mark.parametrize("rungs", range(9))
+@pytest.mark.parametrize("rungs", [0, 1, 3, 8])
 def test_a_campaign_that_is_killed_at_any_rung_takes_the_same_course(
     tmp_path: Path, rungs: int
 ) -> None:
