@@ -178,6 +178,59 @@ def tissue_teacher_section() -> str:
     return "\n".join(lines)
 
 
+def campaign_section(name: str) -> str:
+    """A campaign in a sentence, and its trials."""
+    result = recorded(name)
+    if result is None:
+        return ""
+    machine, states = result["hardware"], result["states"]
+    minutes = sum(result["seconds"].values()) / 60
+    spent, whole = result["steps_spent"], result["steps_all_to_the_end"]
+    names = [setting.rpartition(".")[2] for setting in result["space"]]
+    lines = [
+        f"`{result['command']}`, {machine['cores']} cores of {machine['cpu']}, no GPU: "
+        f"{len(result['trials'])} trials in {minutes:.0f} minutes, {states['stopped']} stopped "
+        f"early; {spent:,} optimizer steps of the {whole:,} that all trials to the end would have "
+        f"taken ({spent / whole:.0%}).",
+        "",
+        f"| trial | state | steps | {' | '.join(names)} | MRR ↑ | NLL ↓ | ECE ↓ |",
+        f"|---:|---|---:|{'---:|' * len(names)}---:|---:|---:|",
+    ]
+    for row in result["trials"]:
+        settings = [_setting(row[setting]) for setting in result["space"]]
+        found = [_setting(row[f"validation/{metric}"]) for metric in ("mrr", "nll", "ece")]
+        trial = f"{row['trial']}{' (own)' if row['trial'] == 0 else ''}"
+        state = f"{row['state']}{', winner' if row['winner'] else ''}"
+        cells = [trial, state, f"{row['steps']}/{row['planned_steps']}", *settings, *found]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", result["recommendation"]])
+
+
+def tuned_section() -> str:
+    """Tuned less default on held-out patients."""
+    result = recorded("tuned_student")
+    if result is None:
+        return ""
+    lines = [
+        f"{result['test_cases']} test cases of {result['test_groups']} publications, "
+        f"{result['labels']:,} diseases, {result['budget_minutes']:g} minutes of search on "
+        f"{result['hardware']['cores']} CPU cores.",
+        "",
+        "| metric | default | tuned | tuned − default |",
+        "|---|---:|---:|---:|",
+    ]
+    for metric, title in {"mrr": "MRR", "top1": "Top-1", "top10": "Top-10", "nll": "NLL"}.items():
+        gap = result["tuned_less_default"][metric]
+        both = [f"{result['test'][system][metric]:.3f}" for system in ("default", "tuned")]
+        interval = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+        lines.append(f"| {title} | {' | '.join(both)} | {interval} |")
+    return "\n".join(lines)
+
+
+def _setting(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
 def _percent(value: list[float]) -> str:
     middle, low, high = (100 * v for v in value)
     return f"{middle:.1f} [{low:.1f}, {high:.1f}]"
@@ -198,6 +251,8 @@ def render(text: str) -> str:
             "throughput": throughput_section,
             "curves": curves_section,
             "tissue_teacher": tissue_teacher_section,
+            "tune_demo": partial(campaign_section, "tune_demo"),
+            "tuned_student": tuned_section,
         }
         if name.startswith("tissue_claim"):
             special[name] = partial(claim_section, name)

@@ -37,7 +37,8 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
     """
     steps = {}
     resolved = load_config(config, overrides)
-    for name, item in pipeline.plan(resolved).items():
+    planned = pipeline.plan(resolved)
+    for name, item in ((step.name, planned[step.name]) for step in pipeline.select()):
         manifest = read_manifest(item.folder)
         if manifest is None or not manifest.complete:
             raise ConfigError(f"stage {name} is not complete; run: {command}")

@@ -18,6 +18,7 @@ LEARNING = (
     "students",
     "evaluation",
     "tracking",
+    "tuning",
 )
 
 
@@ -46,6 +47,7 @@ def test_learning_code_does_not_import_ray(folder: str) -> None:
         ("preferences", {"torch", "transformers"}),
         ("evaluation", {"torch", "transformers", "mlflow"}),
         ("tracking", {"torch", "mint_ray.stages", "mint_ray.config"}),
+        ("tuning", {"torch", "transformers", "mlflow", "mint_ray.stages"}),
     ],
 )
 def test_folders_know_only_what_they_may(folder: str, forbidden: set[str]) -> None:

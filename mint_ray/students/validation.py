@@ -4,7 +4,7 @@ Shared between the ranks of a run; draws no random number and leaves the model a
 run that is validated ends in the same adapter as one that is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,12 +114,15 @@ class Validator:
             seen = case[self._seen]
             usable = self._seen != "image" or not isinstance(open_tile(seen), str)
             ranking = self._ranker.rank([seen], [answer])[0] if usable else None
-            rows.append(_row(case, ranking))
+            rows.append(answer_row(case, ranking))
         return rows
 
 
-def _row(case: dict[str, Any], ranking: Ranking | None) -> dict[str, Any]:
-    """A case that cannot be shown, or whose answer the catalogue lacks, is a miss."""
+def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, Any]:
+    """A row of `VALIDATED_SCHEMA`.
+
+    A case that cannot be shown (None), or whose answer the catalogue lacks, is a miss.
+    """
     return {
         "case_id": case["case_id"],
         "group_id": case["group_id"],

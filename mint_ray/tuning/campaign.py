@@ -19,6 +19,7 @@ from mint_ray.tuning.space import Choices, overrides_of, own_choices, shown
 from mint_ray.tuning.stopping import Verdict, judge
 
 CLOCK = "campaign.json"
+_TAGS = {"asha": "ASHA", "median": "Median", "none": "Rung"}
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Campaign:
             trial.judged = place + 1
             word = "STOP" if verdict.stop else "go on"
             self.say(
-                f"[{self.settings.scheduler.upper()}] {word}: trial {number} at step "
+                f"[{_TAGS[self.settings.scheduler]}] {word}: trial {number} at step "
                 f"{row['step']:.0f} of {row['steps']:.0f}, {self._shown(row)}; {verdict.why}"
             )
             if verdict.stop:

@@ -1,0 +1,25 @@
+"""Figures of benchmarks: an SVG file of its own, light, with the shapes of the reports."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mint_ray.evaluation.svg import drawing
+
+STYLE = """
+svg { background: #fff; font-family: system-ui, sans-serif; }
+text { fill: #5b6370; font-size: 12px; } .label { fill: #1c1f24; }
+.grid { stroke: #e4e1d9; } .zero { stroke: #8b8578; stroke-dasharray: 4 4; }
+.curve { fill: none; stroke: var(--system); stroke-width: 2; }
+.whisker { stroke: var(--system); stroke-width: 2; stroke-linecap: round; opacity: .6; }
+.dot { fill: var(--system); stroke: #fff; }
+.c-teal { --system: #0b7a71; } .c-amber { --system: #b4570a; } .c-indigo { --system: #4b45b5; }
+"""
+
+
+def write_figure(
+    path: Path, width: float, height: float, description: str, shapes: Iterable[str]
+) -> None:
+    """Write an SVG that a browser, or a page on the web, shows as an image."""
+    content = str(drawing(width, height, description, [f"<style>{STYLE}</style>", *shapes]))
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}"'
+    path.write_text(content.replace("<svg", head, 1) + "\n", encoding="utf-8")

@@ -1,0 +1,84 @@
+"""Record the figures of a finished campaign: trials, steps saved, distance to the default.
+
+    mint tune configs/tune_demo.yaml
+    python benchmarks/record_campaign.py configs/tune_demo.yaml \
+        --command 'mint tune configs/tune_demo.yaml' --out benchmarks/results/tune_demo.json
+
+`--command` is the command that a reader can repeat; it is kept as it is given.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from record_run import hardware
+
+from mint_ray import pipeline
+from mint_ray.config import Config
+from mint_ray.config_files import load_config
+from mint_ray.errors import ConfigError
+from mint_ray.manifest import package_versions, read_manifest
+from mint_ray.tuning.records import read_json, read_trials
+from mint_ray.tuning.results import Results, read_results
+from mint_ray.tuning.table import trials_table
+
+
+def results_of(config: Config) -> Results:
+    """A complete campaign's results.
+
+    Raises:
+        ConfigError: it is not complete.
+    """
+    folder = pipeline.plan(config)["tune"].folder
+    manifest = read_manifest(folder)
+    if manifest is None or not manifest.complete:
+        raise ConfigError("the campaign is not complete; run mint tune with the same settings")
+    return read_results(config, read_trials(folder))
+
+
+def record(config: Config, command: str) -> dict[str, Any]:
+    """Everything that a table or a figure of the campaign states."""
+    results = results_of(config)
+    planned = pipeline.plan(config)
+    needed = [step.name for step in pipeline.needed_for("tune")]
+    manifests = {name: read_manifest(planned[name].folder) for name in needed}
+    return {
+        "command": command,
+        "hardware": hardware(),
+        "versions": package_versions(),
+        "seconds": {name: m.wall_seconds for name, m in manifests.items() if m},
+        "campaign_seconds": read_json(planned["tune"].folder / "campaign.json")["seconds"],
+        "metric": config.tune.metric,
+        "space": {name: d.model_dump() for name, d in config.tune.space.items()},
+        "cases": results.cases,
+        "groups": results.groups,
+        "trials": trials_table(results).to_pylist(),
+        "steps_spent": results.spent,
+        "steps_all_to_the_end": results.planned,
+        "states": results.states,
+        "importance": dict(results.importance),
+        "winner_less_default": {name: asdict(gap) for name, gap in results.differences.items()},
+        "recommendation": results.recommendation,
+    }
+
+
+def main() -> None:
+    """Parse, record, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value")
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_intermixed_args()
+    try:
+        result = record(load_config(given.config, given.overrides), given.command)
+    except ConfigError as error:
+        sys.exit(f"record_campaign: {error}")
+    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Does the tuned student beat the default λ 0.1 on held-out patients, within a stated budget?
+
+    python benchmarks/tuned_student.py configs/phenopackets.yaml cases.path=phenopackets.zip \
+        knowledge.exclude_publications=publications.txt knowledge.labels=cases \
+        evaluation.max_cases=120 tune.time_budget_minutes=90 \
+        --out benchmarks/results/tuned_student.json
+
+The campaign's trial 0 is the default: the config's own settings, λ 0.1 among them. It and the
+winner rank the same test cases, which the campaign never saw; the difference is paired by case,
+with a 95 % interval bootstrapped over groups (publications). The figure beside the JSON shows it,
+whatever it says.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from figures import write_figure
+from record_campaign import record, results_of
+
+from mint_ray import pipeline
+from mint_ray.config import Config
+from mint_ray.config_files import load_config
+from mint_ray.evaluation.case_choice import choose_cases
+from mint_ray.evaluation.intervals import Interval
+from mint_ray.evaluation.results import METRICS
+from mint_ray.evaluation.svg import circle, line, text
+from mint_ray.evaluation.training_curves import tick_labels, ticks
+from mint_ray.evaluation.validated import VALIDATED_SCHEMA, paired_differences, validation_metrics
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.progress import Progress
+from mint_ray.students.ranking import Ranker
+from mint_ray.students.student import load_student
+from mint_ray.students.validation import answer_row
+
+SHOWN = ("mrr", "top1", "top3", "top10")
+
+
+def rank(student: Path, cases: pa.Table, config: Config) -> pa.Table:
+    """A student's answers to cases, as rows of `VALIDATED_SCHEMA`."""
+    loaded = load_student(student)
+    catalogue = Catalogue.read(student / "catalogue.parquet")
+    settings = config.evaluation
+    ranker = Ranker(
+        loaded,
+        catalogue.names,
+        top_k=1,
+        search=settings.search,
+        beam_width=settings.beam_width,
+    )
+    rows = []
+    for case in cases.to_pylist():
+        answer = catalogue.index_of(case["label_id"])
+        rows.append(answer_row(case, ranker.rank([case[loaded.task.sees]], [answer])[0]))
+    return pa.Table.from_pylist(rows, VALIDATED_SCHEMA)
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """Default and winner on the same test cases."""
+    planned = pipeline.plan(config)
+    table = pq.read_table(planned["cases"].folder / "cases.parquet")
+    cases = choose_cases(table, config.evaluation.max_cases, config.seed)
+    results = results_of(config)
+    winner = results.winner
+    if winner is None or results.default is None:
+        raise SystemExit("no trial was finished: there is nothing to compare")
+    settings = config.evaluation
+    answers = {
+        name: rank(one.trial.folder, cases, config)
+        for name, one in (("default", results.default), ("tuned", winner))
+    }
+    gaps = paired_differences(
+        answers["tuned"],
+        answers["default"],
+        bins=settings.calibration_bins,
+        samples=settings.bootstrap_samples,
+        seed=config.seed,
+    )
+    return {
+        "test_cases": cases.num_rows,
+        "test_groups": len(set(cases["group_id"].to_pylist())),
+        "labels": len(Catalogue.read(planned["cases"].folder / "catalogue.parquet")),
+        "winner": winner.trial.number,
+        "overrides": dict(winner.trial.overrides),
+        "test": {
+            name: validation_metrics(table, settings.calibration_bins)
+            for name, table in answers.items()
+        },
+        "tuned_less_default": {name: asdict(gap) for name, gap in gaps.items()},
+    }
+
+
+def draw(path: Path, found: dict[str, Any]) -> None:
+    """Differences with their intervals; zero is no difference."""
+    gaps = {name: Interval(**found["tuned_less_default"][name]) for name in SHOWN}
+    marks = ticks(min(gap.low for gap in gaps.values()), max(gap.high for gap in gaps.values()))
+    left, width, row = 90, 420, 38
+    bottom = row * len(gaps) + 30
+
+    def x(value: float) -> float:
+        return left + width * (value - marks[0]) / (marks[-1] - marks[0])
+
+    title = f"Tuned less default on {found['test_cases']} test cases, 95% intervals over groups"
+    shapes = [text(10, 18, title, "label")]
+    for value, label in zip(marks, tick_labels(marks), strict=True):
+        shapes.append(line(x(value), 28, x(value), bottom, "zero" if value == 0 else "grid"))
+        shapes.append(text(x(value), bottom + 16, label, "tick", "middle"))
+    for place, (name, gap) in enumerate(gaps.items()):
+        y = 48 + row * place
+        shapes.append(text(left - 12, y + 4, METRICS[name].title, "label", "end"))
+        shapes.append(line(x(gap.low), y, x(gap.high), y, "whisker c-teal"))
+        shapes.append(circle(x(gap.value), y, 5, "dot c-teal"))
+    write_figure(path, left + width + 30, bottom + 30, title, shapes)
+
+
+def main() -> None:
+    """Run the campaign, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_intermixed_args()
+    config = load_config(given.config, given.overrides)
+    pipeline.run_steps(config, pipeline.needed_for("tune"), None, Progress())
+    torch.set_num_threads(2)
+    command = " ".join(["mint tune", given.config, *given.overrides])
+    found = {"budget_minutes": config.tune.time_budget_minutes} | measure(config)
+    given.out.write_text(json.dumps(found | record(config, command), indent=1) + "\n")
+    draw(given.out.with_suffix(".svg"), found)
+
+
+if __name__ == "__main__":
+    main()
