@@ -32,9 +32,11 @@ def keys(made: Config) -> dict[str, str]:
     ("sections", "changed"),
     [
         ({"evaluation": {"top_k": 5}}, {"evaluate"}),
-        ({"training": {"orpo_lambda": 0.2}}, {"train", "evaluate"}),
-        ({"preferences": {"k": 3}}, {"prefer", "train", "evaluate"}),
-        ({"teacher": {"epochs": 3}}, {"teach", "prefer", "train", "evaluate"}),
+        ({"training": {"orpo_lambda": 0.2}}, {"train", "evaluate", "tune"}),
+        ({"preferences": {"k": 3}}, {"prefer", "train", "evaluate", "tune"}),
+        ({"teacher": {"epochs": 3}}, {"teach", "prefer", "train", "evaluate", "tune"}),
+        ({"tune": {"trials": 9}}, {"tune"}),
+        ({"tune": {"max_concurrent_trials": 1, "time_budget_minutes": 5}}, set()),
         ({"seed": 1}, {step.name for step in STEPS}),
         ({"resources": {"actors": 7}, "name": "other"}, set()),
     ],
@@ -92,7 +94,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 def run(made: Config, force: str | None = None) -> str:
     text = StringIO()
     progress = Progress(Console(file=text, width=120))
-    pipeline.run_steps(made, list(STEPS), force, progress)
+    pipeline.run_steps(made, pipeline.select(), force, progress)
     return text.getvalue()
 
 
@@ -101,7 +103,7 @@ def test_complete_steps_are_skipped_and_force_discards(
 ) -> None:
     made, ran = config(tmp_path), steps()
     assert "rejected: 1 empty_note" in run(made)
-    assert ran == [step.name for step in STEPS]
+    assert ran == [step.name for step in STEPS if not step.on_request]
     ran.clear()
     assert "complete, skipped" in run(made)
     assert ran == []
@@ -122,6 +124,24 @@ def test_a_failed_step_stays_incomplete_and_runs_again(
     ran = steps()
     run(made)
     assert ran == ["teach", "prefer", "train", "evaluate"]
+
+
+def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    ran = steps()
+    space = {"preferences.q": {"kind": "choice", "values": [10, 5, 3]}}
+    made = config(tmp_path, tune={"space": space})
+    progress = Progress(Console(file=StringIO()))
+    pipeline.run_steps(made, pipeline.needed_for("tune"), None, progress)
+    assert ran == ["cases", "teach", "prefer", "prefer", "prefer", "tune"]
+    manifest = read_manifest(pipeline.plan(made)["tune"].folder)
+    assert manifest is not None
+    other = config(tmp_path, preferences={"q": 5})
+    assert manifest.inputs["prefer preferences.q=5"] == pipeline.plan(other)["prefer"].folder.name
+    assert len(manifest.inputs) == 4
+    with pytest.raises(ConfigError, match="on request only"):
+        pipeline.select("tune")
 
 
 def test_two_drivers_cannot_run_one_step(tmp_path: Path, steps: Callable[..., list[str]]) -> None:
