@@ -12,6 +12,7 @@ text { fill: #5b6370; font-size: 12px; } .label { fill: #1c1f24; }
 .curve { fill: none; stroke: var(--system); stroke-width: 2; }
 .whisker { stroke: var(--system); stroke-width: 2; stroke-linecap: round; opacity: .6; }
 .dot { fill: var(--system); stroke: #fff; }
+.c-rose { --system: #b3275d; } .c-grey { --system: #7b7f87; }
 .c-teal { --system: #0b7a71; } .c-amber { --system: #b4570a; } .c-indigo { --system: #4b45b5; }
 """
 

@@ -1,12 +1,13 @@
-"""Why LoRA's alpha must scale with the rank: the same ranks and seeds, with and without.
+"""Is the LoRA rank a hidden learning rate? The same ranks, rates and seeds, alpha scaled and fixed.
 
     python benchmarks/rank_scaling.py configs/tune_demo.yaml training.max_steps=30 \
-        --ranks 2 8 32 128 --seeds 0 1 --out benchmarks/results/rank_scaling.json
+        tune.validation_cases=16 --ranks 4 16 64 --rates 3e-4 1e-3 3e-3 --seeds 0 \
+        --out benchmarks/results/rank_scaling.json
 
-Two campaigns over every rank and seed, all trials to their end, at one learning rate. Without
-scaling the update is alpha / rank: a larger rank is also a smaller learning rate, and a small one a
-larger. With it the update is proportional to 1 / sqrt(rank) (rsLoRA, arXiv 2312.03732), anchored at
-the config's own rank. The figure beside the JSON shows metric and loss by rank.
+Two campaigns over the whole grid, all trials to their end. `scaled` multiplies the update by
+alpha / sqrt(rank) (rsLoRA, arXiv 2312.03732), anchored at the config's own rank; `fixed` is PEFT's
+alpha / rank. Where the rank is no hidden learning rate, all ranks learn best at the same rate: in
+the figure beside the JSON their lines then have their lowest loss above the same place.
 """
 
 import argparse
@@ -27,16 +28,21 @@ from mint_ray.evaluation.svg import circle, line, polyline, text
 from mint_ray.evaluation.training_curves import tick_labels, ticks
 from mint_ray.progress import Progress
 
-RANK, SEED = "student.lora_rank", "seed"
-MODES = {"scaled": ("true", "c-teal"), "fixed": ("false", "c-amber")}
-PANELS = {"metric": "validation/mrr at the end", "loss": "training loss, last steps"}
+RANK, RATE, SEED = "student.lora_rank", "training.learning_rate", "seed"
+MODES = {"scaled": "true", "fixed": "false"}
+MEASURES = {"loss": "training loss, last steps", "mrr": "validation MRR at the end"}
+COLOURS = ("c-amber", "c-teal", "c-indigo", "c-rose", "c-grey")
 _LAST = 5  # steps whose loss is averaged
+_WIDTH, _HEIGHT = 330, 270
+
+Point = dict[str, float]
 
 
 def configure(config: str, overrides: Sequence[str], mode: str, given: Any) -> Config:
-    """The campaign over all ranks and seeds, with or without scaling."""
+    """The campaign over the whole grid, with or without scaling."""
     space = {
         RANK: {"kind": "choice", "values": given.ranks},
+        RATE: {"kind": "choice", "values": given.rates},
         SEED: {"kind": "choice", "values": given.seeds},
     }
     told = [
@@ -47,67 +53,87 @@ def configure(config: str, overrides: Sequence[str], mode: str, given: Any) -> C
         "tune.scheduler=none",
         "tune.first_rung=1.0",
         "tune.time_budget_minutes=null",
-        f"tune.scale_alpha={MODES[mode][0]}",
+        f"tune.scale_alpha={MODES[mode]}",
     ]
     return load_config(config, told)
 
 
-def points(config: Config, given: Any) -> list[dict[str, float]]:
-    """One row per rank and seed."""
+def points(config: Config, given: Any) -> list[Point]:
+    """One row per finished trial of the grid."""
     found = []
     for one in results_of(config).trials:
-        rank, seed = one.trial.choices[RANK], one.trial.choices[SEED]
-        if rank not in given.ranks or seed not in given.seeds or one.trial.state != "finished":
+        rank, rate, seed = (one.trial.choices[name] for name in (RANK, RATE, SEED))
+        inside = rank in given.ranks and rate in given.rates and seed in given.seeds
+        if not inside or one.trial.state != "finished":
             continue
-        last = [row["loss"] for row in one.curve[-_LAST:]]
-        found.append(
-            {
-                "rank": float(rank),
-                "seed": float(seed),
-                "metric": one.last["validation/mrr"],
-                "loss": statistics.fmean(last),
-            }
-        )
+        last = statistics.fmean(row["loss"] for row in one.curve[-_LAST:])
+        row = {"rank": rank, "rate": rate, "seed": seed, "loss": last}
+        found.append(row | {"mrr": one.last["validation/mrr"]})
     return found
 
 
-def draw(path: Path, modes: dict[str, list[dict[str, float]]]) -> None:
-    """Both panels: a line through the means, a dot per seed."""
+def best_rates(found: Sequence[Point]) -> dict[str, float]:
+    """Learning rate of the lowest mean loss, by rank."""
+    ranks = sorted({row["rank"] for row in found})
+    return {
+        f"{rank:g}": min(_means(found, rank, "loss"), key=lambda at: at[1])[0] for rank in ranks
+    }
+
+
+def _means(found: Sequence[Point], rank: float, name: str) -> list[tuple[float, float]]:
+    """(rate, mean over seeds) of a rank, by rate."""
+    rows = [row for row in found if row["rank"] == rank]
+    rates = sorted({row["rate"] for row in rows})
+    return [
+        (rate, statistics.fmean(row[name] for row in rows if row["rate"] == rate)) for rate in rates
+    ]
+
+
+def draw(path: Path, modes: dict[str, list[Point]]) -> None:
+    """A row of panels per measure, a column per mode, a line per rank."""
     shapes: list[str] = []
-    for place, name in enumerate(PANELS):
-        shapes += _panel(30 + 340 * place, name, modes)
-    write_figure(path, 720, 310, "Metric and loss by LoRA rank, alpha scaled and fixed", shapes)
+    for down, measure in enumerate(MEASURES):
+        for across, mode in enumerate(modes):
+            corner = _WIDTH * across + 20, _HEIGHT * down + 10
+            shapes += _panel(corner, measure, mode, modes)
+    height = _HEIGHT * len(MEASURES) + 40
+    ranks = sorted({row["rank"] for found in modes.values() for row in found})
+    for place, rank in enumerate(ranks):
+        x, y = 60 + 110 * place, height - 16
+        shapes.append(circle(x, y - 4, 5, f"dot {COLOURS[place % len(COLOURS)]}"))
+        shapes.append(text(x + 12, y, f"rank {rank:.0f}", "label"))
+    title = "Loss and metric by learning rate, one line per LoRA rank, alpha scaled and fixed"
+    write_figure(path, _WIDTH * len(modes) + 30, height, title, shapes)
 
 
-def _panel(left: float, name: str, modes: dict[str, list[dict[str, float]]]) -> list[str]:
+def _panel(
+    corner: tuple[float, float], measure: str, mode: str, modes: dict[str, list[Point]]
+) -> list[str]:
+    left, top = corner
     rows = [row for found in modes.values() for row in found]
-    marks = ticks(min(row[name] for row in rows), max(row[name] for row in rows))
-    ranks = sorted({row["rank"] for row in rows})
-    ends = math.log2(ranks[0]), math.log2(ranks[-1])
+    marks = ticks(min(row[measure] for row in rows), max(row[measure] for row in rows))
+    rates = sorted({row["rate"] for row in rows})
+    ends = math.log(rates[0]), math.log(rates[-1])
 
-    def x(rank: float) -> float:
-        share = (math.log2(rank) - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.5
-        return left + 40 + 250 * share
+    def x(rate: float) -> float:
+        share = (math.log(rate) - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.5
+        return left + 50 + 230 * share
 
     def y(value: float) -> float:
-        return 250 - 200 * (value - marks[0]) / (marks[-1] - marks[0])
+        return top + 210 - 170 * (value - marks[0]) / (marks[-1] - marks[0])
 
-    shapes = [text(left + 20, 20, PANELS[name], "label")]
+    shapes = [text(left + 30, top + 18, f"alpha {mode}: {MEASURES[measure]}", "label")]
     for value, label in zip(marks, tick_labels(marks), strict=True):
-        shapes.append(line(left + 30, y(value), left + 300, y(value), "grid"))
-        shapes.append(text(left + 24, y(value) + 4, label, "tick", "end"))
-    shapes += [text(x(rank), 270, f"{rank:.0f}", "tick", "middle") for rank in ranks]
-    shapes.append(text(left + 165, 288, "LoRA rank", "tick", "middle"))
-    for place, (mode, found) in enumerate(modes.items()):
-        style = MODES[mode][1]
-        means = [
-            (rank, statistics.fmean(row[name] for row in found if row["rank"] == rank))
-            for rank in sorted({row["rank"] for row in found})
-        ]
-        shapes.append(polyline([(x(rank), y(value)) for rank, value in means], f"curve {style}"))
-        shapes += [circle(x(row["rank"]), y(row[name]), 3.5, f"dot {style}") for row in found]
-        shapes.append(circle(left + 40 + 110 * place, 300, 4, f"dot {style}"))
-        shapes.append(text(left + 50 + 110 * place, 304, f"alpha {mode}", "label"))
+        shapes.append(line(left + 40, y(value), left + 290, y(value), "grid"))
+        shapes.append(text(left + 34, y(value) + 4, label, "tick", "end"))
+    shapes += [text(x(rate), top + 230, f"{rate:.2g}", "tick", "middle") for rate in rates]
+    shapes.append(text(left + 165, top + 247, "learning rate", "tick", "middle"))
+    for place, rank in enumerate(sorted({row["rank"] for row in rows})):
+        style, means = COLOURS[place % len(COLOURS)], _means(modes[mode], rank, measure)
+        spots = [(x(rate), y(value)) for rate, value in means]
+        shapes.append(polyline(spots, f"curve {style}"))
+        own = [row for row in modes[mode] if row["rank"] == rank]
+        shapes += [circle(x(row["rate"]), y(row[measure]), 3.5, f"dot {style}") for row in own]
     return shapes
 
 
@@ -116,17 +142,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
-    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 8, 32, 128])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[4, 16, 64])
+    parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 3e-3])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_intermixed_args()
     modes, campaigns = {}, {}
-    for mode in MODES:
+    for mode, scaled in MODES.items():
         config = configure(given.config, given.overrides, mode, given)
         pipeline.run_steps(config, pipeline.needed_for("tune"), None, Progress())
         modes[mode] = points(config, given)
-        campaigns[mode] = record(config, f"mint tune {given.config} tune.scale_alpha=...")
-    content = {"ranks": given.ranks, "seeds": given.seeds, "points": modes, "campaigns": campaigns}
+        told = [*given.overrides, f"tune.scale_alpha={scaled}"]
+        campaigns[mode] = record(config, " ".join(["mint tune", given.config, *told]))
+    content = {
+        "best_rate_by_rank": {mode: best_rates(found) for mode, found in modes.items()},
+        "points": modes,
+        "campaigns": campaigns,
+    }
     given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     draw(given.out.with_suffix(".svg"), modes)
 

@@ -140,9 +140,9 @@ class TuneConfig(Section):
     validation_cases: int = Field(64, ge=1)
     """Most validation cases that are ranked at a rung, drawn by whole groups."""
     scale_alpha: bool = True
-    """Where the rank is searched: scale updates by 1 / sqrt(rank), such that the config's own rank
-    keeps its scale. Otherwise a larger rank under the same `student.lora_alpha` is also a smaller
-    learning rate, and the search confuses the two."""
+    """Where the rank is searched: scale updates by alpha / sqrt(rank) (rsLoRA), with an alpha under
+    which the config's own rank keeps its scale. Otherwise `student.lora_alpha` and `rslora` stay as
+    they are. Search the learning rate too where the two must not be confused."""
     search_seed: int | None = Field(None, ge=0)
     """Seed of the search; default the run's."""
     max_concurrent_trials: int | None = Field(None, ge=1)

@@ -41,7 +41,7 @@ def overrides_of(config: Config, choices: Mapping[str, Value]) -> Choices:
 
     Where the rank is searched, `tune.scale_alpha` sets the multiplier of the update to
     s0 sqrt(r0 / r), with r0 and s0 the config's own rank and multiplier: the scaling of rsLoRA
-    (arXiv 2312.03732), under which a rank keeps its meaning at one learning rate.
+    (arXiv 2312.03732), anchored where the config is.
     """
     changed = dict(choices)
     if scales_alpha(config):
@@ -130,13 +130,18 @@ def remarks(config: Config) -> list[str]:
     found = []
     if scales_alpha(config):
         found.append(
-            "LoRA's updates are scaled by 1 / sqrt(rank), anchored at the config's own rank, so "
-            "that the rank is not a hidden learning rate (tune.scale_alpha)"
+            "LoRA's updates are scaled by 1 / sqrt(rank) (rsLoRA), anchored at the config's own "
+            "rank (tune.scale_alpha)"
         )
     elif RANK in config.tune.space and not config.student.rslora and ALPHA not in config.tune.space:
         found.append(
-            "the rank is searched under a fixed student.lora_alpha: updates shrink by 1 / rank, so "
-            "a larger rank is also a smaller learning rate (tune.scale_alpha=false)"
+            "the rank is searched under a fixed student.lora_alpha: updates are scaled by 1 / rank "
+            "(tune.scale_alpha=false)"
+        )
+    if RANK in config.tune.space and "training.learning_rate" not in config.tune.space:
+        found.append(
+            "rank and learning rate act on one another; the rate is not searched, so that a rank "
+            "may win by learning faster"
         )
     return found
 

@@ -75,13 +75,14 @@ def test_the_scale_of_updates_follows_the_root_of_the_rank() -> None:
         assert student.rslora
         scale = student.lora_alpha / math.sqrt(student.lora_rank)
         assert scale == pytest.approx(own.lora_alpha / own.lora_rank * math.sqrt(16 / rank))
-    assert "not a hidden learning rate" in remarks(made)[0]
+    assert "rsLoRA" in remarks(made)[0]
+    assert "may win by learning faster" in remarks(made)[1]
 
 
 def test_a_rank_under_a_fixed_alpha_is_legal_but_said() -> None:
     made = config(scale_alpha=False)
     assert overrides_of(made, {"student.lora_rank": 4}) == {"student.lora_rank": 4}
-    assert "also a smaller learning rate" in remarks(made)[0]
+    assert "fixed student.lora_alpha" in remarks(made)[0]
 
 
 def test_every_value_of_a_preference_setting_has_pairs_of_its_own() -> None:
