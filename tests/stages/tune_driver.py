@@ -53,7 +53,7 @@ def note(number: int) -> str:
 
 
 def config(root: Path, **tune: Any) -> Config:
-    """Six short trials."""
+    """A few short trials."""
     space = {
         "training.orpo_lambda": {"kind": "loguniform", "low": 0.01, "high": 1.0},
         "student.lora_rank": {"kind": "choice", "values": [2, 4, 8]},
