@@ -4,6 +4,7 @@ Writes `trials/`, `trials.parquet`, `campaign.json`, `report.html`, and the winn
 """
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -53,7 +54,7 @@ def run(context: StepContext) -> StepOutcome:
     for remark in remarks(config):
         context.task.say(f"[Space] {remark}")
     make_base_model(config.student.base_model, context.task.say)
-    campaign = Campaign(config, output, context.task.say, prepare=_Prepare(context))
+    campaign = Campaign(config, output, context.task.say, prepare=partial(_prepare, context))
     context.task.say(
         f"[Search] {config.tune.algorithm}, {campaign.total} trials, {config.tune.scheduler}, "
         f"{config.tune.metric} on {validated} validation cases"
@@ -109,27 +110,23 @@ def _finish(
     )
 
 
-class _Prepare:
-    """Writes a trial's settings into its folder, before it starts or goes on."""
-
-    def __init__(self, context: StepContext) -> None:
-        self._context = context
-
-    def __call__(self, trial: Trial) -> None:
-        context = self._context
-        made = with_overrides(context.config, trial.overrides)
-        pairs = context.inputs[pairs_input(context.config, trial.choices)]
-        cases = context.inputs["cases"]
-        lineage = {"cases": cases.name, "prefer": pairs.name} | {
-            "campaign": context.output.name,
-            "trial": trial.name,
-        }
-        settings = worker_settings(made, pairs, cases, trial.folder, lineage)
-        settings["validation"] = {
-            "cases": str(context.output / CASES),
-            "shares": rung_shares(context.config.tune),
-        }
-        write_json(trial.folder / SETTINGS, settings)
+def _prepare(context: StepContext, trial: Trial) -> None:
+    """Write a trial's settings into its folder, before it starts or goes on."""
+    made = with_overrides(context.config, trial.overrides)
+    pairs = context.inputs[pairs_input(context.config, trial.choices)]
+    cases = context.inputs["cases"]
+    lineage = {
+        "cases": cases.name,
+        "prefer": pairs.name,
+        "campaign": context.output.name,
+        "trial": trial.name,
+    }
+    settings = worker_settings(made, pairs, cases, trial.folder, lineage)
+    settings["validation"] = {
+        "cases": str(context.output / CASES),
+        "shares": rung_shares(context.config.tune),
+    }
+    write_json(trial.folder / SETTINGS, settings)
 
 
 def _write_cases(context: StepContext) -> int:
