@@ -41,14 +41,19 @@ TEACHERS = {
     "student_of_image_and_text": "teacher_of_image_and_text",
     "student_of_image": "teacher_of_image",
 }
-COMMON = ["evaluation.systems=[majority, base, student, teacher]", "evaluation.controls=false"]
+SYSTEMS = ("student", "teacher")
+SHARED = ("majority", "base")
 METRICS = ("top1", "mrr", "balanced_accuracy", "macro_f1", "top1_by_group")
 SAMPLES = 2000
 
 
-def run_fold(config: str, overrides: list[str], name: str) -> tuple[Config, dict[str, Any]]:
+def run_fold(
+    config: str, overrides: list[str], name: str, shared: bool
+) -> tuple[Config, dict[str, Any]]:
     """Run the chain for one student, by the command that a user would give."""
-    told = [config, *overrides, *COMMON, *STUDENTS[name]]
+    systems = ", ".join((*SHARED, *SYSTEMS) if shared else SYSTEMS)
+    measured = [f"evaluation.systems=[{systems}]", "evaluation.controls=false"]
+    told = [config, *overrides, *measured, *STUDENTS[name]]
     subprocess.run([sys.executable, "-m", "mint_ray", "run", *told], check=True)
     return load_config(config, told[1:]), {"student": name, "overrides": told[1:]}
 
@@ -56,7 +61,7 @@ def run_fold(config: str, overrides: list[str], name: str) -> tuple[Config, dict
 def read_fold(config: Config, name: str, shared: bool) -> tuple[pa.Table, pa.Table, Catalogue]:
     """Predictions under the names of this comparison, tested cases, catalogue.
 
-    `shared` keeps the systems that all runs have in common: base and majority.
+    `shared` keeps the systems that need no training, which one run per fold measures.
     """
     steps = pipeline.plan(config)
     manifest = read_manifest(steps["evaluate"].folder)
@@ -66,7 +71,7 @@ def read_fold(config: Config, name: str, shared: bool) -> tuple[pa.Table, pa.Tab
     if name in TEACHERS:
         names["teacher"] = TEACHERS[name]
     if shared:
-        names |= {"base": "base", "majority": "majority"}
+        names |= {system: system for system in SHARED}
     table = pq.read_table(steps["evaluate"].folder / "predictions.parquet")
     parts = []
     for system, title in names.items():
@@ -92,7 +97,7 @@ def measure(config: str, overrides: list[str], folds: int | None) -> dict[str, A
     for fold in range(folds or 1):
         own = [f"cases.folds={folds}", f"cases.fold={fold}"] if folds else []
         for place, name in enumerate(STUDENTS):
-            loaded, run = run_fold(config, [*overrides, *own], name)
+            loaded, run = run_fold(config, [*overrides, *own], name, shared=place == 0)
             runs.append(run)
             found, cases, catalogue = read_fold(loaded, name, shared=place == 0)
             predictions.append(found)

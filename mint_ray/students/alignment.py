@@ -27,7 +27,7 @@ class Alignment:
     """How long and how fast: `tiles` drawn, each seen `epochs` times."""
 
     tiles: int = 480
-    epochs: int = 2
+    epochs: int = 1
     batch_size: int = 8
     learning_rate: float = 1e-2
     seed: int = 0

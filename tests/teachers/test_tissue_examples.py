@@ -28,9 +28,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("fitted")
-    fit_clip(source, CONFIG, folder, lambda metrics: None)
-    return folder
+    """Fitted by one process of one thread: threads differ in the last bits of their sums."""
+    return _fit_by(1, source, tmp_path_factory.mktemp("fitted"))
 
 
 def test_unusable_rows_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -72,16 +71,24 @@ def test_with_all_eight_turns_a_turned_tile_scores_the_same(fitted: Path) -> Non
 
 
 def test_two_processes_fit_the_same_teacher(source: Path, fitted: Path, tmp_path: Path) -> None:
+    both = _fit_by(2, source, tmp_path)
+    assert load_manifest(both)["revision"] == load_manifest(fitted)["revision"]
+
+
+def _fit_by(processes: int, source: Path, out: Path) -> Path:
+    """The folder of a teacher that new processes have fitted together."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    mp.start_processes(_fit, (port, source, tmp_path), nprocs=2, start_method="spawn")
-    assert load_manifest(tmp_path)["revision"] == load_manifest(fitted)["revision"]
+    rendezvous = f"tcp://127.0.0.1:{port}"
+    args = (processes, rendezvous, source, out)
+    mp.start_processes(_fit, args, nprocs=processes, start_method="spawn")
+    return out
 
 
-def _fit(rank: int, port: int, source: Path, out: Path) -> None:
+def _fit(rank: int, processes: int, rendezvous: str, source: Path, out: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", rendezvous, rank=rank, world_size=processes)
     try:
         fit_clip(source, CONFIG, out, lambda metrics: None)
     finally:
