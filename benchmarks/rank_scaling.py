@@ -150,7 +150,7 @@ def main() -> None:
     modes, campaigns = {}, {}
     for mode, scaled in MODES.items():
         config = configure(given.config, given.overrides, mode, given)
-        pipeline.run_steps(config, pipeline.needed_for("tune"), None, Progress())
+        pipeline.run_steps(config, pipeline.needed_for("tune", config), None, Progress())
         modes[mode] = points(config, given)
         told = [*given.overrides, f"tune.scale_alpha={scaled}"]
         campaigns[mode] = record(config, " ".join(["mint tune", given.config, *told]))

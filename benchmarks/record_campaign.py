@@ -43,7 +43,7 @@ def record(config: Config, command: str) -> dict[str, Any]:
     """Everything that a table or a figure of the campaign states."""
     results = results_of(config)
     planned = pipeline.plan(config)
-    needed = [step.name for step in pipeline.needed_for("tune")]
+    needed = [step.name for step in pipeline.needed_for("tune", config)]
     manifests = {name: read_manifest(planned[name].folder) for name in needed}
     return {
         "command": command,

@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_intermixed_args()
     config = load_config(given.config, given.overrides)
-    pipeline.run_steps(config, pipeline.needed_for("tune"), None, Progress())
+    pipeline.run_steps(config, pipeline.needed_for("tune", config), None, Progress())
     torch.set_num_threads(2)
     command = " ".join(["mint tune", given.config, *given.overrides])
     found = {"budget_minutes": config.tune.time_budget_minutes} | measure(config)

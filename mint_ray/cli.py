@@ -5,9 +5,11 @@ Exit codes: 0 done, 1 a MintError (its message is for the user), 2 wrong usage, 
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +18,16 @@ from mint_ray.config import Config
 from mint_ray.config_files import load_config
 from mint_ray.errors import ConfigError, MintError
 
+if TYPE_CHECKING:  # MLflow is slow to import
+    from mint_ray.tracking.registry import Registry
+
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
+TRACKING = click.option(
+    "--tracking",
+    envvar="MLFLOW_TRACKING_URI",
+    metavar="URI",
+    help="Where the registry is; default $MLFLOW_TRACKING_URI, else sqlite:///runs/mlflow.db.",
+)
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[section.key=value ...]")
 
 
@@ -56,7 +67,8 @@ def _stage_command(name: str, about: str) -> None:
     def command(config: Path, overrides: Sequence[str], force: bool) -> None:
         from mint_ray import pipeline
 
-        _run(_load(config, overrides), pipeline.needed_for(name), name if force else None)
+        resolved = _load(config, overrides)
+        _run(resolved, pipeline.needed_for(name, resolved), name if force else None)
 
 
 for _name, _about in (
@@ -65,6 +77,7 @@ for _name, _about in (
     ("prefer", "write preference pairs"),
     ("train", "align the student"),
     ("evaluate", "measure every system and write the report"),
+    ("calibrate", "fit a temperature and conformal sets, measure them"),
     ("tune", "search settings of the training (section tune), keep the best student"),
 ):
     _stage_command(_name, _about)
@@ -96,11 +109,65 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 
 
 @cli.command()
+@CONFIG
+@OVERRIDES
+@click.option("--force", is_flag=True, help="Champion, whatever the comparison says.")
+def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
+    """Register the calibrated student; champion if it beats the present one.
+
+    Runs what it needs first: the stage calibrate, and all before it.
+    """
+    from mint_ray import pipeline
+    from mint_ray.progress import Progress
+    from mint_ray.stages.promote import promote as promote_student
+
+    resolved = _load(config, overrides)
+    _run(resolved, pipeline.needed_for("calibrate", resolved), None)
+    promote_student(resolved, Progress().say, force=force)
+
+
+@cli.group()
+def registry() -> None:
+    """Registered students: list, compare, roll back."""
+
+
+@registry.command(name="list")
+@TRACKING
+def list_students(tracking: str | None) -> None:
+    """Show every version, newest first."""
+    from mint_ray.tracking.registry_table import version_lines
+
+    for line in version_lines(_registry(tracking)):
+        click.echo(line)
+
+
+@registry.command(name="compare")
+@click.argument("name")
+@click.argument("first", type=int)
+@click.argument("second", type=int)
+@TRACKING
+def compare_versions(name: str, first: int, second: int, tracking: str | None) -> None:
+    """Show two versions of a student side by side."""
+    from mint_ray.tracking.registry_table import comparison_lines
+
+    for line in comparison_lines(_registry(tracking), name, first, second):
+        click.echo(line)
+
+
+@registry.command()
+@click.argument("name")
+@TRACKING
+def rollback(name: str, tracking: str | None) -> None:
+    """Make the champion's predecessor the champion again."""
+    version = _registry(tracking).roll_back(name)
+    click.echo(f"{name} version {version.number} is the champion again")
+
+
+@cli.command()
 @click.option(
     "--student",
     required=True,
-    type=click.Path(path_type=Path),
-    help="An adapter folder, or the folder of a train step.",
+    help="An adapter folder, the folder of a step with a student, or models:/NAME@champion.",
 )
 @click.option(
     "--cases",
@@ -115,12 +182,14 @@ def status(config: Path, overrides: Sequence[str]) -> None:
     help="Predictions are written here, as parquet.",
 )
 @click.option("--top-k", default=10, show_default=True, type=click.IntRange(1))
-def predict(student: Path, cases: Path, out: Path, top_k: int) -> None:
+@TRACKING
+def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | None) -> None:
     """Rank the catalogue for new cases with a finished student."""
     from mint_ray.progress import Progress
     from mint_ray.stages.predict import predict as predict_cases
 
-    counts = predict_cases(student, cases, out, top_k)
+    with _student_folder(student, tracking) as folder:
+        counts = predict_cases(folder, cases, out, top_k)
     rejected = ", ".join(f"{n} {why}" for why, n in sorted(counts.rejected.items())) or "none"
     Progress().say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
 
@@ -133,6 +202,25 @@ def doctor() -> None:
     missing = examine(click.echo)
     if missing:
         raise MintError(f"{missing} thing(s) missing, see above")
+
+
+def _registry(tracking: str | None) -> "Registry":
+    from mint_ray.tracking.registry import Registry
+    from mint_ray.tracking.tracker import tracking_uri
+
+    return Registry(tracking_uri(tracking, Config().store))
+
+
+@contextmanager
+def _student_folder(student: str, tracking: str | None) -> Iterator[Path]:
+    """The folder of a student; one of the registry is there as long as the body runs."""
+    from mint_ray.tracking.registry import SCHEME
+
+    if not student.startswith(SCHEME):
+        yield Path(student)
+        return
+    with tempfile.TemporaryDirectory(prefix="mint-student-") as folder:
+        yield _registry(tracking).download(student, Path(folder))
 
 
 def _load(config: Path, overrides: Sequence[str]) -> Config:

@@ -19,6 +19,7 @@ from mint_ray.config_cases import (
     SimulationConfig,
     TilesConfig,
 )
+from mint_ray.config_promotion import PromotionConfig
 from mint_ray.config_teacher import ClipConfig, TeacherConfig
 from mint_ray.config_tune import TuneConfig
 from mint_ray.students.batches import check_batch_size
@@ -41,6 +42,7 @@ __all__ = [
     "ImagesConfig",
     "KnowledgeConfig",
     "PreferencesConfig",
+    "PromotionConfig",
     "ResourcesConfig",
     "Section",
     "SimulationConfig",
@@ -259,6 +261,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     tune: TuneConfig = TuneConfig()
+    promotion: PromotionConfig = PromotionConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
 

@@ -67,7 +67,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             "name": step.name,
             "version": step.version,
             "settings": settings,
-            "inputs": {name: planned[name].key for name in step.inputs},
+            "inputs": {name: planned[name].key for name in step.inputs_of(config)},
         }
         text = json.dumps(_without_paths(record, step.files), sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -146,12 +146,12 @@ def check_known(stage: str) -> None:
         raise ConfigError(f"unknown stage {stage!r}; stages are {', '.join(names)}")
 
 
-def needed_for(name: str) -> list[Step]:
+def needed_for(name: str, config: Config) -> list[Step]:
     """A stage and everything it reads, in order."""
     wanted = {name}
     for step in reversed(STEPS):
         if step.name in wanted:
-            wanted.update(step.inputs)
+            wanted.update(step.inputs_of(config))
     return [step for step in STEPS if step.name in wanted]
 
 
@@ -181,13 +181,13 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
             progress.skip(step.name, item.key)
             tracker.flush(step.name, item.folder.name, item.folder)
             continue
-        for name in step.inputs:
+        for name in step.inputs_of(config):
             if not planned[name].complete:
                 raise ConfigError(f"stage {step.name} needs {name}, which is not complete")
-        inputs = {name: planned[name].folder for name in step.inputs}
+        inputs = {name: planned[name].folder for name in step.inputs_of(config)}
         for name, variant in variants[step.name].items():
             progress.say(f"{step.name:<9} needs {name}")
-            run_steps(variant, needed_for(VARIED), None, progress)
+            run_steps(variant, needed_for(VARIED, variant), None, progress)
             inputs[name] = plan(variant)[VARIED].folder
         _run_step(config, item, inputs, tracker, progress)
 

@@ -22,6 +22,7 @@ class Step:
     version: int
     """Raise it when the same settings would now give another result."""
     inputs: tuple[str, ...]
+    """Steps that are read by any config; see `inputs_of`."""
     settings: tuple[str, ...]
     """Sections or fields of the config that change the result."""
     files: tuple[str, ...] = ()
@@ -32,6 +33,16 @@ class Step:
     variants: Callable[[Config], Mapping[str, Config]] | None = None
     """Other configs whose preference pairs this step reads too, by the name of the input. Raises
     ConfigError where the step cannot be run with a config."""
+
+    picks: str | None = None
+    """A setting that names one more step to read."""
+
+    def inputs_of(self, config: Config) -> tuple[str, ...]:
+        """Names of the steps that are read."""
+        if self.picks is None:
+            return self.inputs
+        section, _, name = self.picks.partition(".")
+        return (*self.inputs, str(getattr(getattr(config, section), name)))
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
         """Import the stage's `run`; late, since Ray and torch are slow to import."""
@@ -103,6 +114,25 @@ STEPS: tuple[Step, ...] = (
         about="search settings of the training, keep the best student",
         on_request=True,
         variants=pair_variants,
+    ),
+    Step(
+        "calibrate",
+        1,
+        ("cases",),
+        (
+            "seed",
+            "promotion.source",
+            "promotion.coverage",
+            "evaluation.search",
+            "evaluation.beam_width",
+            "evaluation.top_k",
+            "evaluation.max_cases",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+        ),
+        about="fit a temperature and conformal sets on validation groups, measure on test groups",
+        on_request=True,
+        picks="promotion.source",
     ),
 )
 

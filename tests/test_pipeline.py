@@ -133,7 +133,7 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
     space = {"preferences.q": {"kind": "choice", "values": [10, 5, 3]}}
     made = config(tmp_path, tune={"space": space})
     progress = Progress(Console(file=StringIO()))
-    pipeline.run_steps(made, pipeline.needed_for("tune"), None, progress)
+    pipeline.run_steps(made, pipeline.needed_for("tune", made), None, progress)
     assert ran == ["cases", "teach", "prefer", "prefer", "prefer", "tune"]
     manifest = read_manifest(pipeline.plan(made)["tune"].folder)
     assert manifest is not None

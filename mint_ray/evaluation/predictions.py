@@ -72,8 +72,14 @@ def _count_bad_rows(table: pa.Table) -> dict[str, int]:
 
 
 def write_predictions(path: Path, table: pa.Table) -> None:
-    """Validate and write one parquet file; it appears whole or not at all."""
+    """Validate and write one parquet file; it appears whole or not at all.
+
+    Columns beyond the schema's are kept.
+    """
     checked = validate_predictions(table)
+    for name in table.column_names:
+        if name not in checked.column_names:
+            checked = checked.append_column(name, table[name])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     pq.write_table(checked, partial, compression="zstd")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA
 from mint_ray.cases.tables import read_case_table
 from mint_ray.config import CasesConfig, Config, EvaluationConfig
 from mint_ray.errors import ConfigError
+from mint_ray.evaluation.answer_calibration import read_calibration
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.preferences.files import IMAGE_ROWS, TableFile
@@ -49,7 +51,8 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
             a ZIP; for a student of images such a table, a folder of images, or one image.
         out: parquet file of predictions; rejections go beside it.
-        top_k: labels per case.
+        top_k: labels per case. A calibrated student says of each whether it belongs to the case's
+            conformal set (column `in_set`).
 
     Raises:
         ConfigError: the folder is no finished student.
@@ -81,7 +84,11 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         ranked = infer(job, source, Path(work) / "ranked", config.resources)
     # What the known answer's rank would be is for evaluation, not for a prediction.
     predictions = predictions_of(ranked, "student")
-    write_predictions(out, predictions.filter(pc.less_equal(predictions["rank"], top_k)))
+    listed = predictions.filter(pc.less_equal(predictions["rank"], top_k))
+    if (calibration := read_calibration(student)) is not None:
+        probability = listed["probability"].to_numpy().astype(np.float64)
+        listed = listed.append_column("in_set", pa.array(calibration.contains(probability)))
+    write_predictions(out, listed)
     pq.write_table(
         pa.Table.from_pylist(rejected, REJECTED_SCHEMA),
         out.with_name(f"{out.stem}.rejected.parquet"),

@@ -10,6 +10,7 @@ import pyarrow as pa
 from mint_ray.cases.seeding import stable_seed
 from mint_ray.cases.stain import shift_encoded
 from mint_ray.config import EvaluationConfig, ResourcesConfig, StudentConfig
+from mint_ray.evaluation.answer_calibration import read_calibration
 from mint_ray.evaluation.outcomes import MOST_LABELS
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.images.decode import open_tile
@@ -84,7 +85,8 @@ class TeacherRanker:
 class StudentRanker:
     """Ranks the catalogue names by a student's likelihood; answers some cases freely too.
 
-    A case whose image cannot be used gets no answer, and the reason instead.
+    A case whose image cannot be used gets no answer, and the reason instead. A student that carries
+    a calibration answers with calibrated probabilities.
 
     Args:
         student: folder of a finished student, None for the base model alone.
@@ -118,14 +120,17 @@ class StudentRanker:
             if student is None
             else load_student(Path(student))
         )
+        calibration = read_calibration(Path(student)) if student is not None else None
         self._task = self._student.task
         depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
         self._ranker = Ranker(
             self._student,
             self._catalogue.names,
             top_k=depth,
-            search=self._evaluation.search,
-            beam_width=self._evaluation.beam_width,
+            # Probabilities are calibrated over the names that this search scores, and no others.
+            search=calibration.search if calibration else self._evaluation.search,
+            beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,
+            temperature=calibration.temperature if calibration else 1.0,
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
         self._stain = stain

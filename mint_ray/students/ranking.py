@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import sample_image
@@ -54,6 +55,22 @@ class Ranking:
     shortened: bool
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What one case's names scored, in the order of their ranks.
+
+    `labels` (m,) are positions in the catalogue, `values` (m,) summed log-probabilities,
+    `answer_rank` as in `Ranking`.
+    """
+
+    labels: NDArray[np.int64]
+    values: NDArray[np.float64]
+    answer_rank: int | None
+    late: bool
+    """Whether the known answer was scored apart, and so is last."""
+    shortened: bool
+
+
 class Ranker:
     """Ranks a catalogue with one student: for clinical notes, or for images.
 
@@ -63,6 +80,7 @@ class Ranker:
         top_k: names in a ranking, at most the catalogue's size.
         search: `auto` is exhaustive up to `EXHAUSTIVE_TOKENS` tokens in the trie.
         beam_width: partial names followed by the beam search, at least `top_k`.
+        temperature: scores are divided by it before they become probabilities.
 
     Raises:
         DataError: two names that no token tells apart.
@@ -78,8 +96,10 @@ class Ranker:
         top_k: int,
         search: Search = "auto",
         beam_width: int = 16,
+        temperature: float = 1.0,
     ) -> None:
         self._student = student
+        self._temperature = temperature
         self.trie = build_trie(names, student.info.k, student.encoder)
         self._top_k = min(top_k, len(names))
         self._beam_width = max(beam_width, self._top_k)
@@ -109,10 +129,28 @@ class Ranker:
         known = answers if answers is not None else [None] * len(seen)
         return [self._rank(item, answer) for item, answer in zip(seen, known, strict=True)]
 
+    def score(self, seen: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
+        """The scores behind `rank`, which takes the same and raises the same."""
+        return [self._score(item, answer) for item, answer in zip(seen, answers, strict=True)]
+
     def _rank(self, seen: str | bytes, answer: int | None) -> Ranking:
+        found = self._score(seen, answer)
+        probabilities = np.exp((found.values - found.values.max()) / self._temperature)
+        probabilities /= probabilities.sum()
+        rank = found.answer_rank
+        top = min(self._top_k, len(found.labels) - found.late)
+        return Ranking(
+            tuple(int(label) for label in found.labels[:top]),
+            tuple(float(value) for value in probabilities[:top]),
+            rank,
+            None if rank is None else float(probabilities[rank - 1]),
+            found.shortened,
+        )
+
+    def _score(self, seen: str | bytes, answer: int | None) -> Scores:
         prompt = self._student.prompt(seen, self._names)
         if not self._shares:
-            return self._ranking(self._one_by_one(prompt), answer, False, prompt.shortened)
+            return _in_order(self._one_by_one(prompt), answer, False, prompt.shortened)
         search = self._exhaustive if self.search == "exhaustive" else self._beam
         with torch.inference_mode():
             scorer = TreeScorer(self._student.model, self.trie, prompt)
@@ -121,30 +159,7 @@ class Ranker:
             if late is not None:
                 scorer.forget()
                 scores[late] = self._score_path(scorer, self.trie.ends[late])
-        return self._ranking(scores, answer, late is not None, prompt.shortened)
-
-    def _ranking(
-        self, scores: Mapping[int, float], answer: int | None, late: bool, shortened: bool
-    ) -> Ranking:
-        labels = np.array(sorted(scores), dtype=np.int64)
-        values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ServingError("the student gives scores that are not finite; train it anew")
-        probabilities = np.exp(values - values.max())
-        probabilities /= probabilities.sum()
-        if late:
-            values[labels == answer] = -math.inf
-        order = np.argsort(-values, kind="stable")
-        labels, probabilities = labels[order], probabilities[order]
-        rank = int(np.flatnonzero(labels == answer)[0]) if answer is not None else None
-        top = min(self._top_k, len(labels) - late)
-        return Ranking(
-            tuple(int(label) for label in labels[:top]),
-            tuple(float(value) for value in probabilities[:top]),
-            None if rank is None else rank + 1,
-            None if rank is None else float(probabilities[rank]),
-            shortened,
-        )
+        return _in_order(scores, answer, late is not None, prompt.shortened)
 
     def _exhaustive(self, scorer: TreeScorer) -> dict[int, float]:
         logps = scorer.child_logps([0], scorer.root)
@@ -240,3 +255,18 @@ def _chunks(trie: NameTrie) -> list[tuple[list[int], int]]:
         missing = trie.path(own[0])[:-1]
         chunks.append(([*missing, *own], len(own)))
     return chunks
+
+
+def _in_order(
+    scores: Mapping[int, float], answer: int | None, late: bool, shortened: bool
+) -> Scores:
+    """Best first, ties in the catalogue's order; an answer that was scored apart last."""
+    labels = np.array(sorted(scores), dtype=np.int64)
+    values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ServingError("the student gives scores that are not finite; train it anew")
+    ranked_by = np.where(labels == answer, -math.inf, values) if late else values
+    order = np.argsort(-ranked_by, kind="stable")
+    labels, values = labels[order], values[order]
+    rank = int(np.flatnonzero(labels == answer)[0]) + 1 if answer is not None else None
+    return Scores(labels, values, rank, late, shortened)

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,18 @@ logger = logging.getLogger(__name__)
 MANIFEST = "student.json"
 CATALOGUE = "catalogue.parquet"
 FORMAT = 1
+FILES = (
+    "adapter_*",
+    "*token*.json",
+    "*processor*.json",
+    "chat_template.*",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    CATALOGUE,
+    MANIFEST,
+)
+"""What the files of an adapter and of a tokenizer or processor are called."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -210,6 +223,18 @@ def read_info(folder: Path) -> StudentInfo:
             f"{type(error).__name__}); give the folder of a completed train step"
         ) from error
     return info
+
+
+def student_files(folder: Path) -> list[str]:
+    """Names of the files that make a folder a student; `student.json` last.
+
+    Raises:
+        TrainingError: there is no finished student in the folder.
+    """
+    read_info(folder)
+    names = sorted(file.name for file in folder.iterdir() if file.is_file())
+    found = [name for name in names if any(fnmatch(name, pattern) for pattern in FILES)]
+    return sorted(found, key=lambda name: name == MANIFEST)
 
 
 def write_student(

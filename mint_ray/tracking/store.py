@@ -91,29 +91,11 @@ class RunStore:
 
     @cached_property
     def _client(self) -> Any:
-        os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
-        from mlflow import MlflowClient
-
-        for name, level in (("mlflow", logging.ERROR), ("mlflow.store", logging.CRITICAL)):
-            logging.getLogger(name).setLevel(level)
-        logging.getLogger("alembic").setLevel(logging.ERROR)
-        # Creating the tables of a new SQLite file is not safe in two processes at once.
-        with self._sqlite_lock():
-            return MlflowClient(self.uri)
+        return connect_client(self.uri)
 
     @cached_property
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        file = sqlite_file(self.uri)
-        root = (file.parent / "mlartifacts").resolve().as_uri() if file else None
-        try:
-            return str(self._client.create_experiment(self.experiment, artifact_location=root))
-        except Exception as error:
-            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
-                raise
-            return str(self._client.get_experiment_by_name(self.experiment).experiment_id)
+        return experiment_id(self._client, self.uri, self.experiment)
 
     def _is_alive(self, run_id: str) -> bool:
         try:
@@ -198,19 +180,48 @@ class RunStore:
         finally:
             connection.close()
 
-    @contextmanager
-    def _sqlite_lock(self) -> Iterator[None]:
-        file = sqlite_file(self.uri)
-        lock = file.with_name(f"{file.name}.lock").open("w") if file else nullcontext()
-        with lock as held:
-            if held is not None:
-                fcntl.flock(held, fcntl.LOCK_EX)
-            yield
-
     def _write_state(self, state: Mapping[str, str]) -> None:
         partial = self.state.with_name(f".{self.state.name}.{os.getpid()}.partial")
         partial.write_text(json.dumps(dict(state)) + "\n", encoding="utf-8")
         os.replace(partial, self.state)
+
+
+def connect_client(uri: str) -> Any:
+    """An `MlflowClient` of a store, which also keeps its registry."""
+    os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
+    from mlflow import MlflowClient
+
+    for name, level in (("mlflow", logging.ERROR), ("mlflow.store", logging.CRITICAL)):
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    # Creating the tables of a new SQLite file is not safe in two processes at once.
+    with _sqlite_lock(uri):
+        return MlflowClient(uri, registry_uri=uri)
+
+
+def experiment_id(client: Any, uri: str, name: str) -> str:
+    """The experiment of a name, created where absent; beside a SQLite file lie its artifacts."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    file = sqlite_file(uri)
+    root = (file.parent / "mlartifacts").resolve().as_uri() if file else None
+    try:
+        return str(client.create_experiment(name, artifact_location=root))
+    except Exception as error:
+        if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(name).experiment_id)
+
+
+@contextmanager
+def _sqlite_lock(uri: str) -> Iterator[None]:
+    file = sqlite_file(uri)
+    lock = file.with_name(f"{file.name}.lock").open("w") if file else nullcontext()
+    with lock as held:
+        if held is not None:
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _read_state(file: Path) -> dict[str, Any]:

@@ -271,11 +271,20 @@ def create_tracker(
     """
     if not enabled:
         return NullTracker()
-    chosen = uri or f"sqlite:///{store.resolve() / 'mlflow.db'}"
+    return Tracker(tracking_uri(uri, store), experiment)
+
+
+def tracking_uri(uri: str | None, store: Path | str) -> str:
+    """The tracking store's address; by default a SQLite file in the run's store.
+
+    Raises:
+        ConfigError: it is of a kind that MLflow does not take.
+    """
+    chosen = uri or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
     if chosen.partition(":")[0].partition("+")[0] not in _SCHEMES:
         raise ConfigError(
             f"tracking.uri={chosen}: expected a database or server URI "
             f"({', '.join(_SCHEMES)}), for example sqlite:///runs/mlflow.db; "
             "MLflow no longer takes file stores"
         )
-    return Tracker(chosen, experiment)
+    return chosen

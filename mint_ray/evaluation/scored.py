@@ -1,0 +1,128 @@
+"""Scores of a catalogue for many cases, and what one temperature makes of them.
+
+A student gives each name it scored a summed log-probability. Probabilities are the softmax of
+the scores divided by a temperature, over the names that were scored; a name that was not has
+probability 0. No temperature changes a ranking.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from mint_ray.errors import DataError
+from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
+
+Floats = NDArray[np.float64]
+
+SCORES_SCHEMA = pa.schema(
+    [
+        pa.field("case_id", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        # Best first; one that a search did not reach by itself, but was asked for, is last.
+        pa.field("scores", pa.list_(pa.float64()), nullable=False),
+        # Rank of the known answer among them from 1; null where the catalogue lacks it.
+        pa.field("answer_rank", pa.int32()),
+        pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
+    ]
+)
+
+LOG_TEMPERATURE = (-3.0, 3.0)
+"""Range that a temperature is fitted in: without wrong answers the best one would be 0."""
+
+
+@dataclass(frozen=True)
+class ScoredCases:
+    """n cases: `scores` (m_i,) of each in the order of their ranks; `answers` position of the
+    known answer among them, None where the catalogue lacks it; `groups` (n,) codes."""
+
+    case_ids: tuple[str, ...]
+    groups: NDArray[np.int64]
+    scores: tuple[Floats, ...]
+    answers: tuple[int | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.case_ids)
+
+    @property
+    def answerable(self) -> NDArray[np.bool_]:
+        """(n,) whether the catalogue has the known answer."""
+        return np.array([answer is not None for answer in self.answers], dtype=np.bool_)
+
+
+def scored_cases(table: pa.Table) -> ScoredCases:
+    """From rows of `SCORES_SCHEMA`; cases that could not be shown to the student are left out.
+
+    Raises:
+        DataError: no case is left.
+    """
+    rows = [row for row in table.to_pylist() if row["reason"] is None]
+    if not rows:
+        raise DataError(
+            f"expected cases that the student could be asked about, found none of {table.num_rows}"
+        )
+    _, groups = np.unique(np.array([row["group_id"] for row in rows]), return_inverse=True)
+    return ScoredCases(
+        tuple(row["case_id"] for row in rows),
+        groups.astype(np.int64),
+        tuple(np.array(row["scores"], dtype=np.float64) for row in rows),
+        tuple(None if row["answer_rank"] is None else row["answer_rank"] - 1 for row in rows),
+    )
+
+
+def probabilities(scores: Floats, temperature: float) -> Floats:
+    """(m,) softmax of `scores / temperature`."""
+    weights = np.exp((scores - scores.max()) / temperature)
+    found: Floats = weights / weights.sum()
+    return found
+
+
+def answer_probabilities(cases: ScoredCases, temperature: float) -> Floats:
+    """(n,) probability of each known answer, 0 where the catalogue lacks it."""
+    return np.array(
+        [
+            0.0 if answer is None else probabilities(scores, temperature)[answer]
+            for scores, answer in zip(cases.scores, cases.answers, strict=True)
+        ]
+    )
+
+
+def fit_temperature(cases: ScoredCases) -> float:
+    """The temperature of the least mean negative log-likelihood of the known answers.
+
+    The loss is convex in 1 / temperature, so the bounded search finds its one minimum. Source:
+    Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Raises:
+        DataError: no case whose known answer the catalogue has.
+    """
+    known = cases.answerable
+    if not known.any():
+        raise DataError(
+            "a temperature needs cases whose answer is in the catalogue, found none of "
+            f"{len(cases)}"
+        )
+
+    def loss(log_temperature: float) -> float:
+        found = answer_probabilities(cases, math.exp(log_temperature))[known]
+        return float(-np.log(np.maximum(found, PROBABILITY_FLOOR)).mean())
+
+    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE, method="bounded", options={"xatol": 1e-5})
+    return float(math.exp(found.x))
+
+
+def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:
+    """Metrics that are means over cases, (n,) each; see `results.METRICS`."""
+    ranks = np.array([math.inf if a is None else a + 1.0 for a in cases.answers])
+    found = answer_probabilities(cases, temperature)
+    return {
+        "top1": (ranks <= 1).astype(np.float64),
+        "top3": (ranks <= 3).astype(np.float64),
+        "top10": (ranks <= 10).astype(np.float64),
+        "mrr": 1.0 / ranks,
+        "nll": -np.log(np.maximum(found, PROBABILITY_FLOOR)),
+    }

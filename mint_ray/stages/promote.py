@@ -1,0 +1,182 @@
+"""`mint promote`: register a calibrated student; champion if it beats the present one.
+
+Both are asked about the same test cases, over the catalogue of the new one, whatever either was
+tested on before.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mint_ray import pipeline
+from mint_ray.config import Config
+from mint_ray.errors import RegistryError
+from mint_ray.evaluation import answer_calibration
+from mint_ray.evaluation.answer_calibration import read_calibration
+from mint_ray.evaluation.intervals import Interval, mean_interval
+from mint_ray.evaluation.model_card import FILE as CARD
+from mint_ray.evaluation.scored import ScoredCases, case_values
+from mint_ray.manifest import Manifest, read_manifest
+from mint_ray.stages.calibrate import SCORES
+from mint_ray.stages.ray_session import connect
+from mint_ray.stages.scoring import read_scores, score_cases
+from mint_ray.students.prompts import TASKS
+from mint_ray.tracking.registry import KEY, SCHEME, Registry, Version
+from mint_ray.tracking.tracker import tracking_uri
+
+DECISION = "decision.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a student, and why; `interval` is of the paired difference, if there is one:
+    positive where the new student is better."""
+
+    version: int
+    champion: bool
+    reason: str
+    metric: str
+    against: int | None = None
+    interval: Interval | None = None
+
+
+def promote(config: Config, say: Callable[[str], None], *, force: bool = False) -> Decision:
+    """Register the student of a complete calibrate step and decide on its alias.
+
+    Args:
+        config: the run's config.
+        say: takes lines for people.
+        force: champion, whatever the comparison says.
+
+    Raises:
+        RegistryError: the registry cannot be read or written; the same command goes on.
+    """
+    planned = pipeline.plan(config)
+    item, cases = planned["calibrate"], planned["cases"].folder
+    manifest = read_manifest(item.folder)
+    assert manifest is not None  # the caller brought the step up to date
+    name = config.promotion.model_name or default_name(config)
+    registry = Registry(tracking_uri(config.tracking.uri, config.store), config.tracking.experiment)
+    champion = registry.champion(name)
+    files = [*manifest.facts["files"], answer_calibration.FILE, CARD]
+    version = registry.register(
+        name, item.folder.name, item.folder, files, _lineage(config, manifest)
+    )
+    work = Path(config.store).absolute() / f"promote-{item.key}"
+    work.mkdir(parents=True, exist_ok=True)
+    if champion is not None and champion.number == version.number:
+        say(f"{name} version {version.number} is the champion already")
+        return Decision(version.number, True, "champion already", config.promotion.metric)
+    decision = _decide(config, registry, version, champion, (item.folder, cases, work), say, force)
+    registry.tag(version, _told(decision))
+    (registry.promote if decision.champion else registry.challenge)(version)
+    partial = work / f".{DECISION}.{os.getpid()}"
+    partial.write_text(json.dumps(asdict(decision), indent=1) + "\n", encoding="utf-8")
+    partial.replace(work / DECISION)
+    alias = "champion" if decision.champion else "challenger"
+    say(f"{name} version {version.number} is {alias}: {decision.reason}")
+    return decision
+
+
+def default_name(config: Config) -> str:
+    """`mint-text` or `mint-vision`."""
+    return "mint-vision" if TASKS[config.task].sees == "image" else "mint-text"
+
+
+def _decide(
+    config: Config,
+    registry: Registry,
+    version: Version,
+    champion: Version | None,
+    folders: tuple[Path, Path, Path],
+    say: Callable[[str], None],
+    force: bool,
+) -> Decision:
+    metric = config.promotion.metric
+    if champion is None:
+        return Decision(version.number, True, "there was no champion", metric)
+    student, cases, work = folders
+    say(f"asking version {champion.number}, the champion, about the same test cases")
+    interval = compare_students(config, registry, champion, student, cases, work)
+    better = interval.low > 0
+    found = (
+        f"{metric} {interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] against "
+        f"version {champion.number} on {interval.n} test cases"
+    )
+    reason = f"{found}{', forced' if force and not better else ''}"
+    return Decision(version.number, better or force, reason, metric, champion.number, interval)
+
+
+def compare_students(
+    config: Config,
+    registry: Registry,
+    champion: Version,
+    student: Path,
+    cases: Path,
+    work: Path,
+) -> Interval:
+    """Paired difference student − champion, such that more is better; over the test groups."""
+    # Not by its number, which names another student in another registry.
+    folder = work / champion.tags.get(KEY, f"version-{champion.number}")
+    source = f"{SCHEME}{champion.name}/{champion.number}"
+    theirs = registry.download(source, folder / "student")
+    own = read_scores(student / SCORES / "test")
+    connect(config.resources)
+    wanted = frozenset(own.case_ids)
+    other = score_cases(config, theirs, cases, wanted, folder / SCORES)
+    if other.case_ids != own.case_ids:
+        raise RegistryError(
+            f"version {champion.number} of {champion.name} could be asked about {len(other)} of "
+            f"{len(own)} test cases; a comparison needs all (--force promotes without one)"
+        )
+    metric = config.promotion.metric
+    sign = -1.0 if metric == "nll" else 1.0
+    gap = sign * (_values(student, own, metric) - _values(theirs, other, metric))
+    return mean_interval(gap, own.groups, config.evaluation.bootstrap_samples, config.seed)
+
+
+def _values(folder: Path, cases: ScoredCases, metric: str) -> NDArray[np.float64]:
+    calibration = read_calibration(folder)
+    return case_values(cases, calibration.temperature if calibration else 1.0)[metric]
+
+
+def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
+    """What a registered student was made from: names of steps, which are hashes of content."""
+    steps = {name: item.folder for name, item in pipeline.plan(config).items()}
+    source = config.promotion.source
+    pairs = read_manifest(steps["prefer"])
+    told = {
+        "task": config.task,
+        "base_model": config.student.base_model,
+        "objective": config.training.objective,
+        "mint_ray.student": steps[source].name,
+        "mint_ray.cases": steps["cases"].name,
+        "mint_ray.pairs": steps["prefer"].name,
+        "mint_ray.pairs_sha256": _digest(steps["prefer"] / "train.parquet"),
+        "mint_ray.teacher": str(pairs.facts.get("teacher", "")) if pairs else "",
+    }
+    if source == "tune":
+        told["mint_ray.campaign"] = steps[source].name
+    numbers = {name: f"{value:.4f}" for name, value in manifest.metrics.items()}
+    return {key: value for key, value in told.items() if value} | numbers
+
+
+def _digest(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    if not file.is_file():  # the store was cleared up, the student is still there
+        return ""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _told(decision: Decision) -> dict[str, object]:
+    told: dict[str, object] = {"decision": decision.reason}
+    if decision.against is not None:
+        told["compared_with"] = decision.against
+    return told

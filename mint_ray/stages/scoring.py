@@ -1,0 +1,59 @@
+"""The scores of a finished student for cases whose answer is known, on Ray Data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.config import Config
+from mint_ray.evaluation.scored import SCORES_SCHEMA, ScoredCases, scored_cases
+from mint_ray.stages.inference import CaseInference, infer
+from mint_ray.stages.rankers import StudentRanker, known_answers, student_columns
+from mint_ray.stages.ranking_jobs import STUDENT_BATCH
+from mint_ray.students.prompts import TASKS
+
+
+class CaseScorer(StudentRanker):
+    """The Ray Data actor; see `StudentRanker`. Gives rows of `SCORES_SCHEMA`."""
+
+    def __call__(self, cases: pa.Table) -> pa.Table:
+        seen = cases[self._task.sees].to_pylist()
+        known = known_answers(cases, self._catalogue)
+        ids = zip(cases["case_id"].to_pylist(), cases["group_id"].to_pylist(), strict=True)
+        rows = []
+        for (case_id, group_id), item, answer in zip(ids, seen, known, strict=True):
+            row: dict[str, Any] = {"case_id": case_id, "group_id": group_id, "scores": []}
+            if (reason := self._reason(item)) is not None:
+                rows.append(row | {"reason": reason})
+                continue
+            found = self._ranker.score([item], [answer])[0]
+            rows.append(row | {"scores": found.values.tolist(), "answer_rank": found.answer_rank})
+        return pa.Table.from_pylist(rows, SCORES_SCHEMA)
+
+
+def read_scores(folder: Path) -> ScoredCases:
+    """What `score_cases` has written to its output folder."""
+    return scored_cases(pq.read_table(folder, schema=SCORES_SCHEMA).sort_by("case_id"))
+
+
+def score_cases(
+    config: Config, student: Path, cases: Path, wanted: frozenset[str], output: Path
+) -> ScoredCases:
+    """Let a student score the catalogue of a cases step for some of its cases; resumable.
+
+    Raises:
+        DataError: the student could be asked about none of them.
+    """
+    tree: Mapping[str, Any] = config.model_dump(
+        mode="json", include={"evaluation", "resources", "student", "task"}
+    )
+    arguments = {
+        "student": str(student),
+        "catalogue": str(cases / "catalogue.parquet"),
+        "settings": {**tree, "k": config.preferences.k},
+    }
+    columns = student_columns(TASKS[config.task])
+    job = CaseInference(CaseScorer, arguments, columns, SCORES_SCHEMA, STUDENT_BATCH)
+    return scored_cases(infer(job, cases / "cases.parquet", output, config.resources, only=wanted))

@@ -1,0 +1,52 @@
+"""Registered students as lines for people."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from mint_ray.errors import RegistryError
+from mint_ray.tracking.registry import Registry, Version
+
+_SHOWN = ("after.nll", "after.ece", "after.coverage", "after.set_size", "temperature")
+
+
+def version_lines(registry: Registry) -> Iterator[str]:
+    """A line for every version of every student."""
+    names = registry.models()
+    if not names:
+        yield "no student is registered; `mint promote CONFIG` registers one"
+    for name in names:
+        for version in registry.versions(name):
+            when = datetime.fromtimestamp(version.created / 1000, UTC)
+            alias = ", ".join(version.aliases) or "-"
+            about = version.tags.get("decision", "")
+            student = version.tags.get("mint_ray.student", "")
+            yield (
+                f"{name:<12} {version.number:>3}  {alias:<12} {when:%Y-%m-%d %H:%M}  "
+                f"{student}  {about}"
+            )
+
+
+def comparison_lines(registry: Registry, name: str, first: int, second: int) -> Iterator[str]:
+    """What two versions were made from and how they were measured, side by side.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    one, two = _version(registry, name, first), _version(registry, name, second)
+    if one.tags.get("mint_ray.cases") != two.tags.get("mint_ray.cases"):
+        yield "measured on different cases: the figures below are no comparison"
+    keys = sorted({*one.tags, *two.tags} - {*_SHOWN})
+    width = max(len(key) for key in (*keys, *_SHOWN))
+    yield f"{'':<{width}}  {f'version {first}':<24}  version {second}"
+    for key in (*_SHOWN, *keys):
+        yield f"{key:<{width}}  {one.tags.get(key, ''):<24}  {two.tags.get(key, '')}"
+
+
+def _version(registry: Registry, name: str, number: int) -> Version:
+    found = {version.number: version for version in registry.versions(name)}
+    if number not in found:
+        raise RegistryError(
+            f"{name}: expected one of the versions {', '.join(map(str, sorted(found))) or '(none)'}"
+            f", found {number}"
+        )
+    return found[number]

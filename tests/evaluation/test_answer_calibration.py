@@ -1,0 +1,98 @@
+"""What is fitted, measured and kept beside a student."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mint_ray.errors import DataError
+from mint_ray.evaluation.answer_calibration import (
+    FILE,
+    AnswerCalibration,
+    calibrate,
+    measure,
+    read_calibration,
+    write_calibration,
+)
+from mint_ray.evaluation.model_card import write_model_card
+from mint_ray.evaluation.scored import ScoredCases
+from tests.evaluation.test_scored import drawn
+
+SEARCH: dict[str, Any] = {"search": "auto", "beam_width": 16}
+
+
+def fitted(n: int = 400) -> AnswerCalibration:
+    return calibrate(drawn(3.0, n=n, seed=1), 0.9, **SEARCH)
+
+
+def measured(found: AnswerCalibration, cases: ScoredCases) -> dict[str, Any]:
+    return measure(found, cases, 8, bins=10, samples=200, seed=0)
+
+
+def test_an_overconfident_student_becomes_honest_on_other_cases() -> None:
+    found = fitted()
+    effect = measured(found, drawn(3.0, n=1500, seed=2))
+    assert found.temperature == pytest.approx(3.0, rel=0.2)
+    assert effect["after"]["nll"]["high"] < effect["before"]["nll"]["low"]
+    assert effect["after"]["ece"]["value"] < 0.05 < effect["before"]["ece"]["low"]
+    assert effect["after"]["coverage"]["value"] == pytest.approx(0.9, abs=0.03)
+    assert 1 < effect["after"]["set_size"]["value"] < 8
+
+
+def test_too_few_groups_give_the_whole_catalogue_and_say_so() -> None:
+    found = fitted(n=5)
+    effect = measured(found, drawn(3.0, n=50, seed=2))
+    assert math.isinf(found.threshold)
+    assert "at least 9 are needed" in found.remarks()[0]
+    assert effect["after"]["set_size"]["value"] == 8
+    assert effect["after"]["coverage"]["value"] == 1
+
+
+def test_none_of_these() -> None:
+    found = calibrate(drawn(0.3, n=400, seed=1), 0.8, **SEARCH)
+    flat = np.zeros(8)  # no name fits better than another
+    unknown = ScoredCases(("a", "b"), np.arange(2), (flat, flat), (None, 3))
+    effect = measured(found, unknown)
+    assert effect["after"]["none_of_these"]["value"] == 1
+    assert effect["after"]["coverage"]["value"] == 0.5  # right where the catalogue has no answer
+    assert found.fit_of_best(1 / 8) < 0.2 < found.fit_of_best(0.999)
+    assert not found.contains(np.full(8, 1 / 8)).any()
+
+
+@pytest.mark.parametrize("n", [5, 400])
+def test_it_is_read_as_it_was_written(n: int, tmp_path: Path) -> None:
+    found = fitted(n).with_measured(measured(fitted(n), drawn(3.0, n=50, seed=2)))
+    write_calibration(tmp_path, found)
+    assert read_calibration(tmp_path) == found
+    info = {"base_model": "m", "base_revision": "r", "objective": "orpo", "task": "disease"}
+    write_model_card(tmp_path, info | {"lineage": {"prefer": "prefer-1"}}, found, 8)
+    card = (tmp_path / "README.md").read_text()
+    assert "prefer-1" in card
+    assert ("too few" in card) == (n == 5)
+
+
+def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
+    assert read_calibration(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"temperature": 0},
+        {"temperature": "warm"},
+        {"coverage": 2},
+        {"misfit": [0.1]},
+        {"weights": None},
+        {"surprise": 1},
+    ],
+)
+def test_a_damaged_one_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    content = {"format": 1} | json.loads(json.dumps(asdict(fitted()))) | change
+    (tmp_path / FILE).write_text(json.dumps(content))
+    with pytest.raises(DataError, match="no calibration of format 1"):
+        read_calibration(tmp_path)
