@@ -1,17 +1,20 @@
 """Stage `calibrate`: a finished student with what makes its answers trustworthy.
 
-Writes the student's own files, `calibration.json`, a model card (`README.md`), and `scores/`.
+Writes the student's own files, `calibration.json`, a model card (`README.md`), and scores.
 """
 
 import shutil
 from dataclasses import asdict
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mint_ray.evaluation.answer_calibration import calibrate, measure, write_calibration
 from mint_ray.evaluation.case_choice import choose_cases
 from mint_ray.evaluation.model_card import write_model_card
 from mint_ray.evaluation.results import MetricValue
+from mint_ray.evaluation.scored import scored_cases
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.stages.ray_session import connect
 from mint_ray.stages.scoring import score_cases
@@ -19,6 +22,8 @@ from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.student import read_info, student_files
 
 SCORES = "scores"
+TESTED = "test_scores.parquet"
+"""Rows of `SCORES_SCHEMA` of the test cases, which another student is compared on."""
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -34,12 +39,17 @@ def run(context: StepContext) -> StepOutcome:
     )
     catalogue = Catalogue.read(cases / "catalogue.parquet")
     context.task.say(connect(config.resources))
-    settings, scored = config.evaluation, {}
-    for split, limit in (("validation", None), ("test", settings.max_cases)):
-        chosen = choose_cases(rows, limit, config.seed, split=split)
-        context.task.update(len(scored), 2, f"{split}: {chosen.num_rows} cases")
-        wanted = frozenset(chosen["case_id"].to_pylist())
-        scored[split] = score_cases(config, source, cases, wanted, output / SCORES / split)
+    settings = config.evaluation
+    chosen = {
+        split: frozenset(choose_cases(rows, limit, config.seed, split=split)["case_id"].to_pylist())
+        for split, limit in (("validation", None), ("test", settings.max_cases))
+    }
+    wanted = chosen["validation"] | chosen["test"]
+    context.task.update(0, 1, f"{len(wanted)} cases")
+    table = score_cases(config, source, cases, wanted, output / SCORES)
+    parts = {split: _cases_of(table, ids) for split, ids in chosen.items()}
+    scored = {split: scored_cases(part) for split, part in parts.items()}
+    pq.write_table(parts["test"], output / TESTED)
     fitted = calibrate(
         scored["validation"],
         config.promotion.coverage,
@@ -82,6 +92,11 @@ def run(context: StepContext) -> StepOutcome:
             "tested": len(scored["test"]),
         },
     )
+
+
+def _cases_of(table: pa.Table, ids: frozenset[str]) -> pa.Table:
+    """The rows of some cases."""
+    return table.filter(pc.is_in(table["case_id"], pa.array(sorted(ids), pa.string())))
 
 
 def _shown(value: MetricValue) -> str:

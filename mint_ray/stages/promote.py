@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mint_ray import pipeline
@@ -21,11 +22,11 @@ from mint_ray.evaluation import answer_calibration
 from mint_ray.evaluation.answer_calibration import read_calibration
 from mint_ray.evaluation.intervals import Interval, mean_interval
 from mint_ray.evaluation.model_card import FILE as CARD
-from mint_ray.evaluation.scored import ScoredCases, case_values
+from mint_ray.evaluation.scored import ScoredCases, case_values, scored_cases
 from mint_ray.manifest import Manifest, read_manifest
-from mint_ray.stages.calibrate import SCORES
+from mint_ray.stages.calibrate import SCORES, TESTED
 from mint_ray.stages.ray_session import connect
-from mint_ray.stages.scoring import read_scores, score_cases
+from mint_ray.stages.scoring import score_cases
 from mint_ray.students.prompts import TASKS
 from mint_ray.tracking.registry import KEY, SCHEME, Registry, Version
 from mint_ray.tracking.tracker import tracking_uri
@@ -126,10 +127,10 @@ def compare_students(
     folder = work / champion.tags.get(KEY, f"version-{champion.number}")
     source = f"{SCHEME}{champion.name}/{champion.number}"
     theirs = registry.download(source, folder / "student")
-    own = read_scores(student / SCORES / "test")
+    own = scored_cases(pq.read_table(student / TESTED))
     connect(config.resources)
     wanted = frozenset(own.case_ids)
-    other = score_cases(config, theirs, cases, wanted, folder / SCORES)
+    other = scored_cases(score_cases(config, theirs, cases, wanted, folder / SCORES))
     if other.case_ids != own.case_ids:
         raise RegistryError(
             f"version {champion.number} of {champion.name} could be asked about {len(other)} of "

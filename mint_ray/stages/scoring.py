@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mint_ray.config import Config
-from mint_ray.evaluation.scored import SCORES_SCHEMA, ScoredCases, scored_cases
+from mint_ray.evaluation.scored import SCORES_SCHEMA
 from mint_ray.stages.inference import CaseInference, infer
 from mint_ray.stages.rankers import StudentRanker, known_answers, student_columns
 from mint_ray.stages.ranking_jobs import STUDENT_BATCH
@@ -33,18 +32,13 @@ class CaseScorer(StudentRanker):
         return pa.Table.from_pylist(rows, SCORES_SCHEMA)
 
 
-def read_scores(folder: Path) -> ScoredCases:
-    """What `score_cases` has written to its output folder."""
-    return scored_cases(pq.read_table(folder, schema=SCORES_SCHEMA).sort_by("case_id"))
-
-
 def score_cases(
     config: Config, student: Path, cases: Path, wanted: frozenset[str], output: Path
-) -> ScoredCases:
+) -> pa.Table:
     """Let a student score the catalogue of a cases step for some of its cases; resumable.
 
-    Raises:
-        DataError: the student could be asked about none of them.
+    Returns:
+        Rows of `SCORES_SCHEMA`, sorted by case.
     """
     tree: Mapping[str, Any] = config.model_dump(
         mode="json", include={"evaluation", "resources", "student", "task"}
@@ -56,4 +50,4 @@ def score_cases(
     }
     columns = student_columns(TASKS[config.task])
     job = CaseInference(CaseScorer, arguments, columns, SCORES_SCHEMA, STUDENT_BATCH)
-    return scored_cases(infer(job, cases / "cases.parquet", output, config.resources, only=wanted))
+    return infer(job, cases / "cases.parquet", output, config.resources, only=wanted)
