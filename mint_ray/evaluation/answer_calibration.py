@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 FILE = "calibration.json"
 FORMAT = 1
 
+Search = Literal["auto", "exhaustive", "beam"]
+
 
 @dataclass(frozen=True)
 class AnswerCalibration:
@@ -51,7 +53,7 @@ class AnswerCalibration:
     cases: int
     not_in_catalogue: int
     """Validation cases that taught nothing, since the catalogue lacks their answer."""
-    search: str
+    search: Search
     beam_width: int
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """On the test groups, `before` and `after`: nll, ece, coverage, set_size, none_of_these."""
@@ -95,7 +97,7 @@ class AnswerCalibration:
 
 
 def calibrate(
-    cases: ScoredCases, coverage: float, *, search: str, beam_width: int
+    cases: ScoredCases, coverage: float, *, search: Search, beam_width: int
 ) -> AnswerCalibration:
     """Fit on validation cases; see `measure` for what it does to others.
 
@@ -211,6 +213,8 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
         found = AnswerCalibration(**content)
         _numbers([found.temperature], 1e-3, 1e3)
         _numbers([found.coverage], 0.0, 1.0)
+        if found.search not in get_args(Search):
+            raise ValueError("an unknown search")
         if len(found.misfit) != len(found.weights) or sum(found.weights) >= 1.0:
             raise ValueError("weights that fit no groups")
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -88,6 +88,7 @@ def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
         {"coverage": 2},
         {"misfit": [0.1]},
         {"weights": None},
+        {"search": "wide"},
         {"surprise": 1},
     ],
 )
