@@ -19,6 +19,9 @@ from mint_ray.progress import Progress
 from mint_ray.steps import STEPS, Step, StepContext, StepOutcome
 
 
+TRAINED = {"train", "evaluate", "tune", "calibrate"}
+
+
 def config(tmp_path: Path, **sections: object) -> Config:
     tree = {"store": str(tmp_path / "runs"), "tracking": {"enabled": False}}
     return parse_config({**tree, **sections})
@@ -31,11 +34,14 @@ def keys(made: Config) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("sections", "changed"),
     [
-        ({"evaluation": {"top_k": 5}}, {"evaluate"}),
-        ({"training": {"orpo_lambda": 0.2}}, {"train", "evaluate", "tune"}),
-        ({"preferences": {"k": 3}}, {"prefer", "train", "evaluate", "tune"}),
-        ({"teacher": {"epochs": 3}}, {"teach", "prefer", "train", "evaluate", "tune"}),
+        ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate"}),
+        ({"training": {"orpo_lambda": 0.2}}, TRAINED),
+        ({"preferences": {"k": 3}}, {"prefer", *TRAINED}),
+        ({"teacher": {"epochs": 3}}, {"teach", "prefer", *TRAINED}),
         ({"tune": {"trials": 9}}, {"tune"}),
+        ({"tune": {"trials": 9}, "promotion": {"source": "tune"}}, {"tune", "calibrate"}),
+        ({"promotion": {"coverage": 0.8}}, {"calibrate"}),
+        ({"promotion": {"metric": "nll", "model_name": "other"}}, set()),
         ({"tune": {"max_concurrent_trials": 1, "time_budget_minutes": 5}}, set()),
         ({"seed": 1}, {step.name for step in STEPS}),
         ({"resources": {"actors": 7}, "name": "other"}, set()),
@@ -189,7 +195,11 @@ def test_a_new_step_version_changes_its_key(
     )
     monkeypatch.setattr(pipeline, "STEPS", raised)
     after = keys(config(tmp_path))
-    assert {name for name in before if before[name] != after[name]} == {"train", "evaluate"}
+    assert {name for name in before if before[name] != after[name]} == {
+        "train",
+        "evaluate",
+        "calibrate",
+    }
 
 
 def test_a_huge_input_is_told_by_its_pieces(
