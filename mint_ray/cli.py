@@ -126,6 +126,23 @@ def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
     promote_student(resolved, Progress().say, force=force)
 
 
+@cli.command()
+@click.argument("student")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@TRACKING
+def export(student: str, out: Path, force: bool, tracking: str | None) -> None:
+    """Merge a student into its base model: a plain Hugging Face folder, with files to serve it.
+
+    STUDENT is a folder with a student, or models:/NAME@champion.
+    """
+    with _student_folder(student, tracking) as folder:
+        from mint_ray.students.export import export_student
+
+        export_student(folder, out, force=force)
+    click.echo(f"exported to {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
+
+
 @cli.group()
 def registry() -> None:
     """Registered students: list, compare, roll back."""

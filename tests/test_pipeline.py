@@ -18,7 +18,6 @@ from mint_ray.manifest import read_manifest
 from mint_ray.progress import Progress
 from mint_ray.steps import STEPS, Step, StepContext, StepOutcome
 
-
 TRAINED = {"train", "evaluate", "tune", "calibrate"}
 
 
