@@ -7,14 +7,10 @@
 `--command` is the command that a reader can repeat; it is kept as it is given.
 """
 
-import argparse
-import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from record_run import hardware
+from record_run import hardware, main
 
 from mint_ray import pipeline
 from mint_ray.config import Config
@@ -39,8 +35,9 @@ def results_of(config: Config) -> Results:
     return read_results(config, read_trials(folder))
 
 
-def record(config: Config, command: str) -> dict[str, Any]:
+def record(path: str, overrides: list[str], command: str) -> dict[str, Any]:
     """Everything that a table or a figure of the campaign states."""
+    config = load_config(path, overrides)
     results = results_of(config)
     planned = pipeline.plan(config)
     needed = [step.name for step in pipeline.needed_for("tune", config)]
@@ -65,20 +62,5 @@ def record(config: Config, command: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Parse, record, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value")
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_intermixed_args()
-    try:
-        result = record(load_config(given.config, given.overrides), given.command)
-    except ConfigError as error:
-        sys.exit(f"record_campaign: {error}")
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    main(record, __doc__)

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mint_ray import pipeline
@@ -62,9 +63,14 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
     }
 
 
-def main() -> None:
-    """Parse, record, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(record: Callable[[str, list[str], str], dict[str, object]], about: str | None) -> None:
+    """Parse, record, write.
+
+    Args:
+        record: takes a config, overrides and the command to keep.
+        about: for `--help`, its first line.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
     parser.add_argument("--command", required=True)
@@ -73,9 +79,9 @@ def main() -> None:
     try:
         result = record(given.config, given.overrides, given.command)
     except ConfigError as error:
-        sys.exit(f"record_run: {error}")
+        sys.exit(f"{parser.prog}: {error}")
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(record, __doc__)

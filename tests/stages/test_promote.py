@@ -23,7 +23,7 @@ from mint_ray.students.ranking import Ranker
 from mint_ray.students.student import add_adapter, info_of, load_student, write_student
 from mint_ray.tracking.registry import Registry
 from tests.students.conftest import LABELS, NAMES
-from tests.tracking.test_children import free_port, server
+from tests.tracking.servers import KINDS, store_uri
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 
@@ -95,15 +95,11 @@ def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
-@pytest.fixture(scope="module", params=["sqlite", "server"])
+@pytest.fixture(scope="module", params=KINDS)
 def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     file = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    if request.param == "sqlite":
-        yield f"sqlite:///{file}"
-        return
-    port = free_port()
-    with server(file, port):
-        yield f"http://127.0.0.1:{port}"
+    with store_uri(request.param, file) as found:
+        yield found
 
 
 def promoted(

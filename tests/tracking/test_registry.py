@@ -10,24 +10,20 @@ import pytest
 from mint_ray.errors import RegistryError
 from mint_ray.tracking.registry import Registry, Version
 from mint_ray.tracking.registry_table import comparison_lines, version_lines
-from tests.tracking.test_children import free_port, server
+from tests.tracking.servers import KINDS, free_port, store_uri
 
 NAME = "mint-text"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "server"])
+@pytest.fixture(scope="module", params=KINDS)
 def uri(
     request: pytest.FixtureRequest, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """An address of a registry that both kinds of test below fill, each under its own names."""
     file = tmp_path_factory.mktemp(request.param) / "mlflow.db"
     file.write_bytes(empty_store.read_bytes())
-    if request.param == "sqlite":
-        yield f"sqlite:///{file}"
-        return
-    port = free_port()
-    with server(file, port):
-        yield f"http://127.0.0.1:{port}"
+    with store_uri(request.param, file) as found:
+        yield found
 
 
 def add(registry: Registry, name: str, key: str, folder: Path, **tags: str) -> Version:
