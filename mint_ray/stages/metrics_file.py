@@ -6,12 +6,12 @@ appends a line per report to a file in the step's folder, and the driver follows
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mint_ray.stages.new_lines import NewLines
+from mint_ray.stages.polling import polling
 
 FILE_NAME = "metrics.jsonl"
 POLL_SECONDS = 1.0
@@ -46,27 +46,15 @@ def _new_rows(lines: NewLines) -> list[dict[str, float]]:
 @contextmanager
 def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None]) -> Iterator[None]:
     """Call `on_metrics` once for every new step while the body runs, in order of steps."""
-    stop = threading.Event()
     lines = NewLines(folder / FILE_NAME)
     seen = max((row["step"] for row in _new_rows(lines)), default=-1.0)
 
-    def drain(after: float) -> float:
+    def look() -> None:
+        nonlocal seen
         for row in _new_rows(lines):
-            if row["step"] > after:
+            if row["step"] > seen:
                 on_metrics(row)
-                after = row["step"]
-        return after
+                seen = row["step"]
 
-    def watch() -> None:
-        last = seen
-        while not stop.wait(POLL_SECONDS):
-            last = drain(last)
-        drain(last)
-
-    thread = threading.Thread(target=watch, name="metrics", daemon=True)
-    thread.start()
-    try:
+    with polling(look, POLL_SECONDS, "metrics"):
         yield
-    finally:
-        stop.set()
-        thread.join()

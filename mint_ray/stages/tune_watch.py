@@ -1,6 +1,5 @@
 """What a campaign's trials have done since one last looked, on its way to MLflow and the screen."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import psutil
 
 from mint_ray.config import Config
 from mint_ray.progress import Task
+from mint_ray.stages.polling import polling
 from mint_ray.tracking.tracker import ChildRun, Run
 from mint_ray.tuning.campaign import Campaign
 from mint_ray.tuning.records import Trial, read_json, write_json
@@ -32,20 +32,10 @@ def watching(campaign: Campaign, run: Run, task: Task) -> Iterator[None]:
     campaign does.
     """
     watch = _Watch(campaign, run, task)
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.wait(POLL_SECONDS):
-            watch.look()
-
-    thread = threading.Thread(target=look, name="trials", daemon=True)
-    thread.start()
     try:
-        yield
+        with polling(watch.look, POLL_SECONDS, "trials"):
+            yield
     finally:
-        stop.set()
-        thread.join()
-        watch.look()
         watch.close()
 
 

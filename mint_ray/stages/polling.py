@@ -1,0 +1,24 @@
+"""Looking at something again and again beside the work."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def polling(look: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
+    """Call `look` in a thread every so many seconds while the body runs, and once at its end."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(seconds):
+            look()
+
+    thread = threading.Thread(target=watch, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        look()
