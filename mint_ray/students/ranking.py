@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import sample_image
 from mint_ray.students.agreement import choose_layout
+from mint_ray.students.beam import Beam
 from mint_ray.students.encoding import Prompt
 from mint_ray.students.examples import Example
 from mint_ray.students.layouts import plain_logps
 from mint_ray.students.student import Student
-from mint_ray.students.tree_attention import TreeScorer
-from mint_ray.students.trie import NameTrie, build_trie
+from mint_ray.students.tree_attention import Prefix, TreeScorer, keep_prefix
+from mint_ray.students.trie import NameTrie, build_trie, common_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class Ranker:
         search: `auto` is exhaustive up to `EXHAUSTIVE_TOKENS` tokens in the trie.
         beam_width: partial names followed by the beam search, at least `top_k`.
         temperature: scores are divided by it before they become probabilities.
+        batch_size: cases computed together; changes no more than the last bits.
+        keep_prefix: keep what all prompts start with computed, for a ranker that lives long.
 
     Raises:
         DataError: two names that no token tells apart.
@@ -97,6 +100,8 @@ class Ranker:
         search: Search = "auto",
         beam_width: int = 16,
         temperature: float = 1.0,
+        batch_size: int = 1,
+        keep_prefix: bool = False,
     ) -> None:
         self._student = student
         self._temperature = temperature
@@ -107,7 +112,9 @@ class Ranker:
         self.search = search if search != "auto" else "exhaustive" if fits else "beam"
         self._chunks = _chunks(self.trie) if self.search == "exhaustive" else []
         self._names = tuple(names)
+        self._batch_size = batch_size
         self._shares = self._takes_trees()
+        self._prefix = self._common_prefix() if keep_prefix and self._shares else None
         logger.info(
             "ranking: %s over %d names (%d trie tokens)", self.search, len(names), len(self.trie)
         )
@@ -127,14 +134,23 @@ class Ranker:
             DataError: an image that cannot be used; `open_tile` tells beforehand.
         """
         known = answers if answers is not None else [None] * len(seen)
-        return [self._rank(item, answer) for item, answer in zip(seen, known, strict=True)]
+        return [self._ranking(found) for found in self.score(seen, known)]
 
     def score(self, seen: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
         """The scores behind `rank`, which takes the same and raises the same."""
-        return [self._score(item, answer) for item, answer in zip(seen, answers, strict=True)]
+        prompts = [self._student.prompt(item, self._names) for item in seen]
+        if not self._shares:
+            return [
+                _in_order(self._one_by_one(prompt), answer, False, prompt.shortened)
+                for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+        found: list[Scores] = []
+        for at in range(0, len(prompts), self._batch_size):
+            end = at + self._batch_size
+            found += self._score_together(prompts[at:end], answers[at:end])
+        return found
 
-    def _rank(self, seen: str | bytes, answer: int | None) -> Ranking:
-        found = self._score(seen, answer)
+    def _ranking(self, found: Scores) -> Ranking:
         probabilities = np.exp((found.values - found.values.max()) / self._temperature)
         probabilities /= probabilities.sum()
         rank = found.answer_rank
@@ -147,60 +163,69 @@ class Ranker:
             found.shortened,
         )
 
-    def _score(self, seen: str | bytes, answer: int | None) -> Scores:
-        prompt = self._student.prompt(seen, self._names)
-        if not self._shares:
-            return _in_order(self._one_by_one(prompt), answer, False, prompt.shortened)
+    def _score_together(
+        self, prompts: Sequence[Prompt], answers: Sequence[int | None]
+    ) -> list[Scores]:
         search = self._exhaustive if self.search == "exhaustive" else self._beam
         with torch.inference_mode():
-            scorer = TreeScorer(self._student.model, self.trie, prompt)
-            scores = search(scorer)
-            late = answer if answer is not None and answer not in scores else None
-            if late is not None:
-                scorer.forget()
-                scores[late] = self._score_path(scorer, self.trie.ends[late])
-        return _in_order(scores, answer, late is not None, prompt.shortened)
+            scorer = TreeScorer(self._student.model, self.trie, prompts, self._prefix)
+            scores = search(scorer, len(prompts))
+            late = [
+                answer if answer is not None and answer not in own else None
+                for own, answer in zip(scores, answers, strict=True)
+            ]
+            if any(label is not None for label in late):
+                self._add_late(scorer, scores, late)
+        return [
+            _in_order(own, answer, label is not None, prompt.shortened)
+            for own, answer, label, prompt in zip(scores, answers, late, prompts, strict=True)
+        ]
 
-    def _exhaustive(self, scorer: TreeScorer) -> dict[int, float]:
-        logps = scorer.child_logps([0], scorer.root)
+    def _exhaustive(self, scorer: TreeScorer, cases: int) -> list[dict[int, float]]:
+        logps = scorer.child_logps([[0]] * cases, scorer.root[:, None])
         for nodes, wanted in self._chunks:
-            hidden = scorer.feed(nodes)
-            logps |= scorer.child_logps(nodes[-wanted:], hidden[-wanted:])
+            hidden = scorer.feed([nodes] * cases)
+            own = scorer.child_logps([nodes[-wanted:]] * cases, hidden[:, -wanted:])
+            for all_of_case, new in zip(logps, own, strict=True):
+                all_of_case |= new
             scorer.forget()
+        return [self._path_sums(of_case) for of_case in logps]
+
+    def _path_sums(self, logps: Mapping[int, float]) -> dict[int, float]:
         sums = [0.0] * (len(self.trie) + 1)
         for node in range(1, len(sums)):
             sums[node] = sums[self.trie.parents[node]] + logps[node]
         return {label: sums[end] for label, end in enumerate(self.trie.ends)}
 
-    def _beam(self, scorer: TreeScorer) -> dict[int, float]:
-        label_at = {end: label for label, end in enumerate(self.trie.ends)}
-        sums = {0: 0.0}
-        frontier, hidden = [0], scorer.root
-        finished: dict[int, float] = {}
-        while frontier:
-            below = scorer.child_logps(frontier, hidden)
-            for node, logp in below.items():
-                sums[node] = sums[self.trie.parents[node]] + logp
-                if node in label_at:
-                    finished[label_at[node]] = sums[node]
-            inner = [node for node in below if self.trie.children[node]]
-            frontier = sorted(inner, key=lambda node: (-sums[node], node))[: self._beam_width]
-            if not frontier or self._settled(finished, sums[frontier[0]]):
-                break
-            hidden = scorer.feed(frontier)
-        return finished
+    def _beam(self, scorer: TreeScorer, cases: int) -> list[dict[int, float]]:
+        beams = [Beam(self.trie, self._beam_width, self._top_k) for _ in range(cases)]
+        hidden = scorer.root[:, None]
+        while any(beam.frontier for beam in beams):
+            below = scorer.child_logps([beam.frontier for beam in beams], hidden)
+            for beam, logps in zip(beams, below, strict=True):
+                beam.grow(logps)
+            frontiers = [beam.frontier for beam in beams]
+            if any(frontiers):
+                hidden = scorer.feed(frontiers)
+        return [beam.finished for beam in beams]
 
-    def _settled(self, finished: Mapping[int, float], best_open: float) -> bool:
-        """Whether no open name can still enter the top: scores only fall as names grow."""
-        best = sorted(finished.values(), reverse=True)[: self._top_k]
-        return len(best) == self._top_k and best[-1] > best_open
-
-    def _score_path(self, scorer: TreeScorer, end: int) -> float:
-        path = self.trie.path(end)
-        logps = scorer.child_logps([0], scorer.root)
-        if len(path) > 1:
-            logps |= scorer.child_logps(path[:-1], scorer.feed(path[:-1]))
-        return math.fsum(logps[node] for node in path)
+    def _add_late(
+        self,
+        scorer: TreeScorer,
+        scores: Sequence[dict[int, float]],
+        late: Sequence[int | None],
+    ) -> None:
+        """Score known answers that a search did not reach, each along its own path."""
+        scorer.forget()
+        paths = [[] if label is None else self.trie.path(self.trie.ends[label]) for label in late]
+        first = scorer.child_logps([[0]] * len(late), scorer.root[:, None])
+        inner = [path[:-1] for path in paths]
+        if any(inner):
+            more = scorer.child_logps(inner, scorer.feed(inner))
+            first = [one | two for one, two in zip(first, more, strict=True)]
+        for own, label, path, logps in zip(scores, late, paths, first, strict=True):
+            if label is not None:
+                own[label] = math.fsum(logps[node] for node in path)
 
     def _one_by_one(self, prompt: Prompt) -> dict[int, float]:
         """Every name as a sequence of its own, for models whose prompts cannot be shared."""
@@ -214,6 +239,17 @@ class Ranker:
                 sums = plain_logps(self._student.model, [example], False).sums
             scores |= dict(enumerate(sums.tolist(), start=at))
         return scores
+
+    def _common_prefix(self) -> Prefix | None:
+        """What prompts have in common before the note or the image, computed."""
+        image = self._student.task.sees == "image"
+        samples = [sample_image()] * 2 if image else ["A note.", "Some other note."]
+        prompts = [self._student.prompt(sample, self._names) for sample in samples]
+        pictures = prompts[0].pictures
+        shared = common_prefix([prompt.ids for prompt in prompts])
+        if pictures is not None:
+            shared = min(shared, *pictures.places)
+        return keep_prefix(self._student.model, prompts[0].ids[:shared]) if shared else None
 
     def _takes_trees(self) -> bool:
         """Whether the model computes all names after one prompt as it would one by one.

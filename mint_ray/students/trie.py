@@ -83,7 +83,7 @@ def first_names(
     """
     lines = [_first_line(name, k, encoder) for name in names]
     first = min(start for _, start, _ in lines)
-    shared = _common_prefix([ids[:first] for ids, _, _ in lines])
+    shared = common_prefix([ids[:first] for ids, _, _ in lines])
     return tuple(lines[0][0][:shared]), tuple(tuple(ids[shared:stop]) for ids, _, stop in lines)
 
 
@@ -100,6 +100,7 @@ def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, in
     return list(encoded["input_ids"]), start, last + 1
 
 
-def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    columns = zip(*rows, strict=True)
+def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens that all rows start with."""
+    columns = zip(*rows, strict=False)
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))

@@ -145,3 +145,41 @@ def test_no_room_for_the_instruction_is_an_error(student: Student) -> None:
     tight = Student(student.model, student.tokenizer, StudentInfo("tiny", None, K, 40, 1400), None)
     with pytest.raises(ConfigError, match="max_prompt_length=40"):
         Ranker(tight, NAMES, top_k=2)
+
+
+NOTES = [NOTE, "", "Seizures. " * 40, "A short note.", "Deafness, and a cleft palate since birth."]
+
+
+@pytest.mark.parametrize("search", ["exhaustive", "beam"])
+@pytest.mark.parametrize("further", [{"batch_size": 3}, {"keep_prefix": True}, {"batch_size": 5}])
+def test_neighbours_and_a_kept_beginning_change_nothing(
+    student: Student, search: Any, further: dict[str, Any]
+) -> None:
+    known = [0, 3, None, len(NAMES) - 1, 1]
+    settings: dict[str, Any] = {"top_k": 2, "search": search, "beam_width": 2}
+    alone = Ranker(student, NAMES, **settings).rank(NOTES, known)
+    further = {"keep_prefix": True} | further
+    together = Ranker(student, NAMES, **settings, **further).rank(NOTES, known)
+    for one, other in zip(alone, together, strict=True):
+        assert one.labels == other.labels
+        assert one.answer_rank == other.answer_rank
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+        assert (one.answer_probability or 0) == pytest.approx(
+            other.answer_probability or 0, abs=1e-5
+        )
+
+
+def test_what_prompts_start_with_is_computed_once(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranker = Ranker(student, NAMES, top_k=2, keep_prefix=True)
+    prefix = ranker._prefix
+    assert prefix is not None
+    prompt = student.prompt(NOTE).ids
+    assert prompt[: len(prefix.ids)] == prefix.ids
+    assert len(prefix.ids) > 10
+    fed = []
+    embed = student.model.get_input_embeddings()
+    embed.register_forward_hook(lambda module, given, out: fed.append(given[0].shape[1]))
+    ranker.rank([NOTE])
+    assert fed[0] == len(prompt) + len(ranker.trie.prefix) - len(prefix.ids)
