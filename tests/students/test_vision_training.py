@@ -65,7 +65,7 @@ def run(pairs: Path, out: Path, base: Path, catalogue: Path | None = None, **mor
     )
 
 
-@pytest.mark.parametrize("kind", ["llava", "qwen2_vl", "mllama"])
+@pytest.mark.parametrize("kind", ["llava", "idefics3", "qwen2_vl", "mllama"])
 def test_a_trained_student_ranks_images(
     folders: dict[str, Path], kind: str, catalogue: Path, tmp_path: Path
 ) -> None:
@@ -86,6 +86,10 @@ def test_a_trained_student_ranks_images(
     alone = Ranker(student, TISSUES, top_k=4).rank(images[2:3])[0]
     assert alone.labels == rankings[2].labels
     assert alone.probabilities == pytest.approx(rankings[2].probabilities, abs=1e-6)
+    together = Ranker(student, TISSUES, top_k=4, batch_size=3, keep_prefix=True).rank(images)
+    for one, other in zip(rankings, together, strict=True):
+        assert one.labels == other.labels
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
     assert len(generate(student, images[:1], 4, names=TISSUES)) == 1
 
 
