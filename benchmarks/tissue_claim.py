@@ -53,6 +53,7 @@ def run_fold(
     """Run the chain for one student, by the command that a user would give."""
     systems = ", ".join((*SHARED, *SYSTEMS) if shared else SYSTEMS)
     measured = [f"evaluation.systems=[{systems}]", "evaluation.controls=false"]
+    measured.append("evaluation.max_cases=null")  # every test case is in the denominator
     told = [config, *overrides, *measured, *STUDENTS[name]]
     subprocess.run([sys.executable, "-m", "mint_ray", "run", *told], check=True)
     return load_config(config, told[1:]), {"student": name, "overrides": told[1:]}
