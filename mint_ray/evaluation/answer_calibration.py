@@ -40,7 +40,7 @@ class AnswerCalibration:
     """A temperature, and a conformal threshold at a stated coverage.
 
     `misfit` and `weights` are those of the right answers that the threshold comes from, ascending;
-    `search` and `beam_width` say which names were scored, and have to stay as they are.
+    `search`, `beam_width` and `top_k` say which names were scored, and have to stay as they are.
     """
 
     temperature: float
@@ -55,6 +55,7 @@ class AnswerCalibration:
     """Validation cases that taught nothing, since the catalogue lacks their answer."""
     search: Search
     beam_width: int
+    top_k: int
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """On the test groups, `before` and `after`: nll, ece, coverage, set_size, none_of_these."""
 
@@ -97,7 +98,7 @@ class AnswerCalibration:
 
 
 def calibrate(
-    cases: ScoredCases, coverage: float, *, search: Search, beam_width: int
+    cases: ScoredCases, coverage: float, *, search: Search, beam_width: int, top_k: int
 ) -> AnswerCalibration:
     """Fit on validation cases; see `measure` for what it does to others.
 
@@ -120,6 +121,7 @@ def calibrate(
         not_in_catalogue=int((~known).sum()),
         search=search,
         beam_width=beam_width,
+        top_k=top_k,
     )
 
 

@@ -55,6 +55,7 @@ def run(context: StepContext) -> StepOutcome:
         config.promotion.coverage,
         search=settings.search,
         beam_width=settings.beam_width,
+        top_k=settings.top_k,
     )
     measured = measure(
         fitted,

@@ -22,7 +22,7 @@ from mint_ray.evaluation.model_card import write_model_card
 from mint_ray.evaluation.scored import ScoredCases
 from tests.evaluation.test_scored import drawn
 
-SEARCH: dict[str, Any] = {"search": "auto", "beam_width": 16}
+SEARCH: dict[str, Any] = {"search": "auto", "beam_width": 16, "top_k": 10}
 
 
 def fitted(n: int = 400) -> AnswerCalibration:
