@@ -1,0 +1,1 @@
+"""Students that answer over HTTP: requests, answers, security, and the Ray Serve application."""

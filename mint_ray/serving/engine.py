@@ -1,0 +1,102 @@
+"""A loaded student that answers batches of requests. Knows nothing of Ray or HTTP."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mint_ray.errors import ServingError
+from mint_ray.evaluation.answer_calibration import read_calibration
+from mint_ray.evaluation.outcomes import MOST_LABELS
+from mint_ray.images.decode import sample_image
+from mint_ray.knowledge.annotations import load_annotations
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.evidence import Explainer
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.serving.answers import Answer, Answerer, ModelInfo
+from mint_ray.serving.requests import MOST_ANSWERS, Asked, PatientReader
+from mint_ray.students.prompts import TASKS
+from mint_ray.students.ranking import Ranker
+from mint_ray.students.student import CATALOGUE, load_student, read_info
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """A student of notes or of images, warm and ready.
+
+    Args:
+        folder: a finished student; with `calibration.json` its probabilities are calibrated.
+        name: of the model, as answers state it.
+        version: likewise.
+        batch_size: requests computed together.
+
+    Raises:
+        TrainingError: the folder is no finished student.
+        ServingError: it has no catalogue.
+        DataError: a damaged calibration.
+    """
+
+    def __init__(self, folder: Path, *, name: str, version: str, batch_size: int = 8) -> None:
+        info = read_info(folder)
+        self.task = TASKS[info.task]
+        if not (folder / CATALOGUE).is_file():
+            raise ServingError(
+                f"{folder}: expected {CATALOGUE} beside the adapter, found none; serve the folder "
+                "of a train, tune or calibrate step"
+            )
+        catalogue = Catalogue.read(folder / CATALOGUE)
+        calibration = read_calibration(folder)
+        of_notes = self.task.sees == "note"
+        ontology = load_ontology() if of_notes else None
+        self.reader = PatientReader(ontology) if ontology is not None else None
+        self.model = ModelInfo(
+            name=name, version=version, coverage=calibration.coverage if calibration else None
+        )
+        self._answerer = Answerer(
+            catalogue,
+            calibration,
+            self.model,
+            ontology,
+            Explainer(ontology, load_annotations()) if ontology is not None else None,
+        )
+        small = len(catalogue) <= MOST_LABELS
+        wanted = len(catalogue) if small else (calibration.top_k if calibration else 10)
+        self._ranker = Ranker(
+            load_student(folder),
+            catalogue.names,
+            top_k=min(wanted, MOST_ANSWERS),
+            search=calibration.search if calibration else "auto",
+            beam_width=calibration.beam_width if calibration else 16,
+            temperature=calibration.temperature if calibration else 1.0,
+            batch_size=batch_size,
+            keep_prefix=True,
+        )
+
+    def warm_up(self) -> None:
+        """Answer once, so that the first request does not wait for what is made on first use."""
+        self._ranker.rank([self._sample()])
+
+    def check(self) -> None:
+        """Ask the model something small.
+
+        Raises:
+            ServingError: it gives no ranking.
+        """
+        if not self._ranker.rank([self._sample()])[0].labels:
+            raise ServingError("the student ranks nothing")
+
+    def answer(self, requests: Mapping[str, Asked]) -> list[Answer]:
+        """Answers in the order of the requests, each by itself whatever it came with.
+
+        Args:
+            requests: request id -> what is asked.
+        """
+        asked: Sequence[Asked] = list(requests.values())
+        rankings = self._ranker.rank([item.seen for item in asked])
+        return [
+            self._answerer.answer(request_id, item, ranking)
+            for request_id, item, ranking in zip(requests, asked, rankings, strict=True)
+        ]
+
+    def _sample(self) -> str | bytes:
+        return "Seizures." if self.task.sees == "note" else sample_image()
