@@ -111,7 +111,7 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 @cli.command()
 @CONFIG
 @OVERRIDES
-@click.option("--force", is_flag=True, help="Champion, whatever the comparison says.")
+@click.option("--force", is_flag=True, help="Champion, without a comparison.")
 def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
     """Register the calibrated student; champion if it beats the present one.
 

@@ -4,17 +4,24 @@ Writes the student's own files, `calibration.json`, a model card (`README.md`), 
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.evaluation.answer_calibration import calibrate, measure, write_calibration
+from mint_ray.evaluation.answer_calibration import (
+    AnswerCalibration,
+    calibrate,
+    measure,
+    write_calibration,
+)
 from mint_ray.evaluation.case_choice import choose_cases
 from mint_ray.evaluation.model_card import write_model_card
 from mint_ray.evaluation.results import MetricValue
-from mint_ray.evaluation.scored import scored_cases
+from mint_ray.evaluation.scored import ScoredCases, scored_cases
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.stages.ray_session import connect
 from mint_ray.stages.scoring import score_cases
@@ -33,23 +40,51 @@ def run(context: StepContext) -> StepOutcome:
     names = student_files(source)
     for name in names:
         shutil.copyfile(source / name, output / name)
-    cases = context.inputs["cases"]
-    rows = pq.read_table(
-        cases / "cases.parquet", columns=["case_id", "group_id", "split", "label_id"]
+    catalogue = Catalogue.read(context.inputs["cases"] / "catalogue.parquet")
+    scored = _score(context, source)
+    fitted = _fit(context, scored, len(catalogue))
+    write_calibration(output, fitted)
+    write_model_card(output, asdict(read_info(output)), fitted, len(catalogue))
+    for line in (*fitted.remarks(), _summary(fitted)):
+        context.task.say(f"[Calibration] {line}")
+    found = {
+        f"{when}.{name}": value["value"]
+        for when, values in fitted.measured.items()
+        for name, value in values.items()
+        if value["value"] is not None
+    }
+    asked = sum(map(len, scored.values()))
+    return StepOutcome(
+        rows_in=asked,
+        rows_out=asked,
+        metrics=found | {"temperature": fitted.temperature},
+        facts={"student": source.name, "files": names, "groups": fitted.groups},
     )
-    catalogue = Catalogue.read(cases / "catalogue.parquet")
-    context.task.say(connect(config.resources))
-    settings = config.evaluation
+
+
+def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:
+    """Scores of the validation and the test cases, which are asked about together."""
+    config, cases = context.config, context.inputs["cases"]
+    columns = ["case_id", "group_id", "split", "label_id"]
+    rows = pq.read_table(cases / "cases.parquet", columns=columns)
+    limits = {"validation": None, "test": config.evaluation.max_cases}
     chosen = {
         split: frozenset(choose_cases(rows, limit, config.seed, split=split)["case_id"].to_pylist())
-        for split, limit in (("validation", None), ("test", settings.max_cases))
+        for split, limit in limits.items()
     }
+    context.task.say(connect(config.resources))
     wanted = chosen["validation"] | chosen["test"]
     context.task.update(0, 1, f"{len(wanted)} cases")
-    table = score_cases(config, source, cases, wanted, output / SCORES)
+    table = score_cases(config, student, cases, wanted, context.output / SCORES)
     parts = {split: _cases_of(table, ids) for split, ids in chosen.items()}
-    scored = {split: scored_cases(part) for split, part in parts.items()}
-    pq.write_table(parts["test"], output / TESTED)
+    pq.write_table(parts["test"], context.output / TESTED)
+    return {split: scored_cases(part) for split, part in parts.items()}
+
+
+def _fit(
+    context: StepContext, scored: Mapping[str, ScoredCases], n_labels: int
+) -> AnswerCalibration:
+    config, settings = context.config, context.config.evaluation
     fitted = calibrate(
         scored["validation"],
         config.promotion.coverage,
@@ -60,38 +95,20 @@ def run(context: StepContext) -> StepOutcome:
     measured = measure(
         fitted,
         scored["test"],
-        len(catalogue),
+        n_labels,
         bins=settings.calibration_bins,
         samples=settings.bootstrap_samples,
         seed=config.seed,
     )
-    for remark in fitted.remarks():
-        context.task.say(f"[Calibration] {remark}")
-    fitted = fitted.with_measured(measured)
-    write_calibration(output, fitted)
-    write_model_card(output, asdict(read_info(output)), fitted, len(catalogue))
-    after = measured["after"]
-    context.task.say(
-        f"[Calibration] temperature {fitted.temperature:.2f}; on {len(scored['test'])} test cases "
-        f"NLL {_shown(measured['before']['nll'])} to {_shown(after['nll'])}, coverage "
+    return fitted.with_measured(measured)
+
+
+def _summary(fitted: AnswerCalibration) -> str:
+    before, after = fitted.measured["before"], fitted.measured["after"]
+    return (
+        f"temperature {fitted.temperature:.2f}; on {after['nll']['n']} test cases NLL "
+        f"{_shown(before['nll'])} to {_shown(after['nll'])}, coverage "
         f"{_shown(after['coverage'])} with {_shown(after['set_size'])} answers"
-    )
-    return StepOutcome(
-        rows_in=rows.num_rows,
-        rows_out=sum(map(len, scored.values())),
-        metrics={
-            f"{when}.{name}": value["value"]
-            for when, values in measured.items()
-            for name, value in values.items()
-            if value["value"] is not None
-        }
-        | {"temperature": fitted.temperature},
-        facts={
-            "student": source.name,
-            "files": names,
-            "groups": fitted.groups,
-            "tested": len(scored["test"]),
-        },
     )
 
 

@@ -32,6 +32,8 @@ from mint_ray.tracking.registry import KEY, SCHEME, Registry, Version
 from mint_ray.tracking.tracker import tracking_uri
 
 DECISION = "decision.json"
+CASES = "mint_ray.cases"
+"""Tag with the name of the cases step that a student was trained and tested on."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
     Args:
         config: the run's config.
         say: takes lines for people.
-        force: champion, whatever the comparison says.
+        force: champion without a comparison.
 
     Raises:
         RegistryError: the registry cannot be read or written; the same command goes on.
@@ -102,16 +104,19 @@ def _decide(
     metric = config.promotion.metric
     if champion is None:
         return Decision(version.number, True, "there was no champion", metric)
+    if force:
+        return Decision(version.number, True, "forced", metric, champion.number)
     student, cases, work = folders
     say(f"asking version {champion.number}, the champion, about the same test cases")
     interval = compare_students(config, registry, champion, student, cases, work)
-    better = interval.low > 0
-    found = (
+    reason = (
         f"{metric} {interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] against "
         f"version {champion.number} on {interval.n} test cases"
     )
-    reason = f"{found}{', forced' if force and not better else ''}"
-    return Decision(version.number, better or force, reason, metric, champion.number, interval)
+    if champion.tags.get(CASES) != cases.name:
+        reason += ", some of which it may have been trained on"
+    better = interval.low > 0
+    return Decision(version.number, better, reason, metric, champion.number, interval)
 
 
 def compare_students(
@@ -157,7 +162,7 @@ def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
         "base_model": config.student.base_model,
         "objective": config.training.objective,
         "mint_ray.student": steps[source].name,
-        "mint_ray.cases": steps["cases"].name,
+        CASES: steps["cases"].name,
         "mint_ray.pairs": steps["prefer"].name,
         "mint_ray.pairs_sha256": _digest(steps["prefer"] / "train.parquet"),
         "mint_ray.teacher": str(pairs.facts.get("teacher", "")) if pairs else "",
