@@ -127,6 +127,17 @@ def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
 
 
 @cli.command()
+@CONFIG
+@OVERRIDES
+def serve(config: Path, overrides: Sequence[str]) -> None:
+    """Answer over HTTP with the config's students (section serving), until stopped."""
+    from mint_ray.progress import Progress
+    from mint_ray.serving.run import serve_until_stopped
+
+    serve_until_stopped(_load(config, overrides), Progress().say)
+
+
+@cli.command()
 @click.argument("student")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--force", is_flag=True, help="Replace what is there.")

@@ -20,6 +20,7 @@ from mint_ray.config_cases import (
     TilesConfig,
 )
 from mint_ray.config_promotion import PromotionConfig
+from mint_ray.config_serving import ServingConfig
 from mint_ray.config_teacher import ClipConfig, TeacherConfig
 from mint_ray.config_tune import TuneConfig
 from mint_ray.students.batches import check_batch_size
@@ -45,6 +46,7 @@ __all__ = [
     "PromotionConfig",
     "ResourcesConfig",
     "Section",
+    "ServingConfig",
     "SimulationConfig",
     "StudentConfig",
     "TeacherConfig",
@@ -262,6 +264,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     tune: TuneConfig = TuneConfig()
     promotion: PromotionConfig = PromotionConfig()
+    serving: ServingConfig = ServingConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
 

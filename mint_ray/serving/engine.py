@@ -72,6 +72,11 @@ class Engine:
             keep_prefix=True,
         )
 
+    @property
+    def model_id(self) -> tuple[str, str]:
+        """Name and version."""
+        return self.model.name, self.model.version
+
     def warm_up(self) -> None:
         """Answer once, so that the first request does not wait for what is made on first use."""
         self._ranker.rank([self._sample()])

@@ -22,7 +22,8 @@ audit = logging.getLogger("mint_ray.audit")
 
 OPEN = ("/", "/healthz")
 """Paths that need no key: they tell nothing."""
-REQUEST_ID = "x-request-id"
+REQUEST_ID = "x-mint-request-id"
+"""Serve's own `x-request-id` is what the client says it is, so that two could be alike."""
 
 
 class _TooLarge(Exception):  # noqa: N818 - a request's fate

@@ -150,6 +150,15 @@ class Registry:
             self._write_history(name, history)
         return before
 
+    def find(self, uri: str) -> Version:
+        """The version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` means now."""
+        with self._guarded(f"find {uri}"):
+            name, number = self._resolve(uri)
+        found = [version for version in self.versions(name) if version.number == int(number)]
+        if not found:
+            raise RegistryError(f"{uri}: no such version; `mint registry list` shows what there is")
+        return found[0]
+
     def download(self, uri: str, folder: Path) -> Path:
         """Copy the files of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; where they are."""
         from mlflow.artifacts import download_artifacts

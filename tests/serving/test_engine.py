@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from pydantic import ValidationError
 
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.answer_calibration import calibrate, write_calibration
-from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.serving.engine import Engine
 from mint_ray.serving.requests import (
     DiagnoseRequest,
@@ -21,40 +19,9 @@ from mint_ray.serving.requests import (
     decode_image,
     read_image,
 )
-from mint_ray.students.base_models import load_base_model, load_tokenizer, resolve_base_model
-from mint_ray.students.student import add_adapter, info_of, write_student
 from tests.evaluation.test_scored import drawn
-from tests.students.conftest import base_folder, student_config, tokenizer
+from tests.serving.conftest import DISEASES
 from tests.students.vision_cases import picture
-
-__all__ = ["base_folder", "tokenizer"]
-
-DISEASES = {
-    "OMIM:154700": "Marfan syndrome",
-    "OMIM:163950": "Noonan syndrome 1",
-    "OMIM:219700": "Cystic fibrosis",
-    "OMIM:310200": "Duchenne muscular dystrophy",
-}
-
-
-@pytest.fixture(scope="module")
-def folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student whose adapter was drawn, not trained."""
-    folder = tmp_path_factory.mktemp("student")
-    settings = student_config(base_folder, max_prompt_length=400)
-    base = resolve_base_model(settings.base_model)
-    model = add_adapter(load_base_model(base, torch.float32, "cpu"), settings, None, seed=0)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.15)
-    catalogue = folder / "made.parquet"
-    Catalogue(Label(key, name, (key,), (), ()) for key, name in DISEASES.items()).write(catalogue)
-    write_student(
-        folder, model, load_tokenizer(base), info_of(base, settings, 2, "orpo", {}), catalogue
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")

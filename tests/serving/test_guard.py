@@ -60,7 +60,7 @@ def test_a_request_passes_with_headers_and_an_id() -> None:
     assert (status, body) == (200, b"3")
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]
-    assert len(headers["x-request-id"]) == 32
+    assert len(headers["x-mint-request-id"]) == 32
     assert "access-control-allow-origin" not in headers
 
 
@@ -108,7 +108,7 @@ def test_who_asks_too_often_is_told_when_to_come_back() -> None:
     status, headers, body = ask(made)
     assert status == 429
     assert 1 <= int(headers["retry-after"]) <= 31
-    assert json.loads(body)["error"]["request_id"] == headers["x-request-id"]
+    assert json.loads(body)["error"]["request_id"] == headers["x-mint-request-id"]
     assert ask(made, path="/healthz")[0] == 200
 
 
