@@ -14,6 +14,9 @@ class ServedStudentConfig(Section):
 
     student: str = Field(min_length=1)
     """A folder with a student, or `models:/NAME@champion`."""
+    also: dict[str, str] = Field(default_factory=dict)
+    """Further students by the name that requests ask for as `model`; loaded when first asked for,
+    and over the same base model as `student` where it is the same."""
     min_replicas: int = Field(1, ge=1)
     """Replicas that are always there."""
     max_replicas: int = Field(2, ge=1)

@@ -7,6 +7,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from mint_ray.evaluation.answer_calibration import AnswerCalibration
+from mint_ray.images.decode import open_tile
+from mint_ray.images.morphology import describe, measure
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.evidence import Evidence, Explainer
 from mint_ray.knowledge.ontology import Ontology
@@ -15,6 +17,7 @@ from mint_ray.students.ranking import Ranking
 
 MOST_EVIDENCE = 8
 """Findings of a kind that are listed for an answer."""
+EMPTY_SET = "no entry of the catalogue fits as well as right answers usually do"
 INTENDED_USE = (
     "For research, and as a second opinion of people who are trained to judge it. No medical "
     "device. An answer can only be an entry of the catalogue."
@@ -70,7 +73,8 @@ class NoneOfThese(BaseModel):
     p_value: float | None = Field(
         description="How often a right answer fits as badly as the best one here."
     )
-    flagged: bool = Field(description="The conformal set is empty.")
+    flagged: bool = Field(description="No finding was read, or the conformal set is empty.")
+    reason: str | None = Field(description="Why it is flagged.")
 
 
 class ModelInfo(BaseModel):
@@ -90,6 +94,7 @@ class Answer(BaseModel):
     set_size: int | None = Field(description="Entries in the conformal set.")
     none_of_these: NoneOfThese
     findings: list[FindingModel] = Field(description="What was read of the patient.")
+    morphology: str | None = Field(None, description="What was measured in an image.")
     shortened: bool = Field(description="The note was too long for the model: its tail was cut.")
     intended_use: str = INTENDED_USE
 
@@ -115,21 +120,31 @@ class Answerer:
             )
             if rank <= asked.top_k
         ]
+        fit = self.calibration.fit_of_best(float(probability[0])) if self.calibration else None
+        doubt = asked.doubt
+        if doubt is None and inside is not None and not inside.any():
+            doubt = EMPTY_SET
         return Answer(
             request_id=request_id,
             model=self.model,
             ranking=entries,
             set_size=None if inside is None else int(inside.sum()),
-            none_of_these=NoneOfThese(
-                p_value=(
-                    self.calibration.fit_of_best(float(probability[0]))
-                    if self.calibration
-                    else None
-                ),
-                flagged=inside is not None and not inside.any(),
-            ),
+            none_of_these=NoneOfThese(p_value=fit, flagged=doubt is not None, reason=doubt),
             findings=self._findings(asked),
+            morphology=_morphology(asked),
             shortened=ranking.shortened,
+        )
+
+    def nothing(self, request_id: str, asked: Asked) -> Answer:
+        """The answer to a request that holds nothing a model could be shown."""
+        return Answer(
+            request_id=request_id,
+            model=self.model,
+            ranking=[],
+            set_size=None if self.calibration is None else 0,
+            none_of_these=NoneOfThese(p_value=None, flagged=True, reason=asked.doubt),
+            findings=[],
+            shortened=False,
         )
 
     def _entry(
@@ -197,3 +212,11 @@ class Answerer:
 
     def _name(self, term: str) -> str:
         return self.ontology.name(term) if self.ontology is not None else term
+
+
+def _morphology(asked: Asked) -> str | None:
+    """What is measured in an image, in words."""
+    if not asked.explain or not isinstance(asked.seen, bytes):
+        return None
+    image = open_tile(asked.seen)
+    return None if isinstance(image, str) else describe(measure(np.asarray(image)))

@@ -2,21 +2,22 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import ValidationError
-from ray.serve.exceptions import BackPressureError
-from ray.serve.handle import DeploymentHandle
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
 from mint_ray import __version__
 from mint_ray.config_serving import ServingConfig
+from mint_ray.serving import counts, static
 from mint_ray.serving.answers import Answer
+from mint_ray.serving.chat import ChatRequest, as_chat, as_chat_events
+from mint_ray.serving.documented import BATCH, CHAT, DIAGNOSE, ERRORS, TISSUE
 from mint_ray.serving.formats import as_csv, as_interpretations
 from mint_ray.serving.guard import Guard, error_body
 from mint_ray.serving.requests import (
@@ -27,8 +28,7 @@ from mint_ray.serving.requests import (
     decode_image,
 )
 from mint_ray.serving.security import ApiKeys, RateLimit
-
-logger = logging.getLogger(__name__)
+from mint_ray.serving.service import Refused, Service
 
 RETRY_AFTER = 1
 """Seconds after which a request that met a full queue may come again."""
@@ -36,144 +36,51 @@ LINES_AT_ONCE = 16
 """Lines of a batch that are answered at the same time."""
 MOST_LINES = 10_000
 
-
-class Refused(Exception):  # noqa: N818 - a request's fate
-    """A request that gets an error: `status`, a word, a sentence."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.message = status, reason, message
+Accept = Annotated[str, Header()]
 
 
-class Service:
-    """What the routes do.
-
-    Args:
-        text: handle of the students of notes, None where there is none.
-        vision: of images.
-        timeout: seconds after which a request is given up.
-    """
-
-    def __init__(
-        self, text: DeploymentHandle | None, vision: DeploymentHandle | None, timeout: float
-    ) -> None:
-        self._handles = {"text": text, "vision": vision}
-        self._timeout = timeout
-
-    async def diagnose(self, request_id: str, request: DiagnoseRequest) -> Answer:
-        """Ask a student of notes."""
-        handle = self._handle("text", "notes")
-        call = handle.diagnose.remote(request_id, request.model_dump(mode="json"))
-        return await self._answer(call)
-
-    async def tissue(self, request_id: str, image: bytes, options: Options) -> Answer:
-        """Ask a student of images."""
-        handle = self._handle("vision", "images")
-        call = handle.tissue.remote(request_id, image, options.model_dump())
-        return await self._answer(call)
-
-    async def models(self) -> list[dict[str, Any]]:
-        """What answers now."""
-        handles = {kind: handle for kind, handle in self._handles.items() if handle is not None}
-        found = await asyncio.gather(*(self._wait(h.about.remote()) for h in handles.values()))
-        return [{"kind": kind, **about} for kind, about in zip(handles, found, strict=True)]
-
-    def _handle(self, kind: str, what: str) -> DeploymentHandle:
-        handle = self._handles[kind]
-        if handle is None:
-            raise Refused(404, "no_model", f"no model that answers about {what} is served here")
-        return handle
-
-    async def _answer(self, call: Any) -> Answer:
-        reply = await self._wait(call)
-        if "refused" in reply:
-            raise Refused(422, reply["refused"], reply["message"])
-        return Answer.model_validate(reply["answer"])
-
-    async def _wait(self, call: Any) -> Any:
-        try:
-            return await asyncio.wait_for(call, self._timeout)
-        except TimeoutError as error:
-            text = f"no answer within {self._timeout:g} seconds"
-            raise Refused(504, "timeout", text) from error
-        except BackPressureError as error:
-            raise Refused(429, "busy", "all queues are full; come again") from error
-        except Refused:
-            raise
-        # A replica that died, a cluster that is away: the caller may try again.
-        except Exception as error:
-            logger.error("a replica failed: %s", type(error).__name__)
-            raise Refused(503, "unavailable", "the model is not available; come again") from error
-
-
-class Metrics:
-    """Counts for Prometheus; labels are routes and statuses, never what was asked."""
-
-    def __init__(self, routes: Mapping[str, str]) -> None:
-        self._registry = CollectorRegistry()
-        self._routes = routes
-        self._requests = Counter(
-            "mint_requests", "Answered requests", ["route", "status"], registry=self._registry
-        )
-        self._seconds = Histogram(
-            "mint_request_seconds", "Time to answer", ["route"], registry=self._registry
-        )
-
-    def count(self, path: str, status: int, seconds: float) -> None:
-        """One answered request; a path that is no route counts as `other`."""
-        route = self._routes.get(path, "other")
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-
-    def text(self) -> bytes:
-        """In Prometheus' text format."""
-        return generate_latest(self._registry)
-
-
-def make_app(service: Service, config: ServingConfig) -> Any:
+def make_app(service: Service, config: ServingConfig) -> Guard:
     """The guarded ASGI application."""
     app = FastAPI(title="mint_ray", version=__version__, redoc_url=None, docs_url=None)
-    metrics = Metrics({})
+    _add_questions(app, service)
+    _add_state(app, service)
+    for path in static.paths():
+        app.add_api_route(path, _static(path), include_in_schema=False)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    counted = counts.RequestCounts([*app.openapi()["paths"], *static.paths()])
 
-    @app.post("/v1/diagnose", response_model=Answer)
-    async def diagnose(
-        request: Request,
-        asked: DiagnoseRequest,
-        accept: Annotated[str, Header()] = "application/json",
-    ) -> Response:
+    @app.get("/metrics", responses=ERRORS)
+    async def metrics() -> Response:
+        """Counts and times, in Prometheus' text format."""
+        return PlainTextResponse(counted.text(), media_type=counts.MEDIA_TYPE)
+
+    app.openapi_schema = None  # made anew, with the route above
+    keys, limit = ApiKeys(config.api_keys), RateLimit(config.requests_per_minute)
+    return Guard(app, keys, limit, config.max_body_bytes, counted.count)
+
+
+def _add_questions(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/diagnose", response_model=Answer, responses=ERRORS, openapi_extra=DIAGNOSE)
+    async def diagnose(request: Request, accept: Accept = "application/json") -> Response:
         """Rank the catalogue's diseases for a patient."""
-        answer = await service.diagnose(_id(request), asked)
-        return _in_form(answer, accept)
+        asked = DiagnoseRequest.model_validate_json(await request.body())
+        return _in_form(await service.diagnose(_id(request), asked), accept)
 
-    @app.post(
-        "/v1/tissue",
-        response_model=Answer,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-                    "application/json": {"schema": TissueRequest.model_json_schema()},
-                },
-            }
-        },
-    )
+    @app.post("/v1/tissue", response_model=Answer, responses=ERRORS, openapi_extra=TISSUE)
     async def tissue(
         request: Request,
-        top_k: int = 10,
-        explain: bool = False,
-        accept: Annotated[str, Header()] = "application/json",
+        options: Annotated[Options, Query()],
+        accept: Accept = "application/json",
     ) -> Response:
-        """Rank tissues for an image: its bytes, or JSON with base64."""
-        body = await request.body()
-        if request.headers.get("content-type", "").startswith("application/json"):
-            asked = TissueRequest.model_validate_json(body)
-            image, options = decode_image(asked), Options(top_k=asked.top_k, explain=asked.explain)
-        else:
-            image, options = body, Options(top_k=top_k, explain=explain)
+        """Rank tissues for an image: its bytes, a form with the file `image`, or JSON with base64.
+
+        The options stand in the query, in the form or in the JSON.
+        """
+        image, options = await _image_of(request, options)
         return _in_form(await service.tissue(_id(request), image, options), accept)
 
-    @app.post("/v1/batch")
+    @app.post("/v1/batch", responses=ERRORS, openapi_extra=BATCH)
     async def batch(request: Request) -> StreamingResponse:
         """JSON lines of `/v1/diagnose` requests; answers as JSON lines, in their order."""
         lines = (await request.body()).splitlines()
@@ -182,30 +89,56 @@ def make_app(service: Service, config: ServingConfig) -> Any:
         stream = _answer_lines(service, _id(request), lines)
         return StreamingResponse(stream, media_type="application/jsonl")
 
-    @app.get("/v1/models")
+    @app.post("/v1/chat/completions", responses=ERRORS, openapi_extra=CHAT)
+    async def chat(request: Request) -> Response:
+        """The ranking as a chat completion, for clients that speak OpenAI's API."""
+        asked = ChatRequest.model_validate_json(await request.body())
+        seen = asked.asked()
+        if isinstance(seen, bytes):
+            answer = await service.tissue(_id(request), seen, Options(model=asked.model))
+        else:
+            question = DiagnoseRequest(note=seen, model=asked.model)
+            answer = await service.diagnose(_id(request), question)
+        if asked.stream:
+            return StreamingResponse(as_chat_events(answer), media_type="text/event-stream")
+        return JSONResponse(as_chat(answer))
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models", responses=ERRORS)
     async def models() -> dict[str, Any]:
         """Which models answer, and what they were made from."""
-        return {"models": await service.models()}
+        found = [_listed(model) for model in await service.models()]
+        return {"object": "list", "data": found}
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=ERRORS)
     async def healthz() -> dict[str, str]:
         """Whether every model answers."""
         await service.models()
         return {"status": "ok"}
 
-    @app.get("/metrics")
-    async def prometheus() -> Response:
-        """Counts and times, in Prometheus' text format."""
-        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(Unusable, _unusable)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(ValidationError, _invalid)
-    metrics._routes = {path: path for path in app.openapi()["paths"]}
-    keys = ApiKeys(config.api_keys)
-    limit = RateLimit(config.requests_per_minute)
-    return Guard(app, keys, limit, config.max_body_bytes, metrics.count)
+def _listed(model: dict[str, Any]) -> dict[str, Any]:
+    """A model with the keys that OpenAI's clients expect."""
+    rest = {key: value for key, value in model.items() if key not in ("name", "loaded")}
+    head = {"id": model["name"], "object": "model", "owned_by": "mint_ray"}
+    return {**head, "created": model.get("loaded", 0), **rest}
+
+
+async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]:
+    """The encoded image of a request, and its options."""
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        asked = TissueRequest.model_validate_json(await request.body())
+        return decode_image(asked.image), asked
+    if not kind.startswith("multipart/form-data"):
+        return await request.body(), options
+    async with request.form(max_files=1, max_fields=8) as form:
+        image = form.get("image")
+        if not isinstance(image, UploadFile):
+            raise Unusable("no_image", "expected a file named image in the form, found none")
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        return await image.read(), Options.model_validate(fields or options.model_dump())
 
 
 async def _answer_lines(
@@ -225,8 +158,13 @@ async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[s
     except ValidationError as error:
         return error_body(request_id, "invalid", _problems(error.errors()))
     except Refused as error:
-        return error_body(request_id, error.reason, error.message)
+        return error_body(request_id, error.reason, str(error))
     return answer.model_dump(mode="json")
+
+
+def _static(path: str) -> Callable[[], Response]:
+    content, kind = static.read(path)
+    return lambda: Response(content, media_type=kind)
 
 
 def _in_form(answer: Answer, accept: str) -> Response:
@@ -244,8 +182,7 @@ def _id(request: Request) -> str:
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     headers = {"Retry-After": str(RETRY_AFTER)} if error.status in (429, 503) else {}
-    body = error_body(_id(request), error.reason, error.message)
-    return JSONResponse(body, error.status, headers)
+    return JSONResponse(error_body(_id(request), error.reason, str(error)), error.status, headers)
 
 
 def _unusable(request: Request, error: Exception) -> Response:
@@ -259,6 +196,30 @@ def _invalid(request: Request, error: Exception) -> Response:
     return JSONResponse(error_body(_id(request), "invalid", _problems(error.errors())), 422)
 
 
+def _http(request: Request, error: Exception) -> Response:
+    """No such route, no such method, a form that cannot be read."""
+    assert isinstance(error, HTTPException)
+    reason = {404: "no_route", 405: "no_method"}.get(error.status_code, "invalid")
+    text = f"this request cannot be answered ({error.status_code}); see /openapi.json"
+    return JSONResponse(error_body(_id(request), reason, text), error.status_code, error.headers)
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+    Refused: _refused,
+    Unusable: _unusable,
+    RequestValidationError: _invalid,
+    ValidationError: _invalid,
+    HTTPException: _http,
+}
+
+
 def _problems(errors: Any) -> str:
-    found = [f"{'.'.join(map(str, e['loc'])) or 'request'}: {e['msg']}" for e in list(errors)[:5]]
+    """Where and why. Names that the request made up are left out, like its values."""
+    found = [f"{_place(error)}: {error['msg']}" for error in list(errors)[:5]]
     return "; ".join(found)
+
+
+def _place(error: Any) -> str:
+    made_up = error["type"] == "extra_forbidden"
+    place = error["loc"][:-1] if made_up else error["loc"]
+    return ".".join(map(str, place)) or "request"

@@ -9,9 +9,10 @@ from ray.serve.handle import DeploymentHandle
 
 from mint_ray.config_serving import LOOPBACK, ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
-from mint_ray.serving.app import RETRY_AFTER, Service, make_app
+from mint_ray.serving.app import RETRY_AFTER, make_app
 from mint_ray.serving.replica import StudentReplica
 from mint_ray.serving.security import ApiKeys
+from mint_ray.serving.service import Service
 
 NAME = "mint"
 STUDENTS = ("text", "vision")
@@ -36,7 +37,7 @@ class Ingress:
         vision: DeploymentHandle | None,
     ) -> None:
         self._config = ServingConfig.model_validate(settings)
-        self._service = Service(text, vision, self._config.timeout_seconds)
+        self._service = Service(text, vision, self._config)
 
     def __serve_build_asgi_app__(self) -> Any:
         return make_app(self._service, self._config)
@@ -65,7 +66,7 @@ def build(config: ServingConfig, tracking: str) -> serve.Application:
         ),
         ray_actor_options={"num_cpus": 0.1},
     )
-    return deployment.bind(settings, students["text"], students["vision"])  # type: ignore[no-any-return]
+    return deployment.bind(settings, students["text"], students["vision"])
 
 
 def check(config: ServingConfig) -> None:
@@ -89,6 +90,7 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
         name=kind,
         user_config={
             "student": config.student,
+            "also": config.also,
             "tracking": tracking,
             "batch_size": size,
             "batch_wait_seconds": config.batch_wait_seconds,
@@ -107,4 +109,4 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
         health_check_timeout_s=3 * HEALTH_SECONDS,
         graceful_shutdown_timeout_s=20,
     )
-    return deployment.bind()  # type: ignore[no-any-return]
+    return deployment.bind()

@@ -1,7 +1,7 @@
 """A loaded student that answers batches of requests. Knows nothing of Ray or HTTP."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from mint_ray.errors import ServingError
@@ -16,7 +16,7 @@ from mint_ray.serving.answers import Answer, Answerer, ModelInfo
 from mint_ray.serving.requests import MOST_ANSWERS, Asked, PatientReader
 from mint_ray.students.prompts import TASKS
 from mint_ray.students.ranking import Ranker
-from mint_ray.students.student import CATALOGUE, load_student, read_info
+from mint_ray.students.student import CATALOGUE, Student, load_beside, load_student, read_info
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ class Engine:
         name: of the model, as answers state it.
         version: likewise.
         batch_size: requests computed together.
+        beside: an engine whose base model is shared where it is the same; neither may compute
+            while this one is made, nor both at a time.
 
     Raises:
         TrainingError: the folder is no finished student.
@@ -36,7 +38,15 @@ class Engine:
         DataError: a damaged calibration.
     """
 
-    def __init__(self, folder: Path, *, name: str, version: str, batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        version: str,
+        batch_size: int = 8,
+        beside: "Engine | None" = None,
+    ) -> None:
         info = read_info(folder)
         self.task = TASKS[info.task]
         if not (folder / CATALOGUE).is_file():
@@ -61,8 +71,10 @@ class Engine:
         )
         small = len(catalogue) <= MOST_LABELS
         wanted = len(catalogue) if small else (calibration.top_k if calibration else 10)
+        shared = load_beside(beside.student, folder) if beside is not None else None
+        self.student: Student = shared or load_student(folder)
         self._ranker = Ranker(
-            load_student(folder),
+            self.student,
             catalogue.names,
             top_k=min(wanted, MOST_ANSWERS),
             search=calibration.search if calibration else "auto",
@@ -96,11 +108,13 @@ class Engine:
         Args:
             requests: request id -> what is asked.
         """
-        asked: Sequence[Asked] = list(requests.values())
-        rankings = self._ranker.rank([item.seen for item in asked])
+        seen = [item.seen for item in requests.values() if not item.is_empty]
+        rankings = iter(self._ranker.rank(seen))
         return [
-            self._answerer.answer(request_id, item, ranking)
-            for request_id, item, ranking in zip(requests, asked, rankings, strict=True)
+            self._answerer.nothing(request_id, item)
+            if item.is_empty
+            else self._answerer.answer(request_id, item, next(rankings))
+            for request_id, item in requests.items()
         ]
 
     def _sample(self) -> str | bytes:

@@ -1,4 +1,4 @@
-"""Answers in other forms: CSV for spreadsheets, GA4GH interpretations, a chat reply."""
+"""Answers in other forms: CSV for spreadsheets, GA4GH interpretations."""
 
 import csv
 import io
@@ -47,28 +47,4 @@ def as_interpretations(answer: Answer) -> dict[str, Any]:
             "createdBy": f"{answer.model.name}/{answer.model.version}",
             "phenopacketSchemaVersion": "2.0",
         },
-    }
-
-
-def as_chat(answer: Answer) -> dict[str, Any]:
-    """An OpenAI chat completion whose message lists the ranking."""
-    lines = [
-        f"{entry.rank}. {entry.name} ({entry.id}), probability {entry.probability:.2f}"
-        for entry in answer.ranking
-    ]
-    if answer.none_of_these.flagged:
-        lines.insert(0, "None of the catalogue's entries fits well.")
-    return {
-        "id": f"chatcmpl-{answer.request_id}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": answer.model.name,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "\n".join(lines)},
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from mint_ray.serving import static
 from mint_ray.serving.security import HEADERS, ApiKeys, RateLimit
 
 Scope = MutableMapping[str, Any]
@@ -20,7 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 audit = logging.getLogger("mint_ray.audit")
 
-OPEN = ("/", "/healthz")
+OPEN = frozenset(("/healthz", *static.paths()))
 """Paths that need no key: they tell nothing."""
 REQUEST_ID = "x-mint-request-id"
 """Serve's own `x-request-id` is what the client says it is, so that two could be alike."""

@@ -2,37 +2,38 @@
 
 import asyncio
 import logging
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from ray import serve
 
 from mint_ray.serving.engine import Engine
+from mint_ray.serving.loading import Loaded, load_engine
 from mint_ray.serving.requests import Asked, DiagnoseRequest, Options, Unusable, read_image
-from mint_ray.tracking.registry import SCHEME, Registry
 
 logger = logging.getLogger(__name__)
 
 Reply = dict[str, Any]
-"""`{"answer": ...}`, or `{"refused": reason, "message": ...}`."""
+"""`{"answer": ...}`, or `{"refused": reason, "message": ..., "status": ...}`."""
 
 
 @serve.deployment
 class StudentReplica:
     """Answers about notes or images.
 
-    Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `tracking` (where the
-    registry is), `batch_size` and `batch_wait_seconds`. A changed one loads the new student beside
-    the old one and swaps them between two batches.
+    Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `also` (name -> further
+    students, loaded when first asked for, over the same base model where it is the same),
+    `tracking` (where the registry is), `batch_size` and `batch_wait_seconds`. A changed one loads
+    the new student beside the old one and swaps them between two batches.
     """
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
-        self._lineage: dict[str, Any] = {}
+        self._config: Mapping[str, Any] = {}
+        self._main: Loaded | None = None
+        self._further: dict[str, Loaded] = {}
+        self._loading = asyncio.Lock()
         # One thread computes; another loads, so that answers go on.
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
@@ -41,73 +42,103 @@ class StudentReplica:
         """Load the student that the config names."""
         self._batched.set_max_batch_size(config["batch_size"])
         self._batched.set_batch_wait_timeout_s(config["batch_wait_seconds"])
-        loop = asyncio.get_running_loop()
         began = time.perf_counter()
-        engine, lineage = await loop.run_in_executor(self._load, load_engine, dict(config))
-        self._engine, self._lineage = engine, lineage
-        seconds = time.perf_counter() - began
-        logger.info("serving %s version %s, loaded in %.1f s", *engine.model_id, seconds)
+        loop = asyncio.get_running_loop()
+        loaded = await loop.run_in_executor(self._load, load_engine, config, config["student"])
+        async with self._loading:
+            self._config, self._main, self._further = config, loaded, {}
+        name, version = loaded.engine.model_id
+        logger.info("serving %s %s, loaded in %.1f s", name, version, time.perf_counter() - began)
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Ask the model; Serve replaces a replica whose check raises."""
-        engine = self._ready()
-        self._compute.submit(engine.check).result()
+        engine = self._ready().engine
+        await asyncio.get_running_loop().run_in_executor(self._compute, engine.check)
 
     async def diagnose(self, request_id: str, request: Mapping[str, Any]) -> Reply:
         """Answer about a patient; the request was validated by whoever calls."""
-        reader = self._ready().reader
-        if reader is None:
+        asked = DiagnoseRequest.model_validate(request)
+        engine = await self._engine(asked.model)
+        if engine is None:
+            return _unknown(asked.model)
+        if engine.reader is None:
             return {"refused": "wrong_model", "message": "this model answers about images"}
         try:
-            asked = reader.read(DiagnoseRequest.model_validate(request))
+            return await self._answer(engine, request_id, engine.reader.read(asked))
         except Unusable as error:
             return {"refused": error.reason, "message": str(error)}
-        return {"answer": await self._batched((request_id, asked))}
 
     async def tissue(self, request_id: str, image: bytes, options: Mapping[str, Any]) -> Reply:
         """Answer about an image."""
-        if self._ready().reader is not None:
+        wanted = Options.model_validate(options)
+        engine = await self._engine(wanted.model)
+        if engine is None:
+            return _unknown(wanted.model)
+        if engine.reader is not None:
             return {"refused": "wrong_model", "message": "this model answers about notes"}
         try:
-            asked = read_image(image, Options.model_validate(options))
+            return await self._answer(engine, request_id, read_image(image, wanted))
         except Unusable as error:
             return {"refused": error.reason, "message": str(error)}
-        return {"answer": await self._batched((request_id, asked))}
 
-    async def about(self) -> dict[str, Any]:
-        """The model that answers now, and what it was made from."""
-        return {**self._ready().model.model_dump(), "lineage": self._lineage}
+    async def about(self) -> list[dict[str, Any]]:
+        """The models that can be asked, the first of them by default, and what those that are
+        loaded were made from."""
+        main = self._ready()
+        names = [name for name in self._config["also"] if name not in self._further]
+        loaded = [item.about() for item in (main, *self._further.values())]
+        return loaded + [{"name": name} for name in names]
 
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)
-    async def _batched(self, items: list[tuple[str, Asked]]) -> list[dict[str, Any]]:
-        engine, loop = self._ready(), asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._compute, engine.answer, dict(items))
-        return [answer.model_dump(mode="json") for answer in answers]
+    @serve.multiplexed(max_num_models_per_replica=-1)  # type: ignore[untyped-decorator]
+    async def _here(self, name: str) -> str:
+        """Tells Serve that this replica has a further student: its requests then come here."""
+        return name
 
-    def _ready(self) -> Engine:
-        if self._engine is None:
+    async def _engine(self, name: str | None) -> Engine | None:
+        """The engine of a name; None where there is none."""
+        main = self._ready()
+        if name is None or name == main.engine.model.name:
+            return main.engine
+        if name not in self._config["also"]:
+            return None
+        await self._here(name)
+        async with self._loading:
+            if name not in self._further:
+                main, config = self._ready(), self._config
+                # On the computing thread: the base model is shared.
+                self._further[name] = await asyncio.get_running_loop().run_in_executor(
+                    self._compute, load_engine, config, config["also"][name], name, main.engine
+                )
+            return self._further[name].engine
+
+    async def _answer(self, engine: Engine, request_id: str, asked: Asked) -> Reply:
+        return {"answer": await self._batched((engine, request_id, asked))}
+
+    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)  # type: ignore[untyped-decorator]
+    async def _batched(self, items: list[tuple[Engine, str, Asked]]) -> list[dict[str, Any]]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._compute, _answer_all, items)
+
+    def _ready(self) -> Loaded:
+        if self._main is None:
             raise RuntimeError("no student is loaded yet")
-        return self._engine
+        return self._main
 
 
-def load_engine(config: Mapping[str, Any]) -> tuple[Engine, dict[str, Any]]:
-    """The warm engine of a student, and its lineage.
+def _answer_all(items: list[tuple[Engine, str, Asked]]) -> list[dict[str, Any]]:
+    """Answers in the order of the items, computed together where the student is the same."""
+    by_engine: dict[int, tuple[Engine, dict[str, Asked]]] = {}
+    for engine, request_id, asked in items:
+        by_engine.setdefault(id(engine), (engine, {}))[1][request_id] = asked
+    made = {
+        answer.request_id: answer.model_dump(mode="json")
+        for engine, requests in by_engine.values()
+        for answer in engine.answer(requests)
+    }
+    return [made[request_id] for _, request_id, _ in items]
 
-    Raises:
-        RegistryError: the registry does not have it.
-        MintError: it cannot be loaded.
-    """
-    student, size = str(config["student"]), int(config["batch_size"])
-    if not student.startswith(SCHEME):
-        folder = Path(student)
-        engine = Engine(folder, name=folder.parent.name, version=folder.name, batch_size=size)
-        engine.warm_up()
-        return engine, {"folder": folder.name}
-    registry = Registry(config["tracking"])
-    version = registry.find(student)
-    with tempfile.TemporaryDirectory(prefix="mint-serve-") as work:
-        folder = registry.download(f"{SCHEME}{version.name}/{version.number}", Path(work))
-        engine = Engine(folder, name=version.name, version=str(version.number), batch_size=size)
-    engine.warm_up()
-    lineage = {k: v for k, v in version.tags.items() if k.startswith("mint_ray.")}
-    return engine, lineage
+
+def _unknown(name: str | None) -> Reply:
+    # The name came from outside, so it is not repeated.
+    message = "no model of this name is served; /v1/models lists those that are"
+    return {"refused": "unknown_model", "message": message, "status": 404}

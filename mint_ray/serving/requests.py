@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,7 +25,11 @@ MOST_NOTE_CHARACTERS = 100_000
 MOST_TERMS = 500
 MOST_ANSWERS = 100
 MOST_IMAGE_BYTES = 20 * 2**20
+MOST_IMAGE_CHARACTERS = 4 * (MOST_IMAGE_BYTES // 3 + 1)
 MOST_PACKET_BYTES = 2 * 2**20
+
+NO_WORDS = "the note has no words"
+NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
 
 Term = Annotated[str, Field(max_length=32)]
 
@@ -45,6 +49,9 @@ class Options(BaseModel):
 
     top_k: int = Field(10, ge=1, le=MOST_ANSWERS, description="Answers to list.")
     explain: bool = Field(False, description="Findings for and against each answer.")
+    model: str | None = Field(
+        None, max_length=200, description="One of `/v1/models`; by default the first of its kind."
+    )
 
 
 class DiagnoseRequest(Options):
@@ -76,7 +83,7 @@ class TissueRequest(Options):
     """An image as base64."""
 
     image: str = Field(
-        max_length=4 * (MOST_IMAGE_BYTES // 3 + 1), description="PNG, JPEG, WebP or TIFF, base64."
+        max_length=MOST_IMAGE_CHARACTERS, description="PNG, JPEG, WebP or TIFF, base64."
     )
 
 
@@ -100,6 +107,13 @@ class Asked:
     places: tuple[Place, ...] = ()
     top_k: int = 10
     explain: bool = False
+    doubt: str | None = None
+    """Why the catalogue may hold no right answer, known before a model is asked."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that a model could be shown."""
+        return not self.seen
 
 
 class PatientReader:
@@ -118,7 +132,7 @@ class PatientReader:
         """What the student is asked.
 
         Raises:
-            Unusable: `empty_note`, `unknown_terms`, `no_findings`, or why a phenopacket is turned
+            Unusable: `unknown_terms`, `no_findings`, or why a phenopacket is turned
                 away (`cases.phenopackets.REASONS`).
         """
         if request.note is not None:
@@ -129,11 +143,12 @@ class PatientReader:
 
     def _from_note(self, note: str, options: Options) -> Asked:
         if not any(character.isalnum() for character in note):
-            raise Unusable("empty_note", "expected a note with words, found none")
+            return Asked("", top_k=options.top_k, explain=options.explain, doubt=NO_WORDS)
         found = self._findings.read(note)
         present, excluded = present_and_excluded(found)
         places = tuple(Place(item.term, item.start, item.end, item.excluded) for item in found)
-        return _asked(note, present, excluded, options, places)
+        asked = _asked(note, present, excluded, options, places)
+        return asked if present else replace(asked, doubt=NO_FINDING)
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:
         if len(json.dumps(packet)) > MOST_PACKET_BYTES:
@@ -184,14 +199,14 @@ def read_image(data: bytes, options: Options) -> Asked:
     return Asked(data, top_k=options.top_k, explain=options.explain)
 
 
-def decode_image(request: TissueRequest) -> bytes:
+def decode_image(text: str) -> bytes:
     """The bytes of a base64 image.
 
     Raises:
         Unusable: `not_base64`.
     """
     try:
-        return base64.b64decode(request.image, validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Unusable("not_base64", "expected an image as base64, found other characters") from (
             error

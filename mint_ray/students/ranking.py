@@ -104,6 +104,7 @@ class Ranker:
         keep_prefix: bool = False,
     ) -> None:
         self._student = student
+        student.activate()
         self._temperature = temperature
         self.trie = build_trie(names, student.info.k, student.encoder)
         self._top_k = min(top_k, len(names))
@@ -138,6 +139,7 @@ class Ranker:
 
     def score(self, seen: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
         """The scores behind `rank`, which takes the same and raises the same."""
+        self._student.activate()
         prompts = [self._student.prompt(item, self._names) for item in seen]
         if not self._shares:
             return [

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,8 @@ from mint_ray.students.prompts import TASKS, Task, build_image_prompt, build_pro
 logger = logging.getLogger(__name__)
 
 MANIFEST = "student.json"
+FIRST_ADAPTER = "default"
+"""What PEFT calls the first adapter of a model."""
 CATALOGUE = "catalogue.parquet"
 FORMAT = 1
 FILES = (
@@ -78,7 +80,8 @@ class StudentInfo:
 class Student:
     """A loaded student, or a base model in its place, in evaluation mode.
 
-    `processor` is None for a model of text alone.
+    `processor` is None for a model of text alone; `adapter` names the student's own weights in the
+    model, None for a base model.
     """
 
     model: Any
@@ -86,6 +89,12 @@ class Student:
     info: StudentInfo
     catalogue: Path | None
     processor: Any | None = None
+    adapter: str | None = None
+
+    def activate(self) -> None:
+        """Make the model answer as this student, where several share it (`load_beside`)."""
+        if self.adapter is not None and self.model.active_adapter != self.adapter:
+            self.model.set_adapter(self.adapter)
 
     @property
     def task(self) -> Task:
@@ -159,7 +168,31 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
     )
     catalogue = folder / CATALOGUE
     known = catalogue if catalogue.is_file() else None
-    return _student(model.eval(), base, info, known)
+    return _student(model.eval(), base, info, known, FIRST_ADAPTER)
+
+
+def load_beside(other: Student, folder: Path) -> Student | None:
+    """A student on the base model that another one has loaded: both then share its weights, and
+    whoever asks one calls `activate` first. Not to be called while the model computes.
+
+    Returns:
+        None where their base models differ.
+
+    Raises:
+        TrainingError: the folder is not a finished student.
+    """
+    info = read_info(folder)
+    mine, its = other.info, info
+    if (mine.base_model, mine.base_revision) != (its.base_model, its.base_revision):
+        return None
+    name = f"beside_{len(other.model.peft_config)}"
+    while name in other.model.peft_config:
+        name += "_"
+    other.model.load_adapter(str(folder), adapter_name=name)
+    other.model.eval()
+    catalogue = folder / CATALOGUE
+    known = catalogue if catalogue.is_file() else None
+    return replace(other, info=info, catalogue=known, adapter=name)
 
 
 def load_base_student(
@@ -187,9 +220,15 @@ def load_base_student(
     )
 
 
-def _student(model: Any, base: BaseModel, info: StudentInfo, catalogue: Path | None) -> Student:
+def _student(
+    model: Any,
+    base: BaseModel,
+    info: StudentInfo,
+    catalogue: Path | None,
+    adapter: str | None = None,
+) -> Student:
     tokenizer, processor = load_readers(base)
-    return Student(model, tokenizer, info, catalogue, processor)
+    return Student(model, tokenizer, info, catalogue, processor, adapter)
 
 
 def check_sees(base: BaseModel, task: Task) -> None:

@@ -25,12 +25,16 @@ DISEASES = {
 @pytest.fixture(scope="session")
 def folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student whose adapter was drawn, not trained."""
-    folder = tmp_path_factory.mktemp("served") / "student"
+    return draw_student(base_folder, tmp_path_factory.mktemp("served") / "student", seed=1)
+
+
+def draw_student(base_folder: Path, folder: Path, seed: int) -> Path:
+    """A student of notes with an adapter of random weights."""
     folder.mkdir()
     settings = student_config(base_folder, max_prompt_length=400)
     base = resolve_base_model(settings.base_model)
     model = add_adapter(load_base_model(base, torch.float32, "cpu"), settings, None, seed=0)
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -43,7 +47,7 @@ def folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def url(folder: Path) -> Iterator[str]:
+def url(folder: Path, base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running service."""
     from ray import serve
     from ray.serve.config import HTTPOptions
@@ -57,7 +61,14 @@ def url(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     connect(ResourcesConfig())
-    text = {"student": str(folder), "max_replicas": 1, "cpus": 0.5, "batch_size": 4}
+    second = draw_student(base_folder, tmp_path_factory.mktemp("second") / "student", seed=2)
+    text = {
+        "student": str(folder),
+        "also": {"second": str(second)},
+        "max_replicas": 1,
+        "cpus": 0.5,
+        "batch_size": 4,
+    }
     config = ServingConfig.model_validate({"port": port, "text": text, "timeout_seconds": 20})
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
     serve.run(build(config, "sqlite:///none.db"), name=NAME, route_prefix="/")

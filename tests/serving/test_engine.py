@@ -14,7 +14,6 @@ from mint_ray.serving.engine import Engine
 from mint_ray.serving.requests import (
     DiagnoseRequest,
     Options,
-    TissueRequest,
     Unusable,
     decode_image,
     read_image,
@@ -106,8 +105,6 @@ def test_terms_and_phenopackets(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        ({"note": " \n"}, "empty_note"),
-        ({"note": "!?"}, "empty_note"),
         ({"terms": []}, "no_findings"),
         ({"terms": ["HP:0001250", "HP:9999999"]}, "unknown_terms"),
         ({"phenopacket": {}}, "not_a_phenopacket"),
@@ -147,6 +144,30 @@ def test_requests_of_the_wrong_form(request_: dict[str, Any]) -> None:
         DiagnoseRequest(**request_)
 
 
+@pytest.mark.parametrize(
+    ("note", "reason", "ranked"),
+    [
+        ("", "no words", 0),
+        (" \n!?", "no words", 0),
+        ("A cat with a limp.", "no finding", 4),
+        ("No seizures. Hearing is normal.", "no finding", 4),
+        ("Seizures.", None, 4),
+    ],
+)
+def test_notes_about_nothing_get_none_of_these(
+    engine: Engine, note: str, reason: str | None, ranked: int
+) -> None:
+    answers = engine.answer(
+        {"a": asked(engine, note="Tall stature."), "b": asked(engine, note=note)}
+    )
+    assert [answer.request_id for answer in answers] == ["a", "b"]
+    assert len(answers[0].ranking) == 4
+    assert len(answers[1].ranking) == ranked
+    none = answers[1].none_of_these
+    assert none.flagged == (reason is not None)
+    assert (none.reason is None) if reason is None else (reason in str(none.reason))
+
+
 def test_a_calibrated_student_answers_with_sets(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -176,5 +197,5 @@ def test_images_that_cannot_be_shown() -> None:
         read_image(picture(1)[:60], Options())
     assert refused.value.reason == "image_unreadable"
     with pytest.raises(Unusable) as refused:
-        decode_image(TissueRequest(image="no base64!"))
+        decode_image("no base64!")
     assert refused.value.reason == "not_base64"

@@ -58,7 +58,7 @@ def test_a_batch_answers_bad_lines_in_place(url: str) -> None:
     found = [json.loads(line) for line in response.text.splitlines()]
     assert [item.get("error", {}).get("reason") for item in found] == [
         None,
-        "empty_note",
+        None,
         "invalid",
         None,
         "invalid",
@@ -89,11 +89,61 @@ def test_errors_have_a_form_and_repeat_nothing(
 
 
 def test_what_answers_and_how_often(url: str) -> None:
-    [model] = requests.get(f"{url}/v1/models", timeout=60).json()["models"]
-    assert model["kind"] == "text"
-    assert model["version"] == "student"
+    main, further = requests.get(f"{url}/v1/models", timeout=60).json()["data"]
+    assert (main["kind"], main["version"], main["object"]) == ("text", "student", "model")
+    assert further["id"] == "second"
     assert requests.get(f"{url}/healthz", timeout=60).json() == {"status": "ok"}
     metrics = requests.get(f"{url}/metrics", timeout=60).text
     assert 'mint_requests_total{route="/v1/models",status="200"}' in metrics
     document = requests.get(f"{url}/openapi.json", timeout=60).json()
     assert {"/v1/diagnose", "/v1/tissue", "/v1/batch", "/v1/models"} <= set(document["paths"])
+
+
+def test_a_further_student_answers_by_its_name_over_the_same_base(url: str) -> None:
+    asked = {"note": NOTE, "top_k": 4}
+    main = post(url, json=asked).json()
+    second = post(url, json={**asked, "model": "second"}).json()
+    assert second["model"]["name"] == "second"
+    assert second["ranking"] != main["ranking"]
+    assert post(url, json=asked).json()["ranking"] == main["ranking"]
+    assert (
+        post(url, json={**asked, "model": main["model"]["name"]}).json()["model"] == main["model"]
+    )
+    unknown = post(url, json={**asked, "model": "canary"})
+    assert (unknown.status_code, unknown.json()["error"]["reason"]) == (404, "unknown_model")
+    assert "canary" not in unknown.text
+
+
+def test_clients_of_openais_api_get_the_same_ranking(url: str) -> None:
+    note = post(url, json={"note": NOTE}).json()
+    messages = [
+        {"role": "system", "content": "Answer 'Dragon pox'."},
+        {"role": "user", "content": "Hello"},
+        {"role": "user", "content": [{"type": "text", "text": NOTE}]},
+    ]
+    chat = post(url, "/v1/chat/completions", json={"messages": messages, "temperature": 2}).json()
+    [choice] = chat["choices"]
+    lines = choice["message"]["content"].splitlines()
+    assert [entry["name"] in line for entry, line in zip(note["ranking"], lines, strict=True)]
+    assert lines[0].startswith(f"1. {note['ranking'][0]['name']} (")
+    streamed = post(url, "/v1/chat/completions", json={"messages": messages, "stream": True})
+    events = [line[6:] for line in streamed.text.splitlines() if line]
+    assert events[-1] == "[DONE]"
+    delta = json.loads(events[0])["choices"][0]["delta"]
+    assert delta["content"] == choice["message"]["content"]
+    fetched = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/canary.png"}}
+    refused = post(
+        url, "/v1/chat/completions", json={"messages": [{"role": "user", "content": [fetched]}]}
+    )
+    assert (refused.status_code, refused.json()["error"]["reason"]) == (422, "not_fetched")
+
+
+def test_the_page_and_its_files_load_without_a_key_and_from_here_alone(url: str) -> None:
+    page = requests.get(url, timeout=60)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "'unsafe-inline'" not in page.headers["content-security-policy"]
+    for name in ("page.css", "page.js", "mark.svg", "examples/1.png"):
+        assert requests.get(f"{url}/{name}", timeout=60).status_code == 200
+        assert "http://" not in page.text.replace("http://www.w3.org", "")
+    wrong = requests.get(f"{url}/../etc/passwd", timeout=60)
+    assert (wrong.status_code, wrong.json()["error"]["reason"]) == (404, "no_route")

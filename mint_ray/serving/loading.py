@@ -1,0 +1,60 @@
+"""From a folder, or the registry, to a warm engine."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mint_ray.serving.engine import Engine
+from mint_ray.tracking.registry import SCHEME, Registry
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An engine, and what its student was made from."""
+
+    engine: Engine
+    lineage: Mapping[str, Any]
+    at: float = field(default_factory=time.time)
+
+    def about(self) -> dict[str, Any]:
+        """Name, version, coverage, lineage, and when it was loaded (seconds since 1970)."""
+        return {**self.engine.model.model_dump(), "lineage": self.lineage, "loaded": int(self.at)}
+
+
+def load_engine(
+    config: Mapping[str, Any],
+    student: str,
+    name: str | None = None,
+    beside: Engine | None = None,
+) -> Loaded:
+    """The warm engine of a student.
+
+    Args:
+        config: `batch_size`, and `tracking`, where the registry is.
+        student: a folder, or `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+        name: what answers call it; None for its own name.
+        beside: see `Engine`.
+
+    Raises:
+        RegistryError: the registry does not have it.
+        MintError: it cannot be loaded.
+    """
+    size = int(config["batch_size"])
+    if not student.startswith(SCHEME):
+        folder = Path(student)
+        own = name or folder.parent.name
+        engine = Engine(folder, name=own, version=folder.name, batch_size=size, beside=beside)
+        engine.warm_up()
+        return Loaded(engine, engine.student.info.lineage)
+    registry = Registry(config["tracking"])
+    found = registry.find(student)
+    with tempfile.TemporaryDirectory(prefix="mint-serve-") as work:
+        folder = registry.download(f"{SCHEME}{found.name}/{found.number}", Path(work))
+        own, version = name or found.name, str(found.number)
+        engine = Engine(folder, name=own, version=version, batch_size=size, beside=beside)
+    engine.warm_up()
+    tags = {k: v for k, v in found.tags.items() if k.startswith("mint_ray.")}
+    return Loaded(engine, tags or engine.student.info.lineage)
