@@ -17,6 +17,9 @@ class ServedStudentConfig(Section):
     also: dict[str, str] = Field(default_factory=dict)
     """Further students by the name that requests ask for as `model`; loaded when first asked for,
     and over the same base model as `student` where it is the same."""
+    refresh_seconds: float = Field(30, gt=0)
+    """How often a student of the registry is looked up again: a new champion then takes over
+    between two batches."""
     min_replicas: int = Field(1, ge=1)
     """Replicas that are always there."""
     max_replicas: int = Field(2, ge=1)

@@ -5,10 +5,19 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from ray.serve._private.build_app import build_app
+from ray.serve.schema import ServeDeploySchema
+
+from mint_ray.errors import ConfigError
+from mint_ray.serving.application import ServiceArgs, application
 
 ROOT = Path(__file__).parents[1]
 CRDS = ROOT / ".." / "shared" / "reference" / "kuberay-crds"
-KINDS = {"RayJob": "ray.io_rayjobs.yaml", "RayCluster": "ray.io_rayclusters.yaml"}
+KINDS = {
+    "RayJob": "ray.io_rayjobs.yaml",
+    "RayCluster": "ray.io_rayclusters.yaml",
+    "RayService": "ray.io_rayservices.yaml",
+}
 
 
 def closed(schema: object) -> object:
@@ -39,8 +48,31 @@ def test_manifests_follow_the_crd(file: Path) -> None:
     jsonschema.validate(manifest["spec"], closed(spec))
 
 
-def test_the_image_and_the_manifest_name_the_locked_ray() -> None:
+def test_the_image_and_the_manifests_name_the_locked_ray() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     version = next(line.partition("==")[2] for line in lock if line.startswith("ray=="))
-    manifest = yaml.safe_load((ROOT / "cluster" / "rayjob.yaml").read_text(encoding="utf-8"))
-    assert manifest["spec"]["rayClusterSpec"]["rayVersion"] == version
+    job, service = (
+        yaml.safe_load((ROOT / "cluster" / name).read_text(encoding="utf-8"))["spec"]
+        for name in ("rayjob.yaml", "rayservice.yaml")
+    )
+    assert job["rayClusterSpec"]["rayVersion"] == version
+    assert service["rayClusterConfig"]["rayVersion"] == version
+
+
+@pytest.mark.parametrize("file", ["configs/serve.yaml", "cluster/rayservice.yaml"])
+def test_serves_config_files_build_the_service(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    config = ServeDeploySchema.model_validate(
+        yaml.safe_load(read["spec"]["serveConfigV2"]) if "spec" in read else read
+    )
+    [described] = config.applications
+    module, name = described.import_path.split(":")
+    assert (module, name) == (application.__module__, application.__name__)
+    args = ServiceArgs.model_validate(described.args)
+    assert args.serving.host == config.http_options.host
+    if "spec" in read:
+        with pytest.raises(ConfigError, match="MINT_API_KEY_HASHES"):
+            application(args)
+        monkeypatch.setenv("MINT_API_KEY_HASHES", "0" * 64)
+    built = build_app(application(args), name="mint", route_prefix="/", default_runtime_env={})
+    assert [deployment.name for deployment in built.deployments] == ["text", "vision", "ingress"]

@@ -130,7 +130,7 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
     kind = request.headers.get("content-type", "")
     if kind.startswith("application/json"):
         asked = TissueRequest.model_validate_json(await request.body())
-        return decode_image(asked.image), asked
+        return decode_image(asked.image), Options(**asked.model_dump(exclude={"image"}))
     if not kind.startswith("multipart/form-data"):
         return await request.body(), options
     async with request.form(max_files=1, max_fields=8) as form:

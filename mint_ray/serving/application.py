@@ -7,6 +7,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 from ray.serve.handle import DeploymentHandle
 
+from mint_ray.config_base import Section
 from mint_ray.config_serving import LOOPBACK, ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
 from mint_ray.serving.app import RETRY_AFTER, make_app
@@ -41,6 +42,19 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:
         return make_app(self._service, self._config)
+
+
+class ServiceArgs(Section):
+    """Arguments of `application`, as a Serve config file gives them."""
+
+    serving: ServingConfig
+    tracking: str
+    """MLflow's tracking URI, where the registry is."""
+
+
+def application(args: ServiceArgs) -> serve.Application:
+    """The service for `serve deploy` and for a RayService; see `configs/serve.yaml`."""
+    return build(args.serving, args.tracking)
 
 
 def build(config: ServingConfig, tracking: str) -> serve.Application:
@@ -92,6 +106,7 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
             "student": config.student,
             "also": config.also,
             "tracking": tracking,
+            "refresh_seconds": config.refresh_seconds,
             "batch_size": size,
             "batch_wait_seconds": config.batch_wait_seconds,
         },

@@ -58,3 +58,15 @@ def load_engine(
     engine.warm_up()
     tags = {k: v for k, v in found.tags.items() if k.startswith("mint_ray.")}
     return Loaded(engine, tags or engine.student.info.lineage)
+
+
+def is_outdated(config: Mapping[str, Any], loaded: Loaded) -> bool:
+    """Whether the registry now has another version behind the student's name.
+
+    Raises:
+        RegistryError: the registry does not have it, or is away.
+    """
+    student = str(config["student"])
+    if not student.startswith(SCHEME):
+        return False
+    return str(Registry(config["tracking"]).find(student).number) != loaded.engine.model.version

@@ -10,7 +10,7 @@ from typing import Any
 from ray import serve
 
 from mint_ray.serving.engine import Engine
-from mint_ray.serving.loading import Loaded, load_engine
+from mint_ray.serving.loading import Loaded, is_outdated, load_engine
 from mint_ray.serving.requests import Asked, DiagnoseRequest, Options, Unusable, read_image
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,9 @@ class StudentReplica:
 
     Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `also` (name -> further
     students, loaded when first asked for, over the same base model where it is the same),
-    `tracking` (where the registry is), `batch_size` and `batch_wait_seconds`. A changed one loads
-    the new student beside the old one and swaps them between two batches.
+    `tracking` (where the registry is), `refresh_seconds`, `batch_size` and `batch_wait_seconds`. A
+    changed one, or a new champion, is loaded beside the old student; they are swapped between two
+    batches.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class StudentReplica:
         self._main: Loaded | None = None
         self._further: dict[str, Loaded] = {}
         self._loading = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
         # One thread computes; another loads, so that answers go on.
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
@@ -42,6 +44,12 @@ class StudentReplica:
         """Load the student that the config names."""
         self._batched.set_max_batch_size(config["batch_size"])
         self._batched.set_batch_wait_timeout_s(config["batch_wait_seconds"])
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._swap(config)
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _swap(self, config: Mapping[str, Any]) -> None:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         loaded = await loop.run_in_executor(self._load, load_engine, config, config["student"])
@@ -49,6 +57,18 @@ class StudentReplica:
             self._config, self._main, self._further = config, loaded, {}
         name, version = loaded.engine.model_id
         logger.info("serving %s %s, loaded in %.1f s", name, version, time.perf_counter() - began)
+
+    async def _watch(self) -> None:
+        """Look for a new champion from time to time; while the registry is away, all stays."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._config["refresh_seconds"])
+            try:
+                args = (self._config, self._ready())
+                if await loop.run_in_executor(self._load, is_outdated, *args):
+                    await self._swap(self._config)
+            except Exception as error:  # of any kind: the old student goes on
+                logger.warning("no look at the registry: %s", type(error).__name__)
 
     async def check_health(self) -> None:
         """Ask the model; Serve replaces a replica whose check raises."""

@@ -1,5 +1,6 @@
 """The service over HTTP, on a real Ray Serve with a tiny student."""
 
+import base64
 import csv
 import io
 import json
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.serving.conftest import DISEASES
+from tests.serving.conftest import DISEASES, NAME, models
+from tests.students.vision_cases import TISSUES, picture
 
 pytestmark = pytest.mark.cluster
 
@@ -74,7 +76,8 @@ def test_a_batch_answers_bad_lines_in_place(url: str) -> None:
         ("/v1/diagnose", b'{"terms": ["canary"]}', 422, "unknown_terms"),
         ("/v1/diagnose", b'{"phenopacket": {"id": "canary"}}', 422, "not_a_phenopacket"),
         ("/v1/diagnose", b'{"note": "\\ud800"}', 422, "invalid"),
-        ("/v1/tissue", b"canary", 404, "no_model"),
+        ("/v1/tissue", b"canary", 422, "image_unreadable"),
+        ("/v1/tissue", b"", 422, "image_unreadable"),
     ],
 )
 def test_errors_have_a_form_and_repeat_nothing(
@@ -89,9 +92,11 @@ def test_errors_have_a_form_and_repeat_nothing(
 
 
 def test_what_answers_and_how_often(url: str) -> None:
-    main, further = requests.get(f"{url}/v1/models", timeout=60).json()["data"]
-    assert (main["kind"], main["version"], main["object"]) == ("text", "student", "model")
-    assert further["id"] == "second"
+    main, further, vision = models(url)
+    assert (main["kind"], main["id"], main["version"]) == ("text", NAME, "1")
+    assert main["lineage"]["mint_ray.campaign"] == "tune-00000000"
+    assert (further["kind"], further["id"]) == ("text", "second")
+    assert (vision["kind"], vision["lineage"]) == ("vision", {"seed": "1"})
     assert requests.get(f"{url}/healthz", timeout=60).json() == {"status": "ok"}
     metrics = requests.get(f"{url}/metrics", timeout=60).text
     assert 'mint_requests_total{route="/v1/models",status="200"}' in metrics
@@ -136,6 +141,46 @@ def test_clients_of_openais_api_get_the_same_ranking(url: str) -> None:
         url, "/v1/chat/completions", json={"messages": [{"role": "user", "content": [fetched]}]}
     )
     assert (refused.status_code, refused.json()["error"]["reason"]) == (422, "not_fetched")
+
+
+def test_an_image_by_every_way_gets_the_same_ranking(url: str) -> None:
+    image = picture(3, 64, 64)
+    encoded = base64.b64encode(image).decode()
+    asked = {"top_k": "3", "explain": "true"}
+    answers = [
+        post(url, "/v1/tissue?top_k=3&explain=true", data=image),
+        post(url, "/v1/tissue", files={"image": ("canary.png", image)}, data=asked),
+        post(url, "/v1/tissue", json={"image": encoded, "top_k": 3, "explain": True}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    first, *others = (answer.json() for answer in answers)
+    assert {entry["name"] for entry in first["ranking"]} < set(TISSUES)
+    assert len(first["ranking"]) == 3
+    assert first["morphology"].startswith("H&E tile")
+    assert all(answer["ranking"] == first["ranking"] for answer in others)
+    part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{encoded}"}}
+    chat = post(
+        url, "/v1/chat/completions", json={"messages": [{"role": "user", "content": [part]}]}
+    ).json()
+    assert chat["choices"][0]["message"]["content"].startswith(f"1. {first['ranking'][0]['name']}")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"data": {"top_k": "3"}, "files": {"picture": b"canary"}},
+        {"data": {"image": "canary"}, "files": {"other": b""}},
+        {"data": {"canary": "1"}, "files": {"image": picture(1)}},
+        {"data": {"top_k": "canary"}, "files": {"image": picture(1)}},
+        {"data": b"canary", "headers": {"Content-Type": "multipart/form-data"}},
+        {"data": b"canary", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
+    ],
+)
+def test_forms_that_cannot_be_read(url: str, form: dict[str, Any]) -> None:
+    response = post(url, "/v1/tissue", **form)
+    assert response.status_code in (400, 422)
+    assert response.json()["error"]["message"]
+    assert "canary" not in response.text
 
 
 def test_the_page_and_its_files_load_without_a_key_and_from_here_alone(url: str) -> None:
