@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,10 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     (root / "base").symlink_to(base_folder)
     write_inputs(root)
     out, uri = root / "out", f"sqlite:///{root}/mlflow.db"
+    # With the dashboard: through it Ray Train learns that a trial's controller has died, and gives
+    # back the place that its workers had.
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True}
     )
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     try:
@@ -71,12 +74,18 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     return Ended(out, said, list(client.search_runs([experiment.experiment_id])), client)
 
 
-def driver(cluster: Cluster, root: Path, out: Path, uri: str) -> "subprocess.Popen[str]":
+@contextmanager
+def driver(cluster: Cluster, root: Path, out: Path, uri: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "tests.stages.tune_driver", str(root), str(out), uri]
     own = {**os.environ, "RAY_ADDRESS": cluster.address}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
