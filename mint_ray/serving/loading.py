@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.serving.engine import Engine
+from mint_ray.students.prompts import TASKS
+from mint_ray.students.student import read_info
 from mint_ray.tracking.registry import SCHEME, Registry
 
 
@@ -45,8 +47,9 @@ def load_engine(
     size = int(config["batch_size"])
     if not student.startswith(SCHEME):
         folder = Path(student)
-        own = name or folder.parent.name
-        engine = Engine(folder, name=own, version=folder.name, batch_size=size, beside=beside)
+        kind = "text" if TASKS[read_info(folder).task].sees == "note" else "vision"
+        own, version = name or f"mint-{kind}", folder.name
+        engine = Engine(folder, name=own, version=version, batch_size=size, beside=beside)
         engine.warm_up()
         return Loaded(engine, engine.student.info.lineage)
     registry = Registry(config["tracking"])

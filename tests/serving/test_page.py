@@ -16,7 +16,7 @@ from tests.students.vision_cases import TISSUES, picture
 
 pytestmark = pytest.mark.cluster
 
-NOTE = "Tall stature and arachnodactyly. No seizures. 😀 Hearing loss."
+NOTE = "Tall stature and arachnodactyly. No seizures. 😀 Hearing impairment."
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_note_is_ranked_and_what_was_read_is_marked(page: webdriver.Chrome) ->
     found = [(mark.text, mark.get_attribute("class")) for mark in marks]
     assert ("Tall stature", "present") in found
     assert ("seizures", "denied") in found
-    assert ("Hearing loss", "present") in found  # behind a character of two UTF-16 units
+    assert ("Hearing impairment", "present") in found  # behind a character of two UTF-16 units
     assert "not calibrated" in text(page, "set-line")
     assert page.get_log("browser") == []
 
@@ -113,7 +113,8 @@ def test_an_image_is_dropped_or_chosen(page: webdriver.Chrome, tmp_path: Path) -
     page.find_element(By.CSS_SELECTOR, "#panel-vision .go").click()
     wait_until(lambda: "Answered" in text(page, "status"))
     names = [row.find_element(By.CLASS_NAME, "name").text for row in rows(page)]
-    assert {name.split("\n")[0].split(" ")[0] for name in names} == set(TISSUES)
+    assert {name.split(" ")[0] for name in names} == set(TISSUES)
+    assert "H&E tile" in text(page, "measured")
     page.find_element(By.CSS_SELECTOR, "#image-examples button").click()
     wait_until(lambda: "Answered" in text(page, "status"))
 

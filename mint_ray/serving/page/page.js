@@ -7,7 +7,10 @@ const make = (tag, props = {}, ...children) => {
   node.append(...children);
   return node;
 };
-const percent = (p) => (p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toPrecision(2)} %`);
+const percent = (p) => {
+  if (p > 0 && p < 0.001) return "< 0.1 %";
+  return `${p >= 0.0995 || p === 0 ? Math.round(100 * p) : (100 * p).toPrecision(2)} %`;
+};
 const HPO = /^HP:\d{7}$/i;
 const state = { kind: "text", models: {}, image: null, asked: null };
 
@@ -117,6 +120,7 @@ function show(answer, note) {
   $("set-line").textContent = lines.join(" ");
   $("ranking").replaceChildren(...ranking.map((entry, place) => entryRow(entry, coverage, place === 0)));
   showRead(note, answer.findings);
+  $("measured").textContent = answer.morphology ? `Measured in the image: ${answer.morphology}` : "";
   $("trace").textContent = `${model.name} ${model.version}, request ${answer.request_id}`;
   $("intended").textContent = answer.intended_use;
 }
@@ -124,8 +128,8 @@ function show(answer, note) {
 function entryRow(entry, coverage, open) {
   const bar = make("i");
   bar.style.width = `${100 * entry.probability}%`;
-  const name = make("span", { className: "name" }, entry.name, make("small", {}, entry.id));
-  if (entry.in_set) name.append(make("span", { className: "tag" }, `in the ${coverage} set`));
+  const name = make("span", { className: "name" }, entry.name, " ", make("small", {}, entry.id));
+  if (entry.in_set) name.append(" ", make("span", { className: "tag" }, `in the ${coverage} set`));
   const cells = [
     make("span", { className: "place" }, `${entry.rank}`), name,
     make("span", { className: "share" }, percent(entry.probability)),
@@ -143,7 +147,6 @@ function reasons(explanation) {
     ["Supports", explanation.supports], ["Expected, not mentioned", explanation.missing],
     ["Contradicts", explanation.contradicts], ["Not explained by it", explanation.unexplained],
   ].filter(([, items]) => items.length);
-  if (explanation.description) kinds.unshift(["Typical", [{ name: explanation.description }]]);
   if (!kinds.length) return null;
   return make("div", { className: "why" }, ...kinds.map(([title, items]) => make("div", {},
     make("h4", {}, title),
@@ -175,7 +178,7 @@ function showRead(note, findings) {
     at = found.end;
   }
   view.append(text.slice(at).join(""));
-  if (note === undefined) findings.forEach((found) => view.append(markOf(found, found.name), " "));
+  if (note === undefined) findings.forEach((found, place) => view.append(place ? " " : "", markOf(found, found.name)));
 }
 
 function markOf(found, text) {
@@ -225,8 +228,9 @@ function readAs() { $("read-as").textContent = `Read as ${readText($("note").val
 async function loadModels() {
   try {
     const { data } = await (await call("v1/models")).json();
-    state.models = Object.fromEntries(data.map((model) => [model.kind, model]));
-    $("models").textContent = data.map(describe).join(" · ");
+    const loaded = data.filter((model) => model.lineage);
+    state.models = Object.fromEntries(loaded.map((model) => [model.kind, model]).reverse());
+    $("models").textContent = loaded.map(describe).join(" · ");
     for (const kind of ["text", "vision"]) $(`tab-${kind}`).hidden = !state.models[kind];
     choose(state.models[state.kind] ? state.kind : data[0].kind);
     $("key-form").hidden = true;
