@@ -24,6 +24,10 @@ class ServedStudentConfig(Section):
     """Replicas that are always there."""
     max_replicas: int = Field(2, ge=1)
     """Replicas under load."""
+    scale_up_seconds: float = Field(10, ge=0)
+    """How long load must last before a replica is added."""
+    scale_down_seconds: float = Field(300, ge=0)
+    """How long it must be gone before one is drained and taken away."""
     batch_size: int = Field(8, ge=1)
     """Requests that are computed together."""
     batch_wait_seconds: float = Field(0.005, ge=0)

@@ -118,6 +118,8 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
             min_replicas=config.min_replicas,
             max_replicas=config.max_replicas,
             target_ongoing_requests=size,
+            upscale_delay_s=config.scale_up_seconds,
+            downscale_delay_s=config.scale_down_seconds,
         ),
         ray_actor_options={"num_cpus": config.cpus, "num_gpus": config.gpus},
         health_check_period_s=HEALTH_SECONDS,

@@ -1,0 +1,80 @@
+"""The service under three times what it can do, and for long under half of it.
+
+    python benchmarks/serve_overload.py configs/demo.yaml --out benchmarks/results/serve_overload.json
+
+Capacity is measured first: sixteen clients that each ask again when they have an answer. Then
+requests arrive at a steady rate, whatever becomes of them. Memory and handles are those of Serve's
+processes (proxy, ingress, replica, controller).
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import serve_clients as clients
+from ray import serve
+from record_run import hardware
+
+from mint_ray.manifest import package_versions
+
+OVERLOAD, HALF = 3.0, 0.5
+EVERY = 5.0
+
+
+async def measure(
+    url: str, notes: Sequence[str], calibrate: float, overload: float, soak: float
+) -> dict[str, Any]:
+    """Capacity, overload, soak."""
+    alone = await clients.one_by_one(url, notes)
+    replies = await clients.closed_loop(url, notes, alone, 16, calibrate)
+    capacity = clients.summary(replies, max(r.at + r.seconds for r in replies))
+    found: dict[str, Any] = {"capacity": capacity}
+    print(capacity, flush=True)
+    for name, share, seconds in (("overload", OVERLOAD, overload), ("soak", HALF, soak)):
+        rate = share * capacity["per_second"]
+        load = clients.open_loop(url, notes, alone, rate, seconds)
+        replies, rows = await clients.sampled(load, clients.footprint, EVERY)
+        took = max(r.at + r.seconds for r in replies)
+        found[name] = {
+            "sent_per_second": round(rate, 2),
+            "seconds": seconds,
+            **clients.summary(replies, took),
+            "footprint": rows,
+        }
+        shown = {k: v for k, v in found[name].items() if k != "footprint"}
+        print(name, shown, rows[0], rows[-1], flush=True)
+    return found
+
+
+def main() -> None:
+    """Deploy, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config")
+    parser.add_argument("--calibrate", type=float, default=30)
+    parser.add_argument("--overload", type=float, default=120)
+    parser.add_argument("--soak", type=float, default=600)
+    parser.add_argument("--notes", type=int, default=32)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    folder, notes = clients.finished_student(given.config)
+    url = clients.start(threads_per_worker=1)
+    clients.deploy(str(folder), max_queued_requests=32)
+    times = (given.calibrate, given.overload, given.soak)
+    found = asyncio.run(measure(url, notes[: given.notes], *times))
+    serve.shutdown()
+    result = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": f"python benchmarks/serve_overload.py {given.config}",
+        "hardware": hardware(),
+        "versions": package_versions(),
+        **found,
+    }
+    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
