@@ -1,6 +1,7 @@
 """The service under three times what it can do, and for long under half of it.
 
-    python benchmarks/serve_overload.py configs/demo.yaml --out benchmarks/results/serve_overload.json
+    python benchmarks/serve_overload.py configs/demo.yaml \
+        --out benchmarks/results/serve_overload.json
 
 Capacity is measured first: sixteen clients that each ask again when they have an answer. Then
 requests arrive at a steady rate, whatever becomes of them. Memory and handles are those of Serve's
