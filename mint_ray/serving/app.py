@@ -17,7 +17,7 @@ from mint_ray.config_serving import ServingConfig
 from mint_ray.serving import counts, static
 from mint_ray.serving.answers import Answer
 from mint_ray.serving.chat import ChatRequest, as_chat, as_chat_events
-from mint_ray.serving.documented import BATCH, CHAT, DIAGNOSE, ERRORS, TISSUE
+from mint_ray.serving.documented import BATCH, CHAT, CHATS, DIAGNOSE, ERRORS, LINES, TABLES, TISSUE
 from mint_ray.serving.formats import as_csv, as_interpretations
 from mint_ray.serving.guard import Guard, error_body
 from mint_ray.serving.requests import (
@@ -50,7 +50,7 @@ def make_app(service: Service, config: ServingConfig) -> Guard:
         app.add_exception_handler(kind, handler)
     counted = counts.RequestCounts([*app.openapi()["paths"], *static.paths()])
 
-    @app.get("/metrics", responses=ERRORS)
+    @app.get("/metrics", responses=ERRORS, response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counts and times, in Prometheus' text format."""
         return PlainTextResponse(counted.text(), media_type=counts.MEDIA_TYPE)
@@ -61,13 +61,13 @@ def make_app(service: Service, config: ServingConfig) -> Guard:
 
 
 def _add_questions(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/diagnose", response_model=Answer, responses=ERRORS, openapi_extra=DIAGNOSE)
+    @app.post("/v1/diagnose", response_model=Answer, responses=TABLES, openapi_extra=DIAGNOSE)
     async def diagnose(request: Request, accept: Accept = "application/json") -> Response:
         """Rank the catalogue's diseases for a patient."""
         asked = DiagnoseRequest.model_validate_json(await request.body())
         return _in_form(await service.diagnose(_id(request), asked), accept)
 
-    @app.post("/v1/tissue", response_model=Answer, responses=ERRORS, openapi_extra=TISSUE)
+    @app.post("/v1/tissue", response_model=Answer, responses=TABLES, openapi_extra=TISSUE)
     async def tissue(
         request: Request,
         options: Annotated[Options, Query()],
@@ -80,7 +80,7 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         image, options = await _image_of(request, options)
         return _in_form(await service.tissue(_id(request), image, options), accept)
 
-    @app.post("/v1/batch", responses=ERRORS, openapi_extra=BATCH)
+    @app.post("/v1/batch", responses=LINES, response_class=StreamingResponse, openapi_extra=BATCH)
     async def batch(request: Request) -> StreamingResponse:
         """JSON lines of `/v1/diagnose` requests; answers as JSON lines, in their order."""
         lines = (await request.body()).splitlines()
@@ -89,7 +89,7 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         stream = _answer_lines(service, _id(request), lines)
         return StreamingResponse(stream, media_type="application/jsonl")
 
-    @app.post("/v1/chat/completions", responses=ERRORS, openapi_extra=CHAT)
+    @app.post("/v1/chat/completions", responses=CHATS, openapi_extra=CHAT)
     async def chat(request: Request) -> Response:
         """The ranking as a chat completion, for clients that speak OpenAI's API."""
         asked = ChatRequest.model_validate_json(await request.body())

@@ -63,6 +63,11 @@ TISSUE = _body(
 BATCH = _body(application_jsonl={"type": "string"})
 CHAT = _body(application_json=_schema(ChatRequest))
 
+
+def _answers(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {kind: {"schema": {"type": "string"}} for kind in kinds}}}
+
+
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "No valid API key."},
     404: {"model": ErrorBody, "description": "No such model is served."},
@@ -72,3 +77,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorBody, "description": "The model is not available; see Retry-After."},
     504: {"model": ErrorBody, "description": "No answer in time."},
 }
+TABLES = ERRORS | _answers("text/csv")
+LINES = ERRORS | _answers("application/jsonl")
+CHATS = ERRORS | _answers("text/event-stream")

@@ -108,7 +108,13 @@ def service(
     }
     vision = {"student": str(vision_folder), **shared}
     config = ServingConfig.model_validate(
-        {"port": port, "text": text, "vision": vision, "timeout_seconds": 20}
+        {
+            "port": port,
+            "text": text,
+            "vision": vision,
+            "timeout_seconds": 60,
+            "requests_per_minute": 10**6,
+        }
     )
     connect(ResourcesConfig())
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
