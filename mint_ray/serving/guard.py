@@ -61,7 +61,15 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 500
+        started, status, read = time.perf_counter(), 500, 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most:
+                raise _TooLarge
+            return message
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -72,12 +80,16 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
+        async def answer_of_app(message: Message) -> None:
+            if read <= self._most:  # else it answers that its reading failed
+                await answer(message)
+
         caller, refusal = self._admit(scope, headers)
         try:
             if refusal is not None:
                 await _refuse(answer, request_id, *refusal)
             else:
-                await self._app(scope, self._counted(receive), answer)
+                await self._app(scope, counted, answer_of_app)
         except _TooLarge:
             reason = f"expected a body of at most {self._most} bytes"
             await _refuse(answer, request_id, 413, "too_large", reason)
@@ -104,19 +116,6 @@ class Guard:
         if wait > 0:
             return caller, (429, "too_many_requests", "expected fewer requests a minute", wait)
         return caller, None
-
-    def _counted(self, receive: Receive) -> Receive:
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
-                raise _TooLarge
-            return message
-
-        return counted
 
 
 def _key_of(headers: MutableMapping[bytes, bytes]) -> str | None:

@@ -51,6 +51,16 @@ def ask(
     return sent[0]["status"], found, sent[1]["body"]
 
 
+async def answers_by_itself(scope: Any, receive: Any, send: Any) -> None:
+    """Says that reading failed, as frameworks do, and raises."""
+    try:
+        await echo(scope, receive, send)
+    except Exception:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"oops"})
+        raise
+
+
 def guard(keys: str = "", per_minute: int = 100, most: int = 1024, **more: Any) -> Guard:
     return Guard(echo, ApiKeys(None, keys), RateLimit(per_minute), most, **more)
 
@@ -97,9 +107,11 @@ def test_keys(headers: dict[str, str], status: int) -> None:
 def test_long_bodies_are_refused_while_they_arrive(
     headers: dict[str, str], parts: tuple[bytes, ...]
 ) -> None:
-    status, _, body = ask(guard(), headers=headers, parts=parts)
-    assert status == 413
-    assert json.loads(body)["error"]["reason"] == "too_large"
+    for app in (echo, answers_by_itself):
+        made = Guard(app, ApiKeys(None, ""), RateLimit(100), 1024)
+        status, _, body = ask(made, headers=headers, parts=parts)
+        assert status == 413
+        assert json.loads(body)["error"]["reason"] == "too_large"
 
 
 def test_who_asks_too_often_is_told_when_to_come_back() -> None:

@@ -123,6 +123,12 @@ def test_bad_text_gets_an_answer_or_a_typed_error(url: str, name: str, control: 
         assert len(body["error"]["message"]) < 5 * LONGEST
 
 
+def test_a_body_without_a_length_is_refused_while_it_arrives(url: str, control: None) -> None:
+    pieces = (b" " * 2**20 for _ in range(40))
+    response = requests.post(f"{url}/v1/diagnose", data=pieces, timeout=60)
+    assert (response.status_code, response.json()["error"]["reason"]) == (413, "too_large")
+
+
 @pytest.mark.parametrize(
     "image",
     [b"", b"GIF89a", picture(1)[:200], b"\x89PNG\r\n\x1a\n" + b"\0" * 100, b"\xff\xd8\xff" * 999],
