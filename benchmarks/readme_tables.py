@@ -227,6 +227,44 @@ def tuned_section() -> str:
     return "\n".join(lines)
 
 
+def serve_load_section() -> str:
+    """The service against a plain `generate`."""
+    result = recorded("serve_load")
+    if result is None:
+        return ""
+    lines = [
+        "| clients | | answers / s | p50 s | p95 s | p99 s |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    titles = {
+        "generate": "`generate`, a list of ten",
+        "ours": "ours, the whole catalogue",
+        "ours_unbatched": "ours, batches of one",
+    }
+    for count in result["ratios"]:
+        for name, title in titles.items():
+            row = result["systems"][name][count]
+            cells = [f"{row[key]:.2f}" for key in ("per_second", "p50", "p95", "p99")]
+            lines.append(f"| {count} | {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def serve_faults_section() -> str:
+    """What became of requests while parts of the service were killed."""
+    result = recorded("serve_faults")
+    if result is None:
+        return ""
+    lines = [
+        "| under load | right answers | typed errors | wrong answers | connection lost |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, row in result["faults"].items():
+        right = row["statuses"].get("200", 0) - row["wrong_answers"]
+        typed = sum(n for status, n in row["statuses"].items() if status != "200")
+        lines.append(f"| {name} | {right} | {typed} | {row['wrong_answers']} | {row['lost']} |")
+    return "\n".join(lines)
+
+
 def _setting(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
 
@@ -253,6 +291,8 @@ def render(text: str) -> str:
             "tissue_teacher": tissue_teacher_section,
             "tune_demo": partial(campaign_section, "tune_demo"),
             "tuned_student": tuned_section,
+            "serve_load": serve_load_section,
+            "serve_faults": serve_faults_section,
         }
         if name.startswith("tissue_claim"):
             special[name] = partial(claim_section, name)
