@@ -9,6 +9,7 @@ depends on it.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mint_ray.knowledge.grounding import normalise
 from mint_ray.knowledge.ontology import Ontology
@@ -100,13 +101,14 @@ _RELATIVES = frozenset(
         "nephew",
         "son",
         "daughter",
-        "family",
         "maternal",
         "paternal",
         "relative",
         "relatives",
     ]
 )
+_FAMILY = frozenset(["history", "member", "members"])
+"""What follows `family` where relatives are meant; "tall for his family" is about the patient."""
 _SCOPE = 12
 """Words that a denial reaches over."""
 _AFTER_SCOPE = 5
@@ -239,7 +241,10 @@ def _is_of_relatives(tokens: Sequence[_Token], first: int) -> bool:
     """Whether the clause speaks of somebody else before the finding."""
     before = [token.word for token in tokens[max(0, first - _SCOPE) : first]]
     turn = max((place for place, word in enumerate(before) if word in _TURNS), default=-1)
-    return any(word.removesuffix("'s") in _RELATIVES for word in before[turn + 1 :])
+    near = before[turn + 1 :]
+    return any(word.removesuffix("'s") in _RELATIVES for word in near) or any(
+        word == "family" and after in _FAMILY for word, after in pairwise(near)
+    )
 
 
 def _holds(words: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> bool:

@@ -36,6 +36,8 @@ def names(reader: FindingReader, ontology: Ontology, note: str) -> tuple[list[st
         ("No seizures but nystagmus was seen.", ["Nystagmus"], ["Seizure"]),
         ("Seizures were not observed. Hypotonia.", ["Hypotonia"], ["Seizure"]),
         ("The mother has scoliosis. He has myopia.", ["Myopia"], []),
+        ("Family history of scoliosis. He has myopia.", ["Myopia"], []),
+        ("Tall for his family, with scoliosis.", ["Scoliosis"], []),
         ("He denied seizures. Later a seizure occurred.", ["Seizure"], []),
         ("Atrial septal defect.", ["Atrial septal defect"], []),
         ("Nothing remarkable.", [], []),

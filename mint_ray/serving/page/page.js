@@ -243,7 +243,7 @@ async function loadModels() {
 
 function describe(model) {
   const what = { text: "notes", vision: "images" }[model.kind];
-  const from = Object.entries(model.lineage).map(([name, value]) => `${name.replace("mint_ray.", "")} ${value}`).join(", ");
+  const from = Object.entries(model.lineage).map(([name, value]) => `${name.replace("mint_ray.", "")} ${String(value).slice(0, 16)}`).join(", ");
   return `${what}: ${model.id} ${model.version}${from ? ` (${from})` : ""}`;
 }
 
