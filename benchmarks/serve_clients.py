@@ -65,7 +65,7 @@ def start(**more: Any) -> str:
     from mint_ray.config import ResourcesConfig
 
     connect(ResourcesConfig(**more))
-    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port, request_timeout_s=65))
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port, request_timeout_s=300))
     return f"http://127.0.0.1:{port}"
 
 
@@ -108,7 +108,7 @@ def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
 
 
 def _session() -> aiohttp.ClientSession:
-    timeout = aiohttp.ClientTimeout(total=70)
+    timeout = aiohttp.ClientTimeout(total=310)
     return aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
 
 
