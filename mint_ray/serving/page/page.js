@@ -106,19 +106,20 @@ function show(answer, note) {
   const coverage = model.coverage === null ? null : percent(model.coverage);
   $("empty").hidden = true;
   $("result").hidden = false;
-  $("none").hidden = !answer.none_of_these.flagged;
-  $("none").textContent = `None of these may be right: ${answer.none_of_these.reason}.`;
-  $("headline").textContent = ranking.length ? ranking[0].name : "No ranking";
+  const none = answer.none_of_these;
+  $("none").hidden = !none.flagged;
+  $("none").textContent = `Doubtful: ${none.reason}.`;
+  $("headline").textContent = none.flagged ? "Perhaps none of these" : ranking[0].name;
   const entries = answer.set_size === 1 ? "1 entry" : `${answer.set_size} entries`;
   const lines = [coverage === null
     ? "This model is not calibrated: read its probabilities as an order, not as chances."
     : `The ${coverage} set holds ${entries}: in ${coverage} of such cases the right answer is in it.`];
-  if (answer.none_of_these.p_value !== null) {
-    lines.push(`A right answer fits this badly or worse in ${percent(answer.none_of_these.p_value)} of cases.`);
+  if (none.p_value !== null) {
+    lines.push(`A right answer fits this badly or worse in ${percent(none.p_value)} of cases.`);
   }
   if (answer.shortened) lines.push("The note was too long for the model, so its tail was left out.");
   $("set-line").textContent = lines.join(" ");
-  $("ranking").replaceChildren(...ranking.map((entry, place) => entryRow(entry, coverage, place === 0)));
+  $("ranking").replaceChildren(...ranking.map((entry, place) => entryRow(entry, coverage, place === 0 && !none.flagged)));
   showRead(note, answer.findings);
   $("measured").textContent = answer.morphology ? `Measured in the image: ${answer.morphology}` : "";
   $("trace").textContent = `${model.name} ${model.version}, request ${answer.request_id}`;
