@@ -255,13 +255,15 @@ def serve_faults_section() -> str:
     if result is None:
         return ""
     lines = [
-        "| under load | right answers | typed errors | wrong answers | connection lost |",
-        "|---|---:|---:|---:|---:|",
+        "| under load | right | typed errors | other errors | wrong | no connection |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, row in result["faults"].items():
         right = row["statuses"].get("200", 0) - row["wrong_answers"]
-        typed = sum(n for status, n in row["statuses"].items() if status != "200")
-        lines.append(f"| {name} | {right} | {typed} | {row['wrong_answers']} | {row['lost']} |")
+        other = row["untyped_errors"]
+        typed = sum(n for status, n in row["statuses"].items() if status != "200") - other
+        cells = (right, typed, other, row["wrong_answers"], row["lost"])
+        lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 

@@ -26,6 +26,8 @@ from mint_ray.serving.application import build
 from mint_ray.stages.ray_session import connect
 
 PATH = "/v1/diagnose"
+BACK_OFF = 0.25
+"""Seconds that a client waits after it got no answer."""
 TOLERANCE = 1e-4
 """Difference of a probability between an answer alone and one in company."""
 
@@ -33,13 +35,15 @@ TOLERANCE = 1e-4
 @dataclass(frozen=True)
 class Reply:
     """One request: when it was sent (seconds since the load began), how long it took, its status
-    (0 where no answer came), and whether the answer was the one that the note gets alone."""
+    (0 where no answer came), whether the answer was the one that the note gets alone, and whether
+    a refusal says when to come back; `typed` is an answer, or an error in the service's form."""
 
     at: float
     seconds: float
     status: int
     right: bool
     retry_after: bool
+    typed: bool
 
 
 def finished_student(config: str) -> tuple[Path, list[str]]:
@@ -82,15 +86,20 @@ async def ask(
 ) -> Reply:
     """One request, judged."""
     sent = time.perf_counter()
-    status, right, retry = 0, False, False
+    status, right, retry, typed = 0, False, False, False
     try:
         async with session.post(url + PATH, json={"note": note}) as response:
-            body = await response.json()
             status, retry = response.status, "Retry-After" in response.headers
+            body = await response.json()
+            typed = status == 200 or "reason" in body["error"]
             right = status == 200 and (alone is None or same(alone, ranking_of(body)))
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+    except (aiohttp.ClientConnectionError, TimeoutError):
+        status = 0
+    except (aiohttp.ClientError, ValueError, KeyError, TypeError):
         pass
-    return Reply(sent - began, time.perf_counter() - sent, status, right, retry)
+    if status == 0:
+        await asyncio.sleep(BACK_OFF)
+    return Reply(sent - began, time.perf_counter() - sent, status, right, retry, typed)
 
 
 def ranking_of(body: Any) -> list[tuple[str, float]]:
@@ -171,6 +180,7 @@ def summary(replies: Sequence[Reply], seconds: float) -> dict[str, Any]:
         **quantiles,
         "statuses": {str(k): n for k, n in sorted(Counter(r.status for r in replies).items())},
         "wrong_answers": sum(r.status == 200 and not r.right for r in replies),
+        "untyped_errors": sum(r.status > 0 and not r.typed for r in replies),
         "refusals_without_retry_after": sum(
             r.status in (429, 503) and not r.retry_after for r in replies
         ),

@@ -64,7 +64,7 @@ def faults(registry: Registry, folder: Path) -> dict[str, tuple[Callable[[], Any
         "a replica is killed": (lambda: kill("ray::ServeReplica:mint:text", most=1), 25),
         "both replicas are killed": (lambda: kill("ray::ServeReplica:mint:text"), 30),
         "the ingress is killed": (lambda: kill("ray::ServeReplica:mint:ingress"), 25),
-        "the proxy is killed": (lambda: kill("ray::ProxyActor"), 25),
+        "the proxy is killed": (lambda: kill("ray::ProxyActor"), 60),
         "the controller is killed": (lambda: kill("ray::ServeController"), 25),
         "a replica is frozen for a minute": (freeze_a_replica, 75),
         "all replicas are replaced": (redeploy, 35),
