@@ -63,7 +63,7 @@ def main() -> None:
     given = parser.parse_args()
     folder, notes = clients.finished_student(given.config)
     url = clients.start(threads_per_worker=1)
-    clients.deploy(str(folder), max_queued_requests=32)
+    clients.deploy(str(folder))
     times = (given.calibrate, given.overload, given.soak)
     found = asyncio.run(measure(url, notes[: given.notes], *times))
     serve.shutdown()

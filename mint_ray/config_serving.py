@@ -32,8 +32,8 @@ class ServedStudentConfig(Section):
     """Requests that are computed together."""
     batch_wait_seconds: float = Field(0.005, ge=0)
     """How long a request waits for company."""
-    max_queued_requests: int = Field(64, ge=1)
-    """Requests that wait; further ones get 429 with Retry-After."""
+    max_queued_requests: int = Field(16, ge=1)
+    """Requests that wait beside the two batches in work; further ones get 429 with Retry-After."""
     cpus: float = Field(1, gt=0)
     """CPUs of each replica."""
     gpus: float = Field(0, ge=0)

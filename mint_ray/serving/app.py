@@ -35,6 +35,7 @@ RETRY_AFTER = 1
 LINES_AT_ONCE = 16
 """Lines of a batch that are answered at the same time."""
 MOST_LINES = 10_000
+LINE_TRIES = 60
 
 Accept = Annotated[str, Header()]
 
@@ -154,12 +155,23 @@ async def _answer_lines(
 async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[str, Any]:
     try:
         asked = DiagnoseRequest.model_validate_json(line)
-        answer = await service.diagnose(request_id, asked)
+        return (await _patiently(service, request_id, asked)).model_dump(mode="json")
     except ValidationError as error:
         return error_body(request_id, "invalid", _problems(error.errors()))
     except Refused as error:
         return error_body(request_id, error.reason, str(error))
-    return answer.model_dump(mode="json")
+
+
+async def _patiently(service: Service, request_id: str, asked: DiagnoseRequest) -> Answer:
+    """A batch is in no hurry: where queues are full, its lines come again."""
+    for _ in range(LINE_TRIES - 1):
+        try:
+            return await service.diagnose(request_id, asked)
+        except Refused as error:
+            if error.status != 429:
+                raise
+            await asyncio.sleep(RETRY_AFTER)
+    return await service.diagnose(request_id, asked)
 
 
 def _static(path: str) -> Callable[[], Response]:
