@@ -88,7 +88,10 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.yaml")
 
 
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda f: f.name)
+OWN = sorted(file for file in CONFIGS.glob("*.yaml") if file.name != "serve.yaml")  # Serve's form
+
+
+@pytest.mark.parametrize("file", OWN, ids=lambda f: f.name)
 def test_shipped_configs_are_valid(file: Path) -> None:
     assert isinstance(load_config(file), Config)
 

@@ -1,6 +1,7 @@
 """A campaign on two nodes, whose driver is killed twice and which loses a node in between."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
+from ray.util import get_node_ip_address
 
 from mint_ray.evaluation.validated import validated_file
 from mint_ray.stages.train_worker import read_summary
@@ -23,7 +25,7 @@ from mint_ray.tuning.records import Trial, read_trials
 from tests.stages.test_train_faults import train_workers
 from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write_inputs
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 PATIENCE = 240  # seconds
 INTERRUPTIONS = 3
@@ -49,11 +51,7 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     (root / "base").symlink_to(base_folder)
     write_inputs(root)
     out, uri = root / "out", f"sqlite:///{root}/mlflow.db"
-    # With the dashboard: through it Ray Train learns that a trial's controller has died, and gives
-    # back the place that its workers had.
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True}
-    )
+    cluster = start_cluster()
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     try:
         with driver(cluster, root, out, uri) as first:
@@ -72,6 +70,23 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("campaigns")
     return Ended(out, said, list(client.search_runs([experiment.experiment_id])), client)
+
+
+def start_cluster() -> Cluster:
+    """A head without CPUs, and its dashboard: through it Ray Train's cleaner learns that a trial's
+    controller has died, and gives back the place of its workers. The cleaner finds the dashboard by
+    `RAY_ADDRESS`, which it has from the head; else it would not know this Ray from the tests' own.
+    """
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    before = os.environ["RAY_ADDRESS"]
+    os.environ["RAY_ADDRESS"] = f"{get_node_ip_address()}:{port}"
+    try:
+        head = {"num_cpus": 0, "include_dashboard": True, "gcs_server_port": port}
+        return Cluster(initialize_head=True, head_node_args=head)
+    finally:
+        os.environ["RAY_ADDRESS"] = before
 
 
 @contextmanager
