@@ -55,12 +55,14 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     try:
         with driver(cluster, root, out, uri) as first:
-            wait_for(lambda: any(t.spent() > CHECKPOINT_STEPS for t in read_trials(out)), first)
+            wait_for(lambda: all_under_way(read_trials(out)), first)
             kill(first)
         with driver(cluster, root, out, uri) as second:
             wait_for(lambda: any("resumed" in notes(trial) for trial in read_trials(out)), second)
             cluster.remove_node(nodes[0], allow_graceful=False)
             wait_for(lambda: any(t.state != "running" for t in read_trials(out)), second)
+            spent = steps_spent(out)  # its place goes to the trial that had lost its own
+            wait_for(lambda: steps_spent(out) > spent, second)
             kill(second)
         with driver(cluster, root, out, uri) as third:
             said, _ = third.communicate(timeout=PATIENCE)
@@ -109,6 +111,17 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         assert process.poll() is None, "the driver ended by itself"
         assert time.monotonic() < deadline, "nothing came of it in time"
         time.sleep(0.05)
+
+
+def all_under_way(trials: list[Trial]) -> bool:
+    """Whether two run, both with their places, one with a checkpoint. A driver that dies while a
+    place is being made for its workers leaves it behind, and nobody in Ray gives it back."""
+    steps = [trial.spent() for trial in trials if trial.state == "running"]
+    return len(steps) > 1 and min(steps) > 0 and max(steps) > CHECKPOINT_STEPS
+
+
+def steps_spent(out: Path) -> int:
+    return sum(trial.spent() for trial in read_trials(out))
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
