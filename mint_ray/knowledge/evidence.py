@@ -63,6 +63,8 @@ class Explainer:
     def __init__(self, ontology: Ontology, annotations: Annotations) -> None:
         self._ontology, self._annotations = ontology, annotations
         self._content = information_content(ontology, annotations)
+        # Of a term that no disease has.
+        self._most = max(self._content.values(), default=0.0)
 
     def explain(
         self, disease_ids: Sequence[str], present: Iterable[str], excluded: Iterable[str] = ()
@@ -110,11 +112,6 @@ class Explainer:
 
     def _content_of(self, term: str) -> float:
         return self._content.get(term, self._most)
-
-    @property
-    def _most(self) -> float:
-        """Of a term that no disease has."""
-        return max(self._content.values(), default=0.0)
 
     def _missing(
         self, found: list[str], absent: list[str], known: Iterable[Annotation]

@@ -166,9 +166,7 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
     model = PeftModel.from_pretrained(
         load_base_model(base, pick_dtype(precision, place), place), str(folder)
     )
-    catalogue = folder / CATALOGUE
-    known = catalogue if catalogue.is_file() else None
-    return _student(model.eval(), base, info, known, FIRST_ADAPTER)
+    return _student(model.eval(), base, info, _catalogue_of(folder), FIRST_ADAPTER)
 
 
 def load_beside(other: Student, folder: Path) -> Student | None:
@@ -182,17 +180,18 @@ def load_beside(other: Student, folder: Path) -> Student | None:
         TrainingError: the folder is not a finished student.
     """
     info = read_info(folder)
-    mine, its = other.info, info
-    if (mine.base_model, mine.base_revision) != (its.base_model, its.base_revision):
+    theirs = other.info
+    if (theirs.base_model, theirs.base_revision) != (info.base_model, info.base_revision):
         return None
     name = f"beside_{len(other.model.peft_config)}"
-    while name in other.model.peft_config:
-        name += "_"
     other.model.load_adapter(str(folder), adapter_name=name)
     other.model.eval()
+    return replace(other, info=info, catalogue=_catalogue_of(folder), adapter=name)
+
+
+def _catalogue_of(folder: Path) -> Path | None:
     catalogue = folder / CATALOGUE
-    known = catalogue if catalogue.is_file() else None
-    return replace(other, info=info, catalogue=known, adapter=name)
+    return catalogue if catalogue.is_file() else None
 
 
 def load_base_student(
