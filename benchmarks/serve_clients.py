@@ -1,6 +1,7 @@
 """What the benchmarks of the service share: the service in this process's Ray, clients, notes."""
 
 import asyncio
+import json
 import socket
 import statistics
 import time
@@ -8,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ import pyarrow.parquet as pq
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
+from record_run import hardware
 
 from mint_ray import pipeline
 from mint_ray.config_files import load_config
 from mint_ray.config_serving import ServingConfig
+from mint_ray.manifest import package_versions
 from mint_ray.serving.application import build
 from mint_ray.stages.ray_session import connect
 
@@ -167,6 +171,18 @@ async def open_loop(
             asked = ask(session, url, notes[place], alone[place], began)
             tasks.append(asyncio.create_task(asked))
         return list(await asyncio.gather(*tasks))
+
+
+def write_result(out: Path, command: str, found: dict[str, Any]) -> None:
+    """Write what was measured, with date, machine and versions."""
+    result = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "hardware": hardware(),
+        "versions": package_versions(),
+        **found,
+    }
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def summary(replies: Sequence[Reply], seconds: float) -> dict[str, Any]:

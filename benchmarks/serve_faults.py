@@ -9,21 +9,17 @@ requests whose connection broke or was refused: no answer, and no typed error ei
 
 import argparse
 import asyncio
-import json
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import serve_clients as clients
 from ray import serve
-from record_run import hardware
 
-from mint_ray.manifest import package_versions
 from mint_ray.students.student import student_files
 from mint_ray.tracking.registry import Registry, Version
 
@@ -115,15 +111,8 @@ def main() -> None:
         clients.deploy(STUDENT, registry.uri, **SETTINGS)
         found = asyncio.run(run(url, notes[: given.notes], faults(registry, folder)))
         serve.shutdown()
-    result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"python benchmarks/serve_faults.py {given.config}",
-        "hardware": hardware(),
-        "versions": package_versions(),
-        "clients": CLIENTS,
-        "faults": found,
-    }
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    command = f"python benchmarks/serve_faults.py {given.config}"
+    clients.write_result(given.out, command, {"clients": CLIENTS, "faults": found})
 
 
 if __name__ == "__main__":

@@ -16,18 +16,15 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import serve_clients as clients
 from figures import write_figure
 from ray import serve
-from record_run import hardware
 from starlette.requests import Request
 
 from mint_ray.evaluation.svg import line, polyline, text
-from mint_ray.manifest import package_versions
 
 CLIENTS = (1, 4, 16)
 LIST = 10
@@ -182,16 +179,12 @@ def main() -> None:
         for count in map(str, CLIENTS)
     }
     result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"python benchmarks/serve_load.py {given.config}",
-        "hardware": hardware(),
-        "versions": package_versions(),
         "seconds_each": given.seconds,
         "systems": systems,
         "ratios": ratios,
         "scaling": scaled,
     }
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    clients.write_result(given.out, f"python benchmarks/serve_load.py {given.config}", result)
     draw(given.out.with_name("serve_scaling.svg"), scaled)
     print(json.dumps(ratios, indent=1))
 

@@ -10,17 +10,12 @@ processes (proxy, ingress, replica, controller).
 
 import argparse
 import asyncio
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import serve_clients as clients
 from ray import serve
-from record_run import hardware
-
-from mint_ray.manifest import package_versions
 
 OVERLOAD, HALF = 3.0, 0.5
 EVERY = 5.0
@@ -67,14 +62,7 @@ def main() -> None:
     times = (given.calibrate, given.overload, given.soak)
     found = asyncio.run(measure(url, notes[: given.notes], *times))
     serve.shutdown()
-    result = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"python benchmarks/serve_overload.py {given.config}",
-        "hardware": hardware(),
-        "versions": package_versions(),
-        **found,
-    }
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    clients.write_result(given.out, f"python benchmarks/serve_overload.py {given.config}", found)
 
 
 if __name__ == "__main__":
