@@ -37,12 +37,12 @@ def section(name: str) -> str:
     run = recorded(name)
     if run is None:
         return ""
-    steps, machine = run["steps"], run["hardware"]
+    steps = run["steps"]
     minutes = sum(step["seconds"] for step in steps.values()) / 60
     strata = [s for s in ("seen", "unseen") if _size(run, s) and _size(run, s) < _size(run, "all")]
     cases, labels = WORDS[run.get("task", "disease")]
     lines = [
-        f"`{run['command']}`, {machine['cores']} cores of {machine['cpu']}, no GPU: "
+        f"`{run['command']}`, {_machine(run)}: "
         f"{steps['cases']['rows_out']:,} {cases}, {steps['cases']['facts']['labels']:,} {labels} "
         f"in the catalogue, {steps['train']['rows_out']:,} training pairs, "
         f"{int(steps['train']['facts']['steps'])} optimizer steps, {minutes:.0f} minutes in all.",
@@ -77,16 +77,16 @@ def teacher_section() -> str:
     return "\n".join(lines)
 
 
-def throughput_section() -> str:
+def throughput_section(name: str) -> str:
     """Pairs per second and peak memory of ours and of TRL's trainer."""
-    result = recorded("orpo_throughput")
+    result = recorded(name)
     if result is None:
         return ""
     machine, versions = result["hardware"], result["versions"]
+    where = machine["gpu"] or f"{machine['threads']} threads of {machine['cpu']}"
     lines = [
-        f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
-        f"LoRA of rank 16; TRL {versions['trl']}, torch "
-        f"{versions['torch']}.",
+        f"{where}, {result['model']} model, {'bfloat16' if machine['gpu'] else 'float32'}, "
+        f"LoRA of rank 16; TRL {versions['trl']}, torch {versions['torch']}.",
         "",
         "| prompt / answer | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
         "| TRL MiB | ours MiB | ratio |",
@@ -135,7 +135,7 @@ def claim_section(name: str) -> str:
     how = f"cross-validation over {result['folds']} parts" if result["folds"] else "one split"
     lines = [
         f"{result['cases']} held-out tiles of {result['patients']} patients, "
-        f"{len(result['labels'])} tissues, {how}.",
+        f"{len(result['labels'])} tissues, {how}; {_machine(result)}.",
         "",
         "| System | Tile top-1 % | Patient top-1 % | Balanced accuracy % | Macro-F1 % |",
         "|---|---:|---:|---:|---:|",
@@ -183,12 +183,12 @@ def campaign_section(name: str) -> str:
     result = recorded(name)
     if result is None:
         return ""
-    machine, states = result["hardware"], result["states"]
+    states = result["states"]
     minutes = sum(result["seconds"].values()) / 60
     spent, whole = result["steps_spent"], result["steps_all_to_the_end"]
     names = [setting.rpartition(".")[2] for setting in result["space"]]
     lines = [
-        f"`{result['command']}`, {machine['cores']} cores of {machine['cpu']}, no GPU: "
+        f"`{result['command']}`, {_machine(result)}: "
         f"{len(result['trials'])} trials in {minutes:.0f} minutes, {states['stopped']} stopped "
         f"early; {spent:,} optimizer steps of the {whole:,} that all trials to the end would have "
         f"taken ({spent / whole:.0%}).",
@@ -213,8 +213,8 @@ def tuned_section() -> str:
         return ""
     lines = [
         f"{result['test_cases']} test cases of {result['test_groups']} publications, "
-        f"{result['labels']:,} diseases, {result['budget_minutes']:g} minutes of search on "
-        f"{result['hardware']['cores']} CPU cores.",
+        f"{result['labels']:,} diseases; {len(result['trials'])} trials in at most "
+        f"{result['budget_minutes']:g} minutes on {_machine(result)}.",
         "",
         "| metric | default | tuned | tuned − default |",
         "|---|---:|---:|---:|",
@@ -267,6 +267,11 @@ def serve_faults_section() -> str:
     return "\n".join(lines)
 
 
+def _machine(result: dict[str, Any]) -> str:
+    hardware = result["hardware"]
+    return f"{hardware['cores']} cores of {hardware['cpu']}, {hardware['gpu'] or 'no GPU'}"
+
+
 def _setting(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
 
@@ -288,7 +293,8 @@ def render(text: str) -> str:
         name = match[1]
         special: dict[str, Callable[[], str]] = {
             "teacher": teacher_section,
-            "throughput": throughput_section,
+            "throughput": partial(throughput_section, "orpo_throughput"),
+            "throughput_gpu": partial(throughput_section, "orpo_throughput_gpu"),
             "curves": curves_section,
             "tissue_teacher": tissue_teacher_section,
             "tune_demo": partial(campaign_section, "tune_demo"),

@@ -36,8 +36,12 @@ def results_of(config: Config) -> Results:
 
 
 def record(path: str, overrides: list[str], command: str) -> dict[str, Any]:
+    """See `record_campaign`."""
+    return record_campaign(load_config(path, overrides), command)
+
+
+def record_campaign(config: Config, command: str) -> dict[str, Any]:
     """Everything that a table or a figure of the campaign states."""
-    config = load_config(path, overrides)
     results = results_of(config)
     planned = pipeline.plan(config)
     needed = [step.name for step in pipeline.needed_for("tune", config)]

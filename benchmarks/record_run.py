@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from mint_ray import pipeline
 from mint_ray.config_files import load_config
 from mint_ray.errors import ConfigError
@@ -20,14 +22,19 @@ from mint_ray.manifest import package_versions, read_manifest
 
 
 def hardware() -> dict[str, object]:
-    """Processor, cores and memory of this machine."""
+    """Processor, cores, memory and GPU of this machine."""
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory / 2**30), "gpu": None}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def record(config: str, overrides: list[str], command: str) -> dict[str, object]:

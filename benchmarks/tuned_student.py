@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from figures import write_figure
-from record_campaign import record, results_of
+from record_campaign import record_campaign, results_of
 
 from mint_ray import pipeline
 from mint_ray.config import Config
@@ -52,12 +52,12 @@ def rank(student: Path, cases: pa.Table, config: Config) -> pa.Table:
         top_k=1,
         search=settings.search,
         beam_width=settings.beam_width,
+        batch_size=config.resources.micro_batch_size,
     )
-    rows = []
-    for case in cases.to_pylist():
-        answer = catalogue.index_of(case["label_id"])
-        rows.append(answer_row(case, ranker.rank([case[loaded.task.sees]], [answer])[0]))
-    return pa.Table.from_pylist(rows, VALIDATED_SCHEMA)
+    answers = [catalogue.index_of(label) for label in cases["label_id"].to_pylist()]
+    rankings = ranker.rank(cases[loaded.task.sees].to_pylist(), answers)
+    rows = map(answer_row, cases.to_pylist(), rankings)
+    return pa.Table.from_pylist(list(rows), VALIDATED_SCHEMA)
 
 
 def measure(config: Config) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def main() -> None:
     torch.set_num_threads(2)
     command = " ".join(["mint tune", given.config, *given.overrides])
     found = {"budget_minutes": config.tune.time_budget_minutes} | measure(config)
-    given.out.write_text(json.dumps(found | record(config, command), indent=1) + "\n")
+    given.out.write_text(json.dumps(found | record_campaign(config, command), indent=1) + "\n")
     draw(given.out.with_suffix(".svg"), found)
 
 

@@ -5,6 +5,7 @@ that waits for a place in that moment sees its group removed, and makes another 
 itself; nobody removes that one, and the workers of the next session wait for its CPUs for ever.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import ray
@@ -20,13 +21,10 @@ SESSION = "ray_session.json"
 """In an output folder: the cluster and the job of the session that last worked there."""
 
 
-def reclaim(output: Path) -> int:
+def reclaim(output: Path, say: Callable[[str], None]) -> None:
     """Give back what the last session on this output still holds; remember the present one.
 
     The output is locked, so that session is over. It only counts on the same cluster.
-
-    Returns:
-        Placement groups that were removed.
     """
     present = {"cluster": _cluster(), "job": ray.get_runtime_context().get_job_id()}
     file = output / SESSION
@@ -36,7 +34,7 @@ def reclaim(output: Path) -> int:
         last = {}
     write_json(file, present)
     if last.get("cluster") != present["cluster"] or last.get("job") == present["job"]:
-        return 0
+        return
     # The id of a placement group ends with that of the job that made it.
     held = [
         group
@@ -45,7 +43,8 @@ def reclaim(output: Path) -> int:
     ]
     for group in held:
         remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(group)))
-    return len(held)
+    if held:
+        say(f"[Placement] {len(held)} group(s) of a killed session given back")
 
 
 def _cluster() -> str:

@@ -108,7 +108,8 @@ class StudentRanker:
         from mint_ray.students.ranking import Ranker
         from mint_ray.students.student import load_base_student, load_student
 
-        use_resources(ResourcesConfig.model_validate(settings["resources"]))
+        resources = ResourcesConfig.model_validate(settings["resources"])
+        use_resources(resources)
         self._evaluation = EvaluationConfig.model_validate(settings["evaluation"])
         self._catalogue = Catalogue.read(Path(catalogue))
         self._student = (
@@ -131,6 +132,7 @@ class StudentRanker:
             search=calibration.search if calibration else self._evaluation.search,
             beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,
             temperature=calibration.temperature if calibration else 1.0,
+            batch_size=resources.micro_batch_size,
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
         self._stain = stain

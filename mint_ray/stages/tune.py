@@ -50,8 +50,7 @@ def run(context: StepContext) -> StepOutcome:
             refuse_leakage(folder)
     validated = _write_cases(context)
     context.task.say(connect(config.resources))
-    if reclaimed := reclaim(output):
-        context.task.say(f"[Placement] {reclaimed} group(s) of a killed session given back")
+    reclaim(output, context.task.say)
     slots = training_slots(_nodes(), config.resources, config.tune.max_concurrent_trials)
     context.task.say(f"[Placement] {slots.count} trial(s) at a time: {slots.why}")
     for remark in remarks(config):

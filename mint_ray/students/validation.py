@@ -61,7 +61,7 @@ class Validator:
                 "while training; expected off, zero1 or zero2"
             )
         self._plan, self._ready = plan, ready
-        self._seen = settings.task.sees
+        self._seen, self._batch_size = settings.task.sees, settings.micro_batch_size
         self._student = _as_student(plan, settings, ready)
         self._catalogue = Catalogue.read(plan.catalogue)
         self._cases = pq.read_table(plan.cases)
@@ -107,15 +107,19 @@ class Validator:
                 top_k=1,
                 search=settings.search,
                 beam_width=settings.beam_width,
+                batch_size=self._batch_size,
             )
-        rows = []
-        for case in cases.to_pylist():
-            answer = self._catalogue.index_of(case["label_id"])
-            seen = case[self._seen]
-            usable = self._seen != "image" or not isinstance(open_tile(seen), str)
-            ranking = self._ranker.rank([seen], [answer])[0] if usable else None
-            rows.append(answer_row(case, ranking))
-        return rows
+        rows = cases.to_pylist()
+        usable = [row for row in rows if self._is_usable(row[self._seen])]
+        rankings = self._ranker.rank(
+            [row[self._seen] for row in usable],
+            [self._catalogue.index_of(row["label_id"]) for row in usable],
+        )
+        answered = {row["case_id"]: found for row, found in zip(usable, rankings, strict=True)}
+        return [answer_row(row, answered.get(row["case_id"])) for row in rows]
+
+    def _is_usable(self, seen: Any) -> bool:
+        return self._seen != "image" or not isinstance(open_tile(seen), str)
 
 
 def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, Any]:
