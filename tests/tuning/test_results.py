@@ -69,6 +69,7 @@ def test_the_table_has_every_trial_once(results: Results) -> None:
 def test_the_page_is_whole_and_stands_alone(results: Results, tmp_path: Path) -> None:
     page = render_report("tune-1a2b", results)
     assert results.recommendation.split(":")[0] in page
+    assert "campaign <code>tune-1a2b</code>" in page
     for heading in ("Distance to the default", "Importance", "Learning curves", "Cost"):
         assert heading in page
     for label in ("Settings and metric of every trial", "Cost against quality", "first rung by"):
