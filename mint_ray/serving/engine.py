@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.answer_calibration import read_calibration
@@ -11,7 +13,7 @@ from mint_ray.images.decode import sample_image
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.evidence import Explainer
-from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.serving.answers import Answer, Answerer, ModelInfo
 from mint_ray.serving.requests import MOST_ANSWERS, Asked, PatientReader
 from mint_ray.students.prompts import TASKS
@@ -19,6 +21,21 @@ from mint_ray.students.ranking import Ranker
 from mint_ray.students.student import CATALOGUE, Student, load_beside, load_student, read_info
 
 logger = logging.getLogger(__name__)
+
+
+class _Knowledge(NamedTuple):
+    """What reads and explains notes; nothing of it changes."""
+
+    ontology: Ontology
+    reader: PatientReader
+    explainer: Explainer
+
+
+@cache
+def _knowledge() -> _Knowledge:
+    """Read once for all students that this process ever holds, the next champion among them."""
+    ontology = load_ontology()
+    return _Knowledge(ontology, PatientReader(ontology), Explainer(ontology, load_annotations()))
 
 
 class Engine:
@@ -56,9 +73,8 @@ class Engine:
             )
         catalogue = Catalogue.read(folder / CATALOGUE)
         calibration = read_calibration(folder)
-        of_notes = self.task.sees == "note"
-        ontology = load_ontology() if of_notes else None
-        self.reader = PatientReader(ontology) if ontology is not None else None
+        knowledge = _knowledge() if self.task.sees == "note" else None
+        self.reader = knowledge.reader if knowledge else None
         self.model = ModelInfo(
             name=name, version=version, coverage=calibration.coverage if calibration else None
         )
@@ -66,8 +82,8 @@ class Engine:
             catalogue,
             calibration,
             self.model,
-            ontology,
-            Explainer(ontology, load_annotations()) if ontology is not None else None,
+            knowledge.ontology if knowledge else None,
+            knowledge.explainer if knowledge else None,
         )
         small = len(catalogue) <= MOST_LABELS
         wanted = len(catalogue) if small else (calibration.top_k if calibration else 10)
