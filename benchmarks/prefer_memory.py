@@ -52,6 +52,8 @@ CONFIG = Config.model_validate(
         "cases": {"source": "tiles"},
         "teacher": {"name": "clip", "clip": {"views": 1}},
         "preferences": {"k": 4, "q": 3},
+        # As in configs/demo_vision.yaml; a CPU each would leave one core to Ray alone.
+        "resources": {"actors": 2, "cpus_per_worker": 0.5, "threads_per_worker": 1},
     }
 )
 
@@ -281,12 +283,16 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="folder of a fitted teacher of these tissues")
     parser.add_argument("--work", type=Path, help="folder for the tiles, 2 GB at the largest size")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="keep what --out has of other sizes")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
         run_stage(*json.loads(options.job))
         return
     sizes: list[dict[str, Any]] = []
+    if options.keep and options.out:
+        kept = json.loads(options.out.read_text(encoding="utf-8"))["sizes"]
+        sizes = [size for size in kept if size["tiles"] not in options.tiles]
     with tempfile.TemporaryDirectory(dir=options.work, prefix="prefer-memory-") as folder:
         work, teacher = Path(folder), options.teacher
         if teacher is None:
@@ -294,8 +300,9 @@ def main() -> None:
             write_cases(work / "fit", FIT_TILES, options.seed + 1)
             in_a_process("teach", {"cases": work / "fit"}, teacher)
         for count in sorted(options.tiles):
-            sizes.append(measure(count, teacher.resolve(), work, options.seed))
-            shown = {key: value for key, value in sizes[-1].items() if key != "samples"}
+            measured = measure(count, teacher.resolve(), work, options.seed)
+            sizes = sorted([*sizes, measured], key=lambda size: int(size["tiles"]))
+            shown = {key: value for key, value in measured.items() if key != "samples"}
             print(json.dumps(shown), flush=True)
             result = {
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
