@@ -77,15 +77,14 @@ def teacher_section() -> str:
     return "\n".join(lines)
 
 
-def throughput_section(name: str) -> str:
+def throughput_section() -> str:
     """Pairs per second and peak memory of ours and of TRL's trainer."""
-    result = recorded(name)
+    result = recorded("orpo_throughput")
     if result is None:
         return ""
     machine, versions = result["hardware"], result["versions"]
-    where = machine["gpu"] or f"{machine['threads']} threads of {machine['cpu']}"
     lines = [
-        f"{where}, {result['model']} model, {'bfloat16' if machine['gpu'] else 'float32'}, "
+        f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
         f"LoRA of rank 16; TRL {versions['trl']}, torch {versions['torch']}.",
         "",
         "| prompt / answer | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
@@ -293,8 +292,7 @@ def render(text: str) -> str:
         name = match[1]
         special: dict[str, Callable[[], str]] = {
             "teacher": teacher_section,
-            "throughput": partial(throughput_section, "orpo_throughput"),
-            "throughput_gpu": partial(throughput_section, "orpo_throughput_gpu"),
+            "throughput": throughput_section,
             "curves": curves_section,
             "tissue_teacher": tissue_teacher_section,
             "tune_demo": partial(campaign_section, "tune_demo"),

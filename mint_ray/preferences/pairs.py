@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mint_ray.config import PreferencesConfig
-from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.build import RankedPair, pick, rank_pairs
 from mint_ray.students.prompts import (
@@ -77,8 +76,8 @@ class CasePairs:
         if unscored:
             return row | {"reason": unscored}
         # A teacher may judge a case by its description alone; a student of images cannot.
-        if self._task.sees == "image" and isinstance(opened := open_tile(image), str):
-            return row | {"reason": opened}
+        if refusal := self._task.refusal(image):
+            return row | {"reason": refusal}
         ranking = rank_pairs(scores, gold, self._config, seed=case["case_id"])
         pairs = [self._pair(case, pair, scores, gold) for pair in ranking.pairs]
         return row | {"reason": ranking.reason, "pairs": pairs}

@@ -13,7 +13,6 @@ from mint_ray.config import EvaluationConfig, ResourcesConfig, StudentConfig
 from mint_ray.evaluation.answer_calibration import read_calibration
 from mint_ray.evaluation.outcomes import MOST_LABELS
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
-from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
 from mint_ray.students.prompts import Task
@@ -140,7 +139,7 @@ class StudentRanker:
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
         seen = cases[self._task.sees].to_pylist()
-        reasons = [self._reason(item) for item in seen]
+        reasons = [self._task.refusal(item) for item in seen]
         usable = [place for place, reason in enumerate(reasons) if reason is None]
         asked = cases.take(pa.array(usable, pa.int64()))
         case_ids, known = asked["case_id"].to_pylist(), known_answers(asked, self._catalogue)
@@ -166,11 +165,6 @@ class StudentRanker:
                 }
             )
         return _ranked(rows)
-
-    def _reason(self, seen: str | bytes | None) -> str | None:
-        """Why the student cannot be asked; any note will do."""
-        opened = open_tile(seen) if self._task.sees == "image" else None
-        return opened if isinstance(opened, str) else None
 
     def _row(self, rank: int, label: int | None, probability: float | None) -> dict[str, Any]:
         found = self._catalogue.label(label or 0)

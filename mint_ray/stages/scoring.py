@@ -20,14 +20,16 @@ class CaseScorer(StudentRanker):
     def __call__(self, cases: pa.Table) -> pa.Table:
         seen = cases[self._task.sees].to_pylist()
         known = known_answers(cases, self._catalogue)
-        ids = zip(cases["case_id"].to_pylist(), cases["group_id"].to_pylist(), strict=True)
-        rows = []
-        for (case_id, group_id), item, answer in zip(ids, seen, known, strict=True):
-            row: dict[str, Any] = {"case_id": case_id, "group_id": group_id, "scores": []}
-            if (reason := self._reason(item)) is not None:
-                rows.append(row | {"reason": reason})
+        refusals = [self._task.refusal(item) for item in seen]
+        usable = [place for place, refusal in enumerate(refusals) if refusal is None]
+        scores = self._ranker.score([seen[p] for p in usable], [known[p] for p in usable])
+        scored = dict(zip(usable, scores, strict=True))
+        rows: list[dict[str, Any]] = []
+        for place, row in enumerate(cases.select(["case_id", "group_id"]).to_pylist()):
+            if refusals[place] is not None:
+                rows.append(row | {"scores": [], "reason": refusals[place]})
                 continue
-            found = self._ranker.score([item], [answer])[0]
+            found = scored[place]
             rows.append(row | {"scores": found.values.tolist(), "answer_rank": found.answer_rank})
         return pa.Table.from_pylist(rows, SCORES_SCHEMA)
 

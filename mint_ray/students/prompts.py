@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from mint_ray.images.decode import open_tile
+
 
 @dataclass(frozen=True)
 class Task:
@@ -20,6 +22,11 @@ class Task:
     sees: Literal["note", "image"]
     system: str
     header: str
+
+    def refusal(self, seen: object) -> str | None:
+        """Why a student cannot be asked, one of `open_tile`'s reasons; any note will do."""
+        opened = open_tile(seen) if self.sees == "image" else None
+        return opened if isinstance(opened, str) else None
 
 
 DISEASE = Task(

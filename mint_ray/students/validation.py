@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from mint_ray.config import EvaluationConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.validated import VALIDATED_SCHEMA, validated_file, validation_metrics
-from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.students.distributed import gather, rank, world_size
 from mint_ray.students.engines import precision
@@ -61,7 +60,7 @@ class Validator:
                 "while training; expected off, zero1 or zero2"
             )
         self._plan, self._ready = plan, ready
-        self._seen, self._batch_size = settings.task.sees, settings.micro_batch_size
+        self._task, self._batch_size = settings.task, settings.micro_batch_size
         self._student = _as_student(plan, settings, ready)
         self._catalogue = Catalogue.read(plan.catalogue)
         self._cases = pq.read_table(plan.cases)
@@ -110,16 +109,13 @@ class Validator:
                 batch_size=self._batch_size,
             )
         rows = cases.to_pylist()
-        usable = [row for row in rows if self._is_usable(row[self._seen])]
+        usable = [row for row in rows if self._task.refusal(row[self._task.sees]) is None]
         rankings = self._ranker.rank(
-            [row[self._seen] for row in usable],
+            [row[self._task.sees] for row in usable],
             [self._catalogue.index_of(row["label_id"]) for row in usable],
         )
         answered = {row["case_id"]: found for row, found in zip(usable, rankings, strict=True)}
         return [answer_row(row, answered.get(row["case_id"])) for row in rows]
-
-    def _is_usable(self, seen: Any) -> bool:
-        return self._seen != "image" or not isinstance(open_tile(seen), str)
 
 
 def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, Any]:
