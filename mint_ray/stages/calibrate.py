@@ -23,7 +23,7 @@ from mint_ray.evaluation.model_card import write_model_card
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.scored import ScoredCases, scored_cases
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_session import begin_session
 from mint_ray.stages.scoring import score_cases
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.student import read_info, student_files
@@ -72,7 +72,7 @@ def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:
         split: frozenset(choose_cases(rows, limit, config.seed, split=split)["case_id"].to_pylist())
         for split, limit in limits.items()
     }
-    context.task.say(connect(config.resources))
+    begin_session(context)
     wanted = chosen["validation"] | chosen["test"]
     context.task.update(0, 1, f"{len(wanted)} cases")
     table = score_cases(config, student, cases, wanted, context.output / SCORES)

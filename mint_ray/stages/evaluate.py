@@ -26,7 +26,7 @@ from mint_ray.stages.controls import ask_control, choose_controls
 from mint_ray.stages.evaluation_report import Answers, Measured, report_context, write_tiles_page
 from mint_ray.stages.rankers import predictions_of, ranking_depth
 from mint_ray.stages.ranking_jobs import rank_cases
-from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_session import begin_session
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.prompts import TASKS
 
@@ -41,7 +41,7 @@ def run(context: StepContext) -> StepOutcome:
     )
     catalogue = Catalogue.read(context.inputs["cases"] / "catalogue.parquet")
     tested = choose_cases(everything, context.config.evaluation.max_cases, context.config.seed)
-    context.task.say(connect(context.config.resources))
+    begin_session(context)
     answers = _ask_systems(context, everything, tested, catalogue)
     write_predictions(context.output / "predictions.parquet", answers.predictions)
     measured = _measure(context, answers, tested, catalogue)

@@ -23,7 +23,7 @@ from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.stages.inference import actor_pool
-from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_session import begin_session
 from mint_ray.steps import StepContext, StepOutcome
 
 BATCH = 256
@@ -55,7 +55,7 @@ def run(context: StepContext) -> StepOutcome:
         f"{len(cases)} cases in {len({c['group_id'] for c in cases})} groups, catalogue of "
         f"{len(catalogue)} labels, {len(excluded)} publications excluded from annotations"
     )
-    context.task.say(connect(config.resources))
+    begin_session(context)
     forbidden = [item.forbidden for item in parsed]
     finished = _finish(cases, forbidden, catalogue, config)
     for batch in finished["counts"].drop_null().to_pylist():

@@ -32,7 +32,7 @@ from mint_ray.preferences.files import (
 )
 from mint_ray.preferences.schema import scored_schema
 from mint_ray.stages.inference import CaseInference, infer_in_order
-from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_session import begin_session
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.prompts import TASKS, Task
 from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
@@ -72,7 +72,7 @@ def run(context: StepContext) -> StepOutcome:
     config, cases = context.config, context.inputs["cases"]
     catalogue = Catalogue.read(cases / "catalogue.parquet")
     check_catalogue_size(len(catalogue), config.preferences)
-    context.task.say(connect(config.resources))
+    begin_session(context)
     task = TASKS[config.task]
     job = CaseInference(
         actor=PairBuilder,

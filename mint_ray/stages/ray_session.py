@@ -7,6 +7,14 @@ import ray
 import ray.data
 
 from mint_ray.config import ResourcesConfig
+from mint_ray.stages.leftovers import reclaim
+from mint_ray.steps import StepContext
+
+
+def begin_session(context: StepContext) -> None:
+    """Connect for a step, say to what, and give back what a killed session of it still holds."""
+    context.task.say(connect(context.config.resources))
+    reclaim(context.output, context.task.say)
 
 
 def connect(resources: ResourcesConfig) -> str:

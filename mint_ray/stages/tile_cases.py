@@ -24,7 +24,7 @@ from mint_ray.config import CasesConfig, Config
 from mint_ray.errors import DataError
 from mint_ray.knowledge.catalogue import Catalogue, catalogue_of
 from mint_ray.stages.inference import CaseInference, infer, infer_in_order
-from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_session import begin_session
 from mint_ray.steps import StepContext, StepOutcome
 
 BATCH = 64
@@ -64,7 +64,7 @@ def run(context: StepContext) -> StepOutcome:
     places, rejected = _list_places(source.places(), source.name)
     index = _write_index(work, places)
     context.task.say(f"{len(places)} tiles to open, {len(rejected)} turned away before")
-    context.task.say(connect(config.resources))
+    begin_session(context)
     job = CaseInference(
         actor=TileFinisher,
         arguments={"settings": config.cases.model_dump(mode="json"), "seed": config.seed},

@@ -13,9 +13,8 @@ import ray
 from mint_ray.config import Config
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.evaluation.case_choice import choose_cases
-from mint_ray.stages.leftovers import reclaim
 from mint_ray.stages.placement import training_slots
-from mint_ray.stages.ray_session import connect
+from mint_ray.stages.ray_session import begin_session
 from mint_ray.stages.ray_train import RUN_NAME
 from mint_ray.stages.train import outcome_of
 from mint_ray.stages.train_worker import (
@@ -49,8 +48,7 @@ def run(context: StepContext) -> StepOutcome:
         if name.startswith(PAIRS):
             refuse_leakage(folder)
     validated = _write_cases(context)
-    context.task.say(connect(config.resources))
-    reclaim(output, context.task.say)
+    begin_session(context)
     slots = training_slots(_nodes(), config.resources, config.tune.max_concurrent_trials)
     context.task.say(f"[Placement] {slots.count} trial(s) at a time: {slots.why}")
     for remark in remarks(config):
