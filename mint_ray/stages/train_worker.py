@@ -156,6 +156,6 @@ def make_base_model(name: str, say: Callable[[str], None]) -> None:
     """Make an embedded model here, with all cores, if this machine's cache has none yet."""
     if name not in (EMBEDDED, EMBEDDED_VISION):
         return
-    say("the embedded base model is made once, which can take some minutes")
+    say("an embedded base model: its first use makes it, which can take some minutes")
     base = resolve_base_model(name)
     say(f"base model {base.reference}, revision {base.revision}")
