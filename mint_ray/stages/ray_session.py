@@ -12,8 +12,13 @@ from mint_ray.steps import StepContext
 
 
 def begin_session(context: StepContext) -> None:
-    """Connect for a step, say to what, and give back what a killed session of it still holds."""
+    """Connect for a step, and say to what."""
     context.task.say(connect(context.config.resources))
+
+
+def begin_training_session(context: StepContext) -> None:
+    """The same for a step of Ray Train, which gives back what a killed one of it still holds."""
+    begin_session(context)
     reclaim(context.output, context.task.say)
 
 

@@ -10,7 +10,7 @@ import ray.train
 
 from mint_ray.config import Config
 from mint_ray.stages.metrics_file import append_metrics, follow_metrics
-from mint_ray.stages.ray_session import begin_session
+from mint_ray.stages.ray_session import begin_training_session
 from mint_ray.stages.ray_train import fit, use_resources
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.teachers.base import load_manifest
@@ -23,7 +23,7 @@ def run(context: StepContext) -> StepOutcome:
     """Fit the configured teacher on training groups."""
     config, output = context.config, context.output
     find_fitter(config)  # refuses settings that cannot work before Ray is started
-    begin_session(context)
+    begin_training_session(context)
     settings = {
         "config": config.model_dump(mode="json"),
         "cases": str(context.inputs["cases"]),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from mint_ray.stages.metrics_file import follow_metrics
-from mint_ray.stages.ray_session import begin_session
+from mint_ray.stages.ray_session import begin_training_session
 from mint_ray.stages.ray_train import fit
 from mint_ray.stages.train_worker import (
     make_base_model,
@@ -23,7 +23,7 @@ def run(context: StepContext) -> StepOutcome:
     config, output = context.config, context.output
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
-    begin_session(context)
+    begin_training_session(context)
     make_base_model(config.student.base_model, context.task.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)

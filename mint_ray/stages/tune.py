@@ -14,7 +14,7 @@ from mint_ray.config import Config
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.evaluation.case_choice import choose_cases
 from mint_ray.stages.placement import training_slots
-from mint_ray.stages.ray_session import begin_session
+from mint_ray.stages.ray_session import begin_training_session
 from mint_ray.stages.ray_train import RUN_NAME
 from mint_ray.stages.train import outcome_of
 from mint_ray.stages.train_worker import (
@@ -48,7 +48,7 @@ def run(context: StepContext) -> StepOutcome:
         if name.startswith(PAIRS):
             refuse_leakage(folder)
     validated = _write_cases(context)
-    begin_session(context)
+    begin_training_session(context)
     slots = training_slots(_nodes(), config.resources, config.tune.max_concurrent_trials)
     context.task.say(f"[Placement] {slots.count} trial(s) at a time: {slots.why}")
     for remark in remarks(config):
