@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import write_figure
-from record_campaign import record, results_of
+from record_campaign import record_campaign, results_of
 
 from mint_ray import pipeline
 from mint_ray.config import Config
@@ -153,7 +153,7 @@ def main() -> None:
         pipeline.run_steps(config, pipeline.needed_for("tune", config), None, Progress())
         modes[mode] = points(config, given)
         told = [*given.overrides, f"tune.scale_alpha={scaled}"]
-        campaigns[mode] = record(config, " ".join(["mint tune", given.config, *told]))
+        campaigns[mode] = record_campaign(config, " ".join(["mint tune", given.config, *told]))
     content = {
         "best_rate_by_rank": {mode: best_rates(found) for mode, found in modes.items()},
         "points": modes,
