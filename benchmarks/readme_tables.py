@@ -212,7 +212,7 @@ def tuned_section() -> str:
         return ""
     lines = [
         f"{result['test_cases']} test cases of {result['test_groups']} publications, "
-        f"{result['labels']:,} diseases; {len(result['trials'])} trials in at most "
+        f"{result['labels']:,} diseases; {len(result['trials'])} trials, a budget of "
         f"{result['budget_minutes']:g} minutes on {_machine(result)}.",
         "",
         "| metric | default | tuned | tuned − default |",
