@@ -79,7 +79,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "evaluate",
-        2,
+        3,
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",
@@ -117,7 +117,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "calibrate",
-        1,
+        2,
         ("cases",),
         (
             "seed",

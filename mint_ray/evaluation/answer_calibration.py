@@ -20,8 +20,9 @@ from mint_ray.evaluation.conformal import group_weights, groups_needed, p_value,
 from mint_ray.evaluation.intervals import percentile_interval, resample_blocks
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.scored import (
+    LOG_TEMPERATURE,
     ScoredCases,
-    answer_probabilities,
+    answer_log_probabilities,
     case_values,
     fit_temperature,
     probabilities,
@@ -40,13 +41,14 @@ class AnswerCalibration:
     """A temperature, and a conformal threshold at a stated coverage.
 
     `misfit` and `weights` are those of the right answers that the threshold comes from, ascending;
+    an answer that the search did not reach fits worse than any, and only its weight is missing.
     `search`, `beam_width` and `top_k` say which names were scored, and have to stay as they are.
     """
 
     temperature: float
     coverage: float
     threshold: float
-    """Greatest 1 − probability in a set; infinite where the groups were too few."""
+    """Greatest 1 − probability in a set; infinite where only the whole catalogue is enough."""
     misfit: tuple[float, ...]
     weights: tuple[float, ...]
     groups: int
@@ -56,8 +58,11 @@ class AnswerCalibration:
     search: Search
     beam_width: int
     top_k: int
+    not_reached: int = 0
+    """Validation cases whose answer the catalogue has, but a beam search did not reach."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
-    """On the test groups, `before` and `after`: nll, ece, coverage, set_size, none_of_these."""
+    """On the test groups, `before` and `after`: mrr, top1, top3, top10, which stay as they were,
+    nll, ece; coverage, set_size, none_of_these."""
 
     def contains(self, probability: Floats) -> NDArray[np.bool_]:
         """Which answers belong to the set, by their calibrated probabilities.
@@ -66,6 +71,10 @@ class AnswerCalibration:
         """
         inside: NDArray[np.bool_] = 1.0 - probability <= self.threshold
         return inside
+
+    def set_size(self, scored: Floats, n_labels: int) -> int:
+        """Names in the set, by the probabilities of all that were scored."""
+        return n_labels if math.isinf(self.threshold) else int(self.contains(scored).sum())
 
     def fit_of_best(self, probability: float) -> float:
         """How often a right answer fits as badly as the best one here; small: none of these.
@@ -84,11 +93,26 @@ class AnswerCalibration:
     def remarks(self) -> list[str]:
         """What a reader of the numbers has to know, in words."""
         found = []
-        if math.isinf(self.threshold):
+        if self.groups < groups_needed(self.coverage):
             found.append(
                 f"{self.groups} validation groups are too few for sets with {self.coverage:.0%} "
                 f"coverage (at least {groups_needed(self.coverage)} are needed): every set is the "
                 "whole catalogue"
+            )
+        elif math.isinf(self.threshold):
+            found.append(
+                f"the search reaches too few answers for sets with {self.coverage:.0%} coverage: "
+                "every set is the whole catalogue"
+            )
+        if self.not_reached:
+            found.append(
+                f"the search did not reach the answer of {self.not_reached} of {self.cases} "
+                "validation cases (evaluation.beam_width, or evaluation.search=exhaustive)"
+            )
+        if abs(math.log(self.temperature)) > LOG_TEMPERATURE[1] - 0.01:
+            found.append(
+                f"the temperature, {self.temperature:.3g}, is at an end of the range that is "
+                "searched: no temperature suits this student"
             )
         if self.not_in_catalogue:
             found.append(
@@ -106,9 +130,9 @@ def calibrate(
         DataError: no case whose answer is in the catalogue.
     """
     temperature = fit_temperature(cases)
-    known = cases.answerable
-    misfit = 1.0 - answer_probabilities(cases, temperature)[known]
-    weights = group_weights(cases.groups[known])
+    known, reached = cases.answerable, cases.reached
+    misfit = 1.0 - np.exp(answer_log_probabilities(cases, temperature)[reached])
+    weights = group_weights(cases.groups[known])[reached[known]]
     order = np.argsort(misfit, kind="stable")
     return AnswerCalibration(
         temperature=temperature,
@@ -119,6 +143,7 @@ def calibrate(
         groups=len(np.unique(cases.groups[known])),
         cases=int(known.sum()),
         not_in_catalogue=int((~known).sum()),
+        not_reached=int((known & ~reached).sum()),
         search=search,
         beam_width=beam_width,
         top_k=top_k,
@@ -142,7 +167,7 @@ def measure(
     """
     found = {}
     for name, temperature in (("before", 1.0), ("after", calibration.temperature)):
-        columns = {"nll": case_values(cases, temperature)["nll"]}
+        columns = dict(case_values(cases, temperature))
         if name == "after":
             columns |= _set_columns(calibration, cases, n_labels)
         blocks = {key: column[:, None] for key, column in columns.items()}
@@ -161,9 +186,16 @@ def _set_columns(
     """(n,) each. A case whose answer the catalogue lacks is covered by an empty set."""
     sizes, covered = [], []
     for scores, answer in zip(cases.scores, cases.answers, strict=True):
-        inside = calibration.contains(probabilities(scores, calibration.temperature))
-        sizes.append(n_labels if math.isinf(calibration.threshold) else int(inside.sum()))
-        covered.append(bool(inside[answer]) if answer is not None else sizes[-1] == 0)
+        scored = probabilities(scores, calibration.temperature)
+        size = calibration.set_size(scored, n_labels)
+        if answer is None:
+            holds = size == 0
+        elif answer < len(scored):
+            holds = bool(calibration.contains(scored[answer]))
+        else:
+            holds = size == n_labels
+        sizes.append(size)
+        covered.append(holds)
     set_size = np.array(sizes, dtype=np.float64)
     return {
         "set_size": set_size,

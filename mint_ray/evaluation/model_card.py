@@ -42,7 +42,7 @@ def write_model_card(
         f"- objective: {info['objective']}; task: {info['task']}; catalogue: {n_labels} entries",
         *(f"- {name}: `{value}`" for name, value in sorted(info["lineage"].items())),
         "",
-        "## Calibration",
+        "## Accuracy and calibration",
         "",
         f"Temperature {calibration.temperature:.3f}, sets of {calibration.coverage:.0%} coverage; "
         f"fitted on {calibration.cases} cases of {calibration.groups} validation groups.",
@@ -54,6 +54,9 @@ def write_model_card(
         "|---|---|---|",
     ]
     titles = {
+        "top1": "top-1 accuracy",
+        "top10": "top-10 accuracy",
+        "mrr": "MRR",
         "nll": "negative log-likelihood",
         "ece": "ECE",
         "coverage": "coverage of the set",

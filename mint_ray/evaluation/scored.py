@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 from mint_ray.errors import DataError
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
@@ -23,9 +24,9 @@ SCORES_SCHEMA = pa.schema(
     [
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("group_id", pa.string(), nullable=False),
-        # Best first; one that a search did not reach by itself, but was asked for, is last.
-        pa.field("scores", pa.list_(pa.float64()), nullable=False),
-        # Rank of the known answer among them from 1; null where the catalogue lacks it.
+        pa.field("scores", pa.list_(pa.float64()), nullable=False),  # best first
+        # Rank of the known answer among them from 1, one more than they are where the search did
+        # not reach it; null where the catalogue lacks it.
         pa.field("answer_rank", pa.int32()),
         pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
     ]
@@ -38,7 +39,8 @@ LOG_TEMPERATURE = (-3.0, 3.0)
 @dataclass(frozen=True)
 class ScoredCases:
     """n cases: `scores` (m_i,) of each in the order of their ranks; `answers` position of the
-    known answer among them, None where the catalogue lacks it; `groups` (n,) codes."""
+    known answer among them, m_i where the search did not reach it, None where the catalogue lacks
+    it; `groups` (n,) codes."""
 
     case_ids: tuple[str, ...]
     groups: NDArray[np.int64]
@@ -52,6 +54,12 @@ class ScoredCases:
     def answerable(self) -> NDArray[np.bool_]:
         """(n,) whether the catalogue has the known answer."""
         return np.array([answer is not None for answer in self.answers], dtype=np.bool_)
+
+    @property
+    def reached(self) -> NDArray[np.bool_]:
+        """(n,) whether the known answer is among the names that were scored."""
+        pairs = zip(self.scores, self.answers, strict=True)
+        return np.array([a is not None and a < len(s) for s, a in pairs], dtype=np.bool_)
 
 
 def scored_cases(table: pa.Table) -> ScoredCases:
@@ -76,40 +84,40 @@ def scored_cases(table: pa.Table) -> ScoredCases:
 
 def probabilities(scores: Floats, temperature: float) -> Floats:
     """(m,) softmax of `scores / temperature`."""
-    weights = np.exp((scores - scores.max()) / temperature)
-    found: Floats = weights / weights.sum()
+    found: Floats = softmax(scores / temperature)
     return found
 
 
-def answer_probabilities(cases: ScoredCases, temperature: float) -> Floats:
-    """(n,) probability of each known answer, 0 where the catalogue lacks it."""
+def answer_log_probabilities(cases: ScoredCases, temperature: float) -> Floats:
+    """(n,) of each known answer, −∞ where the search did not reach it or the catalogue lacks it."""
     return np.array(
         [
-            0.0 if answer is None else probabilities(scores, temperature)[answer]
-            for scores, answer in zip(cases.scores, cases.answers, strict=True)
+            log_softmax(scores / temperature)[answer] if reached else -math.inf
+            for scores, answer, reached in zip(
+                cases.scores, cases.answers, cases.reached, strict=True
+            )
         ]
     )
 
 
 def fit_temperature(cases: ScoredCases) -> float:
-    """The temperature of the least mean negative log-likelihood of the known answers.
+    """The temperature of the least mean negative log-likelihood of the answers that were reached.
 
     The loss is convex in 1 / temperature, so the bounded search finds its one minimum. Source:
     Guo et al., "On Calibration of Modern Neural Networks", 2017.
 
     Raises:
-        DataError: no case whose known answer the catalogue has.
+        DataError: no case whose known answer was among the names that were scored.
     """
-    known = cases.answerable
+    known = cases.reached
     if not known.any():
         raise DataError(
-            "a temperature needs cases whose answer is in the catalogue, found none of "
-            f"{len(cases)}"
+            "a temperature needs cases whose answer is in the catalogue and was reached by the "
+            f"search, found none of {len(cases)}"
         )
 
     def loss(log_temperature: float) -> float:
-        found = answer_probabilities(cases, math.exp(log_temperature))[known]
-        return float(-np.log(np.maximum(found, PROBABILITY_FLOOR)).mean())
+        return float(-answer_log_probabilities(cases, math.exp(log_temperature))[known].mean())
 
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURE, method="bounded", options={"xatol": 1e-5})
     return float(math.exp(found.x))
@@ -118,11 +126,11 @@ def fit_temperature(cases: ScoredCases) -> float:
 def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:
     """Metrics that are means over cases, (n,) each; see `results.METRICS`."""
     ranks = np.array([math.inf if a is None else a + 1.0 for a in cases.answers])
-    found = answer_probabilities(cases, temperature)
+    found = answer_log_probabilities(cases, temperature)
     return {
         "top1": (ranks <= 1).astype(np.float64),
         "top3": (ranks <= 3).astype(np.float64),
         "top10": (ranks <= 10).astype(np.float64),
         "mrr": 1.0 / ranks,
-        "nll": -np.log(np.maximum(found, PROBABILITY_FLOOR)),
+        "nll": -np.maximum(found, math.log(PROBABILITY_FLOOR)),
     }

@@ -91,7 +91,9 @@ class Answer(BaseModel):
     request_id: str
     model: ModelInfo
     ranking: list[Entry]
-    set_size: int | None = Field(description="Entries in the conformal set.")
+    set_size: int | None = Field(
+        description="Entries in the conformal set, those that are not listed among them."
+    )
     none_of_these: NoneOfThese
     findings: list[FindingModel] = Field(description="What was read of the patient.")
     morphology: str | None = Field(None, description="What was measured in an image.")
@@ -128,12 +130,17 @@ class Answerer:
             request_id=request_id,
             model=self.model,
             ranking=entries,
-            set_size=None if inside is None else int(inside.sum()),
+            set_size=self._set_size(ranking),
             none_of_these=NoneOfThese(p_value=fit, flagged=doubt is not None, reason=doubt),
             findings=self._findings(asked),
             morphology=_morphology(asked),
             shortened=ranking.shortened,
         )
+
+    def _set_size(self, ranking: Ranking) -> int | None:
+        if self.calibration is None:
+            return None
+        return self.calibration.set_size(np.array(ranking.scored), len(self.catalogue))
 
     def nothing(self, request_id: str, asked: Asked) -> Answer:
         """The answer to a request that holds nothing a model could be shown."""

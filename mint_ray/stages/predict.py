@@ -52,7 +52,8 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
             a ZIP; for a student of images such a table, a folder of images, or one image.
         out: parquet file of predictions; rejections go beside it.
         top_k: labels per case. A calibrated student says of each whether it belongs to the case's
-            conformal set (column `in_set`).
+            conformal set (column `in_set`), and how many names that set has, listed or not
+            (`set_size`).
 
     Raises:
         ConfigError: the folder is no finished student.
@@ -88,6 +89,11 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     if (calibration := read_calibration(student)) is not None:
         probability = listed["probability"].to_numpy().astype(np.float64)
         listed = listed.append_column("in_set", pa.array(calibration.contains(probability)))
+        sizes = dict(
+            zip(*(ranked[name].to_pylist() for name in ("case_id", "set_size")), strict=True)
+        )
+        of_rows = [sizes[case_id] for case_id in listed["case_id"].to_pylist()]
+        listed = listed.append_column("set_size", pa.array(of_rows, pa.int32()))
     write_predictions(out, listed)
     pq.write_table(
         pa.Table.from_pylist(rejected, REJECTED_SCHEMA),

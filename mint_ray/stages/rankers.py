@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from mint_ray.knowledge.grounding import Grounder
 from mint_ray.students.prompts import Task
 from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
 
+if TYPE_CHECKING:  # torch is slow to import
+    from mint_ray.students.ranking import Ranking
+
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
 RANKED_SCHEMA = pa.schema(
     [
@@ -25,6 +28,7 @@ RANKED_SCHEMA = pa.schema(
         pa.field("listed", LISTED, nullable=False),  # best first; then the known answer's row
         pa.field("generated", LISTED, nullable=False),  # grounded names of a free answer
         pa.field("worst", pa.list_(pa.string()), nullable=False),  # the teacher's last q labels
+        pa.field("set_size", pa.int32()),  # names in the conformal set; null without calibration
         pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
         pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
     ]
@@ -121,6 +125,7 @@ class StudentRanker:
             else load_student(Path(student))
         )
         calibration = read_calibration(Path(student)) if student is not None else None
+        self._calibration = calibration
         self._task = self._student.task
         depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
         self._ranker = Ranker(
@@ -161,10 +166,16 @@ class StudentRanker:
                     "case_id": case_id,
                     "listed": listed,
                     "generated": free.get(case_id, []),
+                    "set_size": self._set_size(ranking),
                     "shortened": ranking.shortened,
                 }
             )
         return _ranked(rows)
+
+    def _set_size(self, ranking: "Ranking") -> int | None:
+        if self._calibration is None:
+            return None
+        return self._calibration.set_size(np.array(ranking.scored), len(self._catalogue))
 
     def _row(self, rank: int, label: int | None, probability: float | None) -> dict[str, Any]:
         found = self._catalogue.label(label or 0)
@@ -223,7 +234,13 @@ def shift_stains(cases: pa.Table, seed: int | None) -> pa.Table:
 
 
 def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
-    empty = {"generated": [], "worst": [], "shortened": False, "reason": None}
+    empty: dict[str, Any] = {
+        "generated": [],
+        "worst": [],
+        "set_size": None,
+        "shortened": False,
+        "reason": None,
+    }
     return pa.Table.from_pylist([empty | row for row in rows], RANKED_SCHEMA)
 
 

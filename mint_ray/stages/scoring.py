@@ -30,7 +30,7 @@ class CaseScorer(StudentRanker):
                 rows.append(row | {"scores": [], "reason": refusals[place]})
                 continue
             found = scored[place]
-            rows.append(row | {"scores": found.values.tolist(), "answer_rank": found.answer_rank})
+            rows.append(row | {"scores": found.own.tolist(), "answer_rank": found.answer_rank})
         return pa.Table.from_pylist(rows, SCORES_SCHEMA)
 
 

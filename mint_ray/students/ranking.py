@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, logsumexp, softmax
 
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import sample_image
@@ -46,11 +47,14 @@ class Ranking:
 
     `answer_rank` (from 1) and `answer_probability` are those of the known answer, None where
     none was given. A beam search that did not finish the answer scores it apart and ranks it
-    behind all names that were finished.
+    behind all names that were finished; it takes nothing from their probabilities, which are those
+    of a case whose answer nobody knows.
     """
 
     labels: tuple[int, ...]
     probabilities: tuple[float, ...]
+    scored: tuple[float, ...]
+    """Probabilities of all names that were scored, best first; the listed ones are the first."""
     answer_rank: int | None
     answer_probability: float | None
     shortened: bool
@@ -70,6 +74,11 @@ class Scores:
     late: bool
     """Whether the known answer was scored apart, and so is last."""
     shortened: bool
+
+    @property
+    def own(self) -> NDArray[np.float64]:
+        """(m,) or (m - 1,) values without those of an answer that was scored apart."""
+        return self.values[:-1] if self.late else self.values
 
 
 class Ranker:
@@ -153,15 +162,20 @@ class Ranker:
         return found
 
     def _ranking(self, found: Scores) -> Ranking:
-        probabilities = np.exp((found.values - found.values.max()) / self._temperature)
-        probabilities /= probabilities.sum()
-        rank = found.answer_rank
-        top = min(self._top_k, len(found.labels) - found.late)
+        own = found.own / self._temperature
+        scored = tuple(softmax(own).tolist())
+        answer = None
+        if found.late:
+            answer = float(expit(found.values[-1] / self._temperature - logsumexp(own)))
+        elif found.answer_rank is not None:
+            answer = scored[found.answer_rank - 1]
+        labels = found.labels[: min(self._top_k, len(scored))]
         return Ranking(
-            tuple(int(label) for label in found.labels[:top]),
-            tuple(float(value) for value in probabilities[:top]),
-            rank,
-            None if rank is None else float(probabilities[rank - 1]),
+            tuple(labels.tolist()),
+            scored[: len(labels)],
+            scored,
+            found.answer_rank,
+            answer,
             found.shortened,
         )
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from mint_ray.errors import RegistryError
 from mint_ray.tracking.registry import Registry, Version
 
-_SHOWN = ("after.nll", "after.ece", "after.coverage", "after.set_size", "temperature")
+_MEASURED = ("mrr", "top10", "nll", "ece", "coverage", "set_size")
+_SHOWN = (*(f"after.{name}" for name in _MEASURED), "temperature")
 
 
 def version_lines(registry: Registry) -> Iterator[str]:

@@ -52,6 +52,34 @@ def test_too_few_groups_give_the_whole_catalogue_and_say_so() -> None:
     assert effect["after"]["coverage"]["value"] == 1
 
 
+def test_answers_that_a_search_does_not_reach_are_in_no_set() -> None:
+    """What nobody will be shown covers nothing: neither when it is fitted nor when measured."""
+    found = calibrate(partly_reached(0.05, seed=1), 0.9, **SEARCH)
+    effect = measured(found, partly_reached(0.05, seed=2))
+    assert found.not_reached > 0
+    assert len(found.misfit) == found.cases - found.not_reached
+    assert effect["after"]["coverage"]["value"] == pytest.approx(0.9, abs=0.03)
+    assert f"answer of {found.not_reached} of {found.cases}" in found.remarks()[-1]
+    assert found.fit_of_best(0.0) >= found.not_reached / (found.groups + 1)
+
+
+def test_a_search_that_reaches_too_few_answers_gives_the_whole_catalogue() -> None:
+    found = calibrate(partly_reached(0.3, seed=1), 0.9, **SEARCH)
+    effect = measured(found, partly_reached(0.3, seed=2))
+    assert math.isinf(found.threshold)
+    assert "reaches too few answers" in found.remarks()[0]
+    assert effect["after"]["set_size"]["value"] == 8
+    assert effect["after"]["coverage"]["value"] == 1
+
+
+def partly_reached(missed: float, seed: int) -> ScoredCases:
+    """Cases of which a share was not reached by the search."""
+    cases = drawn(3.0, n=1500, seed=seed)
+    lost = np.random.default_rng(seed).random(len(cases)) < missed
+    answers = [8 if gone else answer for gone, answer in zip(lost, cases.answers, strict=True)]
+    return ScoredCases(cases.case_ids, cases.groups, cases.scores, tuple(answers))
+
+
 def test_none_of_these() -> None:
     found = calibrate(drawn(0.3, n=400, seed=1), 0.8, **SEARCH)
     flat = np.zeros(8)  # no name fits better than another

@@ -79,3 +79,30 @@ def test_cases_that_could_not_be_shown_are_left_out() -> None:
     assert (cases.case_ids, cases.answers) == (("a",), (1,))
     with pytest.raises(DataError, match="none of 1"):
         scored_cases(pa.Table.from_pylist([bad], SCORES_SCHEMA))
+
+
+def test_answers_far_below_the_best_name_still_show_which_temperature_is_the_best() -> None:
+    """With a floor under the probabilities the loss would be flat where the search begins."""
+    right = (np.array([0.0, -1.0]), 0)
+    wrong = (np.array([0.0, -80.0]), 1)
+    scores, answers = zip(*[right] * 4, *[wrong] * 6, strict=True)
+    cases = ScoredCases(tuple(f"c{i}" for i in range(10)), np.arange(10), scores, answers)
+    found = fit_temperature(cases)
+    assert found > 19
+    likelihood = [case_values(cases, t)["nll"].mean() for t in (found, 1.0, 0.05)]
+    assert likelihood[0] == min(likelihood)
+
+
+def test_an_answer_that_the_search_did_not_reach_has_no_probability() -> None:
+    rows = [
+        {"case_id": "a", "group_id": "g", "scores": [0.0, -1.0], "answer_rank": 3},
+        {"case_id": "b", "group_id": "h", "scores": [0.0, -1.0], "answer_rank": 1},
+    ]
+    cases = scored_cases(pa.Table.from_pylist(rows, SCORES_SCHEMA))
+    assert cases.answerable.tolist() == [True, True]
+    assert cases.reached.tolist() == [False, True]
+    values = case_values(cases, 1.0)
+    assert values["nll"][0] > 20
+    np.testing.assert_allclose(values["mrr"], [1 / 3, 1.0])
+    with pytest.raises(DataError, match="reached by the search, found none of 1"):
+        fit_temperature(scored_cases(pa.Table.from_pylist(rows[:1], SCORES_SCHEMA)))

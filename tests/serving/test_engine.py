@@ -1,6 +1,8 @@
 """Requests become answers, with a tiny student: no Ray, no HTTP."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from mint_ray.errors import ServingError
-from mint_ray.evaluation.answer_calibration import calibrate, write_calibration
+from mint_ray.evaluation.answer_calibration import (
+    AnswerCalibration,
+    calibrate,
+    write_calibration,
+)
 from mint_ray.serving.engine import Engine
 from mint_ray.serving.requests import (
     DiagnoseRequest,
@@ -174,6 +180,9 @@ def test_a_calibrated_student_answers_with_sets(folder: Path, tmp_path: Path) ->
     fitted = calibrate(drawn(2.0, n=200, labels=4), 0.8, search="auto", beam_width=16, top_k=10)
     write_calibration(tmp_path, fitted)
     engine = Engine(tmp_path, name="mint-text", version="4")
+    assert set_sizes(tmp_path, replace(fitted, threshold=math.inf)) == [4, 4]
+    assert set_sizes(tmp_path, replace(fitted, threshold=1.0)) == [4, 4]
+    assert set_sizes(tmp_path, replace(fitted, threshold=0.0)) == [0, 0]
     [answer] = engine.answer({"r": asked(engine, note="Seizures.", top_k=4)})
     probability = np.array([entry.probability for entry in answer.ranking])
     assert [entry.in_set for entry in answer.ranking] == fitted.contains(probability).tolist()
@@ -181,6 +190,14 @@ def test_a_calibrated_student_answers_with_sets(folder: Path, tmp_path: Path) ->
     assert answer.none_of_these.flagged == (answer.set_size == 0)
     assert answer.none_of_these.p_value == pytest.approx(fitted.fit_of_best(probability[0]))
     assert answer.model.coverage == 0.8
+
+
+def set_sizes(folder: Path, calibration: AnswerCalibration) -> list[int | None]:
+    """Of answers that list one entry, and all four."""
+    write_calibration(folder, calibration)
+    engine = Engine(folder, name="mint-text", version="5")
+    requests = {str(n): asked(engine, note="Seizures.", top_k=n) for n in (1, 4)}
+    return [answer.set_size for answer in engine.answer(requests)]
 
 
 def test_a_student_without_a_catalogue_is_not_served(folder: Path, tmp_path: Path) -> None:

@@ -88,6 +88,25 @@ def test_a_narrow_beam_still_gives_a_full_list(student: Student) -> None:
     assert 0 < result.answer_probability < result.probabilities[0]
 
 
+def test_a_known_answer_changes_no_probability_of_the_others(student: Student) -> None:
+    """Else a case whose answer is known would look calibrated as none without it is."""
+    beam = Ranker(student, NAMES, top_k=4, search="beam", beam_width=1)
+    worst = int(reference(student).argmin())
+    told, untold = beam.rank([NOTE], [worst])[0], beam.rank([NOTE])[0]
+    assert worst not in untold.labels
+    assert (told.labels, told.probabilities) == (untold.labels, untold.probabilities)
+    assert beam.score([NOTE], [worst])[0].own.tolist() == pytest.approx(
+        beam.score([NOTE], [None])[0].values.tolist()
+    )
+
+
+def test_all_names_that_were_scored_have_a_probability(student: Student) -> None:
+    result = Ranker(student, NAMES, top_k=2).rank([NOTE])[0]
+    assert result.scored[:2] == result.probabilities
+    assert len(result.scored) == len(NAMES)
+    assert math.fsum(result.scored) == pytest.approx(1.0)
+
+
 def test_the_adapter_is_ranked_with(student: Student, tokenizer: Any) -> None:
     from mint_ray.students.student import add_adapter
     from tests.students.conftest import make_model, student_config
