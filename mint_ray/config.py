@@ -239,7 +239,8 @@ class TrackingConfig(Section):
     enabled: bool = True
     """Record runs."""
     uri: str | None = None
-    """Tracking store; default `sqlite:///<store>/mlflow.db`."""
+    """Tracking store and registry; default `MLFLOW_TRACKING_URI` where that is set, else
+    `sqlite:///<store>/mlflow.db`."""
     experiment: str = "mint_ray"
     """Experiment name."""
 

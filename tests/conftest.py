@@ -9,6 +9,7 @@ import pytest
 # Before anything imports them: no telemetry, no model hub, one thread per process on small
 # machines (two processes of two spinning threads on two cores take twenty times as long).
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests write to stores of their own
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray Train's controller looks for reports every two seconds, and every checkpoint waits for it.

@@ -7,6 +7,7 @@ promoted, in order, so that a rollback knows where to go back to.
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,11 @@ class Registry:
 
     def __init__(self, uri: str, experiment: str = "mint_ray") -> None:
         self.uri, self._experiment = uri, experiment
+
+    @property
+    def address(self) -> str:
+        """The URI for people: without a password."""
+        return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", self.uri)
 
     def models(self) -> list[str]:
         """Names of the registered students."""
@@ -105,11 +111,11 @@ class Registry:
 
     def promote(self, version: Version) -> None:
         """Make a version the champion."""
-        history = self._history(version.name)
+        past = self._past(version.name)
         with self._guarded(f"promote version {version.number}"):
             # The history first: whoever is cut off in between does the same again.
-            if not history or history[-1] != version.number:
-                self._write_history(version.name, [*history, version.number])
+            if not past or past[-1] != version.number:
+                self._write_history(version.name, [*past, version.number])
             self._client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
             if self._aliases(version.name).get(CHALLENGER) == version.number:
                 self._client.delete_registered_model_alias(version.name, CHALLENGER)
@@ -135,7 +141,7 @@ class Registry:
         """
         numbers = {version.number: version for version in self.versions(name)}
         champion = self.champion(name)
-        history = [number for number in self._history(name) if number in numbers]
+        history = [number for number in self._past(name) if number in numbers]
         while champion is not None and history and history[-1] == champion.number:
             history.pop()
         if champion is None or not history:
@@ -197,18 +203,25 @@ class Registry:
         except Exception as error:
             code = getattr(error, "error_code", "") or type(error).__name__
             raise RegistryError(
-                f"could not {what} in the registry {self.uri} ({code}); see that the store is "
-                "there and can be written, then give the same command again"
+                f"could not {what} in the registry {self.address} ({code}); see that the store is "
+                "there and can be written, then give the same command again (--tracking, "
+                "tracking.uri or MLFLOW_TRACKING_URI name another registry)"
             ) from error
 
     def _aliases(self, name: str) -> dict[str, int]:
         found = self._client.get_registered_model(name).aliases
         return {alias: int(number) for alias, number in found.items()}
 
-    def _history(self, name: str) -> list[int]:
+    def _past(self, name: str) -> list[int]:
+        """The champions up to the present one. What comes behind it in the tag is of a promotion
+        that was cut off before it counted, or of a rollback that was cut off after."""
         with self._guarded(f"read {name}"):
             text = self._client.get_registered_model(name).tags.get(_HISTORY, "")
-        return [int(number) for number in text.split(",") if number]
+            champion = self._aliases(name).get(CHAMPION)
+        history = [int(number) for number in text.split(",") if number]
+        while champion in history and history[-1] != champion:
+            history.pop()
+        return history
 
     def _write_history(self, name: str, history: Sequence[int]) -> None:
         self._client.set_registered_model_tag(name, _HISTORY, ",".join(map(str, history)))
@@ -248,7 +261,9 @@ def _default_store(uri: str) -> Iterator[None]:
     """Where a SQL registry looks a logged model up: MLflow's default store, not the client's."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
+    # Where nothing is set it must be so again: MLflow would keep its own default, a file in the
+    # working directory, in the environment too, and every store of this process would be that.
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     mlflow.set_tracking_uri(uri)
     try:
         yield

@@ -14,7 +14,7 @@ def version_lines(registry: Registry) -> Iterator[str]:
     """A line for every version of every student."""
     names = registry.models()
     if not names:
-        yield "no student is registered; `mint promote CONFIG` registers one"
+        yield f"no student is registered in {registry.address}; `mint promote CONFIG` registers one"
     for name in names:
         for version in registry.versions(name):
             when = datetime.fromtimestamp(version.created / 1000, UTC)

@@ -7,6 +7,7 @@ settings are recorded, never the text of a note.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -264,7 +265,7 @@ class NullTracker:
 def create_tracker(
     enabled: bool, uri: str | None, experiment: str, store: Path
 ) -> Tracker | NullTracker:
-    """The tracker that the settings ask for; by default SQLite in the run's store.
+    """The tracker that the settings ask for; see `tracking_uri`.
 
     Raises:
         ConfigError: the URI is of a kind that MLflow does not take.
@@ -275,15 +276,16 @@ def create_tracker(
 
 
 def tracking_uri(uri: str | None, store: Path | str) -> str:
-    """The tracking store's address; by default a SQLite file in the run's store.
+    """The tracking store's address: as given, else `MLFLOW_TRACKING_URI`, else SQLite in the store.
 
     Raises:
         ConfigError: it is of a kind that MLflow does not take.
     """
-    chosen = uri or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
+    named = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    chosen = named or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
     if chosen.partition(":")[0].partition("+")[0] not in _SCHEMES:
         raise ConfigError(
-            f"tracking.uri={chosen}: expected a database or server URI "
+            f"tracking.uri, or MLFLOW_TRACKING_URI: {chosen}: expected a database or server URI "
             f"({', '.join(_SCHEMES)}), for example sqlite:///runs/mlflow.db; "
             "MLflow no longer takes file stores"
         )

@@ -64,7 +64,8 @@ def write_trained(config: Config, seed: int, catalogue: Path) -> Path:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.15)
-    info = info_of(base, config.student, 2, "orpo", {"prefer": "prefer-00000000"})
+    pairs = pipeline.plan(config)["prefer"].folder.name
+    info = info_of(base, config.student, 2, "orpo", {"prefer": pairs})
     write_student(folder, model, load_tokenizer(base), info, catalogue)
     return folder
 
@@ -121,6 +122,9 @@ def test_better_ones_are_promoted_worse_ones_are_not(
     assert better.interval is not None
     assert better.interval.low > 0
     assert better.interval.n == 18
+    assert better.p_value is not None
+    assert better.p_value <= 0.025
+    assert "of 18 groups" in better.reason
     worse = promoted(store, base_folder, uri, BAD)
     assert (worse.version, worse.champion, worse.against) == (1, False, 2)
     assert worse.interval is not None
@@ -164,6 +168,22 @@ def test_what_was_promoted_predicts_with_its_calibration(
     assert all(
         row["in_set"] == (1 - row["probability"] <= calibration.threshold) for row in calibrated
     )
+    assert {row["set_size"] for row in calibrated} <= set(range(len(NAMES) + 1))
     manifest = read_manifest(folder)
     assert manifest is not None
     assert manifest.facts["student"] == source.name
+
+
+def test_too_few_groups_make_no_champion_and_say_so(
+    store: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert promoted(store, base_folder, uri, BAD).champion
+    few = {"evaluation": {"bootstrap_samples": 200, "max_cases": 4}}
+    made = config(store, base_folder, GOOD).model_dump() | {"tracking": {"uri": uri}} | few
+    better = Config.model_validate(made)
+    pipeline.run_steps(better, pipeline.needed_for("calibrate", better), None, Progress())
+    decision = promote(better, lambda line: None)
+    assert not decision.champion
+    assert "fewer than 6 groups" in decision.reason
+    assert promote(better, lambda line: None, force=True).champion

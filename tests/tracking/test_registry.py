@@ -47,6 +47,7 @@ def test_a_better_one_a_worse_one_and_the_way_back(uri: str, tmp_path: Path) -> 
     assert champion is not None
     assert (champion.number, champion.aliases) == (2, ("champion",))
     assert champion.tags["objective"] == "orpo"
+    assert "MLFLOW_TRACKING_URI" not in os.environ  # registering left nothing behind
     assert registry.roll_back(name).number == 1
     assert registry.champion(name) == registry.versions(name)[1]
     with pytest.raises(RegistryError, match="found only version 1"):
@@ -87,6 +88,50 @@ def test_cut_off_between_files_and_version(
         filter_string="tags.`mint_ray.key` = 'calibrate-7'",
     )
     assert (made.number, len(logged)) == (1, 1)
+
+
+def test_a_rollback_that_was_cut_off_goes_no_other_way(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, name = Registry(uri), "mint-back"
+    for number in (1, 2):
+        registry.promote(add(registry, name, f"calibrate-{number}", tmp_path / str(number)))
+
+    def cut_off(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_write_history", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            registry.roll_back(name)
+    with pytest.raises(RegistryError, match="found only version 1"):
+        registry.roll_back(name)
+    registry.promote(add(registry, name, "calibrate-3", tmp_path / "3"))
+    assert registry.roll_back(name).number == 1  # not 2, which was rolled back
+
+
+def test_a_promotion_that_was_cut_off_made_no_champion(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, name = Registry(uri), "mint-half"
+    for number in (1, 2):
+        registry.promote(add(registry, name, f"calibrate-{number}", tmp_path / str(number)))
+    third = add(registry, name, "calibrate-3", tmp_path / "3")
+
+    def cut_off(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry._client, "set_registered_model_alias", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote(third)
+    assert registry.roll_back(name).number == 1
+
+
+def test_a_password_is_told_to_nobody() -> None:
+    registry = Registry("postgresql://mint:secret@db.example:5432/mlflow")
+    assert registry.address == "postgresql://mint:***@db.example:5432/mlflow"
+    assert Registry("sqlite:////data/mlflow.db").address == "sqlite:////data/mlflow.db"
 
 
 def test_the_files_of_a_version(uri: str, tmp_path: Path) -> None:

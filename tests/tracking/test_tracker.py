@@ -13,7 +13,7 @@ from mint_ray.errors import ConfigError
 from mint_ray.tracking import NullTracker, Tracker, create_tracker, store
 from mint_ray.tracking.queue import RecordQueue
 from mint_ray.tracking.records import Record
-from mint_ray.tracking.tracker import QUEUE_FILE, TrackedRun
+from mint_ray.tracking.tracker import QUEUE_FILE, TrackedRun, tracking_uri
 from tests.tracking.conftest import runs_of
 
 CANARY = "ptosis-canary-7731"
@@ -190,9 +190,14 @@ def test_nothing_is_recorded_where_tracking_is_off(folder: Path, tmp_path: Path)
     assert list(folder.iterdir()) == []
 
 
-def test_the_default_store_is_sqlite_in_the_run_folder(tmp_path: Path) -> None:
+def test_the_default_store_is_sqlite_in_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracker = create_tracker(True, None, "trials", tmp_path)
     assert tracker == Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "trials")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
+    assert tracking_uri(None, tmp_path) == "http://tracking.example:5000"
+    assert tracking_uri("sqlite:////data/own.db", tmp_path) == "sqlite:////data/own.db"
     server = create_tracker(True, "http://127.0.0.1:5000", "trials", tmp_path)
     assert isinstance(server, Tracker)
 
