@@ -28,7 +28,7 @@ from mint_ray.stages.tune_watch import watching
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.engines import OFF, deepspeed_config
 from mint_ray.students.prompts import TASKS
-from mint_ray.tuning.campaign import Campaign
+from mint_ray.tuning.campaign import Campaign, grid_size_of
 from mint_ray.tuning.records import TRIAL, Trial, write_json
 from mint_ray.tuning.report import write_report
 from mint_ray.tuning.results import Results, read_results
@@ -55,13 +55,15 @@ def run(context: StepContext) -> StepOutcome:
         context.task.say(f"[Space] {remark}")
     make_base_model(config.student.base_model, context.task.say)
     campaign = Campaign(config, output, context.task.say, prepare=partial(_prepare, context))
+    size = grid_size_of(config)
+    of = f" of {size} combinations" if size is not None and size > campaign.total else ""
     context.task.say(
-        f"[Search] {config.tune.algorithm}, {campaign.total} trials, {config.tune.scheduler}, "
+        f"[Search] {config.tune.algorithm}, {campaign.total} trials{of}, {config.tune.scheduler}, "
         f"{config.tune.metric} on {validated} validation cases"
     )
     try:
-        if not campaign.is_complete():
-            with watching(campaign, context.run, context.task):
+        with watching(campaign, context.run, context.task):  # also what a killed session did last
+            if not campaign.is_complete():
                 run_trials(campaign, slots.count, config.resources.max_failures)
     finally:
         campaign.interrupted()

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mint_ray.config import Config
@@ -15,7 +16,7 @@ from mint_ray.evaluation.results import METRICS as MEASURES
 from mint_ray.tuning import records
 from mint_ray.tuning.records import Row, Trial
 from mint_ray.tuning.search import Tried, fits, grid, grid_size, propose
-from mint_ray.tuning.space import Choices, overrides_of, own_choices, shown
+from mint_ray.tuning.space import Choices, is_legal, overrides_of, own_choices, shown
 from mint_ray.tuning.stopping import Verdict, judge
 
 CLOCK = "campaign.json"
@@ -81,7 +82,7 @@ class Campaign:
         choices = self._propose()
         if choices is None:
             self.exhausted = True
-            self.say("[Search] every configuration of the space was tried")
+            self.say("[Search] no legal configuration of the space is left to try")
             return None
         number = len(self.trials)
         folder = self.output / records.TRIALS / records.trial_name(number)
@@ -217,7 +218,7 @@ class Campaign:
         """Trials of an earlier session for which no time is left; the default has its way."""
         for trial in self._waiting:
             if not trial.is_default:
-                self._close(trial, "stopped", "the time budget is spent")
+                self._close(trial, "stopped", records.OUT_OF_TIME)
         self._waiting = [trial for trial in self._waiting if trial.is_default]
 
     def _start(self, trial: Trial) -> Trial:
@@ -237,7 +238,8 @@ class Campaign:
             return own_choices(self.config)
         chosen = self.settings.search_seed
         seed = self.config.seed if chosen is None else chosen
-        return propose(self.settings, seed, [self._tried(trial) for trial in self.trials])
+        tried = [self._tried(trial) for trial in self.trials]
+        return propose(self.settings, seed, tried, partial(is_legal, self.config))
 
     def _tried(self, trial: Trial) -> Tried:
         rungs = trial.rungs()
@@ -252,7 +254,7 @@ class Campaign:
         if trial.is_default:
             return Verdict(False, "the config's own configuration always runs to its end")
         if self.is_out_of_time():
-            return Verdict(True, "the time budget is spent")
+            return Verdict(True, records.OUT_OF_TIME)
         others = [other.rungs() for other in self.trials if other is not trial]
         reached = [self.score(rungs[place]) for rungs in others if len(rungs) > place]
         return judge(self.settings, self.score(row), reached)

@@ -23,6 +23,8 @@ METRICS = "metrics.jsonl"
 FAILURE = "failure.json"
 FINISHED = "summary.json"
 """The last file that a finished training writes."""
+OUT_OF_TIME = "the time budget is spent"
+"""Why a trial was stopped, or the end of it."""
 
 State = Literal["running", "finished", "stopped", "failed"]
 Row = dict[str, float]

@@ -13,7 +13,7 @@ from mint_ray.config_tune import Choice
 from mint_ray.evaluation.intervals import Interval
 from mint_ray.evaluation.results import METRICS as MEASURES
 from mint_ray.evaluation.validated import paired_differences, validated_file
-from mint_ray.tuning.records import Row, Trial
+from mint_ray.tuning.records import OUT_OF_TIME, Row, Trial
 from mint_ray.tuning.search import Tried, fits, frozen
 from mint_ray.tuning.space import remarks, shown
 
@@ -99,11 +99,16 @@ class Results:
     def summary(self) -> str:
         """Budget and recommendation, in two lines."""
         share = f"{self.spent / self.planned:.0%}" if self.planned else "none"
-        return (
+        late = sum(one.trial.reason.endswith(OUT_OF_TIME) for one in self.trials)
+        by_time = f", {late} of them by the time budget" if late else ""
+        told = (
             f"{self.spent:,} optimizer steps spent of {self.planned:,} for all trials to the end "
-            f"({share}); {self.states['stopped']} of {len(self.trials)} stopped early\n"
+            f"({share}); {self.states['stopped']} of {len(self.trials)} stopped early{by_time}\n"
             f"{self.recommendation}"
         )
+        if late:
+            told += "\nWith more time (tune.time_budget_minutes) it starts anew: --force."
+        return told
 
     def figures(self) -> dict[str, float]:
         """Numbers for the run's record."""

@@ -1,7 +1,7 @@
 """What to try next, as a pure function of what was tried: a restart finds the same answer."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mint_ray.config_tune import Choice, Dimension, TuneConfig
+from mint_ray.config_tune import Choice, Dimension, TuneConfig, Value
 from mint_ray.tuning.space import Choices
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -39,24 +39,29 @@ class Tried:
     early: Mapping[int, float]
 
 
-def propose(settings: TuneConfig, seed: int, tried: Sequence[Tried]) -> Choices | None:
+def propose(
+    settings: TuneConfig,
+    seed: int,
+    tried: Sequence[Tried],
+    is_legal: Callable[[Choices], bool] = lambda choices: True,
+) -> Choices | None:
     """Searched settings of the next trial; None where nothing is left to try.
 
     Args:
         seed: of the search; together with the number of trials it decides every draw.
         tried: all trials so far, in order, the config's own first.
+        is_legal: whether a run could have these choices.
     """
-    if settings.algorithm == "grid":
-        seen = [trial.choices for trial in tried]
-        return next((choices for choices in grid(settings.space) if choices not in seen), None)
-    size = grid_size(settings.space)
     known = [trial.choices for trial in tried]
-    inside = [choices for choices in known if fits(settings.space, choices)]
-    if size is not None and len(inside) >= size:
-        return None
-    drawn = _draws(settings, seed, tried)
-    first = next(drawn)
-    return next((choices for choices in (first, *drawn) if choices not in known), first)
+
+    def is_new(choices: Choices) -> bool:
+        return choices not in known and is_legal(choices)
+
+    if settings.algorithm == "grid":
+        return next(filter(is_new, grid(settings.space)), None)
+    drawn = next(filter(is_new, _draws(settings, seed, tried)), None)
+    # A sampler that has found its best values gives them again and again.
+    return drawn or next(filter(is_new, _combinations(settings.space)), None)
 
 
 def grid(space: Space) -> Iterator[Choices]:
@@ -67,16 +72,27 @@ def grid(space: Space) -> Iterator[Choices]:
 
 def grid_size(space: Space) -> int | None:
     """Number of combinations; None where a setting is a range of real numbers."""
-    sizes = [
-        len(dimension.values)
-        if isinstance(dimension, Choice)
-        else int(dimension.high - dimension.low) + 1
-        if dimension.whole
-        else None
-        for dimension in space.values()
-    ]
-    known = [size for size in sizes if size is not None]
-    return math.prod(known) if len(known) == len(sizes) else None
+    values = _all_values(space)
+    return None if values is None else math.prod(map(len, values))
+
+
+def _combinations(space: Space) -> Iterator[Choices]:
+    """Those of a finite space; none of another."""
+    for values in product(*(_all_values(space) or [[]])):
+        yield dict(zip(space, values, strict=True))
+
+
+def _all_values(space: Space) -> list[Sequence[Value]] | None:
+    """Of every setting; None where one is a range of real numbers."""
+    found: list[Sequence[Value]] = []
+    for dimension in space.values():
+        if isinstance(dimension, Choice):
+            found.append(dimension.values)
+        elif dimension.whole:
+            found.append(range(int(dimension.low), int(dimension.high) + 1))
+        else:
+            return None
+    return found
 
 
 def fits(space: Space, choices: Mapping[str, Any]) -> bool:

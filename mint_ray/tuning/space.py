@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +17,8 @@ Choices = dict[str, Value]
 PAIRS = "prefer"
 """Name of the input that holds the config's own preference pairs."""
 RANK, ALPHA, RSLORA = "student.lora_rank", "student.lora_alpha", "student.rslora"
+
+_COMBINATIONS = 1000  # of other values, tried before a value is called illegal
 
 
 def lookup(config: Config, name: str) -> Any:
@@ -61,7 +63,7 @@ def with_overrides(config: Config, overrides: Mapping[str, Value]) -> Config:
     """The config with some settings changed.
 
     Raises:
-        pydantic.ValidationError: they are not legal, alone or together.
+        ConfigError: they are not legal, alone or together.
     """
     tree = config.model_dump(mode="json")
     for name, value in overrides.items():
@@ -70,29 +72,51 @@ def with_overrides(config: Config, overrides: Mapping[str, Value]) -> Config:
         for section in sections:
             node = node[section]
         node[leaf] = value
-    return Config.model_validate(tree)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(item["msg"] for item in error.errors())) from error
+
+
+def is_legal(config: Config, choices: Mapping[str, Value]) -> bool:
+    """Whether a run could have these choices, all together."""
+    try:
+        with_overrides(config, overrides_of(config, choices))
+    except ConfigError:
+        return False
+    return True
 
 
 def check_space(config: Config) -> None:
-    """Refuse a space with values that no run could have.
+    """Refuse a space with values that no run could have, whatever the others are.
 
     Raises:
         ConfigError: an unknown setting or an illegal value, with what is allowed.
     """
-    for name, dimension in config.tune.space.items():
+    for name in config.tune.space:
         _refuse_unknown(config, name)
+    for name, dimension in config.tune.space.items():
         for value in dimension.ends:
             try:
                 with_overrides(config, {name: value})
-            except ValidationError as error:
-                told = "; ".join(item["msg"] for item in error.errors())
-                raise ConfigError(f"tune.space.{name}: value {value!r}: {told}") from error
+            except ConfigError as error:
+                if not _legal_with_others(config, name, value):
+                    raise ConfigError(f"tune.space.{name}: value {value!r}: {error}") from error
     if config.student.init_adapter and any(n.startswith("student.lora") for n in config.tune.space):
         raise ConfigError(
             "tune.space searches student.lora_*, but student.init_adapter brings an adapter with "
             "settings of its own; expected one of the two"
         )
     _refuse_objectives(config)
+
+
+def _legal_with_others(config: Config, name: str, value: Value) -> bool:
+    others = {n: d.ends for n, d in config.tune.space.items() if n != name}
+    combinations = islice(product(*others.values()), _COMBINATIONS)
+    return any(
+        is_legal(config, {name: value, **dict(zip(others, values, strict=True))})
+        for values in combinations
+    )
 
 
 def _refuse_unknown(config: Config, name: str) -> None:
@@ -172,7 +196,8 @@ def pair_variants(config: Config) -> dict[str, Config]:
     variants = {}
     for values in product(*dimensions.values()):
         choices = dict(zip(dimensions, values, strict=True))
-        variants[pairs_input(config, choices)] = with_overrides(config, choices)
+        if is_legal(config, choices):
+            variants[pairs_input(config, choices)] = with_overrides(config, choices)
     return {name: variant for name, variant in variants.items() if name != PAIRS}
 
 

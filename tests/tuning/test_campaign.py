@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mint_ray.config_files import parse_config
 from mint_ray.tuning.campaign import Campaign
 from mint_ray.tuning.records import FAILURE, RUNGS, read_trials
 from tests.tuning.campaigns import STEPS, Clock, Killed, config, finish, reach, run
@@ -166,6 +167,22 @@ def test_a_metric_that_is_no_number_is_the_worst(tmp_path: Path) -> None:
     reach(made.trials[1], 3, **{"validation/nll": float("nan")})
     made.hear(0)
     assert made.hear(1)
+
+
+def test_an_illegal_combination_costs_no_trial(tmp_path: Path) -> None:
+    """Two workers of one case each cannot be dealt an odd batch; its ends are even."""
+    space = {
+        "training.orpo_lambda": {"kind": "choice", "values": [0.1]},
+        "student.lora_rank": {"kind": "choice", "values": [16]},
+        "training.batch_size": {"kind": "int", "low": 4, "high": 8},
+    }
+    said: list[str] = []
+    tree = {"tune": {"space": space, "trials": 9}, "resources": {"train_workers": 2}}
+    made = Campaign(parse_config(tree), tmp_path, said.append)
+    run(made)
+    assert sorted(trial.choices["training.batch_size"] for trial in made.trials) == [4, 6, 8]
+    assert made.is_complete()
+    assert "no legal configuration" in said[-1]
 
 
 def test_fewer_combinations_than_trials(tmp_path: Path) -> None:

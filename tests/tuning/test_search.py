@@ -57,6 +57,29 @@ def test_a_finite_space_is_exhausted() -> None:
     assert len({tuple(trial.choices.values()) for trial in found}) == len(found) == 4
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_trial_of_a_finite_space_is_spent_on_what_is_known(seed: int) -> None:
+    """TPE, which has found the best values, would draw them again and again."""
+    space = {
+        "training.orpo_lambda": {"kind": "choice", "values": [0.03, 0.1, 0.3, 1.0]},
+        "student.lora_rank": {"kind": "choice", "values": [4, 8, 16, 32, 64]},
+    }
+    found = tried(20, seed, space=space, trials=20)
+    assert len({tuple(trial.choices.values()) for trial in found}) == 20
+
+
+@pytest.mark.parametrize("algorithm", ["optuna", "grid"])
+def test_what_no_run_could_have_is_not_proposed(algorithm: str) -> None:
+    batch = {"training.batch_size": {"kind": "int", "low": 4, "high": 9, "grid": 6}}
+    settings = config(space=batch, algorithm=algorithm, trials=99).tune
+    found: list[Tried] = []
+    while (
+        made := propose(settings, 0, found, lambda c: c["training.batch_size"] != 7)
+    ) is not None:
+        found.append(Tried(made, "finished", 0.5, {3: 0.5}))
+    assert sorted(trial.choices["training.batch_size"] for trial in found) == [4, 5, 6, 8, 9]
+
+
 def test_stopped_and_failed_trials_and_those_outside_the_space_do_no_harm() -> None:
     inside = {"training.orpo_lambda": 0.2, "student.lora_rank": 4}
     history = [

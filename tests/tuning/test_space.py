@@ -7,6 +7,7 @@ from mint_ray.config_files import load_config, parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.tuning.space import (
     PAIRS,
+    is_legal,
     overrides_of,
     own_choices,
     pair_variants,
@@ -83,6 +84,20 @@ def test_a_rank_under_a_fixed_alpha_is_legal_but_said() -> None:
     made = config(scale_alpha=False)
     assert overrides_of(made, {"student.lora_rank": 4}) == {"student.lora_rank": 4}
     assert "fixed student.lora_alpha" in remarks(made)[0]
+
+
+def test_values_that_are_legal_with_some_others() -> None:
+    lengths = {
+        "student.max_prompt_length": {"kind": "choice", "values": [200, 400]},
+        "student.max_length": {"kind": "choice", "values": [300, 600]},
+    }
+    tree = {"student": {"max_prompt_length": 250, "max_length": 384}, "tune": {"space": lengths}}
+    made = parse_config(tree)  # 400 fits neither 384 nor 300, but 600
+    assert not is_legal(made, {"student.max_prompt_length": 400, "student.max_length": 300})
+    assert is_legal(made, {"student.max_prompt_length": 400, "student.max_length": 600})
+    lengths["student.max_length"]["values"] = [300, 390]
+    with pytest.raises(ConfigError, match=r"max_prompt_length: value 400: .*no answer fits"):
+        parse_config(tree)
 
 
 def test_every_value_of_a_preference_setting_has_pairs_of_its_own() -> None:
