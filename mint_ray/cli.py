@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a MintError (its message is for the user), 2 wrong usage, 
 """
 
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +95,8 @@ def path(config: Path, stage: str, overrides: Sequence[str]) -> None:
     pipeline.check_known(stage)
     planned = pipeline.plan(_load(config, overrides))[stage]
     if not planned.complete:
-        raise ConfigError(f"stage {stage} is not complete; run: mint {stage} {config}")
+        command = shlex.join(["mint", stage, str(config), *overrides])
+        raise ConfigError(f"stage {stage} is not complete; run: {command}")
     click.echo(planned.folder)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from mint_ray.config import Config, Section, TrainingConfig
 from mint_ray.errors import ConfigError
+from mint_ray.teachers.fitters import FITTERS
 from mint_ray.tuning.space import check_space
 
 
@@ -25,8 +26,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"config file not found: {file} (expected a YAML file)")
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid YAML in UTF-8: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: expected sections at the top, found {type(tree).__name__}")
     for override in overrides:
@@ -45,6 +48,11 @@ def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
             lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
         raise ConfigError("\n".join(lines)) from error
     _refuse_unknown_objective(config.training.objective, origin)
+    if config.teacher.name not in FITTERS:
+        raise ConfigError(
+            f"{origin} is not usable:\n  teacher.name: expected one of {', '.join(FITTERS)} "
+            f"(found {config.teacher.name!r})"
+        )
     if "tune" in tree:
         check_space(config)
     return config

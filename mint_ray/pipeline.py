@@ -55,7 +55,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
     """Name every step's output folder, without running anything.
 
     Raises:
-        ConfigError: a file that a setting names does not exist.
+        ConfigError: a file that a setting names does not exist, or cannot be read.
     """
     planned: dict[str, PlannedStep] = {}
     tree = config.model_dump(mode="json")
@@ -100,10 +100,13 @@ def _fingerprint(name: str, value: str | None) -> str | None:
     if not path.exists():
         raise ConfigError(f"{name}={value}: no such file or folder")
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        digest.update(file.relative_to(path).as_posix().encode())
-        digest.update(_file_digest(file))
+    try:
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        for file in files:
+            digest.update(file.relative_to(path).as_posix().encode())
+            digest.update(_file_digest(file))
+    except OSError as error:
+        raise ConfigError(f"{name}={value}: cannot be read: {error}") from error
     return digest.hexdigest()[:16]
 
 
@@ -205,7 +208,12 @@ def _run_step(
     progress: Progress,
 ) -> None:
     step = item.step
-    item.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        item.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"store={config.store}: expected a folder that can be written: {error}"
+        ) from error
     lock = FileLock(item.folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -1,5 +1,6 @@
 """Settings: unknown keys refused, overrides applied, errors that name field and value."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,32 @@ def test_malformed_overrides_are_refused(tmp_path: Path, override: str) -> None:
 def test_files_that_are_no_config_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError):
         load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00bad", "name: é".encode("latin-1")])
+def test_files_that_are_no_utf_8_are_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="not valid YAML in UTF-8"):
+        load_config(file)
+
+
+def test_an_unknown_teacher_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.name: expected one of fusion, clip"):
+        load_config(CONFIGS / "demo.yaml", ["teacher.name=nope"])
+
+
+DOCUMENTS = ("README.md", "cluster/README.md", "cluster/rayjob.yaml")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_of_the_documents_name_settings_that_are_legal(document: str) -> None:
+    text = (CONFIGS.parent / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"configs/(?!serve)\w+\.yaml(?: +[a-z_.]+=[^\s`'$]+)*", text)
+    assert commands
+    for command in commands:
+        file, *overrides = command.split()
+        load_config(CONFIGS.parent / file, overrides)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

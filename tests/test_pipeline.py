@@ -73,6 +73,13 @@ def test_a_missing_input_file_is_named_before_any_work(tmp_path: Path) -> None:
         pipeline.plan(made)
 
 
+def test_a_store_that_cannot_be_written_is_an_error_for_people(tmp_path: Path) -> None:
+    file = tmp_path / "runs"
+    file.write_text("not a folder")
+    with pytest.raises(ConfigError, match=r"store=.*runs: expected a folder that can be written"):
+        run(config(tmp_path))
+
+
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Replace the stages by ones that write a file; returns the list of what ran."""
