@@ -1,7 +1,7 @@
 """Is the LoRA rank a hidden learning rate? The same ranks, rates and seeds, alpha scaled and fixed.
 
-    python benchmarks/rank_scaling.py configs/tune_demo.yaml training.max_steps=30 \
-        tune.validation_cases=16 --ranks 4 16 64 --rates 3e-4 1e-3 3e-3 --seeds 0 \
+    python benchmarks/rank_scaling.py configs/tune_demo.yaml training.max_steps=48 \
+        tune.validation_cases=16 --ranks 4 16 64 --rates 5e-4 1.25e-3 3e-3 8e-3 --seeds 0 \
         --out benchmarks/results/rank_scaling.json
 
 Two campaigns over the whole grid, all trials to their end. `scaled` multiplies the update by

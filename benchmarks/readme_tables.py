@@ -14,6 +14,7 @@ from typing import Any
 
 from mint_ray.evaluation.table import markdown_table
 from mint_ray.evaluation.training_curves import PANELS
+from mint_ray.tuning.records import OUT_OF_TIME
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -186,11 +187,13 @@ def campaign_section(name: str) -> str:
     minutes = sum(result["seconds"].values()) / 60
     spent, whole = result["steps_spent"], result["steps_all_to_the_end"]
     names = [setting.rpartition(".")[2] for setting in result["space"]]
+    late = sum(row["reason"].endswith(OUT_OF_TIME) for row in result["trials"])
+    by_time = f", {late} of them by the time budget" if late else ""
     lines = [
         f"`{result['command']}`, {_machine(result)}: "
         f"{len(result['trials'])} trials in {minutes:.0f} minutes, {states['stopped']} stopped "
-        f"early; {spent:,} optimizer steps of the {whole:,} that all trials to the end would have "
-        f"taken ({spent / whole:.0%}).",
+        f"early{by_time}; {spent:,} optimizer steps of the {whole:,} that all trials to the end "
+        f"would have taken ({spent / whole:.0%}).",
         "",
         f"| trial | state | steps | {' | '.join(names)} | MRR ↑ | NLL ↓ | ECE ↓ |",
         f"|---:|---|---:|{'---:|' * len(names)}---:|---:|---:|",
@@ -224,6 +227,27 @@ def tuned_section() -> str:
         interval = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
         lines.append(f"| {title} | {' | '.join(both)} | {interval} |")
     return "\n".join(lines)
+
+
+def rank_section() -> str:
+    """At which rate each rank has its lowest loss, alpha scaled and fixed."""
+    result = recorded("rank_scaling")
+    if result is None:
+        return ""
+    rates = result["best_rate_by_rank"]
+
+    def cell(mode: str, rank: str) -> str:
+        at = rates[mode][rank]
+        rows = [r for r in result["points"][mode] if (r["rank"], r["rate"]) == (int(rank), at)]
+        return f"{at:g} ({sum(r['loss'] for r in rows) / len(rows):.2f})"
+
+    lines = [
+        "| rank | best rate (loss), alpha scaled | best rate (loss), alpha fixed |",
+        "|---:|---:|---:|",
+    ]
+    return "\n".join(
+        [*lines, *(f"| {r} | {cell('scaled', r)} | {cell('fixed', r)} |" for r in rates["scaled"])]
+    )
 
 
 def serve_load_section() -> str:
@@ -268,7 +292,8 @@ def serve_faults_section() -> str:
 
 def _machine(result: dict[str, Any]) -> str:
     hardware = result["hardware"]
-    return f"{hardware['cores']} cores of {hardware['cpu']}, {hardware['gpu'] or 'no GPU'}"
+    machine = f"{hardware['cores']} cores of {hardware['cpu']}, {hardware['gpu'] or 'no GPU'}"
+    return machine + (f", {result['date'][:10]}" if "date" in result else "")
 
 
 def _setting(value: object) -> str:
@@ -297,6 +322,7 @@ def render(text: str) -> str:
             "tissue_teacher": tissue_teacher_section,
             "tune_demo": partial(campaign_section, "tune_demo"),
             "tuned_student": tuned_section,
+            "rank_scaling": rank_section,
             "serve_load": serve_load_section,
             "serve_faults": serve_faults_section,
         }

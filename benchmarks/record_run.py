@@ -1,6 +1,7 @@
 """Record the figures of a finished run: metrics, sizes, times, hardware, versions.
 
-    python benchmarks/record_run.py configs/demo.yaml --out benchmarks/results/demo.json
+    python benchmarks/record_run.py configs/demo.yaml --command "make demo" \
+        --out benchmarks/results/demo.json
 
 `--command` is the command that a reader can repeat; it is kept as it is given.
 """

@@ -150,7 +150,7 @@ def main() -> None:
     """Deploy, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
-    parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--notes", type=int, default=32)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()

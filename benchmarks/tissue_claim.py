@@ -2,7 +2,8 @@
 
     python benchmarks/tissue_claim.py configs/demo_vision.yaml \
         --out benchmarks/results/tissue_claim_tiles.json
-    python benchmarks/tissue_claim.py configs/histology.yaml cases.path=histology --folds 3 \
+    python benchmarks/tissue_claim.py configs/histology.yaml cases.path=histology \
+        cases.images.tile=500 training.epochs=4 --folds 2 \
         --out benchmarks/results/tissue_claim_histology.json
 
 Three students of the same base model see the image alone. One learned preferences from a teacher
