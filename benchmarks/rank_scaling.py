@@ -30,7 +30,9 @@ from mint_ray.progress import Progress
 
 RANK, RATE, SEED = "student.lora_rank", "training.learning_rate", "seed"
 MODES = {"scaled": "true", "fixed": "false"}
-MEASURES = {"loss": "training loss, last steps", "mrr": "validation MRR at the end"}
+MEASURES = {"loss": "training loss, last steps (log)", "mrr": "validation MRR at the end"}
+LOSSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Places of a logarithmic axis."""
 COLOURS = ("c-amber", "c-teal", "c-indigo", "c-rose", "c-grey")
 _LAST = 5  # steps whose loss is averaged
 _WIDTH, _HEIGHT = 330, 270
@@ -111,7 +113,9 @@ def _panel(
 ) -> list[str]:
     left, top = corner
     rows = [row for found in modes.values() for row in found]
-    marks = ticks(min(row[measure] for row in rows), max(row[measure] for row in rows))
+    values = [row[measure] for row in rows]
+    marks = _losses(values) if measure == "loss" else ticks(min(values), max(values))
+    scale = math.log if measure == "loss" else float
     rates = sorted({row["rate"] for row in rows})
     ends = math.log(rates[0]), math.log(rates[-1])
 
@@ -120,13 +124,14 @@ def _panel(
         return left + 50 + 230 * share
 
     def y(value: float) -> float:
-        return top + 210 - 170 * (value - marks[0]) / (marks[-1] - marks[0])
+        low, high = scale(marks[0]), scale(marks[-1])
+        return top + 210 - 170 * (scale(value) - low) / (high - low)
 
     shapes = [text(left + 30, top + 18, f"alpha {mode}: {MEASURES[measure]}", "label")]
     for value, label in zip(marks, tick_labels(marks), strict=True):
         shapes.append(line(left + 40, y(value), left + 290, y(value), "grid"))
         shapes.append(text(left + 34, y(value) + 4, label, "tick", "end"))
-    shapes += [text(x(rate), top + 230, f"{rate:.2g}", "tick", "middle") for rate in rates]
+    shapes += [text(x(rate), top + 230, f"{rate:.3g}", "tick", "middle") for rate in rates]
     shapes.append(text(left + 165, top + 247, "learning rate", "tick", "middle"))
     for place, rank in enumerate(sorted({row["rank"] for row in rows})):
         style, means = COLOURS[place % len(COLOURS)], _means(modes[mode], rank, measure)
@@ -135,6 +140,13 @@ def _panel(
         own = [row for row in modes[mode] if row["rank"] == rank]
         shapes += [circle(x(row["rate"]), y(row[measure]), 3.5, f"dot {style}") for row in own]
     return shapes
+
+
+def _losses(values: Sequence[float]) -> list[float]:
+    """The places of `LOSSES` around some values."""
+    below = [mark for mark in LOSSES if mark <= min(values)][-1:]
+    above = [mark for mark in LOSSES if mark >= max(values)][:1]
+    return below + [m for m in LOSSES if min(values) < m < max(values)] + above
 
 
 def main() -> None:

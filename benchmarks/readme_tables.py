@@ -205,7 +205,31 @@ def campaign_section(name: str) -> str:
         state = f"{row['state']}{', winner' if row['winner'] else ''}"
         cells = [trial, state, f"{row['steps']}/{row['planned_steps']}", *settings, *found]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", result["recommendation"]])
+    lines += ["", result["recommendation"]]
+    if result.get("promotion"):
+        lines += ["", _promoted(result["promotion"])]
+    return "\n".join(lines)
+
+
+def _promoted(promotion: dict[str, Any]) -> str:
+    before, after = promotion["measured"]["before"], promotion["measured"]["after"]
+    decision = promotion["decision"]
+    alias = "champion" if decision["champion"] else "challenger"
+    numbers = {
+        "NLL": f"{before['nll']['value']:.2f} to {after['nll']['value']:.2f}",
+        "ECE": f"{before['ece']['value']:.2f} to {after['ece']['value']:.2f}",
+        "coverage": _interval(after["coverage"]),
+        "answers in a set": _interval(after["set_size"]),
+    }
+    told = ", ".join(f"{name} {value}" for name, value in numbers.items())
+    return (
+        f"Promoted (`promotion.source=tune`), the winner became {alias} ({decision['reason']}): "
+        f"temperature {promotion['temperature']:.2f}; on {after['nll']['n']} test cases {told}."
+    )
+
+
+def _interval(value: dict[str, float]) -> str:
+    return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
 
 
 def tuned_section() -> str:

@@ -1,10 +1,12 @@
 """Record the figures of a finished campaign: trials, steps saved, distance to the default.
 
     mint tune configs/tune_demo.yaml
+    mint promote configs/tune_demo.yaml promotion.source=tune
     python benchmarks/record_campaign.py configs/tune_demo.yaml \
         --command 'mint tune configs/tune_demo.yaml' --out benchmarks/results/tune_demo.json
 
-`--command` is the command that a reader can repeat; it is kept as it is given.
+`--command` is the command that a reader can repeat; it is kept as it is given. What became of the
+winner is recorded where it was promoted.
 """
 
 from dataclasses import asdict
@@ -16,7 +18,9 @@ from mint_ray import pipeline
 from mint_ray.config import Config
 from mint_ray.config_files import load_config
 from mint_ray.errors import ConfigError
+from mint_ray.evaluation.answer_calibration import read_calibration
 from mint_ray.manifest import package_versions, read_manifest
+from mint_ray.stages.promote import DECISION
 from mint_ray.tuning.records import read_json, read_trials
 from mint_ray.tuning.results import Results, read_results
 from mint_ray.tuning.table import trials_table
@@ -63,6 +67,23 @@ def record_campaign(config: Config, command: str) -> dict[str, Any]:
         "importance": dict(results.importance),
         "winner_less_default": {name: asdict(gap) for name, gap in results.differences.items()},
         "recommendation": results.recommendation,
+        "promotion": promotion_of(config),
+    }
+
+
+def promotion_of(config: Config) -> dict[str, Any] | None:
+    """What `mint promote CONFIG promotion.source=tune` decided and measured; None before it."""
+    chosen = config.promotion.model_copy(update={"source": "tune"})
+    item = pipeline.plan(config.model_copy(update={"promotion": chosen}))["calibrate"]
+    calibration = read_calibration(item.folder)
+    decision = item.folder.parent / f"promote-{item.key}" / DECISION
+    if calibration is None or not decision.is_file():
+        return None
+    return {
+        "decision": read_json(decision),
+        "temperature": calibration.temperature,
+        "measured": calibration.measured,
+        "remarks": calibration.remarks(),
     }
 
 
