@@ -22,11 +22,17 @@ from mint_ray.evaluation.results import Metrics, write_metrics
 from mint_ray.evaluation.systems import student_system
 from mint_ray.evaluation.teacher_lists import TeacherLists
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.stages.controls import ask_control, choose_controls
+from mint_ray.stages.controls import (
+    MEAN_COLOUR,
+    ask_mean_colour,
+    choose_controls,
+    write_variations,
+)
 from mint_ray.stages.evaluation_report import Answers, Measured, report_context, write_tiles_page
 from mint_ray.stages.rankers import predictions_of, ranking_depth
 from mint_ray.stages.ranking_jobs import rank_cases
 from mint_ray.stages.ray_session import begin_session
+from mint_ray.stages.variations import PLAIN
 from mint_ray.steps import StepContext, StepOutcome
 from mint_ray.students.prompts import TASKS
 
@@ -135,12 +141,14 @@ def _ask_systems(
     context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
 ) -> Answers:
     config, case_ids = context.config, tested["case_id"].to_pylist()
+    config, case_ids = context.config, tested["case_id"].to_pylist()
     systems, controls = config.evaluation.systems, choose_controls(context, tested)
     student = name_student(config.training.objective, config.student.init_adapter)
-    parts, teacher, shortened = [], None, 0
+    parts, varied, teacher, shortened = [], [], None, 0
     rejected: list[dict[str, str]] = []
     free = sorted(case_ids)[: config.evaluation.generate_cases]
-    total = len(systems) + len(controls)
+    source = write_variations(context, tested) if controls else None
+    total = len(systems) + bool(controls)
     for done, system in enumerate(systems):
         name = student if system == "student" else system
         context.task.update(done, total, f"{name}: {tested.num_rows} cases")
@@ -148,8 +156,19 @@ def _ask_systems(
             parts.append(_ask_majority(context, everything, tested, catalogue))
             continue
         asked = free if system != "teacher" else []
-        ranked = rank_cases(context, system, frozenset(case_ids), len(catalogue), free=asked)
+        ends = controls.get(system, ())
+        answered = rank_cases(
+            context,
+            system,
+            frozenset(case_ids),
+            len(catalogue),
+            free=asked,
+            variations=(PLAIN, *ends),
+            source=source if ends else None,
+        )
+        ranked = answered[PLAIN]
         parts.append(predictions_of(ranked, name))
+        varied += [predictions_of(answered[end], f"{name}{end}") for end in ends]
         if system == "teacher":
             teacher = _teacher_lists(context, ranked, student)
         else:
@@ -157,12 +176,13 @@ def _ask_systems(
             rejected = _rejections(ranked)
             if free:
                 parts.append(predictions_of(ranked, f"{name}{GENERATED}", "generated"))
-    for done, (asked_for, end) in enumerate(controls, len(systems)):
-        name = f"{student if asked_for == 'student' else asked_for}{end}"
-        context.task.update(done, total, f"{name}: {tested.num_rows} cases")
-        parts.append(ask_control(context, asked_for, end, everything, tested, catalogue, name))
+    if source is not None:
+        source.unlink()  # the images of all test cases, several times
+        context.task.update(total - 1, total, f"{MEAN_COLOUR}: {tested.num_rows} cases")
+        parts.append(ask_mean_colour(context, everything, tested, catalogue))
     context.task.update(total, total)
-    return Answers(pa.concat_tables(parts), teacher, shortened, free, student, rejected)
+    everyone = pa.concat_tables([*parts, *varied])
+    return Answers(everyone, teacher, shortened, free, student, rejected)
 
 
 def _ask_majority(

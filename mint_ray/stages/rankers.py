@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mint_ray.cases.seeding import stable_seed
-from mint_ray.cases.stain import shift_encoded
 from mint_ray.config import EvaluationConfig, ResourcesConfig, StudentConfig
 from mint_ray.evaluation.answer_calibration import read_calibration
 from mint_ray.evaluation.outcomes import MOST_LABELS
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
+from mint_ray.stages.variations import shift_stains
 from mint_ray.students.prompts import Task
 from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
 
@@ -50,7 +49,7 @@ class TeacherRanker:
     """Ranks by the teacher's scores; also lists its `worst` labels.
 
     Args:
-        stain: seed of a stain shift of the images; None leaves them as they are.
+        stain: seed of the stain shift, where cases are asked about with one.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class StudentRanker:
         catalogue: labels that may be answered.
         settings: evaluation, resources, student sections, `task` and `k`, as plain values.
         generate: cases that are also answered by free generation.
-        stain: seed of a stain shift of the images; None leaves them as they are.
+        stain: seed of the stain shift, where cases are asked about with one.
     """
 
     def __init__(
@@ -217,20 +216,6 @@ def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
         None if label is None else catalogue.index_of(label)
         for label in cases["label_id"].to_pylist()
     ]
-
-
-def shift_stains(cases: pa.Table, seed: int | None) -> pa.Table:
-    """The cases with shifted images; those of one group are shifted alike."""
-    if seed is None:
-        return cases
-    shifted = [
-        shift_encoded(image, np.random.default_rng(stable_seed(seed, "stain", group)))
-        for image, group in zip(
-            cases["image"].to_pylist(), cases["group_id"].to_pylist(), strict=True
-        )
-    ]
-    place = cases.column_names.index("image")
-    return cases.set_column(place, "image", pa.array(shifted, pa.binary()))
 
 
 def _ranked(rows: list[dict[str, Any]]) -> pa.Table:

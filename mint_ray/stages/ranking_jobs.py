@@ -1,7 +1,6 @@
 """One system's rankings of the tested cases, on Ray Data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,12 @@ from mint_ray.stages.rankers import (
     ranking_depth,
     student_columns,
 )
+from mint_ray.stages.variations import PLAIN, key_of, of_variation
 from mint_ray.steps import StepContext
 from mint_ray.students.prompts import TASKS
 
 STUDENT_BATCH = 8
 TEACHER_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Variation:
-    """What a control does otherwise."""
-
-    name: str
-    """End of the system's name."""
-    source: Path | None = None
-    """Cases to read in place of the stage's own."""
-    stain: int | None = None
-    """Seed of a stain shift."""
-
-
-NO_VARIATION = Variation("")
 
 
 def rank_cases(
@@ -45,20 +30,23 @@ def rank_cases(
     n_labels: int,
     *,
     free: Sequence[str] = (),
-    variation: Variation = NO_VARIATION,
-) -> pa.Table:
-    """Rows of `RANKED_SCHEMA`; resumable.
+    variations: Sequence[str] = (PLAIN,),
+    source: Path | None = None,
+) -> dict[str, pa.Table]:
+    """Rows of `RANKED_SCHEMA` by variation; resumable.
 
     Args:
         system: `teacher`, `base` or `student`.
         tested: cases to rank.
         n_labels: size of the catalogue.
         free: cases that a student also answers freely.
+        variations: ways in which each case is asked about.
+        source: the file of `write_asked` with those; None for the plain cases.
     """
     config, cases = context.config, context.inputs["cases"]
     arguments: dict[str, Any] = {
         "catalogue": str(cases / "catalogue.parquet"),
-        "stain": variation.stain,
+        "stain": config.seed,
     }
     if system == "teacher":
         arguments |= {
@@ -78,6 +66,11 @@ def rank_cases(
         }
         columns = student_columns(TASKS[config.task])
         job = CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
-    output = context.output / "ranked" / f"{system}{variation.name}"
-    source = variation.source or cases / "cases.parquet"
-    return infer(job, source, output, config.resources, only=tested)
+    ranked = infer(
+        job,
+        source or cases / "cases.parquet",
+        context.output / "ranked" / system,
+        config.resources,
+        only=frozenset(key_of(case_id, end) for case_id in tested for end in variations),
+    )
+    return {end: of_variation(ranked, end, tested) for end in variations}

@@ -14,8 +14,17 @@ from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config import Config, ResourcesConfig
 from mint_ray.evaluation.controls import derange
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.stages.controls import ColourReader, ask_control, choose_controls, write_shuffled
-from mint_ray.stages.rankers import ranking_depth, shift_stains, student_columns
+from mint_ray.stages.controls import ColourReader, ask_mean_colour, choose_controls
+from mint_ray.stages.rankers import ranking_depth, student_columns
+from mint_ray.stages.variations import (
+    PLAIN,
+    SHUFFLED,
+    STAIN,
+    key_of,
+    of_variation,
+    shift_stains,
+    write_asked,
+)
 from mint_ray.steps import StepContext
 from mint_ray.students.prompts import DISEASE, TISSUE
 
@@ -56,24 +65,32 @@ def context(cases: pa.Table, tmp_path: Path) -> StepContext:
     return StepContext(config, "key", inputs, tmp_path / "out", None, None)  # type: ignore[arg-type]
 
 
-def test_shuffled_cases_keep_everything_but_the_image(
+def test_cases_are_written_as_often_as_they_are_asked_about(
     cases: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mint_ray.stages.controls._ROWS", 3)
-    source, target = tmp_path / "cases.parquet", tmp_path / "shuffled.parquet"
+    monkeypatch.setattr("mint_ray.stages.variations._ROWS", 3)
+    source, target = tmp_path / "cases.parquet", tmp_path / "asked.parquet"
     pq.write_table(cases, source, row_group_size=7)
     tested = cases.slice(12)
-    donors = derange(tested["case_id"].to_pylist(), tested["group_id"].to_pylist(), 0)
-    write_shuffled(source, target, donors, student_columns(TISSUE))
+    case_ids = tested["case_id"].to_pylist()
+    donors = derange(case_ids, tested["group_id"].to_pylist(), 0)
+    write_asked(source, target, case_ids, donors, student_columns(TISSUE))
     written = pq.read_table(target)
     assert set(written.column_names) == set(student_columns(TISSUE))
+    assert written.num_rows == 3 * len(case_ids)
     images = dict(zip(cases["case_id"].to_pylist(), cases["image"].to_pylist(), strict=True))
     own = {row["case_id"]: row for row in tested.to_pylist()}
-    assert written["case_id"].to_pylist() == sorted(own)
-    for row in written.to_pylist():
-        assert row["image"] == images[donors[row["case_id"]]] != images[row["case_id"]]
-        assert row["label_id"] == own[row["case_id"]]["label_id"]
+    for variation in (PLAIN, STAIN, SHUFFLED):
+        rows = of_variation(written, variation, case_ids).to_pylist()
+        assert [row["case_id"] for row in rows] == case_ids
+        for row in rows:
+            shown = donors[row["case_id"]] if variation == SHUFFLED else row["case_id"]
+            assert row["image"] == images[shown]
+            assert row["label_id"] == own[row["case_id"]]["label_id"]
+    assert all(images[donors[case_id]] != images[case_id] for case_id in case_ids)
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".arrow"] == []
+    write_asked(source, target, case_ids[:1], {}, student_columns(TISSUE))
+    assert pq.read_metadata(target).num_rows == 2  # nobody's image could be shown
 
 
 def test_unusable_images_have_no_colours(cases: pa.Table) -> None:
@@ -82,25 +99,27 @@ def test_unusable_images_have_no_colours(cases: pa.Table) -> None:
 
 
 def test_one_group_is_stained_alike(cases: pa.Table) -> None:
-    same = pa.array([cases["image"][0].as_py()] * 4, pa.binary())
-    table = cases.slice(0, 4).set_column(cases.column_names.index("image"), "image", same)
+    same = pa.array([cases["image"][0].as_py()] * 5, pa.binary())
+    table = cases.slice(0, 5).set_column(cases.column_names.index("image"), "image", same)
+    keys = [key_of(f"c{place}", STAIN if place < 4 else PLAIN) for place in range(5)]
+    table = table.set_column(0, "case_id", pa.array(keys))
     shifted = shift_stains(table, 5)["image"].to_pylist()
     assert shifted[0] == shifted[1] != shifted[2] == shifted[3]
-    assert shifted[0] != same[0].as_py()
-    assert shift_stains(table, None) is table
+    assert shifted[0] != same[0].as_py() == shifted[4]
+    plain = cases.slice(0, 5)
+    assert shift_stains(plain, None) is plain
 
 
 def test_controls_belong_to_images(context: StepContext, cases: pa.Table) -> None:
-    assert choose_controls(context, cases) == [
-        ("mean_colour", ""),
-        ("student", "_stain"),
-        ("student", "_shuffled"),
-        ("teacher", "_stain"),
-    ]
-    assert ("student", "_shuffled") not in choose_controls(context, cases.slice(0, 1))
+    assert choose_controls(context, cases) == {
+        "student": ("_stain", "_shuffled"),
+        "teacher": ("_stain",),
+        "mean_colour": (),
+    }
+    assert choose_controls(context, cases.slice(0, 1))["student"] == ("_stain",)
     off = {"task": "tissue", "cases": {"source": "tiles"}, "evaluation": {"controls": False}}
-    assert choose_controls(replace(context, config=Config.model_validate(off)), cases) == []
-    assert choose_controls(replace(context, config=Config()), cases) == []
+    assert choose_controls(replace(context, config=Config.model_validate(off)), cases) == {}
+    assert choose_controls(replace(context, config=Config()), cases) == {}
 
 
 def test_small_catalogues_of_tissues_are_ranked_whole() -> None:
@@ -120,7 +139,7 @@ def test_mean_colour_is_fitted_to_training_tiles(context: StepContext, cases: pa
     )
     assert context.config.resources == ResourcesConfig(actors=1)
     tested = cases.slice(12)
-    found = ask_control(context, "mean_colour", "", cases, tested, catalogue, "mean_colour")
+    found = ask_mean_colour(context, cases, tested, catalogue)
     first = {row["case_id"]: row["label_id"] for row in found.to_pylist() if row["rank"] == 1}
     known = dict(zip(tested["case_id"].to_pylist(), tested["label_id"].to_pylist(), strict=True))
     assert first == {case_id: label for case_id, label in known.items() if case_id != "c19"}
