@@ -102,12 +102,9 @@ def wait_for(port: int) -> None:
     pytest.fail(f"nothing listens on port {port}")
 
 
-@pytest.mark.parametrize(
-    ("job", "stage"), [("generate_preferences", "prefer"), ("train_student", "train")]
-)
-def test_jobs_on_a_ray_head(ray_head: str, store: Path, job: str, stage: str) -> None:
+def test_a_job_on_a_ray_head(ray_head: str, store: Path) -> None:
     submit = [RAY, "job", "submit", "--address", ray_head]
-    script = ["python", f"jobs/{job}.py", "tests/tiny.yaml", f"store={store}"]
+    script = ["python", "jobs/train_student.py", "tests/tiny.yaml", f"store={store}"]
     done = subprocess.run(
         [*submit, "--working-dir", ".", "--", *script],
         cwd=ROOT,
@@ -117,7 +114,7 @@ def test_jobs_on_a_ray_head(ray_head: str, store: Path, job: str, stage: str) ->
         timeout=600,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert pipeline.plan(config(store))[stage].complete
+    assert pipeline.plan(config(store))["train"].complete
 
 
 def test_the_command_finishes_the_rest(
