@@ -213,21 +213,31 @@ class Tracker:
         else:
             run.set_status("FINISHED")
         finally:
-            run.flush()
-            self._flush_children(key, folder)
+            waiting = run.flush()
+            self._flush_children(key, folder, waiting)
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
         """Send what an earlier run left waiting; returns how many records still wait."""
         waiting = 0
         if (folder / QUEUE_FILE).exists():
             waiting = self._open(stage, key, folder, None).flush()
-        return waiting + self._flush_children(key, folder)
+        return waiting + self._flush_children(key, folder, waiting)
 
-    def _flush_children(self, key: str, folder: Path) -> int:
-        """After their parent, which they name."""
-        queues = sorted((folder / CHILDREN).glob(f"*/{QUEUE_FILE}"))
-        waiting = [queue.parent for queue in queues if queue.stat().st_size]
-        return sum(self._child(key, child).flush() for child in waiting)
+    def _flush_children(self, key: str, folder: Path, ahead: int) -> int:
+        """After their parent, which they name; returns how many records of theirs still wait.
+
+        Where one has to wait the others are not tried: a server that is away costs seconds each.
+
+        Args:
+            ahead: records of the parent that wait.
+        """
+        left = 0
+        for queue in sorted((folder / CHILDREN).glob(f"*/{QUEUE_FILE}")):
+            if not queue.stat().st_size:
+                continue
+            tried = ahead + left == 0
+            left += self._child(key, queue.parent).flush() if tried else len(RecordQueue(queue))
+        return left
 
     def _open(
         self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from mint_ray.tracking import Tracker
+from mint_ray.tracking.store import RunStore
 from mint_ray.tracking.tracker import CHILDREN, QUEUE_FILE
 from tests.tracking.conftest import runs_of
 from tests.tracking.servers import free_port, server
@@ -56,6 +58,25 @@ def test_a_restart_continues_the_runs_of_its_trials(
         run.data.tags["mlflow.parentRunId"] for run in runs_of(client) if "trial" in run.data.tags
     }
     assert len(names) == 1
+
+
+def test_a_store_that_is_away_is_asked_once_for_all_trials(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, asked = tmp_path / KEY, []
+
+    def away(self: RunStore, record: object) -> None:
+        asked.append(record)
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "write", away)
+        record(tracker, step, range(5))
+        asked.clear()
+        waiting = tracker.flush("tune", KEY, step)
+        assert len(asked) == 1
+        assert waiting > 5
+    assert tracker.flush("tune", KEY, step) == 0
 
 
 def test_a_server_that_is_away_gets_everything_when_it_is_back(
