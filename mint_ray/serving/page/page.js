@@ -111,9 +111,11 @@ function show(answer, note) {
   $("none").textContent = `Doubtful: ${none.reason}.`;
   $("headline").textContent = none.flagged ? "Perhaps none of these" : ranking[0].name;
   const entries = answer.set_size === 1 ? "1 entry" : `${answer.set_size} entries`;
+  const listed = ranking.filter((entry) => entry.in_set).length;
+  const beyond = answer.set_size > listed ? `, ${listed} of them listed` : "";
   const lines = [coverage === null
     ? "This model is not calibrated: read its probabilities as an order, not as chances."
-    : `The ${coverage} set holds ${entries}: in ${coverage} of such cases the right answer is in it.`];
+    : `The ${coverage} set holds ${entries}${beyond}: in ${coverage} of such cases the right answer is in it.`];
   if (none.p_value !== null) {
     lines.push(`A right answer fits this badly or worse in ${percent(none.p_value)} of cases.`);
   }
