@@ -86,7 +86,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "tune",
-        1,
+        2,
         ("cases", "prefer"),
         (
             "seed",

@@ -25,8 +25,8 @@ SCORES_SCHEMA = pa.schema(
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("scores", pa.list_(pa.float64()), nullable=False),  # best first
-        # Rank of the known answer among them from 1, one more than they are where the search did
-        # not reach it; null where the catalogue lacks it.
+        # Rank of the known answer from 1, last of the catalogue where the search did not reach it,
+        # which is beyond the scores; null where the catalogue lacks it.
         pa.field("answer_rank", pa.int32()),
         pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
     ]
@@ -39,8 +39,8 @@ LOG_TEMPERATURE = (-3.0, 3.0)
 @dataclass(frozen=True)
 class ScoredCases:
     """n cases: `scores` (m_i,) of each in the order of their ranks; `answers` position of the
-    known answer among them, m_i where the search did not reach it, None where the catalogue lacks
-    it; `groups` (n,) codes."""
+    known answer, m_i or more where the search did not reach it, None where the catalogue lacks it;
+    `groups` (n,) codes."""
 
     case_ids: tuple[str, ...]
     groups: NDArray[np.int64]

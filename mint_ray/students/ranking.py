@@ -46,9 +46,9 @@ class Ranking:
     """One case's answer: distinct names, best first, as positions in the catalogue.
 
     `answer_rank` (from 1) and `answer_probability` are those of the known answer, None where
-    none was given. A beam search that did not finish the answer scores it apart and ranks it
-    behind all names that were finished; it takes nothing from their probabilities, which are those
-    of a case whose answer nobody knows.
+    none was given. A beam search that did not finish the answer scores it apart and ranks it last
+    of the catalogue: what comes between is not known. It takes nothing from the probabilities of
+    the others, which are those of a case whose answer nobody knows.
     """
 
     labels: tuple[int, ...]
@@ -152,7 +152,7 @@ class Ranker:
         prompts = [self._student.prompt(item, self._names) for item in seen]
         if not self._shares:
             return [
-                _in_order(self._one_by_one(prompt), answer, False, prompt.shortened)
+                self._in_order(self._one_by_one(prompt), answer, False, prompt)
                 for prompt, answer in zip(prompts, answers, strict=True)
             ]
         found: list[Scores] = []
@@ -160,6 +160,22 @@ class Ranker:
             end = at + self._batch_size
             found += self._score_together(prompts[at:end], answers[at:end])
         return found
+
+    def _in_order(
+        self, scores: Mapping[int, float], answer: int | None, late: bool, prompt: Prompt
+    ) -> Scores:
+        """Best first, ties in the catalogue's order; an answer that was scored apart last."""
+        labels = np.array(sorted(scores), dtype=np.int64)
+        values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ServingError("the student gives scores that are not finite; train it anew")
+        ranked_by = np.where(labels == answer, -math.inf, values) if late else values
+        order = np.argsort(-ranked_by, kind="stable")
+        labels, values = labels[order], values[order]
+        rank = None
+        if answer is not None:
+            rank = len(self._names) if late else int(np.flatnonzero(labels == answer)[0]) + 1
+        return Scores(labels, values, rank, late, prompt.shortened)
 
     def _ranking(self, found: Scores) -> Ranking:
         own = found.own / self._temperature
@@ -193,7 +209,7 @@ class Ranker:
             if any(label is not None for label in late):
                 self._add_late(scorer, scores, late)
         return [
-            _in_order(own, answer, label is not None, prompt.shortened)
+            self._in_order(own, answer, label is not None, prompt)
             for own, answer, label, prompt in zip(scores, answers, late, prompts, strict=True)
         ]
 
@@ -307,18 +323,3 @@ def _chunks(trie: NameTrie) -> list[tuple[list[int], int]]:
         missing = trie.path(own[0])[:-1]
         chunks.append(([*missing, *own], len(own)))
     return chunks
-
-
-def _in_order(
-    scores: Mapping[int, float], answer: int | None, late: bool, shortened: bool
-) -> Scores:
-    """Best first, ties in the catalogue's order; an answer that was scored apart last."""
-    labels = np.array(sorted(scores), dtype=np.int64)
-    values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ServingError("the student gives scores that are not finite; train it anew")
-    ranked_by = np.where(labels == answer, -math.inf, values) if late else values
-    order = np.argsort(-ranked_by, kind="stable")
-    labels, values = labels[order], values[order]
-    rank = int(np.flatnonzero(labels == answer)[0]) + 1 if answer is not None else None
-    return Scores(labels, values, rank, late, shortened)

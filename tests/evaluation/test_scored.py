@@ -95,7 +95,7 @@ def test_answers_far_below_the_best_name_still_show_which_temperature_is_the_bes
 
 def test_an_answer_that_the_search_did_not_reach_has_no_probability() -> None:
     rows = [
-        {"case_id": "a", "group_id": "g", "scores": [0.0, -1.0], "answer_rank": 3},
+        {"case_id": "a", "group_id": "g", "scores": [0.0, -1.0], "answer_rank": 500},
         {"case_id": "b", "group_id": "h", "scores": [0.0, -1.0], "answer_rank": 1},
     ]
     cases = scored_cases(pa.Table.from_pylist(rows, SCORES_SCHEMA))
@@ -103,6 +103,7 @@ def test_an_answer_that_the_search_did_not_reach_has_no_probability() -> None:
     assert cases.reached.tolist() == [False, True]
     values = case_values(cases, 1.0)
     assert values["nll"][0] > 20
-    np.testing.assert_allclose(values["mrr"], [1 / 3, 1.0])
+    np.testing.assert_allclose(values["mrr"], [1 / 500, 1.0])
+    assert values["top10"].tolist() == [0.0, 1.0]
     with pytest.raises(DataError, match="reached by the search, found none of 1"):
         fit_temperature(scored_cases(pa.Table.from_pylist(rows[:1], SCORES_SCHEMA)))

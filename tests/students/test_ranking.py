@@ -82,8 +82,7 @@ def test_a_narrow_beam_still_gives_a_full_list(student: Student) -> None:
     result = beam.rank([NOTE], [worst])[0]
     assert len(set(result.labels)) == 4
     assert result.labels[0] == int(exhaustive.argmax())
-    assert result.answer_rank is not None
-    assert result.answer_rank > 4
+    assert result.answer_rank == len(NAMES)  # not reached: nobody knows what lies between
     assert result.answer_probability is not None
     assert 0 < result.answer_probability < result.probabilities[0]
 
