@@ -142,8 +142,7 @@ class TuneConfig(Section):
     scale_alpha: bool = True
     """Where the rank is searched: scale updates by alpha / sqrt(rank) (rsLoRA), with an alpha under
     which the config's own rank keeps its scale. Otherwise `student.lora_alpha` and `rslora` stay as
-    they are, which in short trainings is the more neutral (README, Tuning). Search the learning
-    rate too where the two must not be confused."""
+    they are. Search the learning rate too where the two must not be confused."""
     search_seed: int | None = Field(None, ge=0)
     """Seed of the search; default the run's."""
     max_concurrent_trials: int | None = Field(None, ge=1)

@@ -22,7 +22,6 @@ from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.scored import (
     LOG_TEMPERATURE,
     ScoredCases,
-    answer_log_probabilities,
     case_values,
     fit_temperature,
     probabilities,
@@ -31,7 +30,9 @@ from mint_ray.evaluation.scored import (
 Floats = NDArray[np.float64]
 
 FILE = "calibration.json"
-FORMAT = 1
+FORMAT = 2
+
+_ROUNDING = 1e-9  # of a probability that was computed again
 
 Search = Literal["auto", "exhaustive", "beam"]
 
@@ -58,18 +59,18 @@ class AnswerCalibration:
     search: Search
     beam_width: int
     top_k: int
-    not_reached: int = 0
+    not_reached: int
     """Validation cases whose answer the catalogue has, but a beam search did not reach."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """On the test groups, `before` and `after`: mrr, top1, top3, top10, which stay as they were,
-    nll, ece; coverage, set_size, none_of_these."""
+    nll, ece; coverage (of cases whose answer the catalogue has), set_size, none_of_these."""
 
     def contains(self, probability: Floats) -> NDArray[np.bool_]:
         """Which answers belong to the set, by their calibrated probabilities.
 
         Where none does, the answer is: none of these.
         """
-        inside: NDArray[np.bool_] = 1.0 - probability <= self.threshold
+        inside: NDArray[np.bool_] = 1.0 - probability <= self.threshold + _ROUNDING
         return inside
 
     def set_size(self, scored: Floats, n_labels: int) -> int:
@@ -131,7 +132,13 @@ def calibrate(
     """
     temperature = fit_temperature(cases)
     known, reached = cases.answerable, cases.reached
-    misfit = 1.0 - np.exp(answer_log_probabilities(cases, temperature)[reached])
+    misfit = np.array(
+        [
+            1.0 - probabilities(scores, temperature)[answer]
+            for scores, answer, found in zip(cases.scores, cases.answers, reached, strict=True)
+            if found and answer is not None
+        ]
+    )
     weights = group_weights(cases.groups[known])[reached[known]]
     order = np.argsort(misfit, kind="stable")
     return AnswerCalibration(
@@ -170,32 +177,43 @@ def measure(
         columns = dict(case_values(cases, temperature))
         if name == "after":
             columns |= _set_columns(calibration, cases, n_labels)
+            columns["answerable"] = cases.answerable.astype(np.float64)
         blocks = {key: column[:, None] for key, column in columns.items()}
         blocks["gaps"] = _gaps(cases, temperature, bins)
         sums = resample_blocks(blocks, cases.groups, samples, seed)
         size = sums["cases"][:, 0]
         values = {key: sums[key][:, 0] / size for key in columns}
         values["ece"] = ece_of_sums(sums["gaps"], size)
+        answerable = values.pop("answerable", None)
         found[name] = {key: _metric(value, len(cases)) for key, value in values.items()}
+        if answerable is not None:
+            found[name]["coverage"] = _share(values["coverage"], answerable, cases)
     return found
+
+
+def _share(part: Floats, whole: Floats, cases: ScoredCases) -> MetricValue:
+    """Of the answerable cases; resamples without any say nothing."""
+    if not whole[0]:
+        return MetricValue(value=None, low=None, high=None, n=0)
+    some = whole > 0
+    return _metric(part[some] / whole[some], int(cases.answerable.sum()))
 
 
 def _set_columns(
     calibration: AnswerCalibration, cases: ScoredCases, n_labels: int
 ) -> dict[str, Floats]:
-    """(n,) each. A case whose answer the catalogue lacks is covered by an empty set."""
+    """(n,) each; no set covers an answer that the catalogue lacks."""
     sizes, covered = [], []
     for scores, answer in zip(cases.scores, cases.answers, strict=True):
         scored = probabilities(scores, calibration.temperature)
         size = calibration.set_size(scored, n_labels)
-        if answer is None:
-            holds = size == 0
-        elif answer < len(scored):
-            holds = bool(calibration.contains(scored[answer]))
-        else:
-            holds = size == n_labels
         sizes.append(size)
-        covered.append(holds)
+        if answer is None:
+            covered.append(False)
+        elif answer < len(scored):
+            covered.append(bool(calibration.contains(scored[answer])))
+        else:
+            covered.append(size == n_labels)
     set_size = np.array(sizes, dtype=np.float64)
     return {
         "set_size": set_size,

@@ -121,6 +121,7 @@ def sign_flip_p_value(gaps: Floats, groups: NDArray[np.int64], seed: int) -> flo
         permutation_type="samples",
         alternative="greater",
         vectorized=True,
+        batch=200,  # of the signs held at once, else all
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)

@@ -59,7 +59,7 @@ def write_model_card(
         "mrr": "MRR",
         "nll": "negative log-likelihood",
         "ece": "ECE",
-        "coverage": "coverage of the set",
+        "coverage": "coverage of the set, where the catalogue has the answer",
         "set_size": "answers in a set",
         "none_of_these": "empty sets (none of these)",
     }
@@ -69,6 +69,6 @@ def write_model_card(
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value["value"] is None:
         return ""
     return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"

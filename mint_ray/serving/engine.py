@@ -86,13 +86,16 @@ class Engine:
             knowledge.explainer if knowledge else None,
         )
         small = len(catalogue) <= MOST_LABELS
-        wanted = len(catalogue) if small else (calibration.top_k if calibration else 10)
+        top_k = calibration.top_k if calibration else 10
+        wanted = min(len(catalogue) if small else top_k, MOST_ANSWERS)
         shared = load_beside(beside.student, folder) if beside is not None else None
         self.student: Student = shared or load_student(folder)
         self._ranker = Ranker(
             self.student,
             catalogue.names,
-            top_k=min(wanted, MOST_ANSWERS),
+            # Probabilities are calibrated over the names that this search scores, and no others.
+            top_k=top_k if calibration else wanted,
+            listed=wanted,
             search=calibration.search if calibration else "auto",
             beam_width=calibration.beam_width if calibration else 16,
             temperature=calibration.temperature if calibration else 1.0,

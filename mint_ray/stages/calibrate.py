@@ -118,4 +118,4 @@ def _cases_of(table: pa.Table, ids: frozenset[str]) -> pa.Table:
 
 
 def _shown(value: MetricValue) -> str:
-    return f"{value['value']:.2f}"
+    return "–" if value["value"] is None else f"{value['value']:.2f}"

@@ -141,13 +141,12 @@ def _ask_systems(
     context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
 ) -> Answers:
     config, case_ids = context.config, tested["case_id"].to_pylist()
-    config, case_ids = context.config, tested["case_id"].to_pylist()
     systems, controls = config.evaluation.systems, choose_controls(context, tested)
     student = name_student(config.training.objective, config.student.init_adapter)
     parts, varied, teacher, shortened = [], [], None, 0
     rejected: list[dict[str, str]] = []
     free = sorted(case_ids)[: config.evaluation.generate_cases]
-    source = write_variations(context, tested) if controls else None
+    source = write_variations(context, tested) if any(controls.values()) else None
     total = len(systems) + bool(controls)
     for done, system in enumerate(systems):
         name = student if system == "student" else system
@@ -178,6 +177,7 @@ def _ask_systems(
                 parts.append(predictions_of(ranked, f"{name}{GENERATED}", "generated"))
     if source is not None:
         source.unlink()  # the images of all test cases, several times
+    if controls:
         context.task.update(total - 1, total, f"{MEAN_COLOUR}: {tested.num_rows} cases")
         parts.append(ask_mean_colour(context, everything, tested, catalogue))
     context.task.update(total, total)

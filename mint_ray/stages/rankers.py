@@ -130,7 +130,8 @@ class StudentRanker:
         self._ranker = Ranker(
             self._student,
             self._catalogue.names,
-            top_k=max(depth, calibration.top_k) if calibration else depth,
+            top_k=calibration.top_k if calibration else depth,
+            listed=depth,
             # Probabilities are calibrated over the names that this search scores, and no others.
             search=calibration.search if calibration else self._evaluation.search,
             beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,

@@ -87,7 +87,8 @@ class Ranker:
     Args:
         student: model, tokenizer and prompt settings.
         names: the catalogue's display names, in its order.
-        top_k: names in a ranking, at most the catalogue's size.
+        top_k: names that a search must find, at most the catalogue's size.
+        listed: most names in a ranking, `top_k` if None; no search scores more names for it.
         search: `auto` is exhaustive up to `EXHAUSTIVE_TOKENS` tokens in the trie.
         beam_width: partial names followed by the beam search, at least `top_k`.
         temperature: scores are divided by it before they become probabilities.
@@ -106,6 +107,7 @@ class Ranker:
         names: Sequence[str],
         *,
         top_k: int,
+        listed: int | None = None,
         search: Search = "auto",
         beam_width: int = 16,
         temperature: float = 1.0,
@@ -117,6 +119,7 @@ class Ranker:
         self._temperature = temperature
         self.trie = build_trie(names, student.info.k, student.encoder)
         self._top_k = min(top_k, len(names))
+        self._listed = self._top_k if listed is None else listed
         self._beam_width = max(beam_width, self._top_k)
         fits = len(self.trie) <= EXHAUSTIVE_TOKENS
         self.search = search if search != "auto" else "exhaustive" if fits else "beam"
@@ -185,7 +188,7 @@ class Ranker:
             answer = float(expit(found.values[-1] / self._temperature - logsumexp(own)))
         elif found.answer_rank is not None:
             answer = scored[found.answer_rank - 1]
-        labels = found.labels[: min(self._top_k, len(scored))]
+        labels = found.labels[: min(self._listed, len(scored))]
         return Ranking(
             tuple(labels.tolist()),
             scored[: len(labels)],

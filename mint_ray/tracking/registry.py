@@ -7,7 +7,6 @@ promoted, in order, so that a rollback knows where to go back to.
 
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.errors import RegistryError
-from mint_ray.tracking.store import connect_client, experiment_id
+from mint_ray.tracking.store import connect_client, experiment_id, shown_uri
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +52,8 @@ class Registry:
 
     @property
     def address(self) -> str:
-        """The URI for people: without a password."""
-        return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", self.uri)
+        """The URI for people; see `shown_uri`."""
+        return shown_uri(self.uri)
 
     def models(self) -> list[str]:
         """Names of the registered students."""

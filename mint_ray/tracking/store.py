@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,11 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+
+
+def shown_uri(uri: str) -> str:
+    """A tracking URI for people: whatever may be a user, a token or a password is hidden."""
+    return re.sub(r"://[^?#]*@", "://***@", uri)
 
 
 class RunStore:

@@ -9,7 +9,7 @@ settings are recorded, never the text of a note.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from mint_ray.tracking.records import (
     status_record,
     tags_records,
 )
-from mint_ray.tracking.store import RunStore
+from mint_ray.tracking.store import RunStore, shown_uri
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ CHILDREN = "trials"
 """Folder within a step's that holds those of the runs below it."""
 
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+_AWAY_SECONDS = 1.0  # a failed attempt that took so long is a store that is away
 _FIRST_PAUSE = 15.0  # seconds without another attempt after a failure; doubles each time
 _LONGEST_PAUSE = 300.0
 
@@ -140,10 +141,7 @@ class TrackedRun:
         """Try now, whatever failed before; returns how many records still wait."""
         self._not_before = -float("inf")
         self._send()
-        try:
-            waiting = len(self._queue)
-        except OSError:
-            return 0
+        waiting = self.waiting()
         if waiting:
             logger.warning(
                 "[Tracking] %d records wait in %s until the store is back",
@@ -151,6 +149,13 @@ class TrackedRun:
                 self._queue.path,
             )
         return waiting
+
+    def waiting(self) -> int:
+        """How many records wait."""
+        try:
+            return len(self._queue)
+        except OSError:
+            return 0
 
     def _record(self, records: list[Record]) -> None:
         try:
@@ -180,6 +185,18 @@ class TrackedRun:
             )
         else:
             self._pause = 0.0
+
+
+def _flush(runs: Iterable[TrackedRun]) -> int:
+    """Try each in turn; how many records still wait. A server that is away takes seconds to say so,
+    and is asked once."""
+    left, tries = 0, True
+    for run in runs:
+        began = time.monotonic()
+        waiting = run.flush() if tries else run.waiting()
+        tries = tries and (not waiting or time.monotonic() - began < _AWAY_SECONDS)
+        left += waiting
+    return left
 
 
 @dataclass(frozen=True)
@@ -213,31 +230,18 @@ class Tracker:
         else:
             run.set_status("FINISHED")
         finally:
-            waiting = run.flush()
-            self._flush_children(key, folder, waiting)
+            _flush([run, *self._children(key, folder)])
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
         """Send what an earlier run left waiting; returns how many records still wait."""
-        waiting = 0
-        if (folder / QUEUE_FILE).exists():
-            waiting = self._open(stage, key, folder, None).flush()
-        return waiting + self._flush_children(key, folder, waiting)
+        own = [self._open(stage, key, folder, None)] if (folder / QUEUE_FILE).exists() else []
+        return _flush([*own, *self._children(key, folder)])
 
-    def _flush_children(self, key: str, folder: Path, ahead: int) -> int:
-        """After their parent, which they name; returns how many records of theirs still wait.
-
-        Where one has to wait the others are not tried: a server that is away costs seconds each.
-
-        Args:
-            ahead: records of the parent that wait.
-        """
-        left = 0
+    def _children(self, key: str, folder: Path) -> Iterator[TrackedRun]:
+        """Those with something to send; to be flushed after their parent, which they name."""
         for queue in sorted((folder / CHILDREN).glob(f"*/{QUEUE_FILE}")):
-            if not queue.stat().st_size:
-                continue
-            tried = ahead + left == 0
-            left += self._child(key, queue.parent).flush() if tried else len(RecordQueue(queue))
-        return left
+            if queue.stat().st_size:
+                yield self._child(key, queue.parent)
 
     def _open(
         self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None
@@ -295,8 +299,8 @@ def tracking_uri(uri: str | None, store: Path | str) -> str:
     chosen = named or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"
     if chosen.partition(":")[0].partition("+")[0] not in _SCHEMES:
         raise ConfigError(
-            f"tracking.uri, or MLFLOW_TRACKING_URI: {chosen}: expected a database or server URI "
-            f"({', '.join(_SCHEMES)}), for example sqlite:///runs/mlflow.db; "
+            f"tracking.uri, or MLFLOW_TRACKING_URI: {shown_uri(chosen)}: expected a database or "
+            f"server URI ({', '.join(_SCHEMES)}), for example sqlite:///runs/mlflow.db; "
             "MLflow no longer takes file stores"
         )
     return chosen

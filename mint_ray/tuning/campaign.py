@@ -82,7 +82,7 @@ class Campaign:
         choices = self._propose()
         if choices is None:
             self.exhausted = True
-            self.say("[Search] no legal configuration of the space is left to try")
+            self.say("[Search] no further legal configuration of the space was found")
             return None
         number = len(self.trials)
         folder = self.output / records.TRIALS / records.trial_name(number)

@@ -23,7 +23,8 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 Space = Mapping[str, Dimension]
 
-_DRAWS = 50  # of a sampler, until it gives something that was not tried
+_DRAWS = 50  # of a sampler, until it gives something legal that was not tried
+_RANDOM_DRAWS = 1000  # then, where the combinations cannot be gone through
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ def propose(
     if settings.algorithm == "grid":
         return next(filter(is_new, grid(settings.space)), None)
     drawn = next(filter(is_new, _draws(settings, seed, tried)), None)
-    # A sampler that has found its best values gives them again and again.
-    return drawn or next(filter(is_new, _combinations(settings.space)), None)
+    # A sampler that has found its best values gives them again and again, and it is not told of
+    # illegal ones.
+    others = _combinations(settings.space) or _random_draws(settings.space, seed, len(tried))
+    return drawn or next(filter(is_new, others), None)
 
 
 def grid(space: Space) -> Iterator[Choices]:
@@ -76,10 +79,12 @@ def grid_size(space: Space) -> int | None:
     return None if values is None else math.prod(map(len, values))
 
 
-def _combinations(space: Space) -> Iterator[Choices]:
-    """Those of a finite space; none of another."""
-    for values in product(*(_all_values(space) or [[]])):
-        yield dict(zip(space, values, strict=True))
+def _combinations(space: Space) -> Iterator[Choices] | None:
+    """Those of a finite space; None of another."""
+    values = _all_values(space)
+    if values is None:
+        return None
+    return (dict(zip(space, chosen, strict=True)) for chosen in product(*values))
 
 
 def _all_values(space: Space) -> list[Sequence[Value]] | None:
@@ -141,6 +146,14 @@ def _draws(settings: TuneConfig, seed: int, tried: Sequence[Tried]) -> Iterator[
         state = np.random.SeedSequence([seed, len(tried), attempt]).generate_state(1)
         study = optuna.create_study(direction="maximize", sampler=_sampler(settings, int(state[0])))
         study.add_trials(usable)
+        yield dict(study.ask(wanted).params)
+
+
+def _random_draws(space: Space, seed: int, number: int) -> Iterator[Choices]:
+    wanted = {name: distribution(dimension) for name, dimension in space.items()}
+    state = np.random.SeedSequence([seed, number, _DRAWS]).generate_state(1)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=int(state[0])))
+    for _ in range(_RANDOM_DRAWS):
         yield dict(study.ask(wanted).params)
 
 

@@ -12,6 +12,7 @@ import pytest
 from mint_ray.errors import DataError
 from mint_ray.evaluation.answer_calibration import (
     FILE,
+    FORMAT,
     AnswerCalibration,
     calibrate,
     measure,
@@ -72,6 +73,15 @@ def test_a_search_that_reaches_too_few_answers_gives_the_whole_catalogue() -> No
     assert effect["after"]["coverage"]["value"] == 1
 
 
+def test_a_right_answer_at_the_threshold_is_in_its_set() -> None:
+    """Cases that look alike tie there, and all of them are meant."""
+    scores = np.log([0.4, 0.25, 0.2, 0.15]) * 7.3
+    answers = tuple(place % 4 for place in range(40))
+    cases = ScoredCases(tuple(map(str, range(40))), np.arange(40), (scores,) * 40, answers)
+    found = calibrate(cases, 0.9, **SEARCH)
+    assert measure(found, cases, 4, bins=10, samples=50, seed=0)["after"]["coverage"]["value"] == 1
+
+
 def partly_reached(missed: float, seed: int) -> ScoredCases:
     """Cases of which a share was not reached by the search."""
     cases = drawn(3.0, n=1500, seed=seed)
@@ -86,7 +96,10 @@ def test_none_of_these() -> None:
     unknown = ScoredCases(("a", "b"), np.arange(2), (flat, flat), (None, 3))
     effect = measured(found, unknown)
     assert effect["after"]["none_of_these"]["value"] == 1
-    assert effect["after"]["coverage"]["value"] == 0.5  # right where the catalogue has no answer
+    assert effect["after"]["coverage"]["n"] == 1  # of those that the catalogue can answer
+    assert effect["after"]["coverage"]["value"] == 0
+    nobody = ScoredCases(("a",), np.arange(1), (flat,), (None,))
+    assert measured(found, nobody)["after"]["coverage"]["value"] is None
     assert found.fit_of_best(1 / 8) < 0.2 < found.fit_of_best(0.999)
     assert not found.contains(np.full(8, 1 / 8)).any()
 
@@ -110,7 +123,7 @@ def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
         {"temperature": 0},
         {"temperature": "warm"},
         {"coverage": 2},
@@ -121,7 +134,7 @@ def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_one_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    content = {"format": 1} | json.loads(json.dumps(asdict(fitted()))) | change
+    content = {"format": FORMAT} | json.loads(json.dumps(asdict(fitted()))) | change
     (tmp_path / FILE).write_text(json.dumps(content))
-    with pytest.raises(DataError, match="no calibration of format 1"):
+    with pytest.raises(DataError, match=f"no calibration of format {FORMAT}"):
         read_calibration(tmp_path)

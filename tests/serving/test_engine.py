@@ -192,6 +192,20 @@ def test_a_calibrated_student_answers_with_sets(folder: Path, tmp_path: Path) ->
     assert answer.model.coverage == 0.8
 
 
+def test_a_set_is_larger_than_what_is_listed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mint_ray.serving.engine.MOST_LABELS", 2)  # four are many
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    fitted = calibrate(drawn(2.0, n=200, labels=4), 0.8, search="auto", beam_width=16, top_k=2)
+    write_calibration(tmp_path, replace(fitted, threshold=1.0))
+    engine = Engine(tmp_path, name="mint-text", version="6")
+    [answer] = engine.answer({"r": asked(engine, note="Seizures.", top_k=4)})
+    assert [entry.in_set for entry in answer.ranking] == [True, True]
+    assert answer.set_size == 4
+
+
 def set_sizes(folder: Path, calibration: AnswerCalibration) -> list[int | None]:
     """Of answers that list one entry, and all four."""
     write_calibration(folder, calibration)

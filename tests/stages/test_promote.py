@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -165,10 +166,16 @@ def test_what_was_promoted_predicts_with_its_calibration(
     first = [found.probabilities[0] for found in plain]
     assert calibration.temperature > 1
     assert all(row["probability"] < p for row, p in zip(calibrated[::3], first, strict=True))
-    assert all(
-        row["in_set"] == (1 - row["probability"] <= calibration.threshold) for row in calibrated
+    inside = calibration.contains(np.array([row["probability"] for row in calibrated]))
+    assert [row["in_set"] for row in calibrated] == inside.tolist()
+    warmer = Ranker(
+        load_student(source, "cpu"), NAMES, top_k=3, temperature=calibration.temperature
     )
-    assert {row["set_size"] for row in calibrated} <= set(range(len(NAMES) + 1))
+    sizes = [
+        calibration.set_size(np.array(found.scored), len(NAMES)) for found in warmer.rank(notes)
+    ]
+    assert [row["set_size"] for row in calibrated[::3]] == sizes
+    assert max(sizes) > 3  # more than is listed
     manifest = read_manifest(folder)
     assert manifest is not None
     assert manifest.facts["student"] == source.name

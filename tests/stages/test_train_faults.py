@@ -112,22 +112,25 @@ def test_a_worker_is_killed_between_write_and_commit(
     assert_same_end(outcome, tmp_path, undisturbed["zero2"])
 
 
-def test_the_driver_was_killed(
+def test_the_driver_was_killed_and_rays_own_snapshot_was_cut_off(
     root: Path, undisturbed: dict[str, Path], cut_off: Path, tmp_path: Path
 ) -> None:
+    """Ray overwrites its snapshot in place at every checkpoint."""
     out = shutil.copytree(cut_off, tmp_path / "out")
+    snapshot = out / RUN_NAME / SNAPSHOT
+    snapshot.write_bytes(snapshot.read_bytes()[:100])
     outcome = run_stage(root, out, "off")
     assert_same_end(outcome, out, undisturbed["off"])
 
 
-def test_the_newest_checkpoint_is_damaged_and_rays_own_snapshot_was_cut_off(
+def test_the_newest_checkpoint_is_damaged(
     root: Path,
     undisturbed: dict[str, Path],
     cut_off: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Ray overwrites its snapshot in place at every checkpoint."""
+    """Ray's snapshot is whole, and names it."""
     out = shutil.copytree(cut_off, tmp_path / "out")
     latest = latest_good(out / RUN_NAME)
     assert latest is not None
@@ -137,8 +140,6 @@ def test_the_newest_checkpoint_is_damaged_and_rays_own_snapshot_was_cut_off(
     assert f"{latest} is damaged: {ADAPTER}" in caplog.text
     assert before is not None
     start = read_position(before).step
-    snapshot = out / RUN_NAME / SNAPSHOT
-    snapshot.write_bytes(snapshot.read_bytes()[:100])
     recorded = len(lines_of(out))
     outcome = run_stage(root, out, "off")
     assert json.loads(lines_of(out)[recorded])["step"] == start + 1

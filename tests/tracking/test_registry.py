@@ -128,9 +128,10 @@ def test_a_promotion_that_was_cut_off_made_no_champion(
     assert registry.roll_back(name).number == 1
 
 
-def test_a_password_is_told_to_nobody() -> None:
-    registry = Registry("postgresql://mint:secret@db.example:5432/mlflow")
-    assert registry.address == "postgresql://mint:***@db.example:5432/mlflow"
+@pytest.mark.parametrize("secret", ["mint:secret", "mint:se/cret", "t0ken", "mint:p@ss"])
+def test_a_password_is_told_to_nobody(secret: str) -> None:
+    registry = Registry(f"postgresql://{secret}@db.example:5432/mlflow")
+    assert registry.address == "postgresql://***@db.example:5432/mlflow"
     assert Registry("sqlite:////data/mlflow.db").address == "sqlite:////data/mlflow.db"
 
 

@@ -182,7 +182,7 @@ def test_an_illegal_combination_costs_no_trial(tmp_path: Path) -> None:
     run(made)
     assert sorted(trial.choices["training.batch_size"] for trial in made.trials) == [4, 6, 8]
     assert made.is_complete()
-    assert "no legal configuration" in said[-1]
+    assert "no further legal configuration" in said[-1]
 
 
 def test_fewer_combinations_than_trials(tmp_path: Path) -> None:

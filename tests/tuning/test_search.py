@@ -80,6 +80,20 @@ def test_what_no_run_could_have_is_not_proposed(algorithm: str) -> None:
     assert sorted(trial.choices["training.batch_size"] for trial in found) == [4, 5, 6, 8, 9]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_few_legal_places_of_an_endless_space_are_found(seed: int) -> None:
+    space = {
+        "training.learning_rate": {"kind": "loguniform", "low": 1e-5, "high": 1e-2},
+        "training.batch_size": {"kind": "logint", "low": 16, "high": 256},
+    }
+    settings = config(space=space, trials=12).tune
+    found: list[Tried] = []
+    for number in range(12):
+        made = propose(settings, seed, found, lambda c: int(c["training.batch_size"]) % 16 == 0)
+        assert made is not None, number
+        found.append(Tried(made, "finished", 0.5, {3: 0.5}))
+
+
 def test_stopped_and_failed_trials_and_those_outside_the_space_do_no_harm() -> None:
     inside = {"training.orpo_lambda": 0.2, "student.lora_rank": 4}
     history = [
