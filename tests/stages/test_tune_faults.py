@@ -22,7 +22,7 @@ from mint_ray.evaluation.validated import validated_file
 from mint_ray.stages.train_worker import read_summary
 from mint_ray.students.student import load_student, read_info
 from mint_ray.tuning.records import Trial, read_trials
-from tests.stages.test_train_faults import train_workers
+from tests.stages.test_train_faults import INTERVAL, train_workers
 from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write_inputs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -51,8 +51,7 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     (root / "base").symlink_to(base_folder)
     write_inputs(root)
     out, uri = root / "out", f"sqlite:///{root}/mlflow.db"
-    cluster = start_cluster()
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    cluster, nodes = start_cluster()
     try:
         with driver(cluster, root, out, uri) as first:
             wait_for(lambda: all_under_way(read_trials(out)), first)
@@ -74,21 +73,25 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     return Ended(out, said, list(client.search_runs([experiment.experiment_id])), client)
 
 
-def start_cluster() -> Cluster:
+def start_cluster() -> tuple[Cluster, list[Any]]:
     """A head without CPUs, and its dashboard: through it Ray Train's cleaner learns that a trial's
     controller has died, and gives back the place of its workers. The cleaner finds the dashboard by
     `RAY_ADDRESS`, which it has from the head; else it would not know this Ray from the tests' own.
+
+    Two nodes with a CPU each. Every checkpoint waits three seconds: Ray's processes outlive their
+    driver by two, in which a trial would come to its end.
     """
     with socket.socket() as probe:
         probe.bind(("", 0))
         port = probe.getsockname()[1]
-    before = os.environ["RAY_ADDRESS"]
-    os.environ["RAY_ADDRESS"] = f"{get_node_ip_address()}:{port}"
+    before = {name: os.environ[name] for name in ("RAY_ADDRESS", INTERVAL)}
+    os.environ.update({"RAY_ADDRESS": f"{get_node_ip_address()}:{port}", INTERVAL: "3"})
     try:
         head = {"num_cpus": 0, "include_dashboard": True, "gcs_server_port": port}
-        return Cluster(initialize_head=True, head_node_args=head)
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        return cluster, [cluster.add_node(num_cpus=1) for _ in range(2)]
     finally:
-        os.environ["RAY_ADDRESS"] = before
+        os.environ.update(before)
 
 
 @contextmanager
