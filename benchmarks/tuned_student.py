@@ -5,7 +5,7 @@
         training.batch_size=1 training.max_steps=200 \
         resources.train_workers=1 resources.cpus_per_worker=1 \
         tune.trials=6 tune.first_rung=0.4 tune.reduction_factor=4 tune.validation_cases=32 \
-        tune.time_budget_minutes=25 evaluation.max_cases=80 \
+        tune.time_budget_minutes=25 evaluation.max_cases=24 \
         --out benchmarks/results/tuned_student.json
 
 The campaign's trial 0 is the default: the config's own settings, λ 0.1 among them. It and the
