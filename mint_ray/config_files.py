@@ -1,6 +1,6 @@
 """Reading a config: a YAML file, overridden by `section.key=value` pairs, then validated."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,7 @@ def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
             lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
         raise ConfigError("\n".join(lines)) from error
     _refuse_unknown_objective(config.training.objective, origin)
-    if config.teacher.name not in FITTERS:
-        raise ConfigError(
-            f"{origin} is not usable:\n  teacher.name: expected one of {', '.join(FITTERS)} "
-            f"(found {config.teacher.name!r})"
-        )
+    _refuse_unknown("teacher.name", config.teacher.name, FITTERS, origin)
     if "tune" in tree:
         check_space(config)
     return config
@@ -64,10 +60,14 @@ def _refuse_unknown_objective(name: str, origin: str) -> None:
         return
     from mint_ray.students.objectives import OBJECTIVES
 
-    if name not in OBJECTIVES:
-        known = ", ".join(OBJECTIVES)
+    _refuse_unknown("training.objective", name, OBJECTIVES, origin)
+
+
+def _refuse_unknown(field: str, name: str, known: Collection[str], origin: str) -> None:
+    """For names that are registered where they are defined, which pydantic does not know."""
+    if name not in known:
         raise ConfigError(
-            f"{origin} is not usable:\n  training.objective: expected one of {known} "
+            f"{origin} is not usable:\n  {field}: expected one of {', '.join(known)} "
             f"(found {name!r})"
         )
 

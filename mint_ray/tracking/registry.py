@@ -215,9 +215,9 @@ class Registry:
         """The champions up to the present one. What comes behind it in the tag is of a promotion
         that was cut off before it counted, or of a rollback that was cut off after."""
         with self._guarded(f"read {name}"):
-            text = self._client.get_registered_model(name).tags.get(_HISTORY, "")
-            champion = self._aliases(name).get(CHAMPION)
-        history = [int(number) for number in text.split(",") if number]
+            model = self._client.get_registered_model(name)
+        history = [int(number) for number in model.tags.get(_HISTORY, "").split(",") if number]
+        champion = int(model.aliases.get(CHAMPION, 0))
         while champion in history and history[-1] != champion:
             history.pop()
         return history

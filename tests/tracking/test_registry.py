@@ -33,6 +33,17 @@ def add(registry: Registry, name: str, key: str, folder: Path, **tags: str) -> V
     return registry.register(name, key, folder, ["student.json"], {"objective": "orpo"} | tags)
 
 
+def promote_two(registry: Registry, name: str, root: Path) -> None:
+    """Version 1, then version 2, as champions."""
+    for number in (1, 2):
+        registry.promote(add(registry, name, f"calibrate-{number}", root / str(number)))
+
+
+def cut_off(*_: Any, **__: Any) -> None:
+    """Takes the place of a call in which the process ends."""
+    raise KeyboardInterrupt
+
+
 def test_a_better_one_a_worse_one_and_the_way_back(uri: str, tmp_path: Path) -> None:
     registry, name = Registry(uri), NAME
     assert registry.versions(name) == []
@@ -74,9 +85,6 @@ def test_cut_off_between_files_and_version(
 ) -> None:
     registry, name = Registry(uri), "mint-cut"
 
-    def cut_off(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
     client = registry._client
     with monkeypatch.context() as patch:
         patch.setattr(client, "create_model_version", cut_off)
@@ -94,11 +102,7 @@ def test_a_rollback_that_was_cut_off_goes_no_other_way(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, name = Registry(uri), "mint-back"
-    for number in (1, 2):
-        registry.promote(add(registry, name, f"calibrate-{number}", tmp_path / str(number)))
-
-    def cut_off(*_: Any) -> None:
-        raise KeyboardInterrupt
+    promote_two(registry, name, tmp_path)
 
     with monkeypatch.context() as patch:
         patch.setattr(registry, "_write_history", cut_off)
@@ -114,12 +118,8 @@ def test_a_promotion_that_was_cut_off_made_no_champion(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, name = Registry(uri), "mint-half"
-    for number in (1, 2):
-        registry.promote(add(registry, name, f"calibrate-{number}", tmp_path / str(number)))
+    promote_two(registry, name, tmp_path)
     third = add(registry, name, "calibrate-3", tmp_path / "3")
-
-    def cut_off(*_: Any) -> None:
-        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(registry._client, "set_registered_model_alias", cut_off)
