@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mint_ray.evaluation.svg import drawing
+from mint_ray.reports.svg import drawing
 
 STYLE = """
 svg { background: #fff; font-family: system-ui, sans-serif; }

@@ -135,13 +135,13 @@ def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
 
 def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
     """Our engine, layout and objective on examples of the same lengths as TRL's."""
-    from mint_ray.config import TrainingConfig
-    from mint_ray.students.agreement import choose_attention, choose_layout
-    from mint_ray.students.engines import PlainEngine
-    from mint_ray.students.examples import Example
-    from mint_ray.students.layouts import Logps, Policy
-    from mint_ray.students.meters import StepMeter
-    from mint_ray.students.objectives import Scored
+    from mint_ray.config.training import TrainingConfig
+    from mint_ray.students.engines.plain import PlainEngine
+    from mint_ray.students.logprobs.examples import Example
+    from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
+    from mint_ray.students.logprobs.layouts import Logps, Policy
+    from mint_ray.students.objectives.losses import Scored
+    from mint_ray.students.training.step_loss import StepMeter
 
     model, tokenizer, cuda = load(job)
     model = with_lora(model)
@@ -185,8 +185,12 @@ def load(job: dict[str, Any]) -> tuple[Any, Any, bool]:
     """Model on its device, tokenizer, and whether that is a GPU."""
     import torch
 
-    from mint_ray.students.base_models import load_base_model, load_tokenizer, resolve_base_model
-    from mint_ray.students.student import pick_device, pick_dtype
+    from mint_ray.common.devices import pick_device, pick_dtype
+    from mint_ray.students.models.base_models import (
+        load_base_model,
+        load_tokenizer,
+        resolve_base_model,
+    )
 
     torch.set_num_threads(job["threads"])
     base, device = resolve_base_model(job["model"]), pick_device()
@@ -290,7 +294,7 @@ def main() -> None:
         measure = measure_trl if job["system"] == "trl" else measure_ours
         print(json.dumps(measure(job)))
         return
-    from mint_ray.manifest import package_versions
+    from mint_ray.pipeline.manifest import package_versions
 
     shapes = []
     if options.keep and options.out:

@@ -33,11 +33,11 @@ from record_run import hardware
 from scipy.ndimage import gaussian_filter
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
-from mint_ray.config import Config
-from mint_ray.evaluation import svg
+from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.manifest import package_versions
-from mint_ray.steps import STEPS, StepContext
+from mint_ray.pipeline.manifest import package_versions
+from mint_ray.pipeline.steps import STEPS, StepContext
+from mint_ray.reports import svg
 from mint_ray.tracking.tracker import NullRun
 
 SIZES = (1_000, 5_000, 10_000, 50_000)

@@ -21,12 +21,12 @@ from typing import Any
 from figures import write_figure
 from record_campaign import record_campaign, results_of
 
-from mint_ray import pipeline
-from mint_ray.config import Config
-from mint_ray.config_files import load_config
-from mint_ray.evaluation.svg import circle, line, polyline, text
-from mint_ray.evaluation.training_curves import tick_labels, ticks
-from mint_ray.progress import Progress
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.progress import Progress
+from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.svg import circle, line, polyline, text
 
 RANK, RATE, SEED = "student.lora_rank", "training.learning_rate", "seed"
 MODES = {"scaled": "true", "fixed": "false"}

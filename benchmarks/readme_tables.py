@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mint_ray.evaluation.table import markdown_table
-from mint_ray.evaluation.training_curves import PANELS
-from mint_ray.tuning.records import OUT_OF_TIME
+from mint_ray.reports.evaluation.table import markdown_table
+from mint_ray.reports.evaluation.training_curves import PANELS
+from mint_ray.tuning.trials import OUT_OF_TIME
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -14,16 +14,17 @@ from typing import Any
 
 from record_run import hardware, main
 
-from mint_ray import pipeline
-from mint_ray.config import Config
-from mint_ray.config_files import load_config
+from mint_ray.commands.promote import DECISION
+from mint_ray.common.files import read_json
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError
-from mint_ray.evaluation.answer_calibration import read_calibration
-from mint_ray.manifest import package_versions, read_manifest
-from mint_ray.stages.promote import DECISION
-from mint_ray.tuning.records import read_json, read_trials
+from mint_ray.evaluation.calibration.calibrator import read_calibration
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import package_versions, read_manifest
+from mint_ray.reports.campaign.table import trials_table
 from mint_ray.tuning.results import Results, read_results
-from mint_ray.tuning.table import trials_table
+from mint_ray.tuning.trials import read_trials
 
 
 def results_of(config: Config) -> Results:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from mint_ray import pipeline
-from mint_ray.config_files import load_config
+from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError
-from mint_ray.manifest import package_versions, read_manifest
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import package_versions, read_manifest
 
 
 def hardware() -> dict[str, object]:

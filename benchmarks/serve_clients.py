@@ -22,12 +22,12 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from record_run import hardware
 
-from mint_ray import pipeline
-from mint_ray.config_files import load_config
-from mint_ray.config_serving import ServingConfig
-from mint_ray.manifest import package_versions
-from mint_ray.serving.application import build
-from mint_ray.stages.ray_session import connect
+from mint_ray.config.load import load_config
+from mint_ray.config.serving import ServingConfig
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import package_versions
+from mint_ray.runtime.session import connect
+from mint_ray.serving.deploy.application import build
 
 PATH = "/v1/diagnose"
 BACK_OFF = 0.25
@@ -70,7 +70,7 @@ def start(**more: Any) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    from mint_ray.config import ResourcesConfig
+    from mint_ray.config.resources import ResourcesConfig
 
     connect(ResourcesConfig(**more))
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port, request_timeout_s=300))

@@ -24,7 +24,7 @@ from figures import write_figure
 from ray import serve
 from starlette.requests import Request
 
-from mint_ray.evaluation.svg import line, polyline, text
+from mint_ray.reports.svg import line, polyline, text
 
 CLIENTS = (1, 4, 16)
 LIST = 10

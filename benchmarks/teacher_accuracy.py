@@ -23,18 +23,19 @@ import pyarrow.compute as pc
 import torch
 from record_run import hardware
 
-from mint_ray.cases.build import finish_cases
-from mint_ray.cases.phenopackets import ParsedCase, read_phenopackets
-from mint_ray.cases.schema import CASE_SCHEMA, SPLITS
+from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.schema import CASE_SCHEMA, SPLITS, ParsedCase
 from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
-from mint_ray.config import CasesConfig, TeacherConfig
-from mint_ray.evaluation.intervals import mean_interval
+from mint_ray.config.cases import CasesConfig
+from mint_ray.config.teacher import TeacherConfig
+from mint_ray.evaluation.metrics.bootstrap import mean_interval
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.manifest import package_versions
+from mint_ray.pipeline.manifest import package_versions
 from mint_ray.teachers.base import Teacher, batch_of, load_teacher
-from mint_ray.teachers.fitting import fit_teacher
+from mint_ray.teachers.fusion.fit import fit_teacher
 
 logger = logging.getLogger("teacher_accuracy")
 

@@ -25,13 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from record_run import hardware
 
-from mint_ray import pipeline
-from mint_ray.config import Config
-from mint_ray.config_files import load_config
-from mint_ray.evaluation.metrics import compare, evaluate
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
+from mint_ray.evaluation.metrics.compute import compare, evaluate
 from mint_ray.evaluation.outcomes import collect_outcomes, index_cases
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.manifest import package_versions, read_manifest
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import package_versions, read_manifest
 
 STUDENTS = {
     "student_of_image_and_text": ["teacher.name=clip_fusion"],

@@ -34,18 +34,19 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mint_ray.config_teacher import TeacherConfig
-from mint_ray.evaluation.intervals import mean_interval
+from mint_ray.config.teacher import TeacherConfig
+from mint_ray.evaluation.metrics.bootstrap import mean_interval
 from mint_ray.images.decode import open_tile
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels
 from mint_ray.images.morphology import describe, measure
-from mint_ray.manifest import package_versions
-from mint_ray.teachers.blending import deal_folds
-from mint_ray.teachers.clip_fitting import fit_heads
-from mint_ray.teachers.encoders import EmbeddedEncoders, in_parts
-from mint_ray.teachers.linear import balanced_weights, fit_linear
-from mint_ray.teachers.tissue_examples import Examples, encode_descriptions
-from mint_ray.teachers.views import make_views
+from mint_ray.pipeline.manifest import package_versions
+from mint_ray.teachers.clip.augment import make_views
+from mint_ray.teachers.clip.encoders.base import in_parts
+from mint_ray.teachers.clip.encoders.embedded import EmbeddedEncoders
+from mint_ray.teachers.clip.ensemble import deal_folds
+from mint_ray.teachers.clip.examples import Examples, encode_descriptions
+from mint_ray.teachers.clip.fit import fit_heads
+from mint_ray.teachers.clip.logistic import balanced_weights, fit_linear
 
 logger = logging.getLogger("tissue_teacher")
 

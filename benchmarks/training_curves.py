@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import torch
 from record_run import hardware
 
-from mint_ray.config import StudentConfig, TrainingConfig
-from mint_ray.manifest import package_versions
-from mint_ray.students.trainer import train
+from mint_ray.config.training import StudentConfig, TrainingConfig
+from mint_ray.pipeline.manifest import package_versions
+from mint_ray.students.training.trainer import train
 
 METRICS = (
     "loss",

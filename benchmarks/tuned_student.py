@@ -26,20 +26,24 @@ import torch
 from figures import write_figure
 from record_campaign import record_campaign, results_of
 
-from mint_ray import pipeline
-from mint_ray.config import Config
-from mint_ray.config_files import load_config
-from mint_ray.evaluation.case_choice import choose_cases
-from mint_ray.evaluation.intervals import Interval
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
+from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.evaluation.metrics.bootstrap import Interval
+from mint_ray.evaluation.metrics.validation import (
+    VALIDATED_SCHEMA,
+    paired_differences,
+    validation_metrics,
+)
 from mint_ray.evaluation.results import METRICS
-from mint_ray.evaluation.svg import circle, line, text
-from mint_ray.evaluation.training_curves import tick_labels, ticks
-from mint_ray.evaluation.validated import VALIDATED_SCHEMA, paired_differences, validation_metrics
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.progress import Progress
-from mint_ray.students.ranking import Ranker
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.progress import Progress
+from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.svg import circle, line, text
+from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
-from mint_ray.students.validation import answer_row
+from mint_ray.students.training.validation import answer_row
 
 SHOWN = ("mrr", "top1", "top3", "top10")
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mint_ray import __version__
-from mint_ray.config import Config
-from mint_ray.config_files import load_config
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError, MintError
 
 if TYPE_CHECKING:  # MLflow is slow to import
@@ -48,7 +48,7 @@ def run(
     config: Path, overrides: Sequence[str], dry_run: bool, until: str | None, force: str | None
 ) -> None:
     """Run every stage that is not complete."""
-    from mint_ray import pipeline
+    from mint_ray.pipeline import graph as pipeline
 
     resolved = _load(config, overrides)
     steps = pipeline.select(until)
@@ -66,7 +66,7 @@ def _stage_command(name: str, about: str) -> None:
     @OVERRIDES
     @click.option("--force", is_flag=True, help="Discard this stage's output first.")
     def command(config: Path, overrides: Sequence[str], force: bool) -> None:
-        from mint_ray import pipeline
+        from mint_ray.pipeline import graph as pipeline
 
         resolved = _load(config, overrides)
         _run(resolved, pipeline.needed_for(name, resolved), name if force else None)
@@ -90,7 +90,7 @@ for _name, _about in (
 @OVERRIDES
 def path(config: Path, stage: str, overrides: Sequence[str]) -> None:
     """Print the folder of a stage's complete output."""
-    from mint_ray import pipeline
+    from mint_ray.pipeline import graph as pipeline
 
     pipeline.check_known(stage)
     planned = pipeline.plan(_load(config, overrides))[stage]
@@ -105,7 +105,7 @@ def path(config: Path, stage: str, overrides: Sequence[str]) -> None:
 @OVERRIDES
 def status(config: Path, overrides: Sequence[str]) -> None:
     """Show which stages are complete, and their folders."""
-    from mint_ray.steps import STEPS
+    from mint_ray.pipeline.steps import STEPS
 
     _show_plan(_load(config, overrides), None, STEPS)
 
@@ -119,9 +119,9 @@ def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
 
     Runs what it needs first: the stage calibrate, and all before it.
     """
-    from mint_ray import pipeline
-    from mint_ray.progress import Progress
-    from mint_ray.stages.promote import promote as promote_student
+    from mint_ray.commands.promote import promote as promote_student
+    from mint_ray.pipeline import graph as pipeline
+    from mint_ray.pipeline.progress import Progress
 
     resolved = _load(config, overrides)
     _run(resolved, pipeline.needed_for("calibrate", resolved), None)
@@ -133,8 +133,8 @@ def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
 @OVERRIDES
 def serve(config: Path, overrides: Sequence[str]) -> None:
     """Answer over HTTP with the config's students (section serving), until stopped."""
-    from mint_ray.progress import Progress
-    from mint_ray.serving.run import serve_until_stopped
+    from mint_ray.pipeline.progress import Progress
+    from mint_ray.serving.deploy.local import serve_until_stopped
 
     serve_until_stopped(_load(config, overrides), Progress().say)
 
@@ -215,8 +215,8 @@ def rollback(name: str, tracking: str | None) -> None:
 @TRACKING
 def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | None) -> None:
     """Rank the catalogue for new cases with a finished student."""
-    from mint_ray.progress import Progress
-    from mint_ray.stages.predict import predict as predict_cases
+    from mint_ray.commands.predict import predict as predict_cases
+    from mint_ray.pipeline.progress import Progress
 
     with _student_folder(student, tracking) as folder:
         counts = predict_cases(folder, cases, out, top_k)
@@ -227,7 +227,7 @@ def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | No
 @cli.command()
 def doctor() -> None:
     """Show versions, devices, Ray, tracking and cached assets; name what is missing."""
-    from mint_ray.doctor import examine
+    from mint_ray.commands.doctor import examine
 
     missing = examine(click.echo)
     if missing:
@@ -265,8 +265,8 @@ def _load(config: Path, overrides: Sequence[str]) -> Config:
 
 
 def _run(config: Config, steps: Any, force: str | None) -> None:
-    from mint_ray import pipeline
-    from mint_ray.progress import Progress
+    from mint_ray.pipeline import graph as pipeline
+    from mint_ray.pipeline.progress import Progress
 
     progress = Progress()
     progress.say(f"run {config.name}, seed {config.seed}, store {Path(config.store).absolute()}")
@@ -280,8 +280,8 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
 
 def _show_result(folder: Path) -> None:
     from mint_ray.evaluation.results import read_metrics
-    from mint_ray.evaluation.table import print_table
-    from mint_ray.manifest import read_manifest
+    from mint_ray.pipeline.manifest import read_manifest
+    from mint_ray.reports.evaluation.table import print_table
 
     manifest = read_manifest(folder)
     student = manifest.facts.get("student") if manifest else None
@@ -290,9 +290,9 @@ def _show_result(folder: Path) -> None:
 
 
 def _show_campaign(config: Config, folder: Path) -> None:
-    from mint_ray.tuning.records import read_trials
+    from mint_ray.reports.campaign.table import print_trials
     from mint_ray.tuning.results import read_results
-    from mint_ray.tuning.table import print_trials
+    from mint_ray.tuning.trials import read_trials
 
     results = read_results(config, read_trials(folder))
     print_trials(results)
@@ -302,7 +302,7 @@ def _show_campaign(config: Config, folder: Path) -> None:
 
 
 def _show_plan(config: Config, force: str | None, steps: Sequence[Any]) -> None:
-    from mint_ray import pipeline
+    from mint_ray.pipeline import graph as pipeline
 
     planned = pipeline.plan(config)
     for name, item in ((step.name, planned[step.name]) for step in steps):

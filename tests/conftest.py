@@ -23,8 +23,8 @@ SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A local Ray, started once."""
-    from mint_ray.config import ResourcesConfig
-    from mint_ray.stages.ray_session import connect
+    from mint_ray.config.resources import ResourcesConfig
+    from mint_ray.runtime.session import connect
 
     connect(ResourcesConfig())
     yield

@@ -9,7 +9,7 @@ from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
 from mint_ray.errors import ConfigError
-from mint_ray.serving.application import ServiceArgs, application
+from mint_ray.serving.deploy.application import ServiceArgs, application
 
 ROOT = Path(__file__).parents[1]
 CRDS = ROOT / ".." / "shared" / "reference" / "kuberay-crds"

@@ -20,16 +20,18 @@ import pytest
 import torch
 from datasets import load_dataset
 
-from mint_ray import pipeline
 from mint_ray.cli import main
-from mint_ray.config import Config, StudentConfig
-from mint_ray.config_files import load_config
-from mint_ray.manifest import read_manifest
-from mint_ray.students.base_models import load_base_model, load_tokenizer, resolve_base_model
-from mint_ray.students.encoding import Encoder
-from mint_ray.students.examples import PartMaker
-from mint_ray.students.pairs import PairTable
-from mint_ray.students.student import add_adapter, read_info
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
+from mint_ray.config.training import StudentConfig
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.students.data.pair_table import PairTable
+from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.encoding.text import Encoder
+from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
+from mint_ray.students.models.lora import add_adapter
+from mint_ray.students.student import read_info
 from tests.students.conftest import take_gradients
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 

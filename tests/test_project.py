@@ -47,7 +47,7 @@ def test_learning_code_does_not_import_ray(folder: str) -> None:
         ("knowledge", {"torch", "transformers"}),
         ("preferences", {"torch", "transformers"}),
         ("evaluation", {"torch", "transformers", "mlflow"}),
-        ("tracking", {"torch", "mint_ray.stages", "mint_ray.config"}),
+        ("tracking", {"torch", "mint_ray.stages", "mint_ray.config.config"}),
         ("tuning", {"torch", "transformers", "mlflow", "mint_ray.stages"}),
     ],
 )

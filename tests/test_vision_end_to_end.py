@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mint_ray import pipeline
-from mint_ray.cases.tile_drawing import render_tile
-from mint_ray.cases.tile_patients import draw_patient
-from mint_ray.cases.tissue_table import TISSUES
 from mint_ray.cli import main
-from mint_ray.config_files import load_config
-from mint_ray.manifest import read_manifest
+from mint_ray.config.load import load_config
+from mint_ray.images.tissue.drawing import render_tile
+from mint_ray.images.tissue.patients import draw_patient
+from mint_ray.images.tissue.types import TISSUES
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import read_manifest
 from tests.students.conftest import make_tokenizer
 from tests.students.tiny_vision import save_llava
 

@@ -1,5 +1,7 @@
 """The case: one patient or one tile, as a row of `cases.parquet`."""
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import pyarrow as pa
@@ -82,3 +84,34 @@ REJECTED_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
+
+
+@dataclass(frozen=True)
+class ParsedCase:
+    """A case, and what the file says beside it.
+
+    Attributes:
+        case: without note, image and split; its group is itself until cases are grouped.
+        forbidden: strings that give the answer away and must never be in a prompt: names and
+            ids of its diseases, gene symbols, variants, publications; sorted.
+        counts: what was changed: `mapped_terms` (retired ids), `unknown_terms`,
+            `non_phenotype_terms`, `malformed_features` (all three dropped), `repeated_terms`,
+            `conflicting_terms` (observed and excluded: observed counts), `unmapped_age` (not a
+            duration since birth: null), `several_diseases` (the first is taken).
+    """
+
+    case: Case
+    forbidden: tuple[str, ...]
+    counts: Counter[str]
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A phenopacket that was turned away; a row of `REJECTED_SCHEMA`.
+
+    `case_id` is the phenopacket's id, or the file's name where there is no id to be had.
+    """
+
+    case_id: str
+    source: str
+    reason: str

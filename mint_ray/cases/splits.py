@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mint_ray.cases.schema import SPLITS, Case, Split
-from mint_ray.config import CasesConfig
+from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import DataError
 
 logger = logging.getLogger(__name__)

@@ -12,21 +12,29 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mint_ray.errors import DataError
+from mint_ray.evaluation.name_similarity import names_match
 from mint_ray.evaluation.predictions import validate_predictions
-from mint_ray.evaluation.similarity import names_match
+from mint_ray.tasks.task import MOST_LABELS
 
 Floats = NDArray[np.float64]
+
+
 Bools = NDArray[np.bool_]
+
+
 Codes = NDArray[np.int64]
 
-MOST_LABELS = 64
-"""Catalogues up to this size are ranked whole, so that every answer's probability is known."""
 
 PROBABILITY_FLOOR = 1e-12
 """What a probability of 0 counts as where its logarithm is taken."""
 
+
 _WHOLE = 1e-3  # how far from 1 the sum of a whole distribution's probabilities may be
+
+
 _NO_ANSWER = -1  # a listed name that no catalogue entry has
+
+
 _NOT_IN_CATALOGUE = -2  # a known answer that no catalogue entry has; equals no listed code
 
 

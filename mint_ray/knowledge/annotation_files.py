@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge.cache import cached_table, source_file
 from mint_ray.knowledge.ontology import PARSER_VERSION as ONTOLOGY_VERSION
 from mint_ray.knowledge.ontology import Ontology, load_ontology
+from mint_ray.knowledge.table_cache import cached_table, source_file
 
 PARSER_VERSION = 1
 _COLUMNS = 12

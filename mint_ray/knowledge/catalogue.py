@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import Annotations
-from mint_ray.knowledge.grounding import normalise
+from mint_ray.knowledge.names import normalise
 
 logger = logging.getLogger(__name__)
 

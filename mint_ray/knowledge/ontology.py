@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge.cache import cached_table, source_file
+from mint_ray.knowledge.table_cache import cached_table, source_file
 
 PHENOTYPE_ROOT = "HP:0000118"
 """Phenotypic abnormality: everything below it can be seen in a patient."""

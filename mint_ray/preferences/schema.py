@@ -9,7 +9,7 @@ import json
 
 import pyarrow as pa
 
-from mint_ray.students.prompts import Task
+from mint_ray.tasks.task import Task
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 PARTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))

@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mint_ray.errors import ServingError
-from mint_ray.evaluation.answer_calibration import read_calibration
-from mint_ray.evaluation.outcomes import MOST_LABELS
+from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.images.decode import sample_image
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.evidence import Explainer
 from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.serving.answers import Answer, Answerer, ModelInfo
-from mint_ray.serving.requests import MOST_ANSWERS, Asked, PatientReader
-from mint_ray.students.prompts import TASKS
-from mint_ray.students.ranking import Ranker
+from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
+from mint_ray.serving.api.requests import MOST_ANSWERS, Asked, PatientReader
+from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import CATALOGUE, Student, load_beside, load_student, read_info
+from mint_ray.tasks.task import MOST_LABELS, TASKS
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.serving.engine import Engine
-from mint_ray.students.prompts import TASKS
 from mint_ray.students.student import read_info
+from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.registry import SCHEME, Registry
 
 

@@ -12,20 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.evaluation.answer_calibration import (
+from mint_ray.evaluation.calibration.calibrator import (
     AnswerCalibration,
     calibrate,
     measure,
     write_calibration,
 )
-from mint_ray.evaluation.case_choice import choose_cases
-from mint_ray.evaluation.model_card import write_model_card
+from mint_ray.evaluation.calibration.scores import ScoredCases, scored_cases
+from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.evaluation.results import MetricValue
-from mint_ray.evaluation.scored import ScoredCases, scored_cases
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.stages.ray_session import begin_session
-from mint_ray.stages.scoring import score_cases
-from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.reports.cards.model_card import write_model_card
+from mint_ray.runtime.session import begin_session
+from mint_ray.stages.workers.scoring import score_cases
 from mint_ray.students.student import read_info, student_files
 
 SCORES = "scores"

@@ -17,24 +17,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import REJECTED_SCHEMA
-from mint_ray.config import PreferencesConfig
+from mint_ray.common.parquet import IMAGE_ROWS, TEXT_ROWS, TableFile
+from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.preferences.build import check_catalogue_size
-from mint_ray.preferences.card import write_card
-from mint_ray.preferences.files import (
-    IMAGE_ROWS,
-    TEXT_ROWS,
-    PairFiles,
-    TableFile,
-    images_in_order,
-    pairs_of,
-    pairs_with_images,
-)
+from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.preferences.schema import scored_schema
-from mint_ray.stages.inference import CaseInference, infer_in_order
-from mint_ray.stages.ray_session import begin_session
-from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.prompts import TASKS, Task
+from mint_ray.preferences.select import check_catalogue_size
+from mint_ray.preferences.writer import PairFiles, images_in_order, pairs_of, pairs_with_images
+from mint_ray.reports.cards.preference_card import write_card
+from mint_ray.runtime.inference import CaseInference, infer_in_order
+from mint_ray.runtime.session import begin_session
+from mint_ray.tasks.task import TASKS, Task
 from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
 
 CASE_COLUMNS = ("case_id", "group_id", "split", "label_id", "note", "source", *SEEN_COLUMNS)
@@ -51,7 +44,7 @@ class PairBuilder:
         key: str,
         task: str,
     ) -> None:
-        from mint_ray.preferences.pairs import CasePairs
+        from mint_ray.preferences.render import CasePairs
         from mint_ray.teachers.base import load_teacher
 
         self._pairs = CasePairs(

@@ -8,13 +8,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray.train
 
-from mint_ray.config import Config
-from mint_ray.stages.metrics_file import append_metrics, follow_metrics
-from mint_ray.stages.ray_session import begin_training_session
-from mint_ray.stages.ray_train import fit, use_resources
-from mint_ray.steps import StepContext, StepOutcome
+from mint_ray.config.config import Config
+from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.runtime.metrics_stream import append_metrics, follow_metrics
+from mint_ray.runtime.ray_train import fit, use_resources
+from mint_ray.runtime.session import begin_training_session
 from mint_ray.teachers.base import load_manifest
-from mint_ray.teachers.fitters import epochs_of, find_fitter
+from mint_ray.teachers.registry import epochs_of, find_fitter
 
 SUMMARY = "summary.json"
 

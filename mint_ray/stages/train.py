@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from mint_ray.stages.metrics_file import follow_metrics
-from mint_ray.stages.ray_session import begin_training_session
-from mint_ray.stages.ray_train import fit
-from mint_ray.stages.train_worker import (
+from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.runtime.metrics_stream import follow_metrics
+from mint_ray.runtime.ray_train import fit
+from mint_ray.runtime.session import begin_training_session
+from mint_ray.runtime.worker_log import new_notes
+from mint_ray.stages.workers.training import (
     make_base_model,
+    outcome_of,
     read_summary,
     refuse_leakage,
     train_worker,
     worker_settings,
 )
-from mint_ray.stages.worker_notes import new_notes
-from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.trainer import TrainingSummary
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -44,21 +44,6 @@ def run(context: StepContext) -> StepOutcome:
     finally:
         say_notes()
     return outcome_of(read_summary(output))
-
-
-def outcome_of(summary: TrainingSummary) -> StepOutcome:
-    """What a finished training says of itself in a manifest."""
-    return StepOutcome(
-        rows_in=summary.pairs + sum(summary.rejected.values()),
-        rows_out=summary.pairs,
-        rejected=summary.rejected,
-        # Apart from the curves of the same names, which are logged by step.
-        metrics={f"final.{name}": value for name, value in summary.metrics.items()},
-        facts={
-            name: getattr(summary, name)
-            for name in ("layout", "attention", "steps", "cases", "seconds", "regime")
-        },
-    )
 
 
 def _note(metrics: Mapping[str, float]) -> str:

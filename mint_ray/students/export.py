@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from mint_ray.errors import ConfigError
-from mint_ray.students.base_models import resolve_base_model
+from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.student import CATALOGUE, Student, StudentInfo, load_student, read_info
 
 COPIED = (CATALOGUE, "calibration.json")

@@ -8,39 +8,44 @@ student.json                                     base model, prompt settings, li
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 
-from mint_ray.config import StudentConfig
+from mint_ray.common.devices import Precision, pick_device, pick_dtype
+from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
-from mint_ray.students.base_models import (
-    BaseModel,
-    load_base_model,
-    resolve_base_model,
-)
-from mint_ray.students.checkpoints import write_adapter
-from mint_ray.students.encoding import Encoder, Prompt, Rejected
-from mint_ray.students.image_encoding import make_encoder
-from mint_ray.students.parts import lora_targets, trained_whole
-from mint_ray.students.processors import load_readers
-from mint_ray.students.prompts import TASKS, Task, build_image_prompt, build_prompt
+from mint_ray.students.encoding.images import make_encoder
+from mint_ray.students.encoding.text import Encoder, Prompt, Rejected
+from mint_ray.students.engines.checkpoints import write_adapter
+from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
+from mint_ray.students.models.processors import load_readers
+from mint_ray.tasks.prompts import build_image_prompt, build_prompt
+from mint_ray.tasks.task import TASKS, Task
 
 logger = logging.getLogger(__name__)
 
+
 MANIFEST = "student.json"
+
+
 FIRST_ADAPTER = "default"
 """What PEFT calls the first adapter of a model."""
+
+
 CATALOGUE = "catalogue.parquet"
+
+
 FORMAT = 1
+
+
 FILES = (
     "adapter_*",
     "*token*.json",
@@ -53,8 +58,6 @@ FILES = (
     MANIFEST,
 )
 """What the files of an adapter and of a tokenizer or processor are called."""
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -290,48 +293,6 @@ def write_student(
     (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: int) -> Any:
-    """Wrap a base model in a LoRA adapter: that of a folder, or a fresh one.
-
-    A fresh adapter depends on the seed alone, so it is the same on every rank. Its weights
-    are float32 whatever the base model's precision.
-    """
-    if adapter is not None:
-        _refuse_other_settings(adapter, student)
-        return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
-    torch.manual_seed(seed)
-    return get_peft_model(
-        base,
-        LoraConfig(
-            r=student.lora_rank,
-            lora_alpha=student.lora_alpha,
-            use_rslora=student.rslora,
-            lora_dropout=student.lora_dropout,
-            target_modules=lora_targets(base, student),
-            modules_to_save=trained_whole(base, student),
-            task_type="CAUSAL_LM",
-        ),
-    )
-
-
-def _refuse_other_settings(adapter: Path, student: StudentConfig) -> None:
-    """An adapter brings its own settings; what the config says must not quietly mean nothing."""
-    found = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    names = {
-        "lora_rank": "r",
-        "lora_alpha": "lora_alpha",
-        "lora_dropout": "lora_dropout",
-        "rslora": "use_rslora",
-    }
-    for setting, name in names.items():
-        if found.get(name) != getattr(student, setting):
-            raise ConfigError(
-                f"student.{setting}: expected {found.get(name)}, as in the adapter "
-                f"{adapter}, found {getattr(student, setting)}; set student.{setting} so, or "
-                "start without student.init_adapter"
-            )
-
-
 def info_of(
     base: BaseModel,
     student: StudentConfig,
@@ -351,26 +312,6 @@ def info_of(
         dict(lineage),
         task,
     )
-
-
-def pick_device(device: str | None = None) -> torch.device:
-    """The device asked for, else this process's GPU, else the CPU.
-
-    Under Ray Train or another launcher, workers of a node may all see all of its GPUs:
-    ACCELERATE_TORCH_DEVICE or LOCAL_RANK says which one is this process's.
-    """
-    if device is None and torch.cuda.is_available():
-        local = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        device = os.environ.get("ACCELERATE_TORCH_DEVICE", local)
-    return torch.device(device or "cpu")
-
-
-def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Weights' precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
-    if precision == "auto":
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if half else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def _hub_revision(info: StudentInfo) -> str | None:

@@ -66,9 +66,9 @@ Loader = Callable[[Path, Mapping[str, Any]], Teacher]
 _LOADERS: dict[str, Loader] = {}
 # Where the package's own teachers register themselves; imported when first asked for.
 _MODULES = {
-    "fusion": "mint_ray.teachers.fusion",
-    "clip": "mint_ray.teachers.clip",
-    "clip_fusion": "mint_ray.teachers.clip",
+    "fusion": "mint_ray.teachers.fusion.teacher",
+    "clip": "mint_ray.teachers.clip.teacher",
+    "clip_fusion": "mint_ray.teachers.clip.teacher",
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.errors import RegistryError
-from mint_ray.tracking.store import connect_client, experiment_id, shown_uri
+from mint_ray.tracking.mlflow_store import connect_client, experiment_id, shown_uri
 
 logger = logging.getLogger(__name__)
 

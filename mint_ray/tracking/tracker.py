@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mint_ray.errors import ConfigError
+from mint_ray.tracking.mlflow_store import RunStore, shown_uri
 from mint_ray.tracking.queue import RecordQueue
 from mint_ray.tracking.records import (
     Record,
@@ -26,7 +27,6 @@ from mint_ray.tracking.records import (
     status_record,
     tags_records,
 )
-from mint_ray.tracking.store import RunStore, shown_uri
 
 logger = logging.getLogger(__name__)
 

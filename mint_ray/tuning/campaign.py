@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from mint_ray.config import Config
+from mint_ray.common.files import read_json, write_json
+from mint_ray.config.config import Config
 from mint_ray.evaluation.results import METRICS as MEASURES
-from mint_ray.tuning import records
-from mint_ray.tuning.records import Row, Trial
+from mint_ray.tuning import trials as records
 from mint_ray.tuning.search import Tried, fits, grid, grid_size, propose
 from mint_ray.tuning.space import Choices, is_legal, overrides_of, own_choices, shown
 from mint_ray.tuning.stopping import Verdict, judge
+from mint_ray.tuning.trials import Row, Trial
 
 CLOCK = "campaign.json"
 _TAGS = {"asha": "ASHA", "median": "Median", "none": "Rung"}
@@ -177,7 +178,7 @@ class Campaign:
 
     def keep_time(self) -> None:
         """Write the wall time down; a kill loses what came after."""
-        records.write_json(self.output / CLOCK, {"seconds": self.seconds()})
+        write_json(self.output / CLOCK, {"seconds": self.seconds()})
 
     def counts(self) -> str:
         """For example `5 of 8 trials: 2 finished, 2 stopped, 1 running`."""
@@ -290,6 +291,6 @@ def grid_size_of(config: Config) -> int | None:
 
 def _seconds_of(output: Path) -> float:
     try:
-        return float(records.read_json(output / CLOCK)["seconds"])
+        return float(read_json(output / CLOCK)["seconds"])
     except (OSError, ValueError, KeyError):
         return 0.0

@@ -8,14 +8,14 @@ import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mint_ray.config import Config
-from mint_ray.config_tune import Choice
-from mint_ray.evaluation.intervals import Interval
+from mint_ray.config.config import Config
+from mint_ray.config.tune import Choice
+from mint_ray.evaluation.metrics.bootstrap import Interval
+from mint_ray.evaluation.metrics.validation import paired_differences, validated_file
 from mint_ray.evaluation.results import METRICS as MEASURES
-from mint_ray.evaluation.validated import paired_differences, validated_file
-from mint_ray.tuning.records import OUT_OF_TIME, Row, Trial
 from mint_ray.tuning.search import Tried, fits, frozen
 from mint_ray.tuning.space import remarks, shown
+from mint_ray.tuning.trials import OUT_OF_TIME, Row, Trial
 
 PARETO = ("mrr", "nll", "ece")
 """Final metrics that no trial of the Pareto front can better without losing another."""

@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mint_ray.config_tune import Choice, Dimension, TuneConfig, Value
+from mint_ray.config.tune import Choice, Dimension, TuneConfig, Value
 from mint_ray.tuning.space import Choices
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

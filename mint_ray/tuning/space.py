@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mint_ray.config import Config
-from mint_ray.config_tune import Choice, Value
+from mint_ray.config.config import Config
+from mint_ray.config.tune import Choice, Value
 from mint_ray.errors import ConfigError
 
 Choices = dict[str, Value]
@@ -139,7 +139,7 @@ def _refuse_objectives(config: Config) -> None:
     dimension = config.tune.space.get("training.objective")
     if dimension is None:
         return
-    from mint_ray.students.objectives import OBJECTIVES  # late, since torch is slow to import
+    from mint_ray.students.objectives.registry import OBJECTIVES
 
     unknown = [value for value in dimension.ends if value not in OBJECTIVES]
     if unknown:

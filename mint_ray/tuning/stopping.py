@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mint_ray.config_tune import TuneConfig
+from mint_ray.config.tune import TuneConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mint_ray.cases.splits import (
     join_groups,
     split_cases,
 )
-from mint_ray.config import CasesConfig
+from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import DataError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mint_ray.errors import DataError
-from mint_ray.evaluation.metrics import evaluate
+from mint_ray.evaluation.metrics.compute import evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import (
     METRICS,

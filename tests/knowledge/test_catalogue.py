@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue, Label, build_catalogue, tidy_name
-from mint_ray.knowledge.grounding import Grounder, normalise
+from mint_ray.knowledge.grounding import Grounder
+from mint_ray.knowledge.names import normalise
 
 CASE_LABELS = {
     "OMIM:900001": "Amber/Bole disease",

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.knowledge.grounding import Grounder, normalise
+from mint_ray.knowledge.grounding import Grounder
+from mint_ray.knowledge.names import normalise
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
-from mint_ray.config import PreferencesConfig
+from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.preferences.pairs import CasePairs
+from mint_ray.preferences.render import CasePairs
 from mint_ray.stages.prefer import CASE_COLUMNS
 from tests.students.conftest import NAMES, model, tokenizer
 

@@ -14,14 +14,16 @@ from PIL import Image
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
-from mint_ray.config import PreferencesConfig
+from mint_ray.common.parquet import TableFile
+from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import DataError
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.preferences.files import PairFiles, TableFile, images_in_order, pairs_with_images
-from mint_ray.preferences.pairs import CasePairs
+from mint_ray.preferences.render import CasePairs
 from mint_ray.preferences.schema import preference_schema, scored_schema
-from mint_ray.students.prompts import TISSUE, build_image_prompt, parse_answer
+from mint_ray.preferences.writer import PairFiles, images_in_order, pairs_with_images
+from mint_ray.tasks.prompts import build_image_prompt, parse_answer
+from mint_ray.tasks.task import TISSUE
 
 TISSUES = ("Breast", "Kidney", "Liver", "Lung")
 CATALOGUE = Catalogue(

@@ -12,9 +12,10 @@ import requests
 import torch
 
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.students.base_models import load_base_model, resolve_base_model
-from mint_ray.students.processors import load_readers
-from mint_ray.students.student import add_adapter, info_of, student_files, write_student
+from mint_ray.students.models.base_models import load_base_model, resolve_base_model
+from mint_ray.students.models.lora import add_adapter
+from mint_ray.students.models.processors import load_readers
+from mint_ray.students.student import info_of, student_files, write_student
 from mint_ray.tracking.registry import Registry
 from tests.students.conftest import base_folder, student_config, tokenizer
 from tests.students.tiny_vision import save_llava
@@ -85,10 +86,10 @@ def service(
     from ray import serve
     from ray.serve.config import HTTPOptions
 
-    from mint_ray.config import ResourcesConfig
-    from mint_ray.config_serving import ServingConfig
-    from mint_ray.serving.application import build
-    from mint_ray.stages.ray_session import connect
+    from mint_ray.config.resources import ResourcesConfig
+    from mint_ray.config.serving import ServingConfig
+    from mint_ray.runtime.session import connect
+    from mint_ray.serving.deploy.application import build
 
     root = tmp_path_factory.mktemp("service")
     second = draw_student(base_folder, root / "second", seed=2)

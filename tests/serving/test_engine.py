@@ -11,20 +11,20 @@ import pytest
 from pydantic import ValidationError
 
 from mint_ray.errors import ServingError
-from mint_ray.evaluation.answer_calibration import (
+from mint_ray.evaluation.calibration.calibrator import (
     AnswerCalibration,
     calibrate,
     write_calibration,
 )
-from mint_ray.serving.engine import Engine
-from mint_ray.serving.requests import (
+from mint_ray.serving.api.requests import (
     DiagnoseRequest,
     Options,
     Unusable,
     decode_image,
     read_image,
 )
-from tests.evaluation.test_scored import drawn
+from mint_ray.serving.engine import Engine
+from tests.evaluation.calibration.test_scores import drawn
 from tests.serving.conftest import DISEASES
 from tests.students.vision_cases import picture
 

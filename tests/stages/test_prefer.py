@@ -9,20 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mint_ray.cases.face_findings import FACE_FINDINGS
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
-from mint_ray.config import Config
+from mint_ray.config.config import Config
+from mint_ray.images.faces.findings import FACE_FINDINGS
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.pipeline.steps import StepContext
+from mint_ray.runtime.inference import CaseInference
 from mint_ray.stages import prefer
-from mint_ray.stages.inference import CaseInference
-from mint_ray.steps import StepContext
-from mint_ray.teachers.features import TermEncoder, information_content
-from mint_ray.teachers.fusion import FusionParts, finding_closures, save_fusion
-from mint_ray.teachers.network import FaceReader, FusionNetwork
-from mint_ray.teachers.profiles import ProfileMatch
-from tests.teachers.test_images import decompression_bomb
+from mint_ray.teachers.fusion.label_profiles import ProfileMatch
+from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
+from mint_ray.teachers.fusion.teacher import FusionParts, finding_closures, save_fusion
+from mint_ray.teachers.fusion.term_features import TermEncoder, information_content
+from tests.teachers.fusion.test_face_pixels import decompression_bomb
 
 LABELS = {f"OMIM:90000{i}": f"Invented disease {i}" for i in range(6)}
 

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mint_ray.cases.schema import CASE_SCHEMA, SPLITS, blank_case
-from mint_ray.config import Config
+from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.preferences.schema import preference_schema
 from mint_ray.stages import prefer
-from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.prompts import TISSUE
+from mint_ray.tasks.task import TISSUE
 from tests.stages.test_prefer import save_unfitted
 from tests.students.vision_cases import TISSUES, picture
 

@@ -20,10 +20,10 @@ import pytest
 import torch.multiprocessing as mp
 
 from mint_ray.errors import TrainingError
-from mint_ray.stages.metrics_file import read_metrics_lines
-from mint_ray.stages.ray_train import RUN_NAME
-from mint_ray.steps import StepOutcome
-from mint_ray.students.checkpoints import latest_good, read_position
+from mint_ray.pipeline.steps import StepOutcome
+from mint_ray.runtime.metrics_stream import read_metrics_lines
+from mint_ray.runtime.ray_train import RUN_NAME
+from mint_ray.students.engines.checkpoints import latest_good, read_position
 from tests.stages.train_driver import (
     CHECKPOINT_STEPS,
     STEPS,

@@ -16,14 +16,15 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 
-from mint_ray.config import Config, ResourcesConfig
+from mint_ray.common.collectives import rank
+from mint_ray.config.config import Config
+from mint_ray.config.resources import ResourcesConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.progress import Progress
+from mint_ray.pipeline.progress import Progress
+from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.stages import train as stage
-from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.distributed import rank
-from mint_ray.students.prompts import build_prompt
-from mint_ray.students.trainer import train
+from mint_ray.students.training.trainer import train
+from mint_ray.tasks.prompts import build_prompt
 from mint_ray.tracking.tracker import NullRun
 from tests.students.conftest import NAMES, pair_row, student_config, training_config
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from mint_ray.config import Config
-from mint_ray.config_files import parse_config
+from mint_ray.config.config import Config
+from mint_ray.config.load import parse_config
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.progress import Progress
-from mint_ray.stages import tune as stage
-from mint_ray.steps import StepContext, StepOutcome
-from mint_ray.students.prompts import build_prompt
+from mint_ray.pipeline.progress import Progress
+from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.stages.tune import stage
+from mint_ray.tasks.prompts import build_prompt
 from mint_ray.tracking import Tracker
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 

@@ -12,11 +12,12 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mint_ray.config import StudentConfig, TrainingConfig
+from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.students.encoding import Encoder
-from mint_ray.students.examples import Example, PartMaker, merge
-from mint_ray.students.prompts import answer_message, build_prompt
+from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.encoding.text import Encoder
+from mint_ray.students.logprobs.examples import Example, merge
+from mint_ray.tasks.prompts import answer_message, build_prompt
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' "

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from mint_ray.students.examples import Example
-from mint_ray.students.layouts import LAYOUTS
-from mint_ray.students.meters import StepMeter
-from mint_ray.students.objectives import Scored
+from mint_ray.students.logprobs.examples import Example
+from mint_ray.students.logprobs.layouts import LAYOUTS
+from mint_ray.students.objectives.losses import Scored
+from mint_ray.students.training.step_loss import StepMeter
 from tests.students.conftest import training_config
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")

@@ -9,14 +9,15 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
-from mint_ray.config import StudentConfig
+from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.students import export
-from mint_ray.students.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.export import export_student
-from mint_ray.students.processors import load_processor
-from mint_ray.students.prompts import build_prompt
-from mint_ray.students.student import add_adapter, info_of, load_student, write_student
+from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
+from mint_ray.students.models.lora import add_adapter
+from mint_ray.students.models.processors import load_processor
+from mint_ray.students.student import info_of, load_student, write_student
+from mint_ray.tasks.prompts import build_prompt
 from tests.students.conftest import student_config
 from tests.students.tiny_vision import save_llava
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from mint_ray.common.devices import pick_dtype
 from mint_ray.errors import TrainingError
-from mint_ray.students.base_models import resolve_base_model
+from mint_ray.students.models.base_models import resolve_base_model
+from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.student import (
-    add_adapter,
     info_of,
     load_base_student,
     load_student,
-    pick_dtype,
     read_info,
     write_student,
 )

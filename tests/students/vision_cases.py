@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from mint_ray.preferences.schema import IMAGES, PART_MESSAGES
-from mint_ray.students.examples import Example, PartMaker
-from mint_ray.students.image_encoding import ImageEncoder
-from mint_ray.students.prompts import TISSUE, answer_message, build_image_prompt
+from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.encoding.images import ImageEncoder
+from mint_ray.students.logprobs.examples import Example
+from mint_ray.tasks.prompts import answer_message, build_image_prompt
+from mint_ray.tasks.task import TISSUE
 
 TISSUES = ("Breast", "Colon", "Kidney", "Liver")
 

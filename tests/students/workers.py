@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from mint_ray.students.checkpoints import keep_checkpoints
-from mint_ray.students.distributed import rank
-from mint_ray.students.trainer import train
+from mint_ray.common.collectives import rank
+from mint_ray.students.engines.checkpoints import keep_checkpoints
+from mint_ray.students.training.trainer import train
 from tests.students.conftest import student_config, training_config
 
 

@@ -7,16 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mint_ray.cases.build import finish_cases
+from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.simulate import simulate_cases
 from mint_ray.cases.schema import CASE_SCHEMA
-from mint_ray.cases.simulate import simulate_cases
 from mint_ray.cases.splits import assign_splits
-from mint_ray.config import CasesConfig, SimulationConfig, TeacherConfig
+from mint_ray.config.cases import CasesConfig, SimulationConfig
+from mint_ray.config.teacher import TeacherConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.base import SEEN_COLUMNS, Teacher
-from mint_ray.teachers.fitting import fit_teacher
+from mint_ray.teachers.fusion.fit import fit_teacher
 
 COMMON = "HP:0001263"  # global developmental delay: tells none of them from another
 FINDINGS = (

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
-from mint_ray.config import Config
+from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue, Label
 
 RADII = {"Dotted gland": 2, "Spotted gland": 6, "Blotted gland": 12}

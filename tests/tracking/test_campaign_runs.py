@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mint_ray.progress import Progress
-from mint_ray.stages.tune_watch import watching
+from mint_ray.pipeline.progress import Progress
+from mint_ray.stages.tune.watch import watching
 from mint_ray.tracking import Tracker
 from mint_ray.tuning.campaign import Campaign
 from tests.tracking.conftest import runs_of

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mint_ray.tracking import Tracker
-from mint_ray.tracking.store import RunStore
+from mint_ray.tracking.mlflow_store import RunStore
 from mint_ray.tracking.tracker import CHILDREN, QUEUE_FILE
 from tests.tracking.conftest import runs_of
 from tests.tracking.servers import free_port, server

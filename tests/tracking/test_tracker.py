@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mint_ray.errors import ConfigError
-from mint_ray.tracking import NullTracker, Tracker, create_tracker, store
+from mint_ray.tracking import NullTracker, Tracker, create_tracker
+from mint_ray.tracking import mlflow_store as store
 from mint_ray.tracking.queue import RecordQueue
 from mint_ray.tracking.records import Record
 from mint_ray.tracking.tracker import QUEUE_FILE, TrackedRun, tracking_uri

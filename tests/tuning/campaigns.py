@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mint_ray.config import Config
-from mint_ray.config_files import parse_config
-from mint_ray.evaluation.validated import VALIDATED_SCHEMA, validated_file
+from mint_ray.config.config import Config
+from mint_ray.config.load import parse_config
+from mint_ray.evaluation.metrics.validation import VALIDATED_SCHEMA, validated_file
 from mint_ray.tuning.campaign import Campaign
-from mint_ray.tuning.records import FINISHED, METRICS, RUNGS, Trial
 from mint_ray.tuning.stopping import rung_shares
+from mint_ray.tuning.trials import FINISHED, METRICS, RUNGS, Trial
 
 STEPS = 27
 CASES = 40

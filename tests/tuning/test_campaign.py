@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mint_ray.config_files import parse_config
+from mint_ray.config.load import parse_config
 from mint_ray.tuning.campaign import Campaign
-from mint_ray.tuning.records import FAILURE, RUNGS, read_trials
+from mint_ray.tuning.trials import FAILURE, RUNGS, read_trials
 from tests.tuning.campaigns import STEPS, Clock, Killed, config, finish, reach, run
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mint_ray.reports.campaign.report import render_report, write_report
+from mint_ray.reports.campaign.table import print_trials, trials_table
 from mint_ray.tuning.campaign import Campaign
-from mint_ray.tuning.records import read_trials
-from mint_ray.tuning.report import render_report, write_report
 from mint_ray.tuning.results import Results, read_results
-from mint_ray.tuning.table import print_trials, trials_table
+from mint_ray.tuning.trials import read_trials
 from tests.tuning.campaigns import CASES, STEPS, Clock, config, run
 
 

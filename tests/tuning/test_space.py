@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mint_ray.config_files import load_config, parse_config
+from mint_ray.config.load import load_config, parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.tuning.space import (
     PAIRS,

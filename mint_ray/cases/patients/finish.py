@@ -1,0 +1,143 @@
+"""Finishes cases: what each modality shows, the face, the note, and no answer in it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mint_ray.cases.patients.answer_leak import find_answer
+from mint_ray.cases.patients.notes import write_note
+from mint_ray.cases.schema import Case
+from mint_ray.common.seeds import stable_seed
+from mint_ray.config.cases import CasesConfig
+from mint_ray.images.faces.render import render_face, rendered_terms
+from mint_ray.knowledge.ontology import Ontology
+
+ANSWER_IN_NOTE = "answer_in_note"
+"""Reason for turning a case away: its note gives its own answer away."""
+
+_WORDINGS = 8  # wordings tried before a note that gives the answer away is given up
+
+
+class Finished(NamedTuple):
+    """Finished cases, counts of what was done, and rows of `REJECTED_SCHEMA`.
+
+    Counts: `drawn_faces`, `written_notes`, `unknown_terms` (HP ids that the ontology does not
+    have, removed), `findings_naming_the_answer` (kept out of written notes), and one per
+    rejection reason.
+    """
+
+    cases: list[Case]
+    counts: Counter[str]
+    rejected: list[dict[str, Any]]
+
+
+def finish_cases(
+    cases: Sequence[Case],
+    forbidden: Mapping[str, Iterable[str]],
+    ontology: Ontology,
+    config: CasesConfig,
+    seed: int,
+) -> Finished:
+    """Split findings between the modalities, draw missing faces, write missing notes.
+
+    Each case depends on itself and `seed` only, never on the batch it comes in. An image or a
+    note that is already there is kept. Doing it twice changes nothing.
+
+    Args:
+        cases: any batch; not changed.
+        forbidden: case id -> strings that its note must not contain (names and synonyms of its
+            disease, gene symbols, variants, publications). A finding whose label contains one
+            is not written into the note; it stays in `terms`, which only the teacher reads. A
+            case whose note contains one all the same is rejected.
+        ontology: of the terms.
+        config: `modalities` and the limits of notes.
+        seed: of the faces and of the wording.
+    """
+    counts: Counter[str] = Counter()
+    finished, rejected = [], []
+    for case in cases:
+        done = _finish(
+            case, list(forbidden.get(case["case_id"], ())), ontology, config, seed, counts
+        )
+        if done is not None:
+            finished.append(done)
+            continue
+        counts[ANSWER_IN_NOTE] += 1
+        rejected.append(
+            {"case_id": case["case_id"], "source": case["source"], "reason": ANSWER_IN_NOTE}
+        )
+    return Finished(finished, counts, rejected)
+
+
+def _finish(
+    case: Case,
+    forbidden: list[str],
+    ontology: Ontology,
+    config: CasesConfig,
+    seed: int,
+    counts: Counter[str],
+) -> Case | None:
+    done = _with_modalities(case, ontology, config, counts)
+    if config.modalities != "text_only" and done["image"] is None:
+        face_seed = stable_seed(seed, "face", case["case_id"])
+        done["image"] = render_face(done["face_terms"], ontology, face_seed, done["sex"])
+        counts["drawn_faces"] += 1
+    if done["note"].strip():
+        return done if find_answer(done["note"], forbidden) is None else None
+    note = _safe_note(done, forbidden, ontology, config, seed, counts)
+    if note is None:
+        return None
+    counts["written_notes"] += 1
+    done["note"] = note
+    return done
+
+
+def _with_modalities(
+    case: Case, ontology: Ontology, config: CasesConfig, counts: Counter[str]
+) -> Case:
+    """A copy whose findings are where `config.modalities` wants them."""
+    done = case.copy()
+    done["excluded_terms"] = _current(case["excluded_terms"], ontology, counts)
+    given = _current(case["face_terms"], ontology, counts)
+    observed = list(dict.fromkeys([*_current(case["terms"], ontology, counts), *given]))
+    shown = set(rendered_terms(observed, ontology)) | set(given)
+    done["face_terms"] = [term for term in observed if term in shown]
+    if config.modalities == "face_only_in_image":
+        observed = [term for term in observed if term not in shown]
+    elif config.modalities == "text_only":
+        done["face_terms"], done["image"] = [], None
+    done["terms"] = observed
+    return done
+
+
+def _current(terms: Iterable[str], ontology: Ontology, counts: Counter[str]) -> list[str]:
+    """Current ids, each once, in order."""
+    resolved = [ontology.resolve(term) for term in terms]
+    counts.update("unknown_terms" for term in resolved if term is None)
+    return list(dict.fromkeys(term for term in resolved if term is not None))
+
+
+def _safe_note(
+    case: Case,
+    forbidden: list[str],
+    ontology: Ontology,
+    config: CasesConfig,
+    seed: int,
+    counts: Counter[str],
+) -> str | None:
+    """A note without any forbidden string, or None where no wording avoids them.
+
+    A name may also arise where two findings meet in a sentence; another wording parts them.
+    """
+    stated = case.copy()
+    labels = {t: ontology.name(t) for t in (*case["terms"], *case["excluded_terms"])}
+    if find_answer("\n".join(labels.values()), forbidden) is not None:
+        telling = {term for term, label in labels.items() if find_answer(label, forbidden)}
+        stated["terms"] = [term for term in case["terms"] if term not in telling]
+        stated["excluded_terms"] = [t for t in case["excluded_terms"] if t not in telling]
+        counts["findings_naming_the_answer"] += len(telling)
+    for wording in range(_WORDINGS):
+        note = write_note(stated, ontology, config, seed + wording)
+        if find_answer(note, forbidden) is None:
+            return note
+    return None

@@ -1,0 +1,65 @@
+"""Tiles of a user's own case table (`cases.source: parquet`): rows of cases with images."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mint_ray.cases.schema import Rejection
+from mint_ray.cases.table import SOURCE
+from mint_ray.cases.tiles.image_table import image_bytes, iter_rows, read_schema, text_of
+from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.tissue_labels import tissue_label
+from mint_ray.cases.tiles.whole_images import open_image, picture_of
+from mint_ray.common.row_cursor import RowCursor
+from mint_ray.errors import DataError
+
+_REQUIRED = ("case_id", "image")
+_LIGHT = ("case_id", "group_id", "label_id", "label_name", "description")
+
+
+class TileTable:
+    """Rows with `case_id` and `image`, and `label_id` or `label_name`.
+
+    `group_id` defaults to `case_id`, and each of the label's columns to what the other says.
+    Rows are rejected with `no_id`, `duplicate_id` or `no_label`. Notes and terms are not read.
+    """
+
+    name = SOURCE
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._columns = file, read_schema(file).names
+        missing = [name for name in _REQUIRED if name not in self._columns]
+        if missing or not {"label_id", "label_name"} & set(self._columns):
+            raise DataError(
+                f"{file}: expected columns case_id, image, and label_id or label_name, found "
+                f"{', '.join(self._columns)}"
+            )
+        self._cursor: RowCursor | None = None
+
+    def places(self) -> Iterator[Place | Rejection]:
+        """Every row, without its image."""
+        seen: set[str] = set()
+        columns = [name for name in _LIGHT if name in self._columns]
+        for number, row in enumerate(iter_rows(self._file, columns)):
+            text = {name: text_of(row.get(name)) for name in _LIGHT}
+            case_id = text["case_id"]
+            label = tissue_label(text["label_name"] or text["label_id"].partition(":")[2])
+            if not case_id or case_id in seen or label is None:
+                reason = "no_id" if not case_id else "duplicate_id" if case_id in seen else ""
+                yield Rejection(case_id, SOURCE, reason or "no_label")
+                continue
+            seen.add(case_id)
+            yield Place(
+                case_id,
+                text["group_id"] or case_id,
+                text["label_id"] or label[0],
+                text["label_name"] or label[1],
+                description=text["description"],
+                row=number,
+            )
+
+    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+        """The images, as they are."""
+        self._cursor = self._cursor or RowCursor(self._file, ["image"])
+        for place in places:
+            opened = open_image(image_bytes(self._cursor.row(place.row)["image"]))
+            yield picture_of(place, opened, None)

@@ -1,0 +1,72 @@
+"""Tiles of a folder of image files: `<label>/<group>/<file>`, or `<label>/<file>`."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from mint_ray.cases.schema import Rejection
+from mint_ray.cases.tiles.image_table import ImageTable
+from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.tissue_labels import tissue_label
+from mint_ray.cases.tiles.whole_images import Opened, open_image, picture_of, places_of
+from mint_ray.config.cases import ImagesConfig
+from mint_ray.errors import DataError
+from mint_ray.images.decode import UNREADABLE
+from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
+
+SOURCE = "images"
+
+
+class ImageFolder:
+    """Image files below a folder; ids are paths below it.
+
+    The first folder names the label, the second the patient or slide; a file without a second
+    one is its own group. Whatever else lies there becomes a rejection: `hidden_file` (its own
+    name or a folder's begins with a dot), `no_label` (a file outside any folder),
+    `image_unreadable`, `image_too_large`.
+    """
+
+    name = SOURCE
+
+    def __init__(self, root: Path, config: ImagesConfig) -> None:
+        if not root.is_dir():
+            raise DataError(
+                f"{root}: expected a folder <label>/<group>/<file> or a parquet table, found "
+                f"{'a file of another kind' if root.exists() else 'nothing there'}"
+            )
+        self._root, self._config = root, config
+
+    def places(self) -> Iterator[Place | Rejection]:
+        """Every file, by its path; its content is opened only where it is to be cut."""
+        for name in names_below(self._root):
+            parts = name.split("/")
+            label = tissue_label(parts[0]) if len(parts) > 1 else None
+            if is_hidden(name):
+                yield Rejection(name, SOURCE, HIDDEN)
+            elif label is None:
+                yield Rejection(name, SOURCE, "no_label")
+            else:
+                # A group folder of the same name under another label may be the same patient.
+                group = parts[1] if len(parts) > 2 else name
+                whole = Place(name, group, *label, file=name)
+                read = partial(self._read, name)
+                yield from places_of(whole, self._config.tile, read, SOURCE)
+
+    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+        """The images, or squares of them; each file is decoded once for neighbouring squares."""
+        file, opened = "", Opened(b"", UNREADABLE)
+        for place in places:
+            if place.file != file:
+                file, opened = place.file, open_image(self._read(place.file))
+            yield picture_of(place, opened, self._config.tile)
+
+    def _read(self, name: str) -> bytes | str:
+        return read_file(self._root / name)
+
+
+def image_source(path: Path, config: ImagesConfig) -> ImageFolder | ImageTable:
+    """The table at `path`, the tables that lie in the folder `path`, or the folder of images."""
+    if path.is_file():
+        return ImageTable([path], config)
+    tables = sorted(path.glob("*.parquet"))
+    return ImageTable(tables, config) if tables else ImageFolder(path, config)

@@ -1,0 +1,128 @@
+"""Tiles of parquet tables of images: one row per image, with its label and its group."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.cases.schema import Rejection
+from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.tissue_labels import tissue_label
+from mint_ray.cases.tiles.whole_images import Opened, open_image, picture_of, places_of
+from mint_ray.common.row_cursor import RowCursor
+from mint_ray.config.cases import ImagesConfig
+from mint_ray.errors import DataError
+from mint_ray.images.decode import MISSING, UNREADABLE
+
+SOURCE = "images"
+_ROWS = 32  # read together; each may hold an image of megabytes
+
+
+class ImageTable:
+    """Rows of parquet tables; ids are `<file's stem>-<row>`.
+
+    A row without a label is rejected with `no_label`, one without an image with `image_missing`;
+    one without a group is its own. Tables are streamed, whatever the size of their row groups.
+    """
+
+    name = SOURCE
+
+    def __init__(self, files: Sequence[Path], config: ImagesConfig) -> None:
+        self._files, self._config = {file.stem: file for file in files}, config
+        named = (config.label_column, config.group_column, config.image_column, config.mask_column)
+        for file in files:
+            schema = read_schema(file)
+            missing = sorted({column for column in named if column} - set(schema.names))
+            if missing:
+                raise DataError(
+                    f"{file}: expected a column {' and a column '.join(missing)}, found "
+                    f"{', '.join(schema.names)}; name the table's own in cases.images"
+                )
+        self._cursors: dict[str, RowCursor] = {}
+
+    def places(self) -> Iterator[Place | Rejection]:
+        """Every row; images are read (their headers alone decoded) only where they are cut."""
+        config = self._config
+        columns = [c for c in (config.label_column, config.group_column) if c]
+        if config.tile is not None:
+            columns.append(config.image_column)
+        for stem, file in self._files.items():
+            rows = iter_rows(file, columns)
+            for number, row in enumerate(rows):
+                case_id = f"{stem}-{number:06d}"
+                label = tissue_label(text_of(row[config.label_column]))
+                if label is None:
+                    yield Rejection(case_id, SOURCE, "no_label")
+                    continue
+                group = text_of(row.get(config.group_column or "")) or case_id
+                whole = Place(case_id, group, *label, file=stem, row=number)
+                image = row.get(config.image_column)
+                yield from places_of(whole, config.tile, partial(image_bytes, image), SOURCE)
+
+    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+        """The images, or squares of them; each row is decoded once for neighbouring squares."""
+        where: tuple[str, int] | None = None
+        opened = Opened(b"", UNREADABLE)
+        for place in places:
+            if (place.file, place.row) != where:
+                where, row = (place.file, place.row), self._cursor(place.file).row(place.row)
+                mask = row[self._config.mask_column] if self._config.mask_column else None
+                opened = open_image(image_bytes(row[self._config.image_column]), mask)
+            yield picture_of(place, opened, self._config.tile)
+
+    def _cursor(self, stem: str) -> RowCursor:
+        if stem not in self._cursors:
+            columns = [c for c in (self._config.image_column, self._config.mask_column) if c]
+            self._cursors[stem] = RowCursor(self._files[stem], columns)
+        return self._cursors[stem]
+
+
+def image_bytes(value: object) -> bytes | str:
+    """An image column's value as bytes, or a reason; Hugging Face's {bytes, path} will do too.
+
+    Text, such as an address, is never followed.
+    """
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    if value is None:
+        return MISSING
+    return value if isinstance(value, bytes) else UNREADABLE
+
+
+def text_of(value: object) -> str:
+    """A value of a column of text or of numbers as text; none as empty text."""
+    return "" if value is None else str(value).strip()
+
+
+def read_schema(file: Path) -> pa.Schema:
+    """Columns of a parquet file.
+
+    Raises:
+        DataError: the file is absent, or none.
+    """
+    try:
+        return pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{file}: expected a parquet table of images, found a file that cannot be read as one "
+            f"({type(error).__name__})"
+        ) from error
+
+
+def iter_rows(file: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a table, a few at a time.
+
+    Raises:
+        DataError: the table is damaged.
+    """
+    try:
+        with pq.ParquetFile(file, buffer_size=1 << 20) as table:
+            for batch in table.iter_batches(_ROWS, columns=columns):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{file}: cannot be read to its end ({type(error).__name__}): copy it again"
+        ) from error

@@ -1,0 +1,157 @@
+"""PanNuke as it is published (Gamper et al., 2020, arXiv 2003.10778): folders of NumPy arrays.
+
+A fold has `images.npy` (n, 256, 256, 3) and `types.npy` (n,) in one folder, and `masks.npy`
+(n, 256, 256, 6: nuclei of five kinds, numbered, then the background) beside them or where the
+released archives have it, in `masks/` instead of `images/`. The arrays, of several gigabytes, are
+mapped, never loaded; nothing is unpickled.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mint_ray.cases.schema import Rejection, Split
+from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.tissue_labels import tissue_label
+from mint_ray.errors import ConfigError, DataError
+from mint_ray.images.decode import UNREADABLE
+from mint_ray.images.tiling import encode_tile
+
+_KINDS = 5  # mask channels that hold nuclei; the one after them is the background
+_APART = 1 << 16  # between the numbers of nuclei of two kinds
+
+
+class Fold(NamedTuple):
+    """One fold's arrays; `masks` is None where there are none."""
+
+    name: str
+    images: Path
+    types: Path
+    masks: Path | None
+
+
+class PanNuke:
+    """The folds below a folder; each is a group, with the split that `splits` gives it in order."""
+
+    name = "pannuke"
+
+    def __init__(self, root: Path, splits: Sequence[Split]) -> None:
+        self._folds = {fold.name: fold for fold in find_folds(root)}
+        if len(self._folds) != len(splits):
+            raise ConfigError(
+                f"cases.images.official_splits: expected one split for each of the folds "
+                f"{', '.join(self._folds)} of {root}, found {len(splits)}: {', '.join(splits)}"
+            )
+        self._splits = dict(zip(self._folds, splits, strict=True))
+        self._arrays: dict[Path, NDArray[Any]] = {}
+
+    def places(self) -> Iterator[Place | Rejection]:
+        """Every image of every fold, labelled; ids are `pannuke-<fold>-<row>`."""
+        for fold in self._folds.values():
+            types = self._types(fold)
+            images = self._map(fold.images, "(n, height, width, 3) of numbers")
+            if images.ndim != 4 or images.shape[3] != 3 or images.dtype.kind not in "uif":
+                raise _wrong(fold.images, "(n, height, width, 3) of numbers", images)
+            if len(types) != len(images):
+                raise DataError(
+                    f"{fold.types}: expected {len(images)} types, one for each image, found "
+                    f"{len(types)}; download the fold again"
+                )
+            for row, text in enumerate(types):
+                case_id, label = f"pannuke-{fold.name}-{row:05d}", tissue_label(str(text))
+                if label is None:
+                    yield Rejection(case_id, self.name, "no_label")
+                    continue
+                group, split = f"fold:{fold.name}", self._splits[fold.name]
+                yield Place(case_id, group, *label, split=split, file=fold.name, row=row)
+
+    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+        """The images; `image_unreadable` where values are no brightness from 0 to 255."""
+        for place in places:
+            fold = self._folds[place.file]
+            values = np.asarray(self._map(fold.images, "numbers")[place.row])
+            if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+                yield UNREADABLE
+                continue
+            image = Image.fromarray(values.round().astype(np.uint8))
+            yield Picture(encode_tile(image), image, self._mask(fold, place.row))
+
+    def _mask(self, fold: Fold, row: int) -> NDArray[np.int32] | None:
+        if fold.masks is None:
+            return None
+        masks = self._map(fold.masks, "(n, height, width, 6) of numbers")
+        if masks.ndim != 4 or masks.shape[3] <= _KINDS or masks.dtype.kind not in "uif":
+            raise _wrong(fold.masks, "(n, height, width, 6) of numbers", masks)
+        kinds = np.nan_to_num(np.asarray(masks[row, ..., :_KINDS])).astype(np.int32)
+        numbered = np.where(kinds > 0, kinds % _APART + _APART * np.arange(_KINDS), 0)
+        mask: NDArray[np.int32] = numbered.max(-1).astype(np.int32)
+        return mask
+
+    def _types(self, fold: Fold) -> NDArray[Any]:
+        types = self._map(fold.types, "(n,) of text")
+        if types.ndim != 1 or types.dtype.kind not in "US":
+            raise _wrong(fold.types, "(n,) of text", types)
+        return np.char.decode(types, "latin-1") if types.dtype.kind == "S" else types
+
+    def _map(self, file: Path, expected: str) -> NDArray[Any]:
+        if file not in self._arrays:
+            try:
+                self._arrays[file] = np.load(file, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise DataError(
+                    f"{file}: expected an array {expected}, found one that cannot be mapped: "
+                    "damaged, cut short, or pickled Python objects, which are never loaded; "
+                    "download it again, or save it again with a plain dtype (of names, "
+                    "`np.save(file, types.astype(str))` where the file is trusted)"
+                ) from error
+        return self._arrays[file]
+
+
+def find_folds(root: Path) -> list[Fold]:
+    """The folds below a folder, in the order of their names (2 before 10).
+
+    Raises:
+        DataError: there is none, one has no types, or two have one name.
+    """
+    folds = []
+    for images in sorted(root.rglob("images.npy")):
+        types = images.with_name("types.npy")
+        if not types.is_file():
+            raise DataError(f"{images.parent}: expected types.npy beside images.npy, found none")
+        folds.append(Fold(_fold_name(root, images), images, types, _masks_of(images)))
+    names = [fold.name for fold in folds]
+    if not folds or len(set(names)) < len(names):
+        raise DataError(
+            f"{root}: expected PanNuke's fold folders, each with images.npy and types.npy and a "
+            f"number of its own in its name, found {', '.join(names) or 'none'}"
+        )
+    return sorted(folds, key=lambda fold: fold.name.zfill(9))
+
+
+def _fold_name(root: Path, images: Path) -> str:
+    """The number in the nearest folder's name that has one, else that folder's own name."""
+    for part in reversed(images.parent.relative_to(root).parts or (root.name,)):
+        if number := re.search(r"\d+", part):
+            return str(int(number[0]))
+    return images.parent.name
+
+
+def _masks_of(images: Path) -> Path | None:
+    beside = images.with_name("masks.npy")
+    if beside.is_file():
+        return beside
+    # Fold 1/images/fold1/images.npy and Fold 1/masks/fold1/masks.npy
+    inner, outer = images.parent, images.parent.parent
+    if outer.name != "images":
+        return None
+    apart = outer.with_name("masks") / inner.name / "masks.npy"
+    return apart if apart.is_file() else None
+
+
+def _wrong(file: Path, expected: str, found: NDArray[Any]) -> DataError:
+    return DataError(f"{file}: expected an array {expected}, found {found.shape} of {found.dtype}")

@@ -1,0 +1,87 @@
+"""Images that a student is to be asked about: a table, a folder or one file, without answers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.cases.schema import CASE_SCHEMA, Case, Rejection, blank_case
+from mint_ray.errors import DataError
+from mint_ray.images.decode import open_tile
+from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
+
+SOURCE = "images"
+_ROWS = 64
+
+
+def read_images(path: Path) -> Iterator[Case | Rejection]:
+    """Every image, as a case without an answer, or a rejection; one in memory at a time.
+
+    Args:
+        path: a parquet table with the columns `case_id` and `image` (encoded bytes), a folder of
+            image files at any depth, whose ids are their paths below it, or one image file.
+
+    A rejection's reason is one of `open_tile`'s, `no_id` or `duplicate_id` (table), or
+    `hidden_file` (folder: its own name or a folder's begins with a dot).
+
+    Raises:
+        DataError: there is nothing, or no such table.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path}: expected a parquet table of cases, a folder of images or an image, "
+            "found nothing there"
+        )
+    found: Iterator[tuple[str, bytes | str | None]]
+    if path.is_dir():
+        found = _of_folder(path)
+    elif path.suffix == ".parquet":
+        found = _of_table(path)
+    else:
+        found = iter([(path.name, read_file(path))])
+    seen: set[str] = set()
+    for case_id, image in found:
+        reason = _reason(case_id, image, seen)
+        seen.add(case_id)
+        if reason is not None:
+            yield Rejection(case_id, SOURCE, reason)
+        elif isinstance(image, bytes):
+            case = blank_case(case_id, SOURCE)
+            case["image"] = image
+            yield case
+
+
+def _reason(case_id: str, image: bytes | str | None, seen: set[str]) -> str | None:
+    if not case_id:
+        return "no_id"
+    if case_id in seen:
+        return "duplicate_id"
+    if isinstance(image, str):
+        return image
+    opened = open_tile(image)
+    return opened if isinstance(opened, str) else None
+
+
+def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | str | None]]:
+    for name in names_below(folder):
+        yield name, HIDDEN if is_hidden(name) else read_file(folder / name)
+
+
+def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:
+    columns = ["case_id", "image"]
+    wanted = pa.schema([CASE_SCHEMA.field(name).with_nullable(True) for name in columns])
+    try:
+        # Read ahead, Arrow would keep every row group that it has read.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            if missing := set(columns) - set(file.schema_arrow.names):
+                raise DataError(f"{path}: expected a column {min(missing)}, found none")
+            for batch in file.iter_batches(_ROWS, columns=columns):
+                rows = batch.select(columns).cast(wanted)
+                for case_id, image in zip(*(c.to_pylist() for c in rows.columns), strict=True):
+                    yield case_id or "", image
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: expected a parquet table with the columns case_id (text) and image (encoded "
+            f"bytes), found one that cannot be read as such ({type(error).__name__})"
+        ) from error

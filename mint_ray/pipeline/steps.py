@@ -1,0 +1,160 @@
+"""What a step is: its record, what its stage is given, and what it answers."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mint_ray.config.config import Config
+from mint_ray.tuning.space import pair_variants
+
+if TYPE_CHECKING:  # workers import this module, and need neither
+    from mint_ray.pipeline.progress import Task
+    from mint_ray.tracking.tracker import Run
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the graph."""
+
+    name: str
+    version: int
+    """Raise it when the same settings would now give another result."""
+    inputs: tuple[str, ...]
+    """Steps that are read by any config; see `inputs_of`."""
+    settings: tuple[str, ...]
+    """Sections or fields of the config that change the result."""
+    files: tuple[str, ...] = ()
+    """Config fields that hold a path whose content counts."""
+    about: str = ""
+    on_request: bool = False
+    """Not part of `mint run`."""
+    variants: Callable[[Config], Mapping[str, Config]] | None = None
+    """Other configs whose preference pairs this step reads too, by the name of the input. Raises
+    ConfigError where the step cannot be run with a config."""
+
+    picks: str | None = None
+    """A setting that names one more step to read."""
+
+    def inputs_of(self, config: Config) -> tuple[str, ...]:
+        """Names of the steps that are read."""
+        if self.picks is None:
+            return self.inputs
+        section, _, name = self.picks.partition(".")
+        return (*self.inputs, str(getattr(getattr(config, section), name)))
+
+    def load(self) -> "Callable[[StepContext], StepOutcome]":
+        """Import the stage's `run`; late, since Ray and torch are slow to import."""
+        run: Callable[[StepContext], StepOutcome] = importlib.import_module(
+            f"mint_ray.stages.{self.name}"
+        ).run
+        return run
+
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        "cases",
+        3,
+        (),
+        ("seed", "task", "cases", "knowledge"),
+        files=("cases.path", "knowledge.exclude_publications"),
+        about="read or simulate cases, write notes, draw images, split by whole groups",
+    ),
+    Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
+    Step(
+        "prefer",
+        2,
+        ("cases", "teach"),
+        ("seed", "preferences"),
+        about="rank every label for every case, write preference pairs",
+    ),
+    Step(
+        "train",
+        2,
+        ("cases", "prefer"),
+        ("seed", "student", "training"),
+        files=("student.init_adapter",),
+        about="align the student on the pairs",
+    ),
+    Step(
+        "evaluate",
+        3,
+        ("cases", "teach", "train"),
+        ("seed", "evaluation"),
+        about="rank held-out cases with every system, measure, report",
+    ),
+    Step(
+        "tune",
+        2,
+        ("cases", "prefer"),
+        (
+            "seed",
+            "student",
+            "training",
+            "evaluation.search",
+            "evaluation.beam_width",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+            # Not how many run at a time, for how long, and how many may fail.
+            "tune.space",
+            "tune.algorithm",
+            "tune.startup_trials",
+            "tune.scheduler",
+            "tune.trials",
+            "tune.metric",
+            "tune.first_rung",
+            "tune.reduction_factor",
+            "tune.median_trials",
+            "tune.validation_cases",
+            "tune.scale_alpha",
+            "tune.search_seed",
+        ),
+        files=("student.init_adapter",),
+        about="search settings of the training, keep the best student",
+        on_request=True,
+        variants=pair_variants,
+    ),
+    Step(
+        "calibrate",
+        2,
+        ("cases",),
+        (
+            "seed",
+            "promotion.source",
+            "promotion.coverage",
+            "evaluation.search",
+            "evaluation.beam_width",
+            "evaluation.top_k",
+            "evaluation.max_cases",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+        ),
+        about="fit a temperature and conformal sets on validation groups, measure on test groups",
+        on_request=True,
+        picks="promotion.source",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a stage is given: it reads `inputs`, writes `output`, and knows nothing else."""
+
+    config: Config
+    key: str
+    inputs: Mapping[str, Path]
+    output: Path
+    run: "Run"
+    task: "Task"
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a stage says of its work: counts of rows, and metrics worth tracking."""
+
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,106 @@
+"""From a batch of cases to preference rows: score, rank, render."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.preferences.select import RankedPair, pick, rank_pairs
+from mint_ray.tasks.prompts import Message, answer_message, build_image_prompt, build_prompt
+from mint_ray.tasks.task import DISEASE, Task
+from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, bad_rows, batch_of
+
+
+class CasePairs:
+    """Builds the scored rows (`scored_schema`) of a batch of cases.
+
+    A case builds no pair where the student would see nothing (`empty_note`, or the reason of
+    `open_tile` for its image), where its answer is none that may be given
+    (`label_not_in_catalogue`), where the teacher cannot judge it, or for a reason of `rank_pairs`.
+
+    Args:
+        teacher: scores every label of the catalogue.
+        catalogue: the labels, in the teacher's order.
+        config: k, q, windows and gold handling.
+        key: of the step; written into every row as `config_hash`.
+        task: what the student is asked, and whether it sees the note or the image.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        catalogue: Catalogue,
+        config: PreferencesConfig,
+        key: str,
+        task: Task = DISEASE,
+    ) -> None:
+        self._teacher, self._catalogue = teacher, catalogue
+        self._config, self._key, self._task = config, key, task
+        self._names, self._ids = catalogue.names, catalogue.ids
+
+    def build(self, cases: pa.Table) -> list[dict[str, Any]]:
+        """One row per case: its pairs, or the reason why it has none."""
+        batch = batch_of(cases)
+        scores = self._teacher.score(batch)
+        bad = np.flatnonzero(bad_rows(scores))
+        reasons = self._teacher.reasons(batch_of(cases.take(bad))) if len(bad) else []
+        unscored = dict(zip(bad.tolist(), reasons, strict=True))
+        rows = cases.drop_columns(list(SEEN_COLUMNS)).to_pylist()
+        return [
+            self._row(case, batch["image"][i], scores[i], unscored.get(i))
+            for i, case in enumerate(rows)
+        ]
+
+    def _row(
+        self,
+        case: dict[str, Any],
+        image: bytes | None,
+        scores: npt.NDArray[np.float32],
+        unscored: str | None,
+    ) -> dict[str, Any]:
+        row = {"case_id": case["case_id"], "source": case["source"], "reason": None, "pairs": []}
+        gold = None if case["label_id"] is None else self._catalogue.index_of(case["label_id"])
+        if self._task.sees == "note" and not case["note"].strip():
+            return row | {"reason": "empty_note"}
+        if case["label_id"] is not None and gold is None:
+            return row | {"reason": "label_not_in_catalogue"}
+        if unscored:
+            return row | {"reason": unscored}
+        # A teacher may judge a case by its description alone; a student of images cannot.
+        if refusal := self._task.refusal(image):
+            return row | {"reason": refusal}
+        ranking = rank_pairs(scores, gold, self._config, seed=case["case_id"])
+        pairs = [self._pair(case, pair, scores, gold) for pair in ranking.pairs]
+        return row | {"reason": ranking.reason, "pairs": pairs}
+
+    def _pair(
+        self,
+        case: dict[str, Any],
+        pair: RankedPair,
+        scores: npt.NDArray[np.float32],
+        gold: int | None,
+    ) -> dict[str, Any]:
+        return {
+            "preference_id": f"{case['case_id']}#{pair.window}",
+            **{name: case[name] for name in ("case_id", "group_id", "split")},
+            "task": self._task.name,
+            "prompt": self._prompt(case["note"]),
+            "chosen": answer_message(pick(self._names, pair.chosen), self._task),
+            "rejected": answer_message(pick(self._names, pair.rejected), self._task),
+            "chosen_labels": pick(self._ids, pair.chosen),
+            "rejected_labels": pick(self._ids, pair.rejected),
+            "chosen_scores": scores[list(pair.chosen)].tolist(),
+            "rejected_scores": scores[list(pair.rejected)].tolist(),
+            "label_id": None if gold is None else self._ids[gold],
+            "candidates": pick(self._ids, pair.candidates),
+            "teacher": self._teacher.revision,
+            "config_hash": self._key,
+        }
+
+    def _prompt(self, note: str) -> list[Message]:
+        if self._task.sees == "image":
+            return build_image_prompt(self._names, self._config.k)
+        return build_prompt(note, self._config.k)

@@ -1,0 +1,179 @@
+"""Plots of a campaign's course: learning curves, cost, steps; and how trials look in all plots."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from mint_ray.evaluation.results import METRICS as MEASURES
+from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.evaluation.training_curves import Point, averaged
+from mint_ray.reports.svg import circle, drawing, line, polyline, rectangle, text
+from mint_ray.tuning.results import Results, TrialResult
+from mint_ray.tuning.space import shown
+
+WINNER, DEFAULT, FINISHED, STOPPED = "c-teal", "c-amber", "c-indigo", "c-grey"
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 220, 48, 14, 10, 40
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers to places on an axis, `start` to `end`; logarithmic where `log`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Place of a value."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + share * (self.end - self.start)
+
+
+def colour_of(results: Results, one: TrialResult) -> str:
+    """Style-sheet class of a trial, the same in every plot."""
+    if one is results.winner:
+        return WINNER
+    if one.trial.is_default:
+        return DEFAULT
+    return FINISHED if one.trial.state == "finished" else STOPPED
+
+
+def hint_of(results: Results, one: TrialResult) -> str:
+    """What hovering over a trial shows."""
+    chosen = ", ".join(f"{name} {shown(value)}" for name, value in one.trial.choices.items())
+    value = one.last.get(results.config.tune.metric, math.nan)
+    title = MEASURES[results.measure].title
+    return (
+        f"trial {one.trial.number}, {one.trial.state} at step {one.last.get('step', 0):.0f}: "
+        f"{title} {value:.3f}; {chosen}"
+    )
+
+
+def measured(results: Results) -> list[TrialResult]:
+    """Trials that reached a rung, the winner last, so that it is drawn on top."""
+    usable = [one for one in results.trials if metric_of(results, one) is not None]
+    order = [STOPPED, FINISHED, DEFAULT, WINNER]
+    return sorted(usable, key=lambda one: order.index(colour_of(results, one)))
+
+
+def metric_of(results: Results, one: TrialResult) -> float | None:
+    """The compared metric at the last rung that a trial reached."""
+    value = one.last.get(results.config.tune.metric)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def metric_curves(results: Results) -> Markup:
+    """The compared metric at every rung of every trial."""
+    name = results.config.tune.metric
+    lines = [
+        (one, [Point(row["step"], row[name]) for row in one.rungs if _is_number(row.get(name))])
+        for one in measured(results)
+    ]
+    return _curves(results, lines, MEASURES[results.measure].title, dots=True)
+
+
+def loss_curves(results: Results) -> Markup:
+    """The training loss of every trial; steps are averaged where there are many."""
+    lines = []
+    for one in measured(results):
+        per_epoch = next((row["epoch"] / row["step"] for row in one.curve), 1.0)
+        points = averaged(one.curve, "loss")
+        lines.append((one, [Point(point.epoch / per_epoch, point.value) for point in points]))
+    return _curves(results, lines, "Training loss", dots=False)
+
+
+def _curves(
+    results: Results, lines: Sequence[tuple[TrialResult, list[Point]]], title: str, dots: bool
+) -> Markup:
+    values = [point.value for _, points in lines for point in points]
+    steps = max((point.epoch for _, points in lines for point in points), default=1.0)
+    marks = ticks(min(values, default=0.0), max(values, default=1.0))
+    across = Scale(0, steps, _LEFT, _WIDTH - _RIGHT)
+    up = Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP)
+    shapes = _frame(across, up, marks, "optimizer step")
+    for one, points in lines:
+        style = colour_of(results, one)
+        strong = " strong" if style in (WINNER, DEFAULT) else ""
+        places = [(across.at(point.epoch), up.at(point.value)) for point in points]
+        shapes.append(polyline(places, f"curve trial{strong} {style}"))
+        if dots:
+            hint = hint_of(results, one)
+            shapes += [circle(x, y, 3.5, f"dot {style}", hint) for x, y in places]
+    return drawing(_WIDTH, _HEIGHT, f"{title} by optimizer step, one line per trial", shapes)
+
+
+def cost_against_quality(results: Results) -> Markup:
+    """One dot per trial: what it cost, and the last metric that it reached."""
+    trials = measured(results)
+    values = [metric_of(results, one) or 0.0 for one in trials]
+    marks = ticks(min(values, default=0.0), max(values, default=1.0))
+    costs = ticks(0.0, max((one.cost for one in trials), default=1.0))
+    across = Scale(0, costs[-1], _LEFT, _WIDTH - _RIGHT)
+    up = Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP)
+    shapes = _frame(across, up, marks, results.cost_unit)
+    for one, value in zip(trials, values, strict=True):
+        hollow = "" if one.trial.state == "finished" else " hollow"
+        ring = " pareto" if one.trial.number in results.pareto else ""
+        style = f"dot{hollow}{ring} {colour_of(results, one)}"
+        hint = f"{hint_of(results, one)}; {one.cost:.0f} {results.cost_unit}"
+        shapes.append(circle(across.at(one.cost), up.at(value), 5, style, hint))
+    return drawing(_WIDTH, _HEIGHT, "Cost against quality, one dot per trial", shapes)
+
+
+def pareto_plot(results: Results) -> Markup:
+    """Finished trials: rank quality across, negative log-likelihood up; the front is ringed."""
+    trials = [one for one in measured(results) if one.trial.state == "finished"]
+    pairs = [(one, one.final("mrr") or 0.0, one.final("nll") or 0.0) for one in trials]
+    qualities = [x for _, x, _ in pairs]
+    right = ticks(min(qualities, default=0.0), max(qualities, default=1.0))
+    marks = ticks(0.0, max((y for _, _, y in pairs), default=1.0))
+    across = Scale(right[0], right[-1], _LEFT, _WIDTH - _RIGHT)
+    up = Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP)
+    shapes = _frame(across, up, marks, "MRR, higher is better")
+    for one, x, y in pairs:
+        ring = " pareto" if one.trial.number in results.pareto else ""
+        hint = f"{hint_of(results, one)}; NLL {y:.2f}, ECE {one.final('ece') or 0.0:.3f}"
+        shapes.append(
+            circle(across.at(x), up.at(y), 5, f"dot{ring} {colour_of(results, one)}", hint)
+        )
+    return drawing(_WIDTH, _HEIGHT, "NLL against MRR of the finished trials", shapes)
+
+
+def step_bars(results: Results) -> Markup:
+    """One bar per trial: steps taken of those to its end."""
+    most = max((one.planned for one in results.trials), default=1) or 1
+    shapes = []
+    for row, one in enumerate(results.trials):
+        y, style = 22 * row + 2, colour_of(results, one)
+        shapes.append(text(64, y + 13, f"trial {one.trial.number}", "tick", "end"))
+        shapes.append(rectangle(72, y, 460 * one.planned / most, 16, "rest"))
+        reached = one.curve[-1]["step"] if one.curve else 0.0
+        hint = hint_of(results, one)
+        shapes.append(rectangle(72, y, 460 * reached / most, 16, f"bar {style}", hint))
+        shapes.append(text(540, y + 13, f"{reached:.0f} / {one.planned}", "tick"))
+    return drawing(620, 22 * len(results.trials) + 4, "Optimizer steps of every trial", shapes)
+
+
+def _frame(across: Scale, up: Scale, marks: Sequence[float], title: str) -> list[str]:
+    shapes = []
+    for value, label in zip(marks, tick_labels(marks), strict=True):
+        shapes.append(line(_LEFT, up.at(value), _WIDTH - _RIGHT, up.at(value), "grid"))
+        shapes.append(text(_LEFT - 8, up.at(value) + 4, label, "tick", "end"))
+    inside = [
+        value for value in ticks(across.low, across.high) if across.low <= value <= across.high
+    ]
+    for value, label in zip(inside, tick_labels(inside), strict=True):
+        shapes.append(text(across.at(value), _HEIGHT - _BOTTOM + 16, label, "tick", "middle"))
+    shapes.append(text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, title, "tick", "middle"))
+    return shapes
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

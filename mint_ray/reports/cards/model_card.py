@@ -1,0 +1,74 @@
+"""The card that a promoted student carries: what it is, what it was made from, how good it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
+
+FILE = "README.md"
+
+_INTENDED = (
+    "For research, and as a second opinion of people who are trained to judge it. It is no medical "
+    "device. It ranks the entries of its catalogue and can name nothing else; a {subject} whose "
+    "answer is not in the catalogue is told by an empty set. Its figures hold for {subject}s such "
+    "as those that it was tested on."
+)
+
+
+def write_model_card(
+    folder: Path, info: Mapping[str, Any], calibration: AnswerCalibration, n_labels: int
+) -> None:
+    """Write `README.md`.
+
+    Args:
+        info: what `student.json` says.
+        n_labels: size of the catalogue.
+    """
+    before, after = calibration.measured["before"], calibration.measured["after"]
+    image = info["task"] == "tissue"
+    lines = [
+        "---",
+        "library_name: peft",
+        f"base_model: {info['base_model']}",
+        "tags: [mint_ray, orpo, lora]",
+        "---",
+        "",
+        f"# Student for {'images' if image else 'clinical notes'}",
+        "",
+        _INTENDED.format(subject="image" if image else "patient"),
+        "",
+        f"- base model: `{info['base_model']}`, revision `{info['base_revision']}`",
+        f"- objective: {info['objective']}; task: {info['task']}; catalogue: {n_labels} entries",
+        *(f"- {name}: `{value}`" for name, value in sorted(info["lineage"].items())),
+        "",
+        "## Accuracy and calibration",
+        "",
+        f"Temperature {calibration.temperature:.3f}, sets of {calibration.coverage:.0%} coverage; "
+        f"fitted on {calibration.cases} cases of {calibration.groups} validation groups.",
+        *(f"Note: {remark}." for remark in calibration.remarks()),
+        "",
+        f"On {after['nll']['n']} test cases, 95 % intervals over groups:",
+        "",
+        "| | before | after |",
+        "|---|---|---|",
+    ]
+    titles = {
+        "top1": "top-1 accuracy",
+        "top10": "top-10 accuracy",
+        "mrr": "MRR",
+        "nll": "negative log-likelihood",
+        "ece": "ECE",
+        "coverage": "coverage of the set, where the catalogue has the answer",
+        "set_size": "answers in a set",
+        "none_of_these": "empty sets (none of these)",
+    }
+    for name, title in titles.items():
+        lines.append(f"| {title} | {_cell(before.get(name))} | {_cell(after.get(name))} |")
+    (folder / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _cell(value: Any) -> str:
+    if value is None or value["value"] is None:
+        return ""
+    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"

@@ -1,0 +1,94 @@
+"""The data card that lies beside a preference dataset, in the Hub's format."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mint_ray import __version__
+from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.tasks.task import Task
+
+TEMPLATE = """---
+pretty_name: mint_ray preference pairs
+task_categories: [{category}]
+tags: [preference, orpo, dpo, {tag}]
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+# Preference pairs
+
+Each row {asks}. `chosen` names the teacher's best
+{k} labels, `rejected` its worst {q}; both are answers, not truths. `label_id` is the known
+answer where there is one.
+
+| | |
+|---|---|
+| teacher | `{teacher}` |
+| catalogue | {labels} labels |
+| step | `prefer-{key}`, mint_ray {version} |
+| known answer in `chosen` | `{gold}` |
+| order of the rejected names | `{order}` |
+| pairs per case | {windows} |
+| least teacher confidence | {min_confidence} |
+
+| split | pairs |
+|---|---|
+{pairs}
+
+| turned away because | cases |
+|---|---|
+{rejected}
+
+Train on `train`, choose on `validation`, and report on `test` only: the splits share no {group}.
+Columns follow TRL's conversational preference format{images}; `load_dataset("parquet",
+data_files={{"train": "train.parquet"}})` reads it. Not for clinical use.
+"""
+
+_WORDS = {
+    "disease": {
+        "category": "text-generation",
+        "tag": "rare-disease",
+        "asks": "asks for the most likely diseases of one case",
+        "group": "source publication",
+        "images": "",
+    },
+    "tissue": {
+        "category": "image-text-to-text",
+        "tag": "histology",
+        "asks": "shows one H&E image and asks for the most likely tissues that it comes from",
+        "group": "patient or slide",
+        "images": " with images, which lie encoded in the column `images`",
+    },
+}
+
+
+def write_card(
+    path: Path,
+    config: PreferencesConfig,
+    task: Task,
+    *,
+    pairs: Mapping[str, int],
+    rejected: Mapping[str, int],
+    teacher: str,
+    labels: int,
+    key: str,
+) -> None:
+    """Write the dataset's README from the step's own numbers; it appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(
+        TEMPLATE.format(
+            files="\n".join(f"  - split: {s}\n    path: {s}.parquet" for s in pairs),
+            pairs="\n".join(f"| {split} | {n} |" for split, n in pairs.items()),
+            rejected="\n".join(f"| {why} | {n} |" for why, n in sorted(rejected.items()))
+            or "| (none) | 0 |",
+            teacher=teacher,
+            labels=labels,
+            key=key,
+            version=__version__,
+            **_WORDS[task.name],
+            **config.model_dump(include={"k", "q", "gold", "order", "windows", "min_confidence"}),
+        ),
+        encoding="utf-8",
+    )
+    partial.replace(path)

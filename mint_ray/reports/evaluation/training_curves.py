@@ -1,0 +1,199 @@
+"""Curves of a student's training, from the metrics of its optimizer steps, as small plots.
+
+Beside the curves of an ORPO student stand the published points of the released run.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeGuard
+
+from markupsafe import Markup
+
+from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.svg import circle, drawing, line, polyline, text
+
+Rows = Sequence[Mapping[str, float]]
+"""One mapping per optimizer step: `epoch` (fractional, at the step's end) and its metrics."""
+
+
+MOST_POINTS = 60
+"""Most points of a curve; the steps of a longer run are averaged."""
+
+
+_OWN, _RELEASED = "c-teal", "c-rose"
+
+
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 240, 184, 44, 10, 8, 36
+
+
+class Point(NamedTuple):
+    """A metric at an epoch; of several steps, the means of both."""
+
+    epoch: float
+    value: float
+
+
+@dataclass(frozen=True)
+class TrainingCurves:
+    """The plots of one training, with what a caption needs."""
+
+    panels: Sequence[tuple[str, Markup]]
+    """(title, SVG) of every metric that the steps have numbers for."""
+    notes: Sequence[str]
+    """What the panels show, where it is not plain."""
+    steps: int
+    epochs: float
+    steps_per_point: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A metric; `released` are its published values by epoch, `dashed` is a part of it.
+
+    The value axis covers 0, `reach` and every mark.
+    """
+
+    title: str
+    metric: str
+    note: str
+    released: Mapping[int, float]
+    dashed: str | None = None
+    reach: float = 0.0
+
+
+# The released ORPO run: MINT, arXiv 2505.05736.
+PANELS = (
+    Panel(
+        "Loss",
+        "loss",
+        "",
+        {0: 1.11, 1: 0.53, 5: 0.23, 10: 0.105, 26: 0.024},
+        "nll_loss",
+    ),
+    Panel(
+        "Log odds ratio term",
+        "log_odds_ratio",
+        "Log odds ratio term: mean log σ of the log odds of chosen over rejected, 0 at best.",
+        {0: -0.52, 1: -0.32, 5: -0.06, 10: -0.006, 26: -0.004},
+    ),
+    Panel(
+        "Reward accuracy",
+        "rewards/accuracies",
+        "Reward accuracy: share of pairs whose chosen answer is rewarded above the rejected one.",
+        {0: 0.75, 1: 0.91, 5: 0.99, 10: 0.999, 26: 0.994},
+        reach=1.0,
+    ),
+    Panel(
+        "Log-probability, rejected",
+        "logps/rejected",
+        "",
+        {0: -0.87, 1: -0.69, 5: -4.8, 10: -12.1, 26: -12.5},
+    ),
+)
+
+
+def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
+    """Draw a training; without rows there are no panels.
+
+    Args:
+        rows: the steps, in any order; numbers that are missing or not finite are left out.
+        system: what the student is; `orpo` gets the released run's points beside its own, up
+            to the last epoch that it reached itself.
+    """
+    epochs = max((row["epoch"] for row in rows if _is_number(row.get("epoch"))), default=0.0)
+    panels, notes = [], []
+    for panel in PANELS:
+        curve = averaged(rows, panel.metric)
+        if not curve:
+            continue
+        dashed = averaged(rows, panel.dashed) if panel.dashed else []
+        known = _reached(panel.released, epochs) if system == "orpo" else []
+        panels.append((panel.title, _draw(panel, curve, dashed, known, epochs)))
+        notes += [panel.note] if panel.note else []
+        notes += ["Dashed: the likelihood term of the loss."] if dashed else []
+    return TrainingCurves(panels, notes, len(rows), epochs, steps_per_point(len(rows)))
+
+
+def steps_per_point(steps: int) -> int:
+    """Steps that one point averages: the fewest that keep to `MOST_POINTS`."""
+    return max(1, math.ceil(steps / MOST_POINTS))
+
+
+def averaged(rows: Rows, metric: str) -> list[Point]:
+    """Means over consecutive steps, `steps_per_point` each; the last may have fewer."""
+    found = [
+        Point(row["epoch"], row[metric])
+        for row in rows
+        if _is_number(row.get("epoch")) and _is_number(row.get(metric))
+    ]
+    found.sort(key=lambda point: point.epoch)
+    size = steps_per_point(len(found))
+    return [_mean(found[start : start + size]) for start in range(0, len(found), size)]
+
+
+def _is_number(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    n = len(points)
+    return Point(sum(p.epoch for p in points) / n, sum(p.value for p in points) / n)
+
+
+def _reached(released: Mapping[int, float], epochs: float) -> list[Point]:
+    """Published points up to `epochs`; pairs that fill no batch end an epoch a little early."""
+    return [Point(epoch, value) for epoch, value in released.items() if epoch <= 1.05 * epochs]
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Epochs from 0 to the right, values between the outer ticks upwards."""
+
+    epochs: float
+    ticks: Sequence[float]
+
+    def x(self, epoch: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * epoch / self.epochs
+
+    def y(self, value: float) -> float:
+        low, high = self.ticks[0], self.ticks[-1]
+        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
+
+    def place(self, points: Sequence[Point]) -> list[tuple[float, float]]:
+        return [(self.x(point.epoch), self.y(point.value)) for point in points]
+
+
+def _draw(
+    panel: Panel,
+    curve: Sequence[Point],
+    dashed: Sequence[Point],
+    released: Sequence[Point],
+    epochs: float,
+) -> Markup:
+    values = [panel.reach, *(point.value for point in (*curve, *dashed, *released))]
+    last = max([epochs, *(point.epoch for point in released)]) or 1.0
+    axes = _Axes(last, ticks(min(values), max(values)))
+    shapes = _frame(axes)
+    if dashed:
+        shapes.append(polyline(axes.place(dashed), f"curve dashed {_OWN}"))
+    shapes.append(polyline(axes.place(curve), f"curve {_OWN}"))
+    for point in released:
+        hint = f"released run, epoch {point.epoch:g}: {point.value:g}"
+        x, y = axes.x(point.epoch), axes.y(point.value)
+        shapes.append(circle(x, y, 4.5, f"dot hollow {_RELEASED}", hint))
+    title = f"{panel.title} by epoch, from {curve[0].value:.3g} to {curve[-1].value:.3g}"
+    return drawing(_WIDTH, _HEIGHT, title, shapes)
+
+
+def _frame(axes: _Axes) -> list[str]:
+    """Grid lines and labels of both axes."""
+    shapes = []
+    for value, label in zip(axes.ticks, tick_labels(axes.ticks), strict=True):
+        shapes.append(line(_LEFT, axes.y(value), _WIDTH - _RIGHT, axes.y(value), "grid"))
+        shapes.append(text(_LEFT - 9, axes.y(value) + 4, label, "tick", "end"))
+    inside = [epoch for epoch in ticks(0.0, axes.epochs) if epoch <= axes.epochs * 1.001]
+    for epoch, label in zip(inside, tick_labels(inside), strict=True):
+        shapes.append(text(axes.x(epoch), _HEIGHT - 20, label, "tick", "middle"))
+    shapes.append(text(axes.x(axes.epochs / 2), _HEIGHT - 4, "epoch", "tick", "middle"))
+    return shapes

@@ -1,0 +1,178 @@
+"""Resumable batched inference over a case table with a Ray Data actor pool.
+
+One output row per case, written in blocks of one batch. A run that was cut off leaves whole
+files (kept) and at most one torn file per writer (removed); the next run reads only the cases
+that no whole file holds. Ray's own Data checkpoint does the same with one more actor pool, which
+on a machine of two CPUs waits for ever for the second.
+
+Ray Data deals out row numbers, and each actor reads its rows of the table itself. Were the rows
+dealt out, reading would run ahead of a slow model until Ray's object store held the whole table,
+images and all; a limit on the store makes Ray wait ten seconds at a time where blocks are large.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pds
+import pyarrow.parquet as pq
+import ray.data
+
+from mint_ray.config.resources import ResourcesConfig
+from mint_ray.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 256
+"""Cases whose rows are read back together."""
+
+
+@dataclass(frozen=True)
+class CaseInference:
+    """What to run over a case table.
+
+    `actor` is built once per worker with `arguments`; it maps a `pyarrow.Table` of cases with
+    the given columns to a table of `schema` with one row per case and the column `case_id`.
+    """
+
+    actor: type
+    arguments: Mapping[str, Any]
+    columns: tuple[str, ...]
+    schema: pa.Schema
+    batch_size: int
+
+
+def infer(
+    job: CaseInference,
+    source: Path,
+    output: Path,
+    resources: ResourcesConfig,
+    only: frozenset[str] | None = None,
+) -> pa.Table:
+    """All rows of `infer_in_order` as one table."""
+    return pa.concat_tables(
+        [job.schema.empty_table(), *infer_in_order(job, source, output, resources, only)]
+    )
+
+
+def infer_in_order(
+    job: CaseInference,
+    source: Path,
+    output: Path,
+    resources: ResourcesConfig,
+    only: frozenset[str] | None = None,
+) -> Iterator[pa.Table]:
+    """Run the job over the cases of `source`, or those named in `only`; resume in `output`.
+
+    Yields:
+        The rows of `ROWS_AT_ONCE` cases at a time, sorted by `case_id`, each wanted case once.
+        The work is done before the first; no more than one such part is in memory.
+
+    Raises:
+        DataError: a wanted case is missing or doubled in the output.
+    """
+    ids = pq.read_table(source, columns=["case_id"])["case_id"].to_pylist()
+    wanted = set(ids) if only is None else only.intersection(ids)
+    output.mkdir(parents=True, exist_ok=True)
+    missing = wanted - finished_cases(output, job.schema)
+    if missing:
+        rows = [row for row, case_id in enumerate(ids) if case_id in missing]
+        _write_rows(job, source, output, resources, rows)
+    return _in_order(output, job.schema, sorted(wanted))
+
+
+def finished_cases(folder: Path, schema: pa.Schema) -> set[str]:
+    """Ids in the whole files of the folder; torn files are removed."""
+    finished: set[str] = set()
+    for file in sorted(folder.rglob("*.parquet")):
+        try:
+            ids = pq.read_table(file, columns=["case_id"], schema=schema)["case_id"]
+        except (pa.ArrowInvalid, OSError):
+            logger.warning("removed %s: torn by an interrupted run", file.name)
+            file.unlink()
+            continue
+        finished.update(ids.to_pylist())
+    return finished
+
+
+def _write_rows(
+    job: CaseInference,
+    source: Path,
+    output: Path,
+    resources: ResourcesConfig,
+    rows: Sequence[int],
+) -> None:
+    # One batch is a block, one written block is the grain of resumption.
+    batches = [
+        pa.table({"rows": [rows[at : at + job.batch_size]]})
+        for at in range(0, len(rows), job.batch_size)
+    ]
+    data = ray.data.from_arrow(batches).map_batches(
+        RowReader,
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=actor_pool(resources),
+        num_cpus=resources.cpus_per_worker,
+        num_gpus=resources.gpus_per_worker,
+        fn_constructor_args=(job, str(source)),
+    )
+    data.write_parquet(str(output))
+
+
+class RowReader:
+    """A Ray Data actor that holds the job's own, and reads for it the rows that it is told.
+
+    The row group read last is kept, since the next batch often lies in it too.
+    """
+
+    def __init__(self, job: CaseInference, source: str) -> None:
+        self._actor = job.actor(**job.arguments)
+        # Read ahead, Arrow would keep every row group that it has read.
+        self._file = pq.ParquetFile(source, pre_buffer=False)
+        self._columns = list(job.columns)
+        groups = range(self._file.metadata.num_row_groups)
+        sizes = [self._file.metadata.row_group(group).num_rows for group in groups]
+        self._starts = np.cumsum([0, *sizes])
+        self._group, self._held = -1, pa.table({})
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        rows = np.array(batch["rows"][0].as_py())
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        parts = [
+            self._read(group).take(rows[groups == group] - self._starts[group])
+            for group in np.unique(groups).tolist()
+        ]
+        return self._actor(pa.concat_tables(parts))
+
+    def _read(self, group: int) -> pa.Table:
+        if group != self._group:
+            self._held = self._file.read_row_group(group, columns=self._columns)
+            self._group = group
+        return self._held
+
+
+def actor_pool(resources: ResourcesConfig) -> ray.data.ActorPoolStrategy:
+    """A pool that starts as large as it may, with one CPU left for reading and writing."""
+    spare = ray.cluster_resources().get("CPU", 1.0) - 1
+    start = max(1, min(resources.actors, int(spare / resources.cpus_per_worker)))
+    return ray.data.ActorPoolStrategy(min_size=start, max_size=resources.actors)
+
+
+def _in_order(folder: Path, schema: pa.Schema, wanted: Sequence[str]) -> Iterator[pa.Table]:
+    rows = pds.dataset(folder, schema=schema, format="parquet")
+    for at in range(0, len(wanted), ROWS_AT_ONCE):
+        ids = wanted[at : at + ROWS_AT_ONCE]
+        # A file holds neighbours: its statistics tell most scans that they need not open it.
+        near = (pds.field("case_id") >= ids[0]) & (pds.field("case_id") <= ids[-1])
+        found = rows.to_table(filter=near & pds.field("case_id").isin(ids)).sort_by("case_id")
+        if found["case_id"].to_pylist() != ids:
+            raise DataError(
+                f"expected {len(ids)} cases once each, found {found.num_rows} rows of "
+                f"{len(pc.unique(found['case_id']))} cases; run the stage again with --force"
+            )
+        yield found

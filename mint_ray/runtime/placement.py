@@ -1,0 +1,70 @@
+"""How many trainings fit the cluster at a time: asked before they start, so that none waits."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mint_ray.config.resources import ResourcesConfig
+from mint_ray.errors import ConfigError
+
+_SLACK = 1e-6  # resources of 0.1 add up to a little less than they should
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Trainings at a time, and why so many, in words."""
+
+    count: int
+    why: str
+
+
+def training_slots(
+    nodes: Sequence[Mapping[str, float]], resources: ResourcesConfig, limit: int | None = None
+) -> Slots:
+    """Trainings that all get their workers at the same time.
+
+    A worker is on one node, and a worker with a part of a GPU on one GPU; the workers of one
+    training may be on several nodes. Whatever drives a training takes no CPU of its own, so that
+    drivers never hold what workers wait for.
+
+    Args:
+        nodes: `CPU` and `GPU` of every node.
+        limit: most that are wanted.
+
+    Raises:
+        ConfigError: not one training fits.
+    """
+    workers = resources.train_workers
+    needed = workers if isinstance(workers, int) else workers[0]
+    room = sum(_workers_on(node, resources) for node in nodes)
+    each = f"{needed} worker(s) of {resources.cpus_per_worker:g} CPU"
+    if resources.gpus_per_worker:
+        each += f" and {resources.gpus_per_worker:g} GPU"
+    total = " and ".join(
+        f"{sum(node.get(kind, 0) for node in nodes):g} {kind}" for kind in ("CPU", "GPU")
+    )
+    has = f"{len(nodes)} node(s) with {total} have room for {room} worker(s)"
+    if room < needed:
+        raise ConfigError(
+            f"no training fits the cluster: each needs {each} (resources.train_workers, "
+            f"cpus_per_worker, gpus_per_worker), {has}"
+        )
+    fitting = room // needed
+    count = min(fitting, limit) if limit else fitting
+    why = f"each needs {each}, {has}"
+    if limit and limit < fitting:
+        why += f"; limited by tune.max_concurrent_trials={limit}"
+    elif limit and limit > fitting:
+        why += f", so tune.max_concurrent_trials={limit} is too many"
+    return Slots(count, why)
+
+
+def _workers_on(node: Mapping[str, float], resources: ResourcesConfig) -> int:
+    by_cpu = math.floor(node.get("CPU", 0) / resources.cpus_per_worker + _SLACK)
+    share, gpus = resources.gpus_per_worker, math.floor(node.get("GPU", 0))
+    if not share:
+        return by_cpu
+    by_gpu = (
+        gpus * math.floor(1 / share + _SLACK) if share < 1 else math.floor(gpus / share + _SLACK)
+    )
+    return min(by_cpu, by_gpu)

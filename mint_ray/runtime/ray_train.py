@@ -1,0 +1,127 @@
+"""One way to run a training function on Ray Train, shared by the stages that train."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.torch import TorchTrainer
+
+from mint_ray import errors
+from mint_ray.config.resources import ResourcesConfig
+from mint_ray.errors import MintError, TrainingError
+
+logger = logging.getLogger(__name__)
+
+RUN_NAME = "ray_train"
+"""Ray Train's own folder in the step's folder; the same name again continues the run."""
+REFUSAL = "refusal.json"
+"""Where a worker leaves the error that all workers stopped for."""
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+"""Ray Train's list of checkpoints in that folder."""
+
+
+def fit(
+    worker: Callable[[dict[str, Any]], None],
+    settings: dict[str, Any],
+    output: Path,
+    workers: int | tuple[int, int],
+    resources: ResourcesConfig,
+    callbacks: Sequence[UserCallback] = (),
+) -> None:
+    """Run `worker(settings)` on every Ray Train worker until it returns.
+
+    `workers` as (least, most) lets Ray shrink and grow the group between restarts. `callbacks`
+    run in Ray Train's controller process.
+
+    Raises:
+        MintError: the worker's own, at once.
+        TrainingError: a worker failed otherwise, more often than `resources.max_failures`.
+    """
+    _drop_broken_snapshot(output / RUN_NAME)
+    refusal = output / REFUSAL
+    refusal.unlink(missing_ok=True)
+    trainer = TorchTrainer(
+        partial(_run, worker, str(refusal)),
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(
+            num_workers=workers,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=_resources(resources),
+        ),
+        run_config=RunConfig(
+            name=RUN_NAME,
+            storage_path=str(output),
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=list(callbacks),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        raise TrainingError(
+            f"training failed on Ray more often than resources.max_failures="
+            f"{resources.max_failures}: {type(error).__name__}: {error}; MINT_WORKER_LOGS=1 shows "
+            "the workers' output"
+        ) from error
+    if refusal.exists():
+        found = json.loads(refusal.read_text(encoding="utf-8"))
+        raise getattr(errors, found["kind"])(found["message"])
+
+
+def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[str, Any]) -> None:
+    """The worker; an error that is meant for the user ends it quietly, since Ray would retry.
+
+    Such errors come from settings, data or numbers that all workers share, so all end alike.
+    """
+    try:
+        worker(settings)
+    except MintError as error:
+        own = Path(f"{refusal}.{os.getpid()}")
+        content = {"kind": type(error).__name__, "message": str(error)}
+        own.write_text(json.dumps(content), encoding="utf-8")
+        own.replace(refusal)
+
+
+def _drop_broken_snapshot(folder: Path) -> None:
+    """Ray overwrites its list of checkpoints in place, and refuses a run whose list is cut off.
+
+    It also refuses one that names a folder which somebody removed. The checkpoints themselves
+    are found without the list (`latest_good`), and then removed with the run's folder.
+    """
+    snapshot = folder / SNAPSHOT
+    try:
+        text = snapshot.read_text(encoding="utf-8")
+        json.loads(text)
+        named = set(re.findall(r"checkpoint_\d[\w.-]*", text))
+        if all((folder / name).is_dir() for name in named):
+            return
+    except FileNotFoundError:
+        return
+    except ValueError:
+        pass
+    logger.warning("%s does not fit the checkpoints beside it and is dropped", snapshot)
+    snapshot.unlink()
+
+
+def _resources(resources: ResourcesConfig) -> dict[str, float]:
+    needed = {"CPU": resources.cpus_per_worker}
+    return needed | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
+
+
+def use_resources(resources: ResourcesConfig) -> None:
+    """Give torch its CPU threads, and no GPU where none was asked for.
+
+    Ray would leave a worker of a fraction of a CPU with one thread, and shows all GPUs of the
+    machine to a worker that has none.
+    """
+    if resources.gpus_per_worker == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(resources.threads_per_worker or max(1, round(resources.cpus_per_worker)))

@@ -1,0 +1,48 @@
+"""Connecting to Ray."""
+
+import logging
+import os
+
+import ray
+import ray.data
+
+from mint_ray.config.resources import ResourcesConfig
+from mint_ray.pipeline.steps import StepContext
+from mint_ray.runtime.orphans import reclaim
+
+
+def begin_session(context: StepContext) -> None:
+    """Connect for a step, and say to what."""
+    context.task.say(connect(context.config.resources))
+
+
+def begin_training_session(context: StepContext) -> None:
+    """The same for a step of Ray Train, which gives back what a killed one of it still holds."""
+    begin_session(context)
+    reclaim(context.output, context.task.say)
+
+
+def connect(resources: ResourcesConfig) -> str:
+    """Connect to the configured, the surrounding or a new local Ray; return what it is.
+
+    The surrounding one is that of RAY_ADDRESS, which `ray job submit` sets for its jobs. An
+    address that some earlier head left behind on this machine is not looked for: where that head
+    was killed, Ray would wait for it for many minutes. Workers' output goes to Ray's log files;
+    MINT_WORKER_LOGS=1 brings it to the terminal.
+    """
+    if not ray.is_initialized():
+        ray.init(
+            address=resources.ray_address or os.environ.get("RAY_ADDRESS") or "local",
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
+        )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the command line shows progress
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    total = ray.cluster_resources()
+    return (
+        f"Ray {ray.__version__}: {len(ray.nodes())} node(s), "
+        f"{total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
+    )

@@ -1,0 +1,37 @@
+"""What the first worker says of its choices, on its way to whoever watches the driver.
+
+Workers' output goes to Ray's log files; the lines that a person should see (which layout and why,
+which checkpoint was resumed or passed over, the calibration regime) go to a file in the step's
+folder as well. Ids and numbers only, as in every log.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mint_ray.runtime.tail import NewLines
+
+FILE_NAME = "notes.log"
+
+
+@contextmanager
+def keep_notes(folder: Path) -> Iterator[None]:
+    """Append this package's log lines to the folder's notes while the body runs."""
+    logger = logging.getLogger("mint_ray")
+    before = logger.level
+    handler = logging.FileHandler(folder / FILE_NAME, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.close()
+
+
+def new_notes(folder: Path) -> NewLines:
+    """The notes that are added from now on."""
+    return NewLines(folder / FILE_NAME, from_end=True)

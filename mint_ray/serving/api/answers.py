@@ -1,0 +1,229 @@
+"""What is answered: catalogue entries with calibrated probabilities and, if asked for, evidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
+from mint_ray.images.decode import open_tile
+from mint_ray.images.morphology import describe, measure
+from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.knowledge.evidence import Evidence, Explainer
+from mint_ray.knowledge.ontology import Ontology
+from mint_ray.serving.api.requests import Asked
+from mint_ray.students.ranking.ranker import Ranking
+
+MOST_EVIDENCE = 8
+"""Findings of a kind that are listed for an answer."""
+EMPTY_SET = "no entry of the catalogue fits as well as right answers usually do"
+INTENDED_USE = (
+    "For research, and as a second opinion of people who are trained to judge it. No medical "
+    "device. An answer can only be an entry of the catalogue."
+)
+
+
+class FindingModel(BaseModel):
+    """A term, and where the note names it."""
+
+    id: str
+    name: str
+    excluded: bool = False
+    start: int | None = Field(None, description="First character in the note.")
+    end: int | None = Field(None, description="Behind the last character in the note.")
+
+
+class EvidenceModel(BaseModel):
+    """A finding for or against an answer."""
+
+    id: str = Field(description="The patient's term, or the disease's where it is missing.")
+    name: str
+    annotated_id: str = Field(description="The disease's term.")
+    annotated_name: str
+    match: str = Field(description="exact, more_specific or more_general than the annotation.")
+    frequency: float = Field(description="Share of patients with the disease who have it.")
+    weight: float = Field(description="Frequency times information content, in nats.")
+
+
+class ExplanationModel(BaseModel):
+    """By annotations of the Human Phenotype Ontology; the ranking does not depend on them."""
+
+    supports: list[EvidenceModel]
+    missing: list[EvidenceModel]
+    contradicts: list[EvidenceModel]
+    unexplained: list[FindingModel]
+
+
+class Entry(BaseModel):
+    """One entry of the catalogue."""
+
+    rank: int
+    id: str
+    name: str
+    ids: list[str] = Field(description="All its ids, of every namespace.")
+    probability: float = Field(description="Calibrated where the model has a calibration.")
+    in_set: bool | None = Field(description="Inside the conformal set; null without calibration.")
+    explanation: ExplanationModel | None = None
+
+
+class NoneOfThese(BaseModel):
+    """Whether the catalogue may lack the right answer."""
+
+    p_value: float | None = Field(
+        description="How often a right answer fits as badly as the best one here."
+    )
+    flagged: bool = Field(description="No finding was read, or the conformal set is empty.")
+    reason: str | None = Field(description="Why it is flagged.")
+
+
+class ModelInfo(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+    coverage: float | None = Field(description="Coverage that the conformal sets were made for.")
+
+
+class Answer(BaseModel):
+    """A ranking."""
+
+    request_id: str
+    model: ModelInfo
+    ranking: list[Entry]
+    set_size: int | None = Field(
+        description="Entries in the conformal set, those that are not listed among them."
+    )
+    none_of_these: NoneOfThese
+    findings: list[FindingModel] = Field(description="What was read of the patient.")
+    morphology: str | None = Field(None, description="What was measured in an image.")
+    shortened: bool = Field(description="The note was too long for the model: its tail was cut.")
+    intended_use: str = INTENDED_USE
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Puts answers together; asks no model."""
+
+    catalogue: Catalogue
+    calibration: AnswerCalibration | None
+    model: ModelInfo
+    ontology: Ontology | None = None
+    explainer: Explainer | None = None
+
+    def answer(self, request_id: str, asked: Asked, ranking: Ranking) -> Answer:
+        """The answer to one request."""
+        probability = np.array(ranking.probabilities)
+        inside = self.calibration.contains(probability) if self.calibration else None
+        entries = [
+            self._entry(rank, self.catalogue.label(label), p, inside, asked)
+            for rank, (label, p) in enumerate(
+                zip(ranking.labels, ranking.probabilities, strict=True), 1
+            )
+            if rank <= asked.top_k
+        ]
+        fit = self.calibration.fit_of_best(float(probability[0])) if self.calibration else None
+        doubt = asked.doubt
+        if doubt is None and inside is not None and not inside.any():
+            doubt = EMPTY_SET
+        return Answer(
+            request_id=request_id,
+            model=self.model,
+            ranking=entries,
+            set_size=self._set_size(ranking),
+            none_of_these=NoneOfThese(p_value=fit, flagged=doubt is not None, reason=doubt),
+            findings=self._findings(asked),
+            morphology=_morphology(asked),
+            shortened=ranking.shortened,
+        )
+
+    def _set_size(self, ranking: Ranking) -> int | None:
+        if self.calibration is None:
+            return None
+        return self.calibration.set_size(np.array(ranking.scored), len(self.catalogue))
+
+    def nothing(self, request_id: str, asked: Asked) -> Answer:
+        """The answer to a request that holds nothing a model could be shown."""
+        return Answer(
+            request_id=request_id,
+            model=self.model,
+            ranking=[],
+            set_size=None if self.calibration is None else 0,
+            none_of_these=NoneOfThese(p_value=None, flagged=True, reason=asked.doubt),
+            findings=[],
+            shortened=False,
+        )
+
+    def _entry(
+        self,
+        rank: int,
+        label: Label,
+        probability: float,
+        inside: np.ndarray | None,
+        asked: Asked,
+    ) -> Entry:
+        return Entry(
+            rank=rank,
+            id=label.label_id,
+            name=label.name,
+            ids=list(label.ids),
+            probability=probability,
+            in_set=None if inside is None else bool(inside[rank - 1]),
+            explanation=self._explain(label, asked) if asked.explain else None,
+        )
+
+    def _explain(self, label: Label, asked: Asked) -> ExplanationModel | None:
+        if self.explainer is None:
+            return None
+        found = self.explainer.explain(label.ids, asked.present, asked.excluded)
+        return ExplanationModel(
+            supports=self._evidence(found.supports),
+            missing=self._evidence(found.missing),
+            contradicts=self._evidence(found.contradicts),
+            unexplained=[self._finding(term) for term in found.unexplained],
+        )
+
+    def _evidence(self, items: Sequence[Evidence]) -> list[EvidenceModel]:
+        return [
+            EvidenceModel(
+                id=item.finding or item.annotated,
+                name=self._name(item.finding or item.annotated),
+                annotated_id=item.annotated,
+                annotated_name=self._name(item.annotated),
+                match=item.match,
+                frequency=item.frequency,
+                weight=item.weight,
+            )
+            for item in items[:MOST_EVIDENCE]
+        ]
+
+    def _findings(self, asked: Asked) -> list[FindingModel]:
+        if asked.places:
+            return [
+                FindingModel(
+                    id=place.term,
+                    name=self._name(place.term),
+                    excluded=place.excluded,
+                    start=place.start,
+                    end=place.end,
+                )
+                for place in asked.places
+            ]
+        return [
+            *(self._finding(term) for term in asked.present),
+            *(self._finding(term, excluded=True) for term in asked.excluded),
+        ]
+
+    def _finding(self, term: str, *, excluded: bool = False) -> FindingModel:
+        return FindingModel(id=term, name=self._name(term), excluded=excluded)
+
+    def _name(self, term: str) -> str:
+        return self.ontology.name(term) if self.ontology is not None else term
+
+
+def _morphology(asked: Asked) -> str | None:
+    """What is measured in an image, in words."""
+    if not asked.explain or not isinstance(asked.seen, bytes):
+        return None
+    image = open_tile(asked.seen)
+    return None if isinstance(image, str) else describe(measure(np.asarray(image)))

@@ -1,0 +1,115 @@
+"""The part of OpenAI's chat completions that a ranking fits into.
+
+The last message of the user is the note, or holds the image; whatever else a client sends (system
+messages, temperature, tools) changes nothing, since answers are entries of the catalogue.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mint_ray.serving.api.answers import Answer
+from mint_ray.serving.api.requests import (
+    MOST_IMAGE_CHARACTERS,
+    MOST_NOTE_CHARACTERS,
+    Unusable,
+    decode_image,
+)
+
+MOST_MESSAGES = 200
+
+
+class ImageUrl(BaseModel):
+    """A data URL; anything else would have to be fetched."""
+
+    url: str = Field(max_length=MOST_IMAGE_CHARACTERS + 100)
+
+
+class Part(BaseModel):
+    """A part of a message."""
+
+    type: Literal["text", "image_url"]
+    text: str | None = Field(None, max_length=MOST_NOTE_CHARACTERS)
+    image_url: ImageUrl | None = None
+
+
+class Message(BaseModel):
+    """One message."""
+
+    role: str = Field(max_length=32)
+    content: str | list[Part] | None = None
+
+
+class ChatRequest(BaseModel):
+    """What is read of a chat completion's request."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+    model: str | None = Field(None, max_length=200)
+    stream: bool = False
+
+    def asked(self) -> str | bytes:
+        """The note, or the image, of the user's last message.
+
+        Raises:
+            Unusable: `no_message`, `not_fetched`, `not_base64`.
+        """
+        said = [message.content for message in self.messages if message.role == "user"]
+        if not said or not said[-1]:
+            raise Unusable("no_message", "expected a message of the user, found none")
+        if isinstance(said[-1], str):
+            return said[-1]
+        images = [part.image_url.url for part in said[-1] if part.image_url is not None]
+        if images:
+            return _image(images[0])
+        return "\n".join(part.text for part in said[-1] if part.text)
+
+
+def as_chat(answer: Answer) -> dict[str, Any]:
+    """A chat completion whose message lists the ranking."""
+    message = {"role": "assistant", "content": _text(answer)}
+    return {
+        **_head(answer, "chat.completion"),
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+
+
+def as_chat_events(answer: Answer) -> Iterator[str]:
+    """The same as server-sent events, for clients that stream."""
+    head = _head(answer, "chat.completion.chunk")
+    for delta, reason in (({"role": "assistant", "content": _text(answer)}, None), ({}, "stop")):
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        yield f"data: {json.dumps({**head, 'choices': [choice]})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _head(answer: Answer, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{answer.request_id}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": answer.model.name,
+    }
+
+
+def _text(answer: Answer) -> str:
+    lines = [
+        f"{entry.rank}. {entry.name} ({entry.id}), probability {entry.probability:.2f}"
+        for entry in answer.ranking
+    ]
+    if answer.none_of_these.flagged:
+        lines.insert(0, f"None of the catalogue's entries: {answer.none_of_these.reason}.")
+    return "\n".join(lines)
+
+
+def _image(url: str) -> bytes:
+    head, _, data = url.partition(",")
+    if not head.startswith("data:image/") or not head.endswith(";base64"):
+        raise Unusable(
+            "not_fetched", "expected an image as data:image/...;base64, URL; no other is fetched"
+        )
+    return decode_image(data)

@@ -1,0 +1,129 @@
+"""The Ray Serve application: an ingress, and a deployment for each student."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+from ray.serve.handle import DeploymentHandle
+
+from mint_ray.config.base import Section
+from mint_ray.config.serving import LOOPBACK, ServedStudentConfig, ServingConfig
+from mint_ray.errors import ConfigError
+from mint_ray.serving.deploy.replica import StudentReplica
+from mint_ray.serving.http.app import RETRY_AFTER, make_app
+from mint_ray.serving.http.security import ApiKeys
+from mint_ray.serving.http.service import Service
+
+NAME = "mint"
+STUDENTS = ("text", "vision")
+HEALTH_SECONDS = 10.0
+
+
+@serve.deployment
+@serve.ingress()
+class Ingress:
+    """Takes requests, hands them to the students.
+
+    Args:
+        settings: a `ServingConfig`, as plain values.
+        text: handle of the students of notes, None where there is none.
+        vision: of images.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        text: DeploymentHandle | None,
+        vision: DeploymentHandle | None,
+    ) -> None:
+        self._config = ServingConfig.model_validate(settings)
+        self._service = Service(text, vision, self._config)
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return make_app(self._service, self._config)
+
+
+class ServiceArgs(Section):
+    """Arguments of `application`, as a Serve config file gives them."""
+
+    serving: ServingConfig
+    tracking: str
+    """MLflow's tracking URI, where the registry is."""
+
+
+def application(args: ServiceArgs) -> serve.Application:
+    """The service for `serve deploy` and for a RayService; see `configs/serve.yaml`."""
+    return build(args.serving, args.tracking)
+
+
+def build(config: ServingConfig, tracking: str) -> serve.Application:
+    """The application of a config.
+
+    Args:
+        tracking: where the registry is.
+
+    Raises:
+        ConfigError: no student, or an address beyond loopback without API keys.
+    """
+    check(config)
+    students = {
+        kind: _student(kind, getattr(config, kind), tracking) if getattr(config, kind) else None
+        for kind in STUDENTS
+    }
+    settings = config.model_dump(mode="json")
+    deployment = Ingress.options(  # type: ignore[attr-defined]
+        name="ingress",
+        max_ongoing_requests=200,
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=1, max_replicas=4, target_ongoing_requests=64
+        ),
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    return deployment.bind(settings, students["text"], students["vision"])
+
+
+def check(config: ServingConfig) -> None:
+    """Refuse what must not be served.
+
+    Raises:
+        ConfigError: see `build`.
+    """
+    if config.text is None and config.vision is None:
+        raise ConfigError("serving: expected serving.text or serving.vision, found neither")
+    if config.host not in LOOPBACK and not ApiKeys(config.api_keys).required:
+        raise ConfigError(
+            f"serving.host={config.host} can be reached from elsewhere: expected serving.api_keys "
+            "or MINT_API_KEY_HASHES, found neither"
+        )
+
+
+def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.Application:
+    size = config.batch_size
+    deployment = StudentReplica.options(  # type: ignore[attr-defined]
+        name=kind,
+        user_config={
+            "student": config.student,
+            "also": config.also,
+            "tracking": tracking,
+            "refresh_seconds": config.refresh_seconds,
+            "batch_size": size,
+            "batch_wait_seconds": config.batch_wait_seconds,
+        },
+        # One batch is computed while the next one fills.
+        max_ongoing_requests=2 * size,
+        max_queued_requests=config.max_queued_requests,
+        backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER},
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=config.min_replicas,
+            max_replicas=config.max_replicas,
+            target_ongoing_requests=size,
+            upscale_delay_s=config.scale_up_seconds,
+            downscale_delay_s=config.scale_down_seconds,
+        ),
+        ray_actor_options={"num_cpus": config.cpus, "num_gpus": config.gpus},
+        health_check_period_s=HEALTH_SECONDS,
+        health_check_timeout_s=3 * HEALTH_SECONDS,
+        graceful_shutdown_timeout_s=20,
+    )
+    return deployment.bind()

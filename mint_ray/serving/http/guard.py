@@ -1,0 +1,146 @@
+"""What every request passes before the application sees it: keys, rates, sizes, headers.
+
+Plain ASGI, so that a body is refused while it arrives, not after.
+"""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mint_ray.serving.http import static
+from mint_ray.serving.http.security import HEADERS, ApiKeys, RateLimit
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+audit = logging.getLogger("mint_ray.audit")
+
+OPEN = frozenset(("/healthz", *static.paths()))
+"""Paths that need no key: they tell nothing."""
+REQUEST_ID = "x-mint-request-id"
+"""Serve's own `x-request-id` is what the client says it is, so that two could be alike."""
+
+
+class _TooLarge(Exception):  # noqa: N818 - a request's fate
+    """The body is longer than allowed."""
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what is guarded.
+        keys: who may ask.
+        limit: how often.
+        max_body_bytes: how much.
+        count: called with path, status and seconds of every answered request.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        keys: ApiKeys,
+        limit: RateLimit,
+        max_body_bytes: int,
+        count: Callable[[str, int, float], None] = lambda path, status, seconds: None,
+    ) -> None:
+        self._app, self._keys, self._limit = app, keys, limit
+        self._most, self._count = max_body_bytes, count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status, read = time.perf_counter(), 500, 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most:
+                raise _TooLarge
+            return message
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = {**HEADERS, REQUEST_ID: request_id}
+                added = [(k.lower().encode(), v.encode()) for k, v in own.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        async def answer_of_app(message: Message) -> None:
+            if read <= self._most:  # else it answers that its reading failed
+                await answer(message)
+
+        caller, refusal = self._admit(scope, headers)
+        try:
+            if refusal is not None:
+                await _refuse(answer, request_id, *refusal)
+            else:
+                await self._app(scope, counted, answer_of_app)
+        except _TooLarge:
+            reason = f"expected a body of at most {self._most} bytes"
+            await _refuse(answer, request_id, 413, "too_large", reason)
+        finally:
+            seconds = time.perf_counter() - started
+            self._count(scope["path"], status, seconds)
+            audit.info("%s %s %s %d %.3f", request_id, caller, scope["method"], status, seconds)
+
+    def _admit(
+        self, scope: Scope, headers: MutableMapping[bytes, bytes]
+    ) -> tuple[str, tuple[int, str, str] | tuple[int, str, str, float] | None]:
+        """Who asks, and why not if not."""
+        address = (scope.get("client") or ("unknown",))[0]
+        caller = f"address-{address}"
+        if self._keys.required and scope["path"] not in OPEN:
+            holder = self._keys.holder(_key_of(headers))
+            if holder is None:
+                return caller, (401, "no_key", "expected a valid API key as a bearer token")
+            caller = f"key-{holder}"
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._most:
+            return caller, (413, "too_large", f"expected a body of at most {self._most} bytes")
+        wait = 0.0 if scope["path"] in OPEN else self._limit.wait(caller)
+        if wait > 0:
+            return caller, (429, "too_many_requests", "expected fewer requests a minute", wait)
+        return caller, None
+
+
+def _key_of(headers: MutableMapping[bytes, bytes]) -> str | None:
+    """The key of `Authorization: Bearer` or `X-API-Key`."""
+    given = headers.get(b"authorization", b"").decode("latin-1")
+    kind, _, key = given.partition(" ")
+    if kind.lower() == "bearer" and key:
+        return key.strip()
+    other = headers.get(b"x-api-key")
+    return other.decode("latin-1") if other else None
+
+
+def error_body(request_id: str, reason: str, message: str) -> dict[str, Any]:
+    """The form of every error: a word for programs, a sentence for people."""
+    return {"error": {"reason": reason, "message": message, "request_id": request_id}}
+
+
+async def _refuse(
+    send: Send, request_id: str, status: int, reason: str, text: str, wait: float | None = None
+) -> None:
+    body = json.dumps(error_body(request_id, reason, text)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if wait is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(wait + 0.5))))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,90 @@
+"""What the routes ask for: students behind handles, deadlines, and errors that say what to do."""
+
+import asyncio
+import logging
+from typing import Any
+
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from mint_ray.config.serving import ServingConfig
+from mint_ray.errors import ServingError
+from mint_ray.serving.api.answers import Answer
+from mint_ray.serving.api.requests import DiagnoseRequest, Options
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(ServingError):  # noqa: N818 - a request's fate
+    """A request that gets an error: `status`, a word, a sentence."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+class Service:
+    """What the routes do.
+
+    Args:
+        text: handle of the students of notes, None where there is none.
+        vision: of images.
+        config: deadlines, and which further students there are.
+    """
+
+    def __init__(
+        self,
+        text: DeploymentHandle | None,
+        vision: DeploymentHandle | None,
+        config: ServingConfig,
+    ) -> None:
+        self._handles = {"text": text, "vision": vision}
+        self._timeout = config.timeout_seconds
+        self._further = {name for one in (config.text, config.vision) if one for name in one.also}
+
+    async def diagnose(self, request_id: str, request: DiagnoseRequest) -> Answer:
+        """Ask a student of notes."""
+        handle = self._handle("text", "notes", request.model)
+        call = handle.diagnose.remote(request_id, request.model_dump(mode="json"))
+        return await self._answer(call)
+
+    async def tissue(self, request_id: str, image: bytes, options: Options) -> Answer:
+        """Ask a student of images."""
+        handle = self._handle("vision", "images", options.model)
+        call = handle.tissue.remote(request_id, image, options.model_dump())
+        return await self._answer(call)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What answers now."""
+        handles = {kind: handle for kind, handle in self._handles.items() if handle is not None}
+        found = await asyncio.gather(*(self._wait(h.about.remote()) for h in handles.values()))
+        return [
+            {"kind": kind, **model}
+            for kind, models in zip(handles, found, strict=True)
+            for model in models
+        ]
+
+    def _handle(self, kind: str, what: str, model: str | None) -> DeploymentHandle:
+        handle = self._handles[kind]
+        if handle is None:
+            raise Refused(404, "no_model", f"no model that answers about {what} is served here")
+        return handle.options(multiplexed_model_id=model) if model in self._further else handle
+
+    async def _answer(self, call: Any) -> Answer:
+        reply = await self._wait(call)
+        if "refused" in reply:
+            raise Refused(reply.get("status", 422), reply["refused"], reply["message"])
+        return Answer.model_validate(reply["answer"])
+
+    async def _wait(self, call: Any) -> Any:
+        try:
+            return await asyncio.wait_for(call, self._timeout)
+        except TimeoutError as error:
+            text = f"no answer within {self._timeout:g} seconds"
+            raise Refused(504, "timeout", text) from error
+        except BackPressureError as error:
+            raise Refused(429, "busy", "all queues are full; come again") from error
+        # A replica that died, a cluster that is away: the caller may try again.
+        except Exception as error:
+            logger.error("a replica failed: %s", type(error).__name__)
+            raise Refused(503, "unavailable", "the model is not available; come again") from error

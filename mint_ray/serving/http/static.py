@@ -1,0 +1,39 @@
+"""The page at `/` and what it needs: files of this package, and drawn examples of tissue."""
+
+import io
+from functools import cache
+from importlib.resources import files
+
+from mint_ray.images.tissue.captioned import practice_tiles
+
+_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/mark.svg": ("mark.svg", "image/svg+xml"),
+}
+_EXAMPLES = {f"/examples/{number}.png": number - 1 for number in range(1, 5)}
+_SIDE = 256
+
+
+def paths() -> tuple[str, ...]:
+    """Paths of everything that is served as it is, to anybody: it tells nothing."""
+    return (*_FILES, *_EXAMPLES)
+
+
+def read(path: str) -> tuple[bytes, str]:
+    """Content and media type of one of `paths`."""
+    if path in _EXAMPLES:
+        return _examples()[_EXAMPLES[path]], "image/png"
+    name, kind = _FILES[path]
+    return files("mint_ray.serving.http").joinpath("page", name).read_bytes(), kind
+
+
+@cache
+def _examples() -> list[bytes]:
+    encoded = []
+    for tile in practice_tiles(len(_EXAMPLES), _SIDE, seed=11):
+        buffer = io.BytesIO()
+        tile.image.save(buffer, "PNG")
+        encoded.append(buffer.getvalue())
+    return encoded

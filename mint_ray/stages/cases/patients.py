@@ -1,0 +1,193 @@
+"""Cases of patients: read or simulate them, split them, finish each on Ray Data."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import ray
+import ray.data
+
+from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.patients.simulate import rank_diseases, simulate_cases
+from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, SPLITS, Case, ParsedCase, Rejection
+from mint_ray.cases.splits import join_groups, split_cases
+from mint_ray.cases.table import read_case_table
+from mint_ray.config.cases import CasesConfig
+from mint_ray.config.config import Config
+from mint_ray.errors import ConfigError, DataError
+from mint_ray.knowledge.annotations import load_annotations, read_publications
+from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.runtime.inference import actor_pool
+from mint_ray.runtime.session import begin_session
+
+BATCH = 256
+WORK_SCHEMA = CASE_SCHEMA.append(pa.field("forbidden", pa.list_(pa.string())))
+FINISHED_SCHEMA = CASE_SCHEMA.append(pa.field("reason", pa.string())).append(
+    pa.field("counts", pa.map_(pa.string(), pa.int64()))
+)
+
+
+def run(context: StepContext) -> StepOutcome:
+    """Write the case table and the catalogue."""
+    config = context.config
+    outcomes = list(_read(config))
+    parsed = [item for item in outcomes if isinstance(item, ParsedCase)]
+    rejected = [vars(item) for item in outcomes if isinstance(item, Rejection)]
+    counts: Counter[str] = sum((item.counts for item in parsed), Counter())
+    if not parsed:
+        reasons = Counter(row["reason"] for row in rejected)
+        raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
+    cases = split_cases(join_groups([item.case for item in parsed]), config.cases, config.seed)
+    excluded = _excluded_publications(config, cases)
+    catalogue = build_catalogue(
+        load_annotations(excluded),
+        _labels(case for case in cases if case["split"] == "train"),
+        config.knowledge.namespace,
+        config.knowledge.labels,
+    )
+    context.task.say(
+        f"{len(cases)} cases in {len({c['group_id'] for c in cases})} groups, catalogue of "
+        f"{len(catalogue)} labels, {len(excluded)} publications excluded from annotations"
+    )
+    begin_session(context)
+    forbidden = [item.forbidden for item in parsed]
+    finished = _finish(cases, forbidden, catalogue, config)
+    for batch in finished["counts"].drop_null().to_pylist():
+        counts.update(dict(batch))
+    counts = +counts
+    if counts:
+        context.task.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+    return _write(context, finished, rejected, catalogue, excluded)
+
+
+def _read(config: Config) -> Iterable[ParsedCase | Rejection]:
+    """The configured source, as cases and rejections."""
+    settings, ontology = config.cases, load_ontology()
+    if settings.source == "simulated":
+        annotations = load_annotations(_listed_publications(config))
+        simulation = settings.simulation
+        ranked = rank_diseases(annotations, ontology, config.knowledge.namespace)
+        diseases = simulation.disease_ids or ranked[: simulation.diseases]
+        if unknown := sorted(set(diseases) - set(ranked)):
+            raise ConfigError(
+                f"cases.simulation.disease_ids: expected annotated {config.knowledge.namespace} "
+                f"ids, found {', '.join(unknown)}"
+            )
+        drawn = simulate_cases(annotations, ontology, diseases, simulation, config.seed)
+        return [ParsedCase(case, (), Counter()) for case in drawn]
+    path = Path(str(settings.path))
+    if settings.source == "phenopackets":
+        return read_phenopackets(path, ontology)
+    return read_case_table(path)
+
+
+def _listed_publications(config: Config) -> frozenset[str]:
+    listed = config.knowledge.exclude_publications
+    return read_publications(listed) if isinstance(listed, Path) else frozenset()
+
+
+def _excluded_publications(config: Config, cases: Iterable[Case]) -> frozenset[str]:
+    if config.knowledge.exclude_publications != "from_cases":
+        return _listed_publications(config)
+    return frozenset(
+        publication
+        for case in cases
+        if case["split"] != "train"
+        for publication in case["publications"]
+    )
+
+
+def _labels(cases: Iterable[Case]) -> dict[str, str]:
+    return {c["label_id"]: c["label_name"] or c["label_id"] for c in cases if c["label_id"]}
+
+
+def _finish(
+    cases: list[Case], forbidden: list[tuple[str, ...]], catalogue: Catalogue, config: Config
+) -> pa.Table:
+    """Draw faces and write notes, in parallel; rows of `FINISHED_SCHEMA`, sorted by case."""
+    rows = [
+        {**case, "forbidden": [*own, *_answer_names(case, catalogue)]}
+        for case, own in zip(cases, forbidden, strict=True)
+    ]
+    batches = [
+        pa.Table.from_pylist(rows[i : i + BATCH], WORK_SCHEMA) for i in range(0, len(rows), BATCH)
+    ]
+    data = ray.data.from_arrow(batches).map_batches(
+        Finisher,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_constructor_args=(config.cases.model_dump(mode="json"), config.seed),
+        compute=actor_pool(config.resources),
+        num_cpus=config.resources.cpus_per_worker,
+    )
+    return pa.concat_tables(ray.get(data.to_arrow_refs())).sort_by("case_id")
+
+
+class Finisher:
+    """A Ray Data actor that holds the ontology and finishes batches of cases."""
+
+    def __init__(self, settings: dict[str, Any], seed: int) -> None:
+        self._ontology = load_ontology()
+        self._config, self._seed = CasesConfig.model_validate(settings), seed
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        forbidden = dict(
+            zip(batch["case_id"].to_pylist(), batch["forbidden"].to_pylist(), strict=True)
+        )
+        cases = batch.drop_columns(["forbidden"]).to_pylist()
+        done = finish_cases(cases, forbidden, self._ontology, self._config, self._seed)
+        reasons = {row["case_id"]: row["reason"] for row in done.rejected}
+        kept = {case["case_id"]: case for case in done.cases}
+        rows = [
+            {**kept.get(case["case_id"], case), "reason": reasons.get(case["case_id"])}
+            for case in cases
+        ]
+        rows[0]["counts"] = list(done.counts.items())  # of the whole batch
+        return pa.Table.from_pylist(rows, FINISHED_SCHEMA)
+
+
+def _answer_names(case: Case, catalogue: Catalogue) -> tuple[str, ...]:
+    """What the catalogue knows of the case's own answer: never to be read in its note."""
+    index = None if case["label_id"] is None else catalogue.index_of(case["label_id"])
+    if index is None:
+        return ()
+    label = catalogue.label(index)
+    return (label.name, *label.ids, *label.synonyms, *label.genes)
+
+
+def _write(
+    context: StepContext,
+    finished: pa.Table,
+    rejected: list[dict[str, Any]],
+    catalogue: Catalogue,
+    excluded: frozenset[str],
+) -> StepOutcome:
+    bad = pc.is_valid(finished["reason"])
+    late = finished.filter(bad).select(REJECTED_SCHEMA.names).to_pylist()
+    cases = finished.filter(pc.invert(bad)).select(CASE_SCHEMA.names).cast(CASE_SCHEMA)
+    turned_away = pa.Table.from_pylist([*rejected, *late], REJECTED_SCHEMA)
+    out = context.output
+    pq.write_table(turned_away, out / "rejected.parquet")
+    pq.write_table(cases, out / "cases.parquet", row_group_size=BATCH)
+    catalogue.write(out / "catalogue.parquet")
+    lines = "".join(f"{publication}\n" for publication in sorted(excluded))
+    (out / "excluded_publications.txt").write_text(lines, encoding="utf-8")
+    by_split = Counter(cases["split"].to_pylist())
+    return StepOutcome(
+        rows_in=cases.num_rows + turned_away.num_rows,
+        rows_out=cases.num_rows,
+        rejected=Counter(turned_away["reason"].to_pylist()),
+        facts={
+            "splits": {split: by_split[split] for split in SPLITS},
+            "labels": len(catalogue),
+            "catalogue": catalogue.revision(),
+            "groups": len(pc.unique(cases["group_id"])),
+        },
+    )

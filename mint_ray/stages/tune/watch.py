@@ -1,0 +1,145 @@
+"""What a campaign's trials have done since one last looked, on its way to MLflow and the screen."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from mint_ray.common.files import read_json, write_json
+from mint_ray.config.config import Config
+from mint_ray.pipeline.progress import Task
+from mint_ray.runtime.polling import polling
+from mint_ray.tracking.tracker import ChildRun, Run
+from mint_ray.tuning.campaign import Campaign
+from mint_ray.tuning.space import with_overrides
+from mint_ray.tuning.trials import Trial
+
+SEEN = "tracked.json"
+"""Last step of a trial that was recorded, and whether its end was."""
+POLL_SECONDS = 2.0
+SYSTEM_SECONDS = 10.0
+
+_ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
+
+
+@contextmanager
+def watching(campaign: Campaign, run: Run, task: Task) -> Iterator[None]:
+    """Record every trial as a run below the campaign's while the body runs.
+
+    A trial that is cut off with the body ends as KILLED, and goes on as the same run when the
+    campaign does.
+    """
+    watch = _Watch(campaign, run, task)
+    try:
+        with polling(watch.look, POLL_SECONDS, "trials"):
+            yield
+    finally:
+        watch.close()
+
+
+@dataclass
+class _Tracked:
+    """A trial's run, and what was recorded of it."""
+
+    run: ChildRun
+    step: float
+    ended: bool
+
+
+class _Watch:
+    def __init__(self, campaign: Campaign, run: Run, task: Task) -> None:
+        self._campaign, self._run, self._task = campaign, run, task
+        self._tracked: dict[int, _Tracked] = {}
+        self._measured = -SYSTEM_SECONDS
+
+    def look(self) -> None:
+        """Record what is new."""
+        for trial in list(self._campaign.trials):
+            self._record(trial)
+        self._measure_system()
+        self._campaign.keep_time()
+        steps = [trial.steps() for trial in self._campaign.trials if trial.state == "running"]
+        at = "; ".join(f"{rows[-1]['step']:.0f}/{rows[-1]['steps']:.0f}" for rows in steps if rows)
+        over = sum(trial.state != "running" for trial in self._campaign.trials)
+        self._task.update(over, self._campaign.total, f"running at step {at}" if at else "")
+
+    def close(self) -> None:
+        """Say of those that still run that they were cut off."""
+        for trial in self._campaign.trials:
+            tracked = self._tracked.get(trial.number)
+            if tracked is not None and not tracked.ended:
+                tracked.run.set_status("KILLED")
+
+    def _record(self, trial: Trial) -> None:
+        state = trial.state
+        tracked = self._tracked.get(trial.number) or self._open(trial)
+        if tracked.ended and state != "running":
+            return
+        new = [row for row in trial.steps() if row["step"] > tracked.step]
+        for row in new:
+            tracked.run.log_metrics(row, step=int(row["step"]))
+            tracked.step = row["step"]
+        if state in _ENDS:
+            self._end(trial, tracked)
+        if new or tracked.ended:
+            _remember(trial.folder, tracked)
+
+    def _end(self, trial: Trial, tracked: _Tracked) -> None:
+        costs = {"seconds": trial.seconds, "steps_spent": trial.spent(), "rungs": trial.judged}
+        rungs = trial.rungs()
+        last = rungs[-1] if rungs else {}
+        reached = {
+            name.removeprefix("validation/"): value
+            for name, value in last.items()
+            if name.startswith("validation/")
+        }
+        tracked.run.log_metrics({f"trial/{k}": v for k, v in (reached | costs).items()})
+        tracked.run.set_tags({"state": trial.state, "reason": trial.reason})
+        tracked.run.set_status(_ENDS[trial.state])
+        tracked.ended = True
+
+    def _open(self, trial: Trial) -> _Tracked:
+        seen = _recall(trial.folder)
+        run = self._run.child(trial.folder)
+        tracked = _Tracked(run, seen["step"], bool(seen["ended"]) and trial.state != "running")
+        self._tracked[trial.number] = tracked
+        if not tracked.ended:
+            run.set_status("RUNNING")
+            run.log_params(_params(self._campaign.config, trial))
+            run.set_tags({"attempts": trial.attempts, "default": trial.is_default})
+        return tracked
+
+    def _measure_system(self) -> None:
+        """Under the names that MLflow's own system metrics have."""
+        now = time.monotonic()
+        if now - self._measured < SYSTEM_SECONDS:
+            return
+        self._measured = now
+        memory = psutil.virtual_memory()
+        values = {
+            "system/cpu_utilization_percentage": psutil.cpu_percent(),
+            "system/system_memory_usage_megabytes": memory.used / 2**20,
+            "system/system_memory_usage_percentage": memory.percent,
+        }
+        self._run.log_metrics(values, step=round(self._campaign.seconds()))
+
+
+def _params(config: Config, trial: Trial) -> dict[str, object]:
+    """What decides a trial's result, flat; of the searched settings also what was chosen."""
+    made = with_overrides(config, trial.overrides)
+    tree = made.model_dump(mode="json", include={"seed", "preferences", "student", "training"})
+    return tree | {"chosen": dict(trial.choices)}
+
+
+def _recall(folder: Path) -> dict[str, float]:
+    try:
+        return {"step": 0.0, "ended": 0.0} | read_json(folder / SEEN)
+    except (OSError, ValueError):
+        return {"step": 0.0, "ended": 0.0}
+
+
+def _remember(folder: Path, tracked: _Tracked) -> None:
+    write_json(folder / SEEN, {"step": tracked.step, "ended": tracked.ended})

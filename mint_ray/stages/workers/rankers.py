@@ -1,0 +1,247 @@
+"""The Ray Data actors that rank the catalogue for batches of cases: teacher and student."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.config.resources import ResourcesConfig
+from mint_ray.config.training import StudentConfig
+from mint_ray.evaluation.calibration.calibrator import read_calibration
+from mint_ray.evaluation.perturbed_cases import shift_stains
+from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.grounding import Grounder
+from mint_ray.tasks.task import MOST_LABELS, Task
+from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
+
+if TYPE_CHECKING:  # torch is slow to import
+    from mint_ray.students.ranking.ranker import Ranking
+
+LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
+RANKED_SCHEMA = pa.schema(
+    [
+        pa.field("case_id", pa.string(), nullable=False),
+        pa.field("listed", LISTED, nullable=False),  # best first; then the known answer's row
+        pa.field("generated", LISTED, nullable=False),  # grounded names of a free answer
+        pa.field("worst", pa.list_(pa.string()), nullable=False),  # the teacher's last q labels
+        pa.field("set_size", pa.int32()),  # names in the conformal set; null without calibration
+        pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
+        pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
+    ]
+)
+TEACHER_COLUMNS = ("case_id", "group_id", "label_id", *SEEN_COLUMNS)
+
+
+def student_columns(task: Task) -> tuple[str, ...]:
+    """Columns of a case that a student's ranker reads: its ids, and what the student sees."""
+    return ("case_id", "group_id", "label_id", task.sees)
+
+
+def ranking_depth(task: str, n_labels: int, top_k: int) -> int:
+    """Labels that are ranked for each case: all of a small catalogue of tissues, else `top_k`."""
+    return max(top_k, n_labels) if task == "tissue" and n_labels <= MOST_LABELS else top_k
+
+
+class TeacherRanker:
+    """Ranks by the teacher's scores; also lists its `worst` labels.
+
+    Args:
+        stain: seed of the stain shift, where cases are asked about with one.
+    """
+
+    def __init__(
+        self, teacher: str, catalogue: str, top_k: int, worst: int, stain: int | None = None
+    ) -> None:
+        self._teacher = load_teacher(Path(teacher))
+        self._catalogue = Catalogue.read(Path(catalogue))
+        self._top_k, self._worst, self._stain = top_k, worst, stain
+
+    def __call__(self, cases: pa.Table) -> pa.Table:
+        cases = shift_stains(cases, self._stain)
+        scores = self._teacher.score(batch_of(cases))
+        catalogue, case_ids = self._catalogue, cases["case_id"].to_pylist()
+        predictions = rank_scores(
+            "teacher",
+            case_ids,
+            scores,
+            catalogue.ids,
+            catalogue.names,
+            known_answers(cases, catalogue),
+            self._top_k,
+        )
+        listed: dict[str, list[dict[str, Any]]] = {case_id: [] for case_id in case_ids}
+        for row in predictions.drop_columns(["system"]).to_pylist():
+            listed[row.pop("case_id")].append(row)
+        worst = np.argsort(scores, axis=1, kind="stable")[:, : self._worst]
+        return _ranked(
+            [
+                {"case_id": c, "listed": listed[c], "worst": [catalogue.ids[i] for i in last]}
+                for c, last in zip(case_ids, worst, strict=True)
+            ]
+        )
+
+
+class StudentRanker:
+    """Ranks the catalogue names by a student's likelihood; answers some cases freely too.
+
+    A case whose image cannot be used gets no answer, and the reason instead. A student that carries
+    a calibration answers with calibrated probabilities.
+
+    Args:
+        student: folder of a finished student, None for the base model alone.
+        catalogue: labels that may be answered.
+        settings: evaluation, resources, student sections, `task` and `k`, as plain values.
+        generate: cases that are also answered by free generation.
+        stain: seed of the stain shift, where cases are asked about with one.
+    """
+
+    def __init__(
+        self,
+        student: str | None,
+        catalogue: str,
+        settings: Mapping[str, Any],
+        generate: Sequence[str] = (),
+        stain: int | None = None,
+    ) -> None:
+        from mint_ray.runtime.ray_train import use_resources
+        from mint_ray.students.ranking.ranker import Ranker
+        from mint_ray.students.student import load_base_student, load_student
+
+        resources = ResourcesConfig.model_validate(settings["resources"])
+        use_resources(resources)
+        self._evaluation = EvaluationConfig.model_validate(settings["evaluation"])
+        self._catalogue = Catalogue.read(Path(catalogue))
+        self._student = (
+            load_base_student(
+                StudentConfig.model_validate(settings["student"]),
+                settings["k"],
+                task=settings["task"],
+            )
+            if student is None
+            else load_student(Path(student))
+        )
+        calibration = read_calibration(Path(student)) if student is not None else None
+        self._calibration = calibration
+        self._task = self._student.task
+        depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
+        self._ranker = Ranker(
+            self._student,
+            self._catalogue.names,
+            top_k=calibration.top_k if calibration else depth,
+            listed=depth,
+            # Probabilities are calibrated over the names that this search scores, and no others.
+            search=calibration.search if calibration else self._evaluation.search,
+            beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,
+            temperature=calibration.temperature if calibration else 1.0,
+            batch_size=resources.micro_batch_size,
+        )
+        self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
+        self._stain = stain
+
+    def __call__(self, cases: pa.Table) -> pa.Table:
+        cases = shift_stains(cases, self._stain)
+        seen = cases[self._task.sees].to_pylist()
+        reasons = [self._task.refusal(item) for item in seen]
+        usable = [place for place, reason in enumerate(reasons) if reason is None]
+        asked = cases.take(pa.array(usable, pa.int64()))
+        case_ids, known = asked["case_id"].to_pylist(), known_answers(asked, self._catalogue)
+        rankings = self._ranker.rank([seen[place] for place in usable], known) if usable else []
+        free = self._answer_freely(asked)
+        rows: list[dict[str, Any]] = [
+            {"case_id": case_id, "listed": [], "reason": reason}
+            for case_id, reason in zip(cases["case_id"].to_pylist(), reasons, strict=True)
+            if reason is not None
+        ]
+        for case_id, ranking, answer in zip(case_ids, rankings, known, strict=True):
+            places = list(enumerate(zip(ranking.labels, ranking.probabilities, strict=True), 1))
+            listed = [self._row(rank, label, p) for rank, (label, p) in places]
+            beyond = answer is not None and answer not in ranking.labels
+            if beyond and ranking.answer_rank is not None:
+                listed.append(self._row(ranking.answer_rank, answer, ranking.answer_probability))
+            rows.append(
+                {
+                    "case_id": case_id,
+                    "listed": listed,
+                    "generated": free.get(case_id, []),
+                    "set_size": self._set_size(ranking),
+                    "shortened": ranking.shortened,
+                }
+            )
+        return _ranked(rows)
+
+    def _set_size(self, ranking: "Ranking") -> int | None:
+        if self._calibration is None:
+            return None
+        return self._calibration.set_size(np.array(ranking.scored), len(self._catalogue))
+
+    def _row(self, rank: int, label: int | None, probability: float | None) -> dict[str, Any]:
+        found = self._catalogue.label(label or 0)
+        return {
+            "rank": rank,
+            "label_id": found.label_id,
+            "text": found.name,
+            "probability": probability,
+        }
+
+    def _answer_freely(self, cases: pa.Table) -> dict[str, list[dict[str, Any]]]:
+        from mint_ray.students.ranking.generation import generate
+        from mint_ray.tasks.prompts import parse_answer
+
+        wanted = [
+            row
+            for row in cases.select(["case_id", self._task.sees]).to_pylist()
+            if row["case_id"] in self._generate
+        ]
+        seen = [row[self._task.sees] for row in wanted]
+        texts = generate(
+            self._student, seen, self._evaluation.max_new_tokens, names=self._catalogue.names
+        )
+        return {
+            row["case_id"]: [
+                {"rank": rank, "label_id": self._grounder.ground(name), "text": name}
+                # An answer without a list counts as one that names nothing in the catalogue.
+                for rank, name in enumerate(
+                    parse_answer(text, self._task)[: self._evaluation.top_k] or [""], 1
+                )
+            ]
+            for row, text in zip(wanted, texts, strict=True)
+        }
+
+
+def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
+    """Catalogue index of each case's known answer; None where it has none or the catalogue."""
+    return [
+        None if label is None else catalogue.index_of(label)
+        for label in cases["label_id"].to_pylist()
+    ]
+
+
+def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
+    empty: dict[str, Any] = {
+        "generated": [],
+        "worst": [],
+        "set_size": None,
+        "shortened": False,
+        "reason": None,
+    }
+    return pa.Table.from_pylist([empty | row for row in rows], RANKED_SCHEMA)
+
+
+def predictions_of(ranked: pa.Table, system: str, column: str = "listed") -> pa.Table:
+    """Rows of `PREDICTION_SCHEMA` from one column of lists."""
+    rows = [
+        {"case_id": row["case_id"], "system": system, **listed}
+        for row in ranked.select(["case_id", column]).to_pylist()
+        for listed in row[column]
+    ]
+    return pa.Table.from_pylist(rows, PREDICTION_SCHEMA)
+
+
+STUDENT_BATCH = 8
+
+
+TEACHER_BATCH = 128

@@ -1,0 +1,179 @@
+"""One Ray Train worker of a student's training: the learning code, with its reports sent to Ray.
+
+Shared by the stages that train students: one run, or the many of a campaign.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pds
+import ray.train
+from ray.train import Checkpoint
+
+from mint_ray.cases.splits import check_no_leakage
+from mint_ray.common.collectives import agree
+from mint_ray.common.files import read_json
+from mint_ray.config.config import Config
+from mint_ray.pipeline.steps import StepOutcome
+from mint_ray.runtime.metrics_stream import append_metrics
+from mint_ray.runtime.ray_train import RUN_NAME, use_resources
+from mint_ray.runtime.worker_log import keep_notes
+from mint_ray.students.engines.checkpoints import latest_good
+from mint_ray.students.models.base_models import EMBEDDED_VISION, resolve_base_model
+from mint_ray.students.models.embedded_text import EMBEDDED
+from mint_ray.students.training.trainer import TrainingSummary, train
+from mint_ray.students.training.validation import ValidationPlan
+from mint_ray.tuning.trials import RUNGS, TRIAL
+
+logger = logging.getLogger(__name__)
+
+SUMMARY = "summary.json"
+PATIENCE = 120.0
+"""Seconds that a trial waits at a rung for the campaign's decision."""
+
+
+def worker_settings(
+    config: Config, prefer: Path, cases: Path, output: Path, lineage: Mapping[str, str]
+) -> dict[str, Any]:
+    """The plain values that `train_worker` needs.
+
+    Args:
+        prefer, cases: outputs of those steps.
+        output: folder of the finished student.
+        lineage: ids of what it is made from.
+    """
+    return {
+        "config": config.model_dump(mode="json"),
+        "pairs": str(prefer / "train.parquet"),
+        "catalogue": str(cases / "catalogue.parquet"),
+        "output": str(output),
+        "lineage": dict(lineage),
+    }
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train, or continue; the first worker writes metrics, notes and the summary.
+
+    Args:
+        settings: see `worker_settings`; with `validation` (the path of `cases`, and `shares` of
+            the steps) the cases are ranked on the way and each time is kept as a rung.
+    """
+    config = Config.model_validate(settings["config"])
+    output = Path(settings["output"])
+    use_resources(config.resources)
+    first = ray.train.get_context().get_world_rank() == 0
+    plan = _validation(settings, config)
+
+    def report(metrics: dict[str, float], folder: Path | None) -> None:
+        step, rungs = int(metrics["step"]), plan.steps(int(metrics["steps"])) if plan else []
+        if first:
+            append_metrics(output, metrics)
+            if step in rungs:
+                append_metrics(output, metrics, RUNGS)
+        # Ray's report is a barrier of all workers: worth it for a checkpoint, not for every step.
+        if folder is not None:
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
+        if step in rungs[:-1] and agree(first and _is_stopped(output, rungs.index(step))):
+            raise _Stopped
+
+    with keep_notes(output) if first else nullcontext(), suppress(_Stopped):
+        summary = train(
+            Path(settings["pairs"]),
+            output,
+            student=config.student,
+            training=config.training,
+            k=config.preferences.k,
+            seed=config.seed,
+            micro_batch_size=config.resources.micro_batch_size,
+            report=report,
+            resume_from=latest_good(output / RUN_NAME),
+            catalogue=Path(settings["catalogue"]),
+            lineage=settings["lineage"],
+            task=config.task,
+            validation=plan,
+        )
+        if first:
+            write_summary(output, summary)
+
+
+class _Stopped(Exception):  # noqa: N818
+    """The campaign has no further use for this training, whose last checkpoint Ray has."""
+
+
+def _is_stopped(output: Path, rung: int) -> bool:
+    """Wait until the campaign has decided on a rung; whether the training ends here.
+
+    A trial that leaves by itself gives its workers back for certain. One that Ray Tune kills does
+    not: its placement group is cleaned up only where Ray's dashboard runs.
+    """
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        told = read_json(output / TRIAL)
+        if told["state"] == "stopped":
+            return True
+        if told["judged"] > rung:
+            return False
+        time.sleep(0.1)
+    logger.warning("nobody decided on rung %d within %.0f s; going on", rung, PATIENCE)
+    return False
+
+
+def _validation(settings: Mapping[str, Any], config: Config) -> ValidationPlan | None:
+    wanted = settings.get("validation")
+    if wanted is None:
+        return None
+    return ValidationPlan(
+        cases=Path(wanted["cases"]),
+        catalogue=Path(settings["catalogue"]),
+        shares=tuple(wanted["shares"]),
+        folder=Path(settings["output"]),
+        evaluation=config.evaluation,
+    )
+
+
+def write_summary(output: Path, summary: TrainingSummary) -> None:
+    """Keep the summary beside the student; it appears whole or not at all."""
+    partial = output / f".{SUMMARY}"
+    partial.write_text(json.dumps(asdict(summary)), encoding="utf-8")
+    partial.replace(output / SUMMARY)
+
+
+def read_summary(output: Path) -> TrainingSummary:
+    """What `write_summary` wrote."""
+    return TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
+
+
+def refuse_leakage(prefer: Path) -> None:
+    """Refuse pairs whose splits share a group; see `check_no_leakage`."""
+    files = [prefer / f"{split}.parquet" for split in ("train", "validation", "test")]
+    check_no_leakage(pds.dataset(files).to_table(columns=["group_id", "split"]).to_pylist())
+
+
+def make_base_model(name: str, say: Callable[[str], None]) -> None:
+    """Make an embedded model here, with all cores, if this machine's cache has none yet."""
+    if name not in (EMBEDDED, EMBEDDED_VISION):
+        return
+    say("an embedded base model: its first use makes it, which can take some minutes")
+    base = resolve_base_model(name)
+    say(f"base model {base.reference}, revision {base.revision}")
+
+
+def outcome_of(summary: TrainingSummary) -> StepOutcome:
+    """What a finished training says of itself in a manifest."""
+    return StepOutcome(
+        rows_in=summary.pairs + sum(summary.rejected.values()),
+        rows_out=summary.pairs,
+        rejected=summary.rejected,
+        # Apart from the curves of the same names, which are logged by step.
+        metrics={f"final.{name}": value for name, value in summary.metrics.items()},
+        facts={
+            name: getattr(summary, name)
+            for name in ("layout", "attention", "steps", "cases", "seconds", "regime")
+        },
+    )

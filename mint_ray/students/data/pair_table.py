@@ -1,0 +1,219 @@
+"""Preference pairs on disk, ready for training.
+
+The parquet files are copied once, batch by batch, into an uncompressed Arrow file that is
+memory-mapped: rows are read at random without all of them being in memory. The file is
+removed from the folder at once and vanishes with the process.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
+from mint_ray.errors import DataError
+from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.encoding.text import Rejected
+from mint_ray.students.logprobs.examples import Compares, Example, merge
+
+_MESSAGES = ("prompt", "chosen", "rejected")
+_OPTIONAL = ("preference_id", "case_id", "group_id", "split")
+_TRAIN = "train"
+_LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Which rows can be trained on, and why the others cannot.
+
+    `examples` are the row numbers of each example, in the order of their preference ids, so
+    that it does not matter how the rows were spread over files; `lengths` its tokens.
+    `rejected` maps a row number to its reason, `shortened` counts rows with a cut note, and
+    `digest` is a hash of the ids and tokens of everything usable.
+    """
+
+    examples: tuple[tuple[int, ...], ...]
+    lengths: tuple[int, ...]
+    rejected: Mapping[int, str]
+    shortened: int
+    digest: str
+
+    @property
+    def rows(self) -> int:
+        """Rows that can be used."""
+        return sum(map(len, self.examples))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rejected rows by reason."""
+        return dict(Counter(self.rejected.values()))
+
+
+class PairTable:
+    """Random access to the training rows of a preference dataset.
+
+    Args:
+        path: a parquet file, or a folder of them. Needs the conversational columns `prompt`,
+            `chosen` and `rejected`; `images`, `preference_id`, `case_id`, `group_id` and
+            `split` are used where they are there, as they are in our own files.
+        compares: what an example is made of; `answer` and `candidates` need the columns
+            `label_id` and `candidates` as well.
+
+    Raises:
+        DataError: nothing readable, a column missing or of another type, no training row,
+            or a group in the training split and in another one.
+    """
+
+    def __init__(self, path: Path, compares: Compares = "pairs") -> None:
+        labels = _LABELS.get(compares, ())
+        try:
+            source = _open(path, labels)
+            wanted = (*_OPTIONAL, *_MESSAGES, "images", *labels)
+            names = [name for name in wanted if name in source.schema.names]
+            _refuse_shared_groups(source, names)
+            self._table = _map_rows(source, names)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(
+                f"{path}: expected preference pairs as a parquet file or a folder of them, found "
+                f"nothing that can be read ({type(error).__name__}); run `mint prefer` again"
+            ) from error
+        if self._table.num_rows == 0:
+            raise DataError(f"{path}: expected preference pairs of split `train`, found none")
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def row(self, number: int) -> dict[str, Any]:
+        """One row as plain Python values; rows without an id are named by their number."""
+        return self._row(number, self._table.schema.names)
+
+    def _row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
+        values: dict[str, Any] = self._table.select(columns).slice(number, 1).to_pylist()[0]
+        if values.get("preference_id") is None:
+            values["preference_id"] = f"row-{number}"
+        return values
+
+    def example(self, rows: Sequence[int], maker: PartMaker, number: int = 0) -> Example:
+        """The example of rows that `scan` put together; see `PartMaker.part` for what it raises."""
+        return merge([maker.part(self.row(row)) for row in rows], number)
+
+    def scan(self, maker: PartMaker) -> Usable:
+        """Encode every row once, keeping no tokens, to see which can be used, and together."""
+        rejected: dict[int, str] = {}
+        seen: set[str] = set()
+        groups: dict[tuple[str, str], list[_Scanned]] = defaultdict(list)
+        shortened = 0
+        for number in range(len(self)):
+            try:
+                row = self.row(number)
+                if row.get("split", _TRAIN) != _TRAIN:
+                    raise Rejected("unknown_split")
+                part = maker.part(row)
+                if part.preference_ids[0] in seen:
+                    raise Rejected("duplicate_id")
+            except UnicodeDecodeError:  # text that parquet does not check
+                rejected[number] = "bad_messages"
+                continue
+            except Rejected as error:
+                rejected[number] = error.reason
+                continue
+            seen.add(part.preference_ids[0])
+            shortened += part.shortened
+            prompt = _digest((part.prompt, part.pictures))
+            group = (row.get("case_id") or f"row-{number}", prompt)
+            found = _Scanned(part.preference_ids[0], number, len(part), _digest(part))
+            groups[group].append(found)
+        ordered = sorted(sorted(group) for group in groups.values())
+        examples = tuple(tuple(found.row for found in group) for group in ordered)
+        lengths = tuple(
+            group[0].length if len(group) == 1 else len(self.example(rows, maker))
+            for group, rows in zip(ordered, examples, strict=True)
+        )
+        digest = _digest([found.content for group in ordered for found in group])
+        return Usable(examples, lengths, rejected, shortened, digest)
+
+    def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
+        """Write one row per rejected pair: its case, its preference id as source, the reason."""
+        rows = []
+        known = [column for column in _OPTIONAL if column in self._table.schema.names]
+        for number, reason in sorted(rejected.items()):
+            row = self._row(number, known)
+            name = row["preference_id"]
+            rows.append({"case_id": row.get("case_id") or name, "source": name, "reason": reason})
+        pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), path)
+
+
+class _Scanned(NamedTuple):
+    """A usable row: sorts by its preference id."""
+
+    preference_id: str
+    row: int
+    length: int
+    content: str
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _open(path: Path, labels: Sequence[str]) -> ds.Dataset:
+    source = ds.dataset(str(path), format="parquet")
+    for name in labels:
+        if name not in source.schema.names:
+            raise DataError(
+                f"{path}: this objective needs the column `{name}` (ids of the catalogue), found "
+                f"{', '.join(source.schema.names)}"
+            )
+    for name in _MESSAGES:
+        if name not in source.schema.names:
+            found = ", ".join(source.schema.names) or "no columns"
+            raise DataError(f"{path}: expected a column `{name}`, found {found}")
+        kind = source.schema.field(name).type
+        if not pt.is_list(kind) and not pt.is_large_list(kind):
+            raise DataError(
+                f"{path}: expected `{name}` to be a list of role and content, found {kind}"
+            )
+    return source
+
+
+def _refuse_shared_groups(source: ds.Dataset, names: list[str]) -> None:
+    if "group_id" not in names or "split" not in names:
+        return
+    groups = source.to_table(columns=["group_id", "split"])
+    is_train = pc.fill_null(pc.equal(groups["split"], _TRAIN), False)
+    train = set(groups.filter(is_train)["group_id"].to_pylist())
+    other = set(groups.filter(pc.invert(is_train))["group_id"].to_pylist())
+    shared = train & other - {None}
+    if shared:
+        raise DataError(
+            f"{len(shared)} groups are in the training split and in another one, for example "
+            f"{min(shared)}; split the cases by group_id",
+            {"shared_groups": len(shared)},
+        )
+
+
+def _map_rows(source: ds.Dataset, names: list[str]) -> pa.Table:
+    # What is in no split we know of comes along, so that it is counted.
+    others = ds.field("split").isin([split for split in SPLITS if split != _TRAIN])
+    keep = others.is_null() | ~others if "split" in names else None
+    handle, name = tempfile.mkstemp(suffix=".arrow", prefix="mint-pairs-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            schema = pa.schema([source.schema.field(column) for column in names])
+            with pa.ipc.new_file(file, schema) as writer:
+                for batch in source.to_batches(columns=names, filter=keep):
+                    if batch.num_rows:
+                        writer.write_batch(batch)
+        return pa.ipc.open_file(pa.memory_map(name)).read_all()
+    finally:
+        os.unlink(name)

@@ -1,0 +1,124 @@
+"""Rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mint_ray.students.encoding.name_trie import first_names
+from mint_ray.students.encoding.text import Encoder, Prompt, Rejected, text_of
+from mint_ray.students.logprobs.examples import Compares, Example, Tokens
+from mint_ray.tasks.prompts import answer_text
+
+
+class PartMaker:
+    """Encodes preference rows as one kind of objective compares them.
+
+    Args:
+        encoder: tokenises prompts and answers.
+        compares: `pairs` chosen and rejected; `chosen` the chosen answer alone; `answer` the
+            known answer's name as an answer; `candidates` the names of the row's candidates
+            at the first list position, the known answer among them or counted as missing.
+        names: display name of every label id; needed by `answer` and `candidates`.
+        k: names that a prompt asks for, which decides what follows the first one.
+    """
+
+    def __init__(
+        self, encoder: Encoder, compares: Compares, names: Mapping[str, str], k: int
+    ) -> None:
+        self.encoder = encoder
+        self._compares, self._names, self._k = compares, names, k
+
+    def part(self, row: Mapping[str, Any]) -> Example:
+        """Encode one row.
+
+        Raises:
+            Rejected: with one of `encoding.REJECTIONS`.
+        """
+        name = str(row["preference_id"])
+        if self._compares == "candidates":
+            part = self._candidates(row, name)
+        elif self._compares == "answer":
+            answer = answer_text([self._name_of(_known(row))], self.encoder.task)
+            part = self._answers(row, name, (self.encoder.answer(answer),))
+        else:
+            part = self._answers(row, name, self._chosen_and_rejected(row))
+        if len(part.prompt) + max(map(len, part.completions)) > self.encoder.max_length:
+            raise Rejected("too_long")
+        return part
+
+    def _chosen_and_rejected(self, row: Mapping[str, Any]) -> tuple[Tokens, ...]:
+        chosen, rejected = _content(row["chosen"]), _content(row["rejected"])
+        if not chosen:
+            raise Rejected("empty_chosen")
+        if self._compares == "chosen":
+            return (self.encoder.answer(chosen),)
+        if not rejected:
+            raise Rejected("empty_rejected")
+        answers = (self.encoder.answer(chosen), self.encoder.answer(rejected))
+        if chosen == rejected or answers[0] == answers[1]:
+            raise Rejected("identical_answers")
+        return answers
+
+    def _answers(self, row: Mapping[str, Any], name: str, answers: tuple[Tokens, ...]) -> Example:
+        prompt = self._prompt(row)
+        pairs = ((0, 1),) if len(answers) == 2 else ()
+        return Example(
+            (name,),
+            prompt.ids,
+            answers,
+            pairs,
+            (0,),
+            None,
+            prompt.shortened,
+            pictures=prompt.pictures,
+        )
+
+    def _candidates(self, row: Mapping[str, Any], name: str) -> Example:
+        known = self._name_of(_known(row))
+        names = list(dict.fromkeys(self._name_of(label) for label in row["candidates"] or ()))
+        if len(names) < 2:
+            raise Rejected("too_few_candidates")
+        prompt = self._prompt(row)
+        prefix, completions = first_names(names, self._k, self.encoder)
+        if len(set(completions)) < len(completions):
+            raise Rejected("identical_answers")
+        answer = names.index(known) if known in names else None
+        liked = () if answer is None else (answer,)
+        return Example(
+            (name,),
+            prompt.ids + prefix,
+            completions,
+            (),
+            liked,
+            answer,
+            prompt.shortened,
+            pictures=prompt.pictures,
+        )
+
+    def _prompt(self, row: Mapping[str, Any]) -> Prompt:
+        images = [image["bytes"] if image else None for image in row.get("images") or ()]
+        return self.encoder.prompt(row["prompt"] or [], images)
+
+    def _name_of(self, label: str) -> str:
+        if label not in self._names:
+            raise Rejected("label_not_in_catalogue")
+        return self._names[label]
+
+
+def _known(row: Mapping[str, Any]) -> str:
+    label = row.get("label_id")
+    if not label:
+        raise Rejected("no_known_answer")
+    return str(label)
+
+
+def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
+    """An answer's text; empty where nothing in it can be seen."""
+    last = messages[-1] if messages else {}
+    if not isinstance(last, Mapping):
+        raise Rejected("bad_messages")
+    if last.get("role", "assistant") != "assistant":
+        raise Rejected("bad_messages")
+    content = text_of(last.get("content"))
+    if not any(c.isprintable() and c != " " for c in content):
+        return ""
+    return content.strip()

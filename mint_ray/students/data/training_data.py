@@ -1,0 +1,84 @@
+"""The usable examples of a training run, encoded when they are asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mint_ray.config.training import TrainingConfig
+from mint_ray.errors import ConfigError, DataError
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.students.data.pair_table import PairTable, Usable
+from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.encoding.images import make_encoder
+from mint_ray.students.logprobs.examples import Compares, Example
+from mint_ray.students.objectives.registry import OBJECTIVES
+from mint_ray.students.training_spec import Settings
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows on disk, how they are encoded, and which of them make up the examples."""
+
+    table: PairTable
+    maker: PartMaker
+    usable: Usable
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.usable.examples)
+
+    def example(self, number: int) -> Example:
+        """Encode the example of a number, from 0."""
+        return self.table.example(self.usable.examples[number], self.maker, number)
+
+    def longest(self) -> Example:
+        """The example of most tokens."""
+        return self.example(max(range(len(self)), key=self.usable.lengths.__getitem__))
+
+    def preference_ids(self, number: int) -> list[str]:
+        """Of the rows of an example."""
+        rows = self.usable.examples[number]
+        return [str(self.table.row(row)["preference_id"]) for row in rows]
+
+
+def read_data(
+    pairs: Path, settings: Settings, tokenizer: Any, processor: Any | None = None
+) -> TrainingData:
+    """Find out which rows can be used; see `trainer.train` for the errors."""
+    student, compares = settings.student, _compares(settings.training)
+    table = PairTable(pairs, compares)
+    encoder = make_encoder(
+        tokenizer, processor, student.max_prompt_length, student.max_length, settings.task
+    )
+    names = _names(settings.training.objective, compares, settings.catalogue)
+    maker = PartMaker(encoder, compares, names, settings.k)
+    return TrainingData(table, maker, _scan(table, maker))
+
+
+def _compares(training: TrainingConfig) -> Compares:
+    if training.objective == "sft" and training.sft_on == "answer":
+        return "answer"
+    return OBJECTIVES[training.objective].compares
+
+
+def _names(objective: str, compares: Compares, catalogue: Path | None) -> dict[str, str]:
+    if compares in ("pairs", "chosen"):
+        return {}
+    if catalogue is None:
+        raise ConfigError(
+            f"training.objective={objective} compares names of the catalogue: expected a "
+            "catalogue.parquet, found none; pass that of the cases step"
+        )
+    labels = Catalogue.read(catalogue).labels
+    return {any_id: label.name for label in labels for any_id in label.ids}
+
+
+def _scan(table: PairTable, maker: PartMaker) -> Usable:
+    usable = table.scan(maker)
+    if not usable.examples:
+        raise DataError(
+            f"expected at least one usable preference pair among {len(table)}, found none: "
+            f"{usable.counts}",
+            usable.counts,
+        )
+    return usable

@@ -1,0 +1,106 @@
+"""The token trie of a catalogue's names, in the context of a training answer's first line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from mint_ray.errors import DataError
+from mint_ray.students.encoding.text import Encoder
+from mint_ray.tasks.prompts import answer_text
+
+
+@dataclass(frozen=True)
+class NameTrie:
+    """A tree of tokens; node 0 is the root, which stands for the last token of `prefix`.
+
+    `prefix` are the answer's tokens before the first name (header, number and, unless a name
+    merges with it, opening quote). `tokens[n]` and `parents[n]` describe node n > 0; parents
+    come before their children, which `children[n]` lists. `ends[i]` is the node of name i's
+    last token, which holds the closing quote: the end marker that tells a name from a longer
+    one.
+    """
+
+    prefix: tuple[int, ...]
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    children: tuple[tuple[int, ...], ...]
+    ends: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Tokens of the trie, the root not counted."""
+        return len(self.tokens) - 1
+
+    def path(self, node: int) -> list[int]:
+        """Nodes from below the root to `node`."""
+        nodes = []
+        while node:
+            nodes.append(node)
+            node = self.parents[node]
+        return nodes[::-1]
+
+
+def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:
+    """Build the trie of `names`, tokenised as the first of the `k` lines of an answer.
+
+    Raises:
+        DataError: no names, or two that no token tells apart.
+    """
+    if not names:
+        raise DataError("expected at least one name to rank, found none")
+    prefix, paths = first_names(names, k, encoder)
+    tokens, parents, ends = [-1], [-1], []
+    children: list[dict[int, int]] = [{}]
+    for path in paths:
+        node = 0
+        for token in path:
+            if token not in children[node]:
+                children[node][token] = len(tokens)
+                tokens.append(token)
+                parents.append(node)
+                children.append({})
+            node = children[node][token]
+        ends.append(node)
+    if len(set(ends)) < len(ends):
+        twins = len(ends) - len(set(ends))
+        raise DataError(f"{twins} names have the same tokens as another one; make them differ")
+    return NameTrie(
+        prefix,
+        tuple(tokens),
+        tuple(parents),
+        tuple(tuple(below.values()) for below in children),
+        tuple(ends),
+    )
+
+
+def first_names(
+    names: Sequence[str], k: int, encoder: Encoder
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """What stands before the first name of an answer, and each name there with its end marker.
+
+    Whole lines are tokenised, with the next line's beginning where there is one, because a
+    tokenizer may merge the last character of a name with the quote, or the quote with the
+    line's end.
+    """
+    lines = [_first_line(name, k, encoder) for name in names]
+    first = min(start for _, start, _ in lines)
+    shared = common_prefix([ids[:first] for ids, _, _ in lines])
+    return tuple(lines[0][0][:shared]), tuple(tuple(ids[shared:stop]) for ids, _, stop in lines)
+
+
+def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, int]:
+    """Token ids of an answer that starts with `name`; where the name starts and stops in them."""
+    name = encoder.clean(name)
+    text = answer_text([name] * min(k, 2), encoder.task)
+    encoded = encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    opening = len(f"{encoder.task.header}\n1. '")
+    closing = opening + len(name)
+    stops = [stop for _, stop in encoded["offset_mapping"]]
+    start = next(at for at, stop in enumerate(stops) if stop > opening)
+    last = next(at for at, stop in enumerate(stops) if stop > closing)
+    return list(encoded["input_ids"]), start, last + 1
+
+
+def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens that all rows start with."""
+    columns = zip(*rows, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))

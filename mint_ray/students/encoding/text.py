@@ -1,0 +1,173 @@
+"""From chat messages to token ids.
+
+Prompt and answer are tokenised apart, in training and in ranking alike, so that no token
+straddles their border.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jinja2 import TemplateError
+
+from mint_ray.students.encoding.vision_inputs import Pictures
+from mint_ray.tasks.prompts import break_token, split_note
+from mint_ray.tasks.task import DISEASE, Task
+
+# No tokenizer packs more characters than this into a token of running text; a note is first
+# cut to this many characters per allowed token, so that a huge one costs nothing.
+_CHARACTERS_PER_TOKEN = 50
+
+# Roles of chat templates; anything else could carry template tokens past the cleaning of text.
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+
+REJECTIONS = (
+    "too_long",
+    "empty_chosen",
+    "empty_rejected",
+    "identical_answers",
+    "bad_messages",
+    "duplicate_id",
+    "unknown_split",
+    "no_known_answer",
+    "label_not_in_catalogue",
+    "too_few_candidates",
+)
+IMAGE_COUNT = "image_count"
+"""Reason for turning a row away: not as many images as its prompt shows, or as can be seen."""
+
+
+class Rejected(Exception):  # noqa: N818 - a row's fate, not a failure
+    """A row cannot be used; `args[0]` is one of `REJECTIONS`, or why of an image."""
+
+    @property
+    def reason(self) -> str:
+        """Why, as a word."""
+        return str(self.args[0])
+
+
+class Prompt(NamedTuple):
+    """A prompt's token ids up to where the answer starts, whether its note was cut, its images."""
+
+    ids: tuple[int, ...]
+    shortened: bool = False
+    pictures: Pictures | None = None
+
+
+class Encoder:
+    """Encodes prompts and answers with one tokenizer under the configured length limits.
+
+    Args:
+        tokenizer: Hugging Face tokenizer with a chat template.
+        max_prompt_length: most prompt tokens; a longer note loses its tail.
+        max_length: most tokens of the prompt and one answer.
+        task: decides how an answer begins.
+    """
+
+    def __init__(
+        self, tokenizer: Any, max_prompt_length: int, max_length: int, task: Task = DISEASE
+    ) -> None:
+        self.task = task
+        self.tokenizer = tokenizer
+        self.max_prompt_length = max_prompt_length
+        self.max_length = max_length
+        self.turn_end = self._turn_end()
+        self._special = sorted(
+            {str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1}, key=len
+        )[::-1]
+
+    def prompt(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[object] = ()
+    ) -> Prompt:
+        """Token ids of a prompt up to where the answer starts, and whether its note was cut.
+
+        Only the note is ever shortened, at its tail, never the instruction after it.
+
+        Raises:
+            Rejected: `too_long` where no note can be cut to make it fit; `bad_messages`
+                where the messages are not role and text; `image_count` where there is an image,
+                which this encoder's model cannot see.
+        """
+        if images:
+            raise Rejected(IMAGE_COUNT)
+        turns = [self._turn(message) for message in messages]
+        if not turns:
+            raise Rejected("bad_messages")
+        parts = split_note(turns[-1]["content"])
+        if parts is None:
+            return Prompt(self._within(self._render(turns)))
+        note, rest = parts
+        limit = self.max_prompt_length * _CHARACTERS_PER_TOKEN
+        shortened = len(note) > limit
+        note = note[:limit]
+        while True:
+            ids = self._render([*turns[:-1], {**turns[-1], "content": note + rest}])
+            excess = len(ids) - self.max_prompt_length
+            if excess <= 0:
+                return Prompt(tuple(ids), shortened)
+            if not note:
+                raise Rejected("too_long")
+            note, shortened = self._drop_tail(note, excess), True
+
+    def answer(self, text: str) -> tuple[int, ...]:
+        """Token ids of an assistant's answer, closed by the token that ends its turn."""
+        ids = self.tokenizer(self.clean(text.strip()), add_special_tokens=False)["input_ids"]
+        return (*ids, *self.turn_end)
+
+    def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
+        if not isinstance(message, Mapping):
+            raise Rejected("bad_messages")
+        role, content = message.get("role"), message.get("content")
+        if role not in _ROLES or not isinstance(content, str):
+            raise Rejected("bad_messages")
+        return {"role": str(role), "content": self.clean(content)}
+
+    def clean(self, text: str) -> str:
+        """Text that holds none of the tokenizer's special tokens and can be encoded."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for token in self._special:
+            text = text.replace(token, break_token(token))
+        return text
+
+    def _render(self, turns: list[dict[str, str]]) -> list[int]:
+        try:
+            encoded = self.tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=True, return_dict=True
+            )
+        except TemplateError as error:  # a role, or an order of roles, that the model has not
+            raise Rejected("bad_messages") from error
+        return list(encoded["input_ids"])
+
+    def _turn_end(self) -> tuple[int, ...]:
+        """Ids of what the chat template puts after an answer, without trailing white space."""
+        probe = "answer"
+        text = self._template([("user", "q"), ("assistant", probe)])
+        suffix = text[text.rindex(probe) + len(probe) :].strip() or self.tokenizer.eos_token or ""
+        return tuple(self.tokenizer(suffix, add_special_tokens=False)["input_ids"])
+
+    def _template(self, turns: Sequence[tuple[str, str]]) -> str:
+        messages = [{"role": role, "content": text} for role, text in turns]
+        rendered: str = self.tokenizer.apply_chat_template(messages, tokenize=False)
+        return rendered
+
+    def _within(self, ids: list[int]) -> tuple[int, ...]:
+        if len(ids) > self.max_prompt_length:
+            raise Rejected("too_long")
+        return tuple(ids)
+
+    def _drop_tail(self, note: str, excess: int) -> str:
+        encoded = self.tokenizer(note, add_special_tokens=False, return_offsets_mapping=True)
+        keep = len(encoded["input_ids"]) - excess
+        if keep <= 0:
+            return ""
+        end = encoded["offset_mapping"][keep][0]
+        # Always shorter than before, also where a character spans several tokens.
+        return note[: min(end, len(note) - 1)].rstrip()
+
+
+def text_of(content: Any) -> str:
+    """A message's text; that of its text parts where it has parts, empty where it has none."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return "".join(text for text in texts if isinstance(text, str))

@@ -1,0 +1,201 @@
+"""Training checkpoints: one folder each, checksummed, nothing pickled.
+
+    adapter_model.safetensors, adapter_config.json   usable alone by PEFT
+    optimizer-rank0.pt, ...                          optimizer shard and RNG state of each rank
+    checkpoint.json                                  position and sha256 of every file; last
+
+Every rank writes its own files; where ranks share no file system, what carries the folder
+away (Ray Train) brings them together again.
+"""
+
+import copy
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import save_file
+
+from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.common.files import sha256
+from mint_ray.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "checkpoint.json"
+FORMAT = 2
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_SCRATCH = "mint-checkpoint-"
+
+Report = Callable[[dict[str, float], Path | None], None]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stood: `step` optimizer steps were done.
+
+    `run` is a hash of everything that the result depends on; a checkpoint of another run is
+    refused.
+    """
+
+    step: int
+    world_size: int
+    engine: str
+    run: str
+
+
+def write_adapter(model: Any, folder: Path) -> None:
+    """Write a PEFT model's adapter as PEFT itself would, without its model card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = copy.copy(model.peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(folder)
+
+
+def write_checkpoint(folder: Path, model: Any, state: dict[str, Any], position: Position) -> None:
+    """Write this rank's part of a checkpoint; all ranks must call it.
+
+    `state` is tensors and plain containers under any names. Rank 0 writes the adapter and, once
+    every rank has told its checksums, the manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if rank() == 0:
+        write_adapter(model, folder)
+    torch.save(state | {"rng": _rng_state()}, folder / _shard_name(rank()))
+    own = {file.name: sha256(file) for file in folder.iterdir() if _is_mine(file.name)}
+    files = {name: digest for part in gather(own) for name, digest in part.items()}
+    if rank() == 0:
+        content = {"format": FORMAT, **asdict(position), "files": dict(sorted(files.items()))}
+        (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read_position(folder: Path) -> Position:
+    """Check every file of a checkpoint against its checksum and return its position.
+
+    Raises:
+        TrainingError: the checkpoint is incomplete or damaged.
+    """
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = content["files"]
+        position = Position(**{key: content[key] for key in Position.__dataclass_fields__})
+        bad = sorted(name for name in files if sha256(folder / name) != files[name])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"checkpoint {folder} is incomplete ({type(error).__name__}); resume from the one "
+            "before it"
+        ) from error
+    if bad or content.get("format") != FORMAT:
+        found = f"damaged: {', '.join(bad)}" if bad else f"of format {content.get('format')}"
+        raise TrainingError(f"checkpoint {folder} is {found}; resume from the one before it")
+    return position
+
+
+def read_shard(folder: Path, number: int, with_rng: bool) -> dict[str, Any]:
+    """What rank `number` gave `write_checkpoint`; `read_position` first.
+
+    `with_rng` puts the random generators back to where that rank's stood.
+    """
+    shard: dict[str, Any] = torch.load(
+        folder / _shard_name(number), map_location="cpu", weights_only=True
+    )
+    rng = shard.pop("rng")
+    if with_rng:
+        _restore_rng(rng)
+    return shard
+
+
+def latest_good(folder: Path) -> Path | None:
+    """The newest checkpoint below `folder` that passes its checksums, by name; None if none does.
+
+    Damaged ones are logged and passed over.
+    """
+    candidates = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
+    for candidate in sorted(candidates, reverse=True):
+        if candidate.name.startswith("."):
+            continue
+        try:
+            read_position(candidate)
+        except TrainingError as error:
+            logger.warning("%s", error)
+            continue
+        return candidate
+    return None
+
+
+def keep_checkpoints(folder: Path, keep: int = 2) -> Report:
+    """A report function that keeps the newest `keep` checkpoints as `step-00000050` and so on.
+
+    For runs whose ranks all see `folder`. A checkpoint appears there whole or not at all.
+    """
+
+    def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
+        if checkpoint is None:
+            return
+        target = folder / f"step-{int(metrics['step']):08d}"
+        working = folder / f".{target.name}"
+        working.mkdir(parents=True, exist_ok=True)
+        for file in checkpoint.iterdir():
+            shutil.copyfile(file, working / file.name)
+        gather(None)
+        if rank() == 0:
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(working, target)
+            for old in sorted(folder.glob("step-*"))[:-keep]:
+                shutil.rmtree(old)
+        gather(None)
+
+    return report
+
+
+def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
+    """A folder of this process's own for a checkpoint on its way to `Report`."""
+    name = f"{_SCRATCH}rank{rank()}of{world_size()}-{os.getpid()}-"
+    return tempfile.TemporaryDirectory(prefix=name)
+
+
+def sweep_scratch_folders() -> None:
+    """Remove the scratch folders of processes on this machine that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}rank*"):
+        owner = folder.name.split("-")[-2]
+        if not (owner.isdigit() and _is_alive(int(owner))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _shard_name(number: int) -> str:
+    return f"optimizer-rank{number}.pt"
+
+
+def _is_mine(name: str) -> bool:
+    return name == _shard_name(rank()) or (rank() == 0 and name.startswith("adapter_"))
+
+
+def _rng_state() -> dict[str, Any]:
+    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _restore_rng(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"][0])

@@ -1,0 +1,157 @@
+"""How gradients become an optimizer step: plain PyTorch, or DeepSpeed ZeRO 1, 2 and 3.
+
+Both are given losses that are already divided by the tokens and pairs of the whole step, so
+gradients are *added* over micro-batches and ranks, never averaged.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mint_ray.common.collectives import world_size
+from mint_ray.config.training import TrainingConfig
+from mint_ray.errors import ConfigError
+from mint_ray.students.engines.base import (
+    OFF,
+    Batch,
+    LossOf,
+    _adamw,
+    _set_learning_rate,
+    score,
+    trainable,
+)
+from mint_ray.students.logprobs.layouts import Logps, Policy
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+class DeepSpeedEngine:
+    """DeepSpeed through accelerate, gloo on CPU and NCCL on GPUs."""
+
+    replicated = False
+
+    def __init__(
+        self, policy: Policy, training: TrainingConfig, micro_batch_size: int, accumulation: int
+    ) -> None:
+        from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
+        from accelerate.state import AcceleratorState
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        config = deepspeed_config(training.deepspeed)
+        self._stage = config["zero_optimization"]["stage"]
+        self.name = f"zero{self._stage}"
+        self._policy, self._parameters = policy, trainable(policy)
+        config |= {
+            "train_micro_batch_size_per_gpu": micro_batch_size,
+            "gradient_accumulation_steps": accumulation,
+            "gradient_clipping": training.max_grad_norm,
+            "bf16": {"enabled": next(policy.parameters()).dtype == torch.bfloat16},
+        }
+        backend = torch.distributed.get_backend()
+        # accelerate's state outlives a run in this process and would refuse other settings.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        accelerator = Accelerator(
+            gradient_accumulation_steps=accumulation,
+            deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=config),
+            # Without the backend's name, accelerate on CPU counts one process.
+            kwargs_handlers=[InitProcessGroupKwargs(backend=backend)],
+        )
+        self._engine, self._optimizer = accelerator.prepare(
+            policy, _adamw(self._parameters, training)
+        )
+        # accelerate would look for DeepSpeed in whatever comes next in this process.
+        os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
+        # Or the next model that transformers loads in this process would be cut in pieces too.
+        unset_hf_deepspeed_config()
+        self._wrapped = accelerator.deepspeed_engine_wrapped
+        # DeepSpeed averages over ranks and accumulation; our losses are to be added.
+        self._scale = world_size() * accumulation
+
+    def update(self, batches: Sequence[Batch], loss_of: LossOf, learning_rate: float) -> float:
+        """See `Engine.update`."""
+        _set_learning_rate(self._optimizer, learning_rate)
+        for number, batch in enumerate(batches, start=1):
+            loss = loss_of(batch, self._engine(batch)) * self._scale
+            # The last backward pass also clips and steps.
+            self._wrapped.backward(loss, sync_gradients=number == len(batches))
+        norm = float(self._wrapped.get_global_grad_norm())
+        # DeepSpeed reports a norm that is not finite as -1.
+        return norm if norm >= 0 else math.nan
+
+    def score(self, batch: Batch) -> Logps:
+        """See `Engine.score`."""
+        return score(self._engine, self._policy, batch)
+
+    def whole(self) -> AbstractContextManager[Any]:
+        """See `Engine.whole`."""
+        if self._stage < 3:
+            return nullcontext()
+        from deepspeed.runtime.zero import GatheredParameters
+
+        context: AbstractContextManager[Any] = GatheredParameters(self._parameters)
+        return context
+
+    def state(self) -> dict[str, Any]:
+        """See `Engine.state`: this rank's partition of the weights and of AdamW's moments."""
+        with self._optimizing_partitions():
+            moments = self._engine.optimizer.optimizer.state_dict()
+        return {"optimizer": moments, "partitions": [part.detach() for part in self._partitions()]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See `Engine.load_state`."""
+        for part, saved in zip(self._partitions(), state["partitions"], strict=True):
+            part.data.copy_(saved)
+        with self._optimizing_partitions():
+            self._engine.optimizer.optimizer.load_state_dict(state["optimizer"])
+
+    def _partitions(self) -> list[Tensor]:
+        """The float32 weights that this rank's optimizer updates."""
+        zero = self._engine.optimizer
+        parts: list[Tensor] = (
+            zero.single_partition_of_fp32_groups
+            if self._stage < 3
+            else zero.fp32_partitioned_groups_flat
+        )
+        return parts
+
+    @contextmanager
+    def _optimizing_partitions(self) -> Iterator[None]:
+        """ZeRO-3 gives its inner optimizer the partitions only while it steps."""
+        zero = self._engine.optimizer
+        if self._stage == 3:
+            zero._set_fp32_optimizer_param_groups()
+        try:
+            yield
+        finally:
+            if self._stage == 3:
+                zero._clear_fp32_optimizer_param_groups()
+
+
+def deepspeed_config(setting: str) -> dict[str, Any]:
+    """The DeepSpeed config of a preset's name or a JSON file's path.
+
+    Raises:
+        ConfigError: no such preset or file, not JSON, or no ZeRO stage 1 to 3 in it.
+    """
+    known = sorted(preset.stem for preset in PRESETS.glob("*.json"))
+    path = PRESETS / f"{setting}.json" if setting in known else Path(setting)
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stage = config["zero_optimization"]["stage"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"training.deepspeed={setting}: expected {OFF}, {', '.join(known)}, or a DeepSpeed "
+            f"JSON file with zero_optimization.stage ({type(error).__name__})"
+        ) from error
+    if stage not in (1, 2, 3):
+        raise ConfigError(
+            f"training.deepspeed={setting}: found ZeRO stage {stage}, expected 1, 2 or 3"
+        )
+    return config

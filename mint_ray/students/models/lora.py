@@ -1,0 +1,112 @@
+"""The parts of an image-and-text model: language model, image encoder, what joins them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+
+from mint_ray.config.training import StudentConfig
+from mint_ray.errors import ConfigError
+from mint_ray.students.models.base_models import has_vision
+
+# By the names that transformers gives them: LLaVA, Mllama; Idefics3, SmolVLM; Qwen2-VL.
+PROJECTORS = ("multi_modal_projector", "connector", "merger", "modality_projection")
+TOWERS = ("vision_tower", "vision_model", "visual")
+ALL_LINEAR = "all-linear"
+
+
+def lora_targets(base: Any, student: StudentConfig) -> str | list[str]:
+    """PEFT target modules: as configured, `all-linear` kept to the language model.
+
+    PEFT's own `all-linear` would take the image encoder and the projector too. Source: PEFT's
+    documentation of `target_modules`.
+    """
+    if isinstance(student.lora_targets, tuple):
+        return list(student.lora_targets)
+    if student.lora_targets != ALL_LINEAR or not sees_images(base):
+        return student.lora_targets
+    head = base.get_output_embeddings()
+    return [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear)
+        and module is not head
+        and not _is_in(name, PROJECTORS)
+        and (student.vision_tower == "lora" or not _is_in(name, TOWERS))
+    ]
+
+
+def trained_whole(base: Any, student: StudentConfig) -> list[str] | None:
+    """Modules that are trained as a whole beside the adapter: the projector, by config.
+
+    Raises:
+        ConfigError: the model has no projector of a known name.
+    """
+    if student.projector == "frozen" or not sees_images(base):
+        return None
+    outer = [
+        name
+        for name, _ in base.named_modules()
+        if name.rpartition(".")[2] in PROJECTORS and not _is_in(name.rpartition(".")[0], PROJECTORS)
+    ]
+    if not outer:
+        raise ConfigError(
+            f"student.projector=train: expected a module named {', '.join(PROJECTORS)} in "
+            f"{student.base_model}, found none; set student.projector=frozen"
+        )
+    return outer
+
+
+def sees_images(base: Any) -> bool:
+    """Whether a Hugging Face model has an image encoder."""
+    return has_vision(base.config)
+
+
+def _is_in(name: str, parts: Sequence[str]) -> bool:
+    return any(step in parts for step in name.split("."))
+
+
+def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: int) -> Any:
+    """Wrap a base model in a LoRA adapter: that of a folder, or a fresh one.
+
+    A fresh adapter depends on the seed alone, so it is the same on every rank. Its weights
+    are float32 whatever the base model's precision.
+    """
+    if adapter is not None:
+        _refuse_other_settings(adapter, student)
+        return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    torch.manual_seed(seed)
+    return get_peft_model(
+        base,
+        LoraConfig(
+            r=student.lora_rank,
+            lora_alpha=student.lora_alpha,
+            use_rslora=student.rslora,
+            lora_dropout=student.lora_dropout,
+            target_modules=lora_targets(base, student),
+            modules_to_save=trained_whole(base, student),
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def _refuse_other_settings(adapter: Path, student: StudentConfig) -> None:
+    """An adapter brings its own settings; what the config says must not quietly mean nothing."""
+    found = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    names = {
+        "lora_rank": "r",
+        "lora_alpha": "lora_alpha",
+        "lora_dropout": "lora_dropout",
+        "rslora": "use_rslora",
+    }
+    for setting, name in names.items():
+        if found.get(name) != getattr(student, setting):
+            raise ConfigError(
+                f"student.{setting}: expected {found.get(name)}, as in the adapter "
+                f"{adapter}, found {getattr(student, setting)}; set student.{setting} so, or "
+                "start without student.init_adapter"
+            )

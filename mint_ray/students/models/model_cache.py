@@ -1,0 +1,80 @@
+"""Models that are made once and kept in the cache folder, and what tells them apart."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from safetensors.torch import save_model
+
+from mint_ray.common.files import sha256
+
+logger = logging.getLogger(__name__)
+
+
+_MANIFEST = "complete.json"
+
+
+def make_once(target: Path, make: Callable[[Path], None]) -> Path:
+    """The folder `target`, made now if it is absent or damaged.
+
+    Of several processes on one file system one makes it and the others wait. Where locks do not
+    hold (some network file systems), each fills a folder of its own, the first to finish moves it
+    into place and the other ones' are dropped.
+    """
+    if _is_intact(target):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.parent / f".{target.name}.lock"):
+        if not _is_intact(target):
+            _make(target, make)
+    return target
+
+
+def _make(target: Path, make: Callable[[Path], None]) -> None:
+    working = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
+    try:
+        logger.info("making %s (once)", target.name)
+        make(working)
+        _publish(working, target)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def save_model_folder(model: Any, folder: Path) -> None:
+    """Write a Hugging Face model so that `from_pretrained` finds it.
+
+    Also in a worker of a distributed run, where `save_pretrained` writes on the first rank only.
+    """
+    model.config.save_pretrained(folder)
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
+    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
+def _publish(working: Path, target: Path) -> None:
+    sums = {file.name: sha256(file) for file in sorted(working.iterdir()) if file.is_file()}
+    (working / _MANIFEST).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    if target.exists() and not _is_intact(target):
+        logger.warning("%s is damaged and is replaced", target)
+        aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=target.parent))
+        os.replace(target, aside / target.name)
+        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.rename(working, target)
+    except OSError:
+        if not _is_intact(target):
+            raise
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        sums = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        return bool(sums) and all(sha256(folder / name) == sums[name] for name in sums)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False

@@ -1,0 +1,143 @@
+"""Processors of image-and-text models, without torchvision.
+
+Image processors of transformers that need only Pillow are asked for. Processors that insist on
+a video processor, which needs torchvision, are put together from their other parts.
+"""
+
+import json
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+
+from mint_ray.errors import TrainingError
+from mint_ray.students.models.base_models import BaseModel, load_tokenizer
+
+# Same layout of image tokens, without the video part and its further package.
+_STAND_INS = {"smolvlm": "idefics3"}
+
+
+def load_processor(base: BaseModel) -> Any | None:
+    """The processor of a model that sees images; None for a model of text alone.
+
+    Raises:
+        TrainingError: it cannot be put together, or has no chat template.
+    """
+    where: dict[str, Any] = {
+        "revision": None if base.is_local else base.revision,
+        "trust_remote_code": False,
+    }
+    if not base.sees_images:
+        return None
+    try:
+        processor = AutoProcessor.from_pretrained(base.path, backend="pil", **where)
+    except (ImportError, ValueError, OSError, TypeError):
+        processor = _from_parts(base, where)
+    if not (processor.chat_template or processor.tokenizer.chat_template):
+        raise TrainingError(
+            f"student.base_model={base.reference} has no chat template; use an instruction-tuned "
+            "model"
+        )
+    if processor.tokenizer.pad_token_id is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def load_readers(base: BaseModel) -> tuple[Any, Any | None]:
+    """The tokenizer of a model, and its processor where it sees images.
+
+    Raises:
+        TrainingError: see `load_processor` and `load_tokenizer`.
+    """
+    processor = load_processor(base)
+    return (load_tokenizer(base) if processor is None else processor.tokenizer), processor
+
+
+def _from_parts(base: BaseModel, where: dict[str, Any]) -> Any:
+    from transformers.models.auto.processing_auto import processor_class_from_name
+
+    try:
+        kind = AutoConfig.from_pretrained(base.path, **where).model_type
+        name = _class_names()[_STAND_INS.get(kind, kind)]
+        image_processor = AutoImageProcessor.from_pretrained(base.path, backend="pil", **where)
+        tokenizer = AutoTokenizer.from_pretrained(base.path, **where)
+        made = _without_video(processor_class_from_name(name))(
+            image_processor=image_processor,
+            tokenizer=tokenizer,
+            chat_template=tokenizer.chat_template or _template(base, where),
+            **_settings(base, where),
+        )
+    except (ImportError, ValueError, OSError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"student.base_model={base.reference}: expected a processor that works with Pillow "
+            f"alone, found none ({type(error).__name__}: {error})"
+        ) from error
+    return made
+
+
+def _class_names() -> dict[str, str]:
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    names: dict[str, str] = dict(PROCESSOR_MAPPING_NAMES)
+    return names
+
+
+def _settings(base: BaseModel, where: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of `processor_config.json` that decide how many tokens an image gets."""
+    from transformers.processing_utils import ProcessorMixin
+
+    try:
+        found, _ = ProcessorMixin.get_processor_dict(base.path, **where)
+    except (OSError, KeyError):  # there is none, which transformers says in several ways
+        return {}
+    wanted = ("image_seq_len", "patch_size", "vision_feature_select_strategy")
+    return {name: found[name] for name in wanted if found.get(name) is not None}
+
+
+def _template(base: BaseModel, where: dict[str, Any]) -> str | None:
+    """The chat template that lies beside a processor rather than in its tokenizer."""
+    from transformers.utils import cached_file
+
+    for name in ("chat_template.jinja", "chat_template.json"):
+        file = cached_file(base.path, name, _raise_exceptions_for_missing_entries=False)
+        if file:
+            text = Path(file).read_text(encoding="utf-8")
+            return text if name.endswith(".jinja") else str(json.loads(text)["chat_template"])
+    return None
+
+
+@lru_cache
+def _without_video(cls: type) -> type:
+    """The same class, content with no video processor."""
+
+    @wraps(cls.__init__)  # type: ignore[misc]
+    def __init__(self: Any, **parts: Any) -> None:  # noqa: N807
+        if "video_processor" in self.get_attributes():
+            parts["video_processor"] = None
+        cls.__init__(self, **parts)  # type: ignore[misc]
+
+    def check(self: Any, name: str, part: Any) -> Any:
+        if name == "video_processor" and part is None:
+            return type(None)
+        return cls.check_argument_for_proper_class(self, name, part)  # type: ignore[attr-defined]
+
+    def attributes(kind: Any) -> list[str]:
+        found: list[str] = cls.get_attributes()  # type: ignore[attr-defined]
+        return found
+
+    def save(self: Any, folder: Any, **_: Any) -> None:
+        self.image_processor.save_pretrained(folder)
+        self.tokenizer.chat_template = self.chat_template
+        self.tokenizer.save_pretrained(folder)
+
+    return type(
+        cls.__name__,
+        (cls,),
+        {
+            "__init__": __init__,
+            "check_argument_for_proper_class": check,
+            "get_attributes": classmethod(attributes),
+            "save_pretrained": save,
+        },
+    )

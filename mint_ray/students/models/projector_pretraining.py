@@ -1,0 +1,145 @@
+"""Teaches a new projector what image features mean: it alone learns, on captions of drawn tiles.
+
+The image encoder is frozen, so its features are computed once; the language model is frozen,
+so a step costs a forward and a backward pass without its weights' gradients. Source of the
+recipe: the first stage of LLaVA, arXiv 2304.08485.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mint_ray.images.efficientnet_lite import SIDE, to_pixels
+from mint_ray.images.tissue.captioned import practice_tiles
+
+logger = logging.getLogger(__name__)
+
+QUESTION = "Describe the tile."
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How long and how fast: `tiles` drawn, each seen `epochs` times."""
+
+    tiles: int = 480
+    epochs: int = 1
+    batch_size: int = 8
+    learning_rate: float = 1e-2
+    seed: int = 0
+
+
+class Captions(NamedTuple):
+    """Image features (n, tokens, width), and token ids: what is said before and after an image,
+    and each image's caption with the token that ends it."""
+
+    features: Tensor
+    before: list[int]
+    after: list[int]
+    captions: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def align(model: Any, processor: Any, settings: Alignment | None = None) -> list[float]:
+    """Train the projector of a LLaVA model in place.
+
+    Args:
+        model: `LlavaForConditionalGeneration`.
+        processor: its processor, whose chat template asks for the captions.
+        settings: None for the defaults.
+
+    Returns:
+        Mean negative log-likelihood of a caption's token at every step, in nats.
+    """
+    settings = settings or Alignment()
+    data = look(model, processor, settings)
+    model.requires_grad_(False)
+    projector = model.model.multi_modal_projector.requires_grad_(True)
+    condition(projector, data.features, model.get_input_embeddings().weight)
+    steps = -(-len(data) // settings.batch_size) * settings.epochs
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.1
+    )
+    generator = torch.Generator().manual_seed(settings.seed)
+    losses: list[float] = []
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(data), generator=generator).tolist()
+        for at in range(0, len(order), settings.batch_size):
+            loss = caption_loss(model, data, order[at : at + settings.batch_size])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            if len(losses) % 10 == 0 or len(losses) == steps:
+                logger.info("alignment: step %d of %d, loss %.3f", len(losses), steps, losses[-1])
+    model.requires_grad_(True)
+    return losses
+
+
+def caption_loss(model: Any, data: Captions, chosen: Sequence[int]) -> Tensor:
+    """Mean negative log-likelihood of a caption's token, over the chosen images; in nats."""
+    captions = [data.captions[place] for place in chosen]
+    width = max(map(len, captions))
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in captions])
+    real = torch.arange(width) < torch.tensor([[len(row)] for row in captions])
+    words = model.get_input_embeddings()
+
+    def said(tokens: list[int]) -> Tensor:
+        embedded: Tensor = words(torch.tensor([tokens])).expand(len(chosen), -1, -1)
+        return embedded
+
+    shown = model.model.multi_modal_projector(data.features[list(chosen)])
+    inputs = torch.cat([said(data.before), shown, said(data.after), words(ids)], dim=1)
+    hidden = model.model.language_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+    predicting = hidden[:, -width - 1 : -1][real]
+    return F.cross_entropy(model.lm_head(predicting), ids[real])
+
+
+def look(model: Any, processor: Any, settings: Alignment) -> Captions:
+    """Draw the practice tiles and compute their features, once."""
+    tokenizer = processor.tokenizer
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+
+    def tokens(text: str) -> list[int]:
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    before, _, after = asked.partition(processor.image_token)
+    features, captions, waiting = [], [], []
+    with torch.inference_mode():
+        for number, tile in enumerate(practice_tiles(settings.tiles, SIDE, settings.seed), 1):
+            waiting.append(tile.image)
+            captions.append(tokens(tile.caption + tokenizer.eos_token))
+            if len(waiting) == settings.batch_size or number == settings.tiles:
+                features.append(model.model.vision_tower(to_pixels(waiting)).last_hidden_state)
+                waiting = []
+    return Captions(torch.cat(features).clone(), tokens(before), tokens(after), captions)
+
+
+def condition(projector: Any, features: Tensor, embeddings: Tensor) -> None:
+    """Start where learning is easy: features whitened, outputs as large as word embeddings."""
+    flat = features.flatten(0, 1)
+    mean, deviation = flat.mean(0), flat.std(0).clamp(min=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    first, second = projector.linear_1, projector.linear_2
+    with torch.no_grad():
+        weights = torch.randn(first.weight.shape, generator=generator) / flat.shape[1] ** 0.5
+        first.weight.copy_(weights / deviation)
+        first.bias.copy_(-first.weight @ mean)
+        weights = torch.randn(second.weight.shape, generator=generator)
+        hidden = projector.act(first(flat[:1024]))
+        scale = embeddings.std() / (hidden @ weights.T).std()
+        second.weight.copy_(weights * scale)
+        second.bias.zero_()

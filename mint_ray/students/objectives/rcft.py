@@ -1,0 +1,198 @@
+"""Calibration-aware fine-tuning: the E-step, its targets, and the regime a student is in.
+
+Xiao et al., "Restoring Calibration for Aligned Large Language Models", arXiv 2505.01997,
+generalised from four options to any number of candidates. Confidence is the highest of the
+softmax over the candidates' summed log-probabilities.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from mint_ray.evaluation.metrics.ece import assign_bins
+
+Floats = NDArray[np.float64]
+
+# tanh(ln 3) = 0.8: where the paper puts the second option's target on the curve.
+_SECOND = math.log(3.0)
+# Draws of perfectly calibrated outcomes that a measured ECE is compared with.
+_NULL_DRAWS = 500
+
+
+@dataclass(frozen=True)
+class CaseBins:
+    """An E-step: `bin_of` (N,) of each example, and each bin's `accuracy` and `sizes` (K,).
+
+    A bin that holds no example has size 0 and its own centre as accuracy; nothing refers to it.
+    """
+
+    bin_of: Tensor
+    accuracy: Tensor
+    sizes: Tensor
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors only, for a checkpoint."""
+        return {"bin_of": self.bin_of, "accuracy": self.accuracy, "sizes": self.sizes}
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What is reachable from a student without losing accuracy.
+
+    `floor` is the ECE that is left after the best temperature, which keeps every ranking;
+    `noise` the 95th percentile of the ECE that perfectly calibrated answers of the same
+    confidence would show by chance. Calibratable: the floor is no more than that.
+    """
+
+    accuracy: float
+    confidence: float
+    ece: float
+    floor: float
+    noise: float
+    temperature: float
+
+    @property
+    def calibratable(self) -> bool:
+        """Whether zero ECE is reachable with no accuracy lost, as far as the cases can tell."""
+        return self.floor <= self.noise
+
+    def advice(self) -> str:
+        """One line for people."""
+        if self.calibratable:
+            return "calibratable: zero ECE is within reach at this accuracy, cft suffices"
+        return "not calibratable: some ECE stays at this accuracy, rcft trades between the two"
+
+    def metrics(self) -> dict[str, float]:
+        """Under the names that a run logs."""
+        return {
+            "calibration/accuracy": self.accuracy,
+            "calibration/confidence": self.confidence,
+            "calibration/ece": self.ece,
+            "calibration/ece_floor": self.floor,
+            "calibration/ece_noise": self.noise,
+            "calibration/calibratable": float(self.calibratable),
+        }
+
+
+def expectation(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> CaseBins:
+    """E-step: bin examples by confidence (equal widths), estimate each bin's accuracy.
+
+    Args:
+        confidence: (N,) highest probability of each example.
+        correct: (N,) whether the known answer has it.
+        bins: number of bins K.
+    """
+    member = assign_bins(confidence, bins)
+    sizes = np.bincount(member, minlength=bins)
+    right = np.bincount(member, weights=correct, minlength=bins)
+    centres = (np.arange(bins) + 0.5) / bins
+    accuracy = np.where(sizes > 0, right / np.maximum(sizes, 1), centres)
+    return CaseBins(
+        torch.from_numpy(member),
+        torch.from_numpy(accuracy).float(),
+        torch.from_numpy(sizes),
+    )
+
+
+def calibration_terms(log_p: Tensor, bins: CaseBins, number: int) -> Tensor:
+    """One example's share of L_cal, so that the mean over all N examples is L_cal.
+
+    L_cal = sum_k 1/n_k sum_{i in bin k} [(p_max - acc_k)^2 + sum_{j != max} (p_j - t_j)^2]
+
+    Args:
+        log_p: (C,) log-probabilities of the candidates, normalised.
+        bins: the last E-step.
+        number: the example's place in it.
+    """
+    place = bins.bin_of[number]
+    accuracy = bins.accuracy[place].to(log_p.device)
+    weight = len(bins.bin_of) / int(bins.sizes[place])
+    top = log_p.argmax()
+    others = torch.ones_like(log_p, dtype=torch.bool)
+    others[top] = False
+    wanted = targets(log_p.detach()[others], accuracy)
+    p = log_p.exp()
+    return weight * ((p[top] - accuracy) ** 2 + ((p[others] - wanted) ** 2).sum())
+
+
+def targets(log_p: Tensor, accuracy: Tensor) -> Tensor:
+    """Rank-keeping targets t_j of the M candidates that are not the top one; they sum to 1 - acc.
+
+    t_j = a tanh(gamma p_j) + a, gamma = (ln 3 / p_2nd) / (1 - acc),
+    a = (1 - acc) / (sum_j tanh(gamma p_j) + M); t = 0 where acc = 1. The paper's M is 3; its ln 3
+    is artanh 0.8 and stays. p_j / p_2nd is taken from log-probabilities, so that it does not
+    matter how small p_2nd is.
+    """
+    if not len(log_p):
+        return log_p
+    left = 1.0 - accuracy
+    if float(left) <= 0:
+        return torch.zeros_like(log_p)
+    curve = torch.tanh(_SECOND * (log_p - log_p.max()).exp() / left)
+    return left / (curve.sum() + len(log_p)) * (curve + 1.0)
+
+
+def regime(
+    scores: Sequence[Floats], answers: Sequence[int | None], bins: int, seed: int = 0
+) -> Regime:
+    """Measure the regime on examples' candidate scores.
+
+    Args:
+        scores: summed log-probabilities of each example's candidates.
+        answers: position of the known answer, None where it is not a candidate (wrong).
+        bins: equal-width confidence bins of the ECE.
+        seed: of the draws that give `noise`.
+    """
+    correct = is_correct(scores, answers)
+    plain = top_confidence(scores, 1.0)
+    temperature = _temperature(scores, correct)
+    fitted = top_confidence(scores, temperature)
+    rng = np.random.default_rng(seed)
+    draws = [_ece(fitted, rng.random(len(fitted)) < fitted, bins) for _ in range(_NULL_DRAWS)]
+    return Regime(
+        accuracy=float(correct.mean()),
+        confidence=float(plain.mean()),
+        ece=_ece(plain, correct, bins),
+        floor=_ece(fitted, correct, bins),
+        noise=float(np.quantile(draws, 0.95)),
+        temperature=temperature,
+    )
+
+
+def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats:
+    """(N,) highest softmax probability of each example's scores."""
+    tops = []
+    for values in scores:
+        scaled = values / temperature
+        tops.append(1.0 / np.exp(scaled - scaled.max()).sum())
+    return np.array(tops, dtype=np.float64)
+
+
+def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> NDArray[np.bool_]:
+    """(N,) whether the highest score is the known answer's."""
+    both = zip(scores, answers, strict=True)
+    return np.array([int(values.argmax()) == answer for values, answer in both])
+
+
+def _temperature(scores: Sequence[Floats], correct: NDArray[np.bool_]) -> float:
+    """Temperature whose top confidence fits the outcomes best (binary log loss)."""
+
+    def loss(log_temperature: float) -> float:
+        top = top_confidence(scores, math.exp(log_temperature))
+        top = np.clip(top, 1e-12, 1 - 1e-12)
+        return float(-np.where(correct, np.log(top), np.log1p(-top)).mean())
+
+    found = minimize_scalar(loss, bounds=(-4.0, 6.0), method="bounded")
+    return float(math.exp(found.x))
+
+
+def _ece(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> float:
+    member = assign_bins(confidence, bins)
+    gaps = np.bincount(member, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,0 +1,74 @@
+"""Free generation of an answer: the second, unconstrained way to ask a student."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.vision_inputs import image_inputs, token_inputs
+from mint_ray.students.student import Student
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn; the defaults are the paper's (MINT, application 1)."""
+
+    temperature: float = 0.8
+    top_p: float = 0.8
+    top_k: int = 10
+    seed: int = 0
+
+
+def generate(
+    student: Student,
+    seen: Sequence[str | bytes],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+    names: Sequence[str] = (),
+) -> list[str]:
+    """The student's answer to each case, as text.
+
+    Args:
+        student: a loaded student or base model.
+        seen: clinical notes (untrusted text), or encoded images for a student of images.
+        max_new_tokens: longest answer, in tokens.
+        sampling: None for greedy decoding, which gives the same answer every time.
+        names: of the catalogue, among which a student of images is asked to choose.
+
+    Raises:
+        ConfigError: `student.max_prompt_length` has no room for the instruction.
+    """
+    if sampling is not None:
+        torch.manual_seed(sampling.seed)
+    return [
+        _answer(student, student.prompt(item, names), max_new_tokens, sampling) for item in seen
+    ]
+
+
+def _answer(
+    student: Student, prompt: Prompt, max_new_tokens: int, sampling: Sampling | None
+) -> str:
+    ids = torch.tensor([prompt.ids], device=student.device)
+    drawn = (
+        {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if sampling is None
+        else {
+            "do_sample": True,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+        }
+    )
+    with torch.inference_mode():
+        output = student.model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=max_new_tokens,
+            pad_token_id=student.tokenizer.pad_token_id,
+            **drawn,
+            **image_inputs([prompt.pictures], student.model),
+            **token_inputs([prompt.pictures], [len(prompt.ids)]),
+        )
+    text: str = student.tokenizer.decode(output[0, len(prompt.ids) :], skip_special_tokens=True)
+    return text.strip()

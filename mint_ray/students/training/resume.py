@@ -1,0 +1,93 @@
+"""Going on from a checkpoint: whether it is this run's, and how much of it fits."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mint_ray.common.collectives import rank, world_size
+from mint_ray.common.files import sha256
+from mint_ray.config.training import StudentConfig
+from mint_ray.errors import ConfigError, TrainingError
+from mint_ray.students.data.pair_table import Usable
+from mint_ray.students.engines.base import Engine
+from mint_ray.students.engines.checkpoints import ADAPTER_FILES, Position, read_position, read_shard
+from mint_ray.students.models.base_models import BaseModel
+from mint_ray.students.training_spec import Settings
+
+logger = logging.getLogger(__name__)
+
+# Settings that decide how a run is computed, not what comes out.
+_HOW = {
+    "prefix_sharing",
+    "attention",
+    "checkpoint_steps",
+    "activation_checkpointing",
+    "deepspeed",
+}
+
+
+def fingerprint(settings: Settings, base: BaseModel, usable: Usable, dtype: torch.dtype) -> str:
+    """Everything that the result depends on; how it is computed may change from start to start."""
+    training = settings.training.model_dump(mode="json", exclude=_HOW)
+    student = settings.student.model_dump(mode="json", exclude={"init_adapter"})
+    start = adapter_digest(settings.student)
+    cut_counts = (
+        settings.training.loss_normalisation == "per_microbatch"
+        or settings.student.lora_dropout > 0
+    )
+    cut = settings.micro_batch_size if cut_counts else None
+    content = repr(
+        (settings.seed, training, student, start, base.revision, usable.digest, str(dtype), cut)
+    )
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def check(folder: Path, run: str) -> Position:
+    """The position of a checkpoint that is whole and of this run; else a TrainingError."""
+    position = read_position(folder)
+    if position.run != run:
+        raise TrainingError(
+            f"checkpoint {folder} is of another run (other pairs, model, starting adapter, seed or "
+            "training settings); start anew, or set student.init_adapter to it"
+        )
+    return position
+
+
+def resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapping[str, Any]:
+    """Put the optimizer back where it was, as far as it fits."""
+    same_size = position.world_size == world_size()
+    if position.engine == engine.name and (same_size or engine.replicated):
+        # An optimizer that every rank has whole is the same in every rank's file.
+        shard = read_shard(folder, rank() if same_size else 0, with_rng=same_size)
+        engine.load_state(shard["engine"])
+        logger.info("resumed at step %d of %d", position.step, steps)
+        return {name: value for name, value in shard.items() if name != "engine"}
+    logger.warning(
+        "resumed at step %d of %d from the adapter alone: checkpoint has %d workers with %s, this "
+        "run %d with %s, so the optimizer starts afresh",
+        position.step,
+        steps,
+        position.world_size,
+        position.engine,
+        world_size(),
+        engine.name,
+    )
+    return {}
+
+
+def adapter_digest(student: StudentConfig) -> str:
+    """Of the starting adapter; a fresh one changes nothing about what the base model says."""
+    if student.init_adapter is None:
+        return "base"
+    files = [student.init_adapter / name for name in ADAPTER_FILES]
+    absent = [file.name for file in files if not file.is_file()]
+    if absent:
+        raise ConfigError(
+            f"student.init_adapter={student.init_adapter}: expected a PEFT adapter in safetensors, "
+            f"found no {' and no '.join(absent)}; give the folder of a completed train step"
+        )
+    return "".join(sha256(file) for file in files)

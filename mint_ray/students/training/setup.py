@@ -1,0 +1,202 @@
+"""Everything that a training run needs before its first step: data, model, engine, position."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import load_peft_weights, set_peft_model_state_dict
+
+from mint_ray.common.collectives import agree, gather, rank, world_size
+from mint_ray.common.devices import pick_device, pick_dtype
+from mint_ray.config.training import StudentConfig, TrainingConfig
+from mint_ray.errors import ConfigError, TrainingError
+from mint_ray.students.data import schedule
+from mint_ray.students.data.training_data import TrainingData, read_data
+from mint_ray.students.engines.base import Engine, score, trainable
+from mint_ray.students.engines.checkpoints import Position
+from mint_ray.students.engines.make import make_engine
+from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
+from mint_ray.students.logprobs.layouts import Policy, attention_of, base_of
+from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
+from mint_ray.students.models.lora import add_adapter
+from mint_ray.students.models.processors import load_readers
+from mint_ray.students.objectives.registry import OBJECTIVES, Objective
+from mint_ray.students.student import check_sees, read_info
+from mint_ray.students.training.reference import Reference, reference_key
+from mint_ray.students.training.resume import adapter_digest, check, fingerprint, resume
+from mint_ray.students.training_spec import Settings
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that can take its next step, number `first` of `steps` (from 0).
+
+    `run` is its fingerprint; `reader` the tokenizer, or the processor of a model of images;
+    `state` what a checkpoint held beside the engine's state, empty at the start.
+    """
+
+    base: BaseModel
+    reader: Any
+    data: TrainingData
+    objective: Objective
+    device: torch.device
+    dtype: torch.dtype
+    policy: Policy
+    engine: Engine
+    reference: Reference | None
+    steps: int
+    first: int
+    state: Mapping[str, Any]
+    run: str
+    trainable_parameters: int
+
+    def position(self, done: int) -> Position:
+        """Where the run stands after `done` steps."""
+        return Position(done, world_size(), self.engine.name, self.run)
+
+    @property
+    def attention(self) -> str:
+        """Name of the attention that the model runs."""
+        return attention_of(base_of(self.policy.model))
+
+
+def prepare(pairs: Path, settings: Settings, resume_from: Path | None) -> Ready:
+    """Read the pairs, load the model, continue from a checkpoint; see `trainer.train`."""
+    training = settings.training
+    base = resolve_base_model(settings.student.base_model, settings.student.revision)
+    check_sees(base, settings.task)
+    tokenizer, processor = load_readers(base)
+    data = read_data(pairs, settings, tokenizer, processor)
+    device = pick_device()
+    dtype = pick_dtype(training.precision, device)
+    run = fingerprint(settings, base, data.usable, dtype)
+    resume_from = agree(resume_from)
+    position = check(resume_from, run) if resume_from else None
+    _refuse_disagreement(run)
+    policy = _make_policy(settings, base, dtype, device, data)
+    # At step 0 the policy is its own reference: before a checkpoint's adapter is put in.
+    reference = _make_reference(settings, base, dtype, policy, data)
+    if resume_from:
+        weights = load_peft_weights(str(resume_from), device=str(device))
+        set_peft_model_state_dict(policy.model, weights)
+    _training_mode(policy.model, training.activation_checkpointing)
+    accumulation = max(1, training.batch_size // (world_size() * settings.micro_batch_size))
+    engine = make_engine(policy, training, settings.micro_batch_size, accumulation)
+    torch.manual_seed(settings.seed + rank())
+    steps = schedule.total_steps(
+        len(data), training.batch_size, training.epochs, training.max_steps
+    )
+    return Ready(
+        base=base,
+        reader=processor or tokenizer,
+        data=data,
+        objective=OBJECTIVES[training.objective],
+        device=device,
+        dtype=dtype,
+        policy=policy,
+        engine=engine,
+        reference=reference,
+        steps=steps,
+        first=position.step if position else 0,
+        state=resume(resume_from, position, engine, steps) if resume_from and position else {},
+        run=run,
+        trainable_parameters=sum(_whole_size(parameter) for parameter in trainable(policy)),
+    )
+
+
+def _refuse_disagreement(run: str) -> None:
+    if len(set(gather(run))) > 1:
+        raise TrainingError(
+            "workers see other pairs, base models or precisions than one another; let all nodes "
+            "see the same store, and give them the same kind of device"
+        )
+
+
+def _make_policy(
+    settings: Settings,
+    base: BaseModel,
+    dtype: torch.dtype,
+    device: torch.device,
+    data: TrainingData,
+) -> Policy:
+    """The model with its starting adapter, in the layout and with the attention that fit it."""
+    student, training = settings.student, settings.training
+    _refuse_other_base(base, student)
+    model = load_base_model(base, dtype, device)
+    _refuse_short_context(model, student)
+    model = add_adapter(model, student, student.init_adapter, settings.seed)
+    sample = data.longest()
+    # All ranks do as rank 0 does, also where their devices differ.
+    attention = agree(choose_attention(training.attention, training.prefix_sharing, model, sample))
+    if attention_of(base_of(model)) != attention:
+        base_of(model).set_attn_implementation(attention)
+    layout = agree(choose_layout(training.prefix_sharing, model, sample))
+    return Policy(model, layout, _prompt_counts(OBJECTIVES[training.objective], training))
+
+
+def _make_reference(
+    settings: Settings, base: BaseModel, dtype: torch.dtype, policy: Policy, data: TrainingData
+) -> Reference | None:
+    if not OBJECTIVES[settings.training.objective].reference:
+        return None
+    start = adapter_digest(settings.student)
+    key = reference_key(data.usable.digest, base.reference, base.revision, start, dtype)
+    return Reference(
+        key,
+        len(data),
+        data.example,
+        lambda batch: score(policy, policy, batch).sums,
+        settings.micro_batch_size,
+    )
+
+
+def _prompt_counts(objective: Objective, training: TrainingConfig) -> bool:
+    if objective.prompt_likelihood is not None:
+        return objective.prompt_likelihood
+    return training.nll_on == "prompt_and_chosen"
+
+
+def _refuse_short_context(model: Any, student: StudentConfig) -> None:
+    config = base_of(model).config.get_text_config()
+    context = getattr(config, "max_position_embeddings", None)
+    if context and student.max_length > context:
+        raise ConfigError(
+            f"student.max_length={student.max_length}: expected at most {context}, the context of "
+            f"{student.base_model}; lower student.max_length and student.max_prompt_length"
+        )
+
+
+def _refuse_other_base(base: BaseModel, student: StudentConfig) -> None:
+    """An adapter fits the base model that it was trained on; a foreign one does not say which."""
+    if student.init_adapter is None:
+        return
+    try:
+        info = read_info(student.init_adapter)
+    except TrainingError:
+        return
+    if info.base_revision != base.revision:
+        raise ConfigError(
+            f"student.init_adapter={student.init_adapter} was trained on {info.base_model} "
+            f"({info.base_revision}), found student.base_model={student.base_model} "
+            f"({base.revision}); use the same base model"
+        )
+
+
+def _whole_size(parameter: torch.nn.Parameter) -> int:
+    """Elements of a parameter, also where ZeRO-3 holds a part of it."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def _training_mode(model: Any, activation_checkpointing: bool) -> None:
+    """Training mode for the adapter alone: the base model's own dropout stays off."""
+    model.train()
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and "lora_dropout" not in name:
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # used as a number, without a module of its own
+    if activation_checkpointing:
+        base_of(model).activation_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()

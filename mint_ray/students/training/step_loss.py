@@ -1,0 +1,93 @@
+"""The loss's denominators, the metrics of one optimizer step, and the pace of a run."""
+
+import resource
+import sys
+import time
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+from mint_ray.common.collectives import sum_over_ranks
+from mint_ray.config.training import TrainingConfig
+from mint_ray.students.objectives.losses import Scored
+from mint_ray.students.objectives.registry import OBJECTIVES
+
+
+class StepMeter:
+    """Turns log-probabilities into this micro-batch's share of the step's loss.
+
+    The shares of all micro-batches on all ranks *add up* to the step's loss. `global`
+    divides by the step's tokens and units, so the cut into micro-batches does not matter;
+    `per_microbatch` is the mean over micro-batches of each one's own loss, as in TRL.
+
+    Args:
+        training: objective, its weight, and `loss_normalisation`.
+        tokens: tokens of the likelihood term in the whole step, over all ranks.
+        units: pairs (or cases without pairs) in the whole step, over all ranks.
+        micro_batches: micro-batches in the whole step, over all ranks.
+        with_prompt: whether the likelihood term runs over the prompt too.
+    """
+
+    def __init__(
+        self,
+        training: TrainingConfig,
+        tokens: float,
+        units: float,
+        micro_batches: int,
+        with_prompt: bool,
+    ) -> None:
+        self._training = training
+        self._tokens, self._units = tokens, units
+        self._micro_batches = micro_batches
+        self._with_prompt = with_prompt
+        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+
+    def loss_of(self, scored: Scored) -> Tensor:
+        """This micro-batch's share of the loss; its metrics are remembered."""
+        terms = OBJECTIVES[self._training.objective].terms(scored, self._training)
+        tokens, units = self._denominators(scored)
+        nll = terms.token_sum / max(tokens, 1.0)
+        loss = nll + terms.unit_sum / units
+        self._sums["loss"].append(loss.detach())
+        if self._tokens:
+            self._sums["nll_loss"].append(nll.detach())
+        for name, total in terms.metrics.items():
+            self._sums[name].append(total / self._units)
+        return loss
+
+    def result(self, device: torch.device) -> dict[str, float]:
+        """Metrics of the whole step, over all ranks."""
+        names = sorted(self._sums)
+        own = [float(torch.stack(self._sums[name]).double().sum()) for name in names]
+        return dict(zip(names, sum_over_ranks(own, device), strict=True))
+
+    def _denominators(self, scored: Scored) -> tuple[float, float]:
+        if self._training.loss_normalisation == "global":
+            return self._tokens, self._units
+        tokens = sum(one.likelihood_tokens(self._with_prompt) for one in scored.examples)
+        units = sum(example.units for example in scored.examples)
+        return float(tokens * self._micro_batches), float(units * self._micro_batches)
+
+
+class Pace:
+    """Time left and memory used."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._began = time.perf_counter()
+
+    def step(self, left: int, device: torch.device) -> dict[str, float]:
+        """Metrics after a step with `left` more to go."""
+        done = max(1, self._steps - left)
+        each = (time.perf_counter() - self._began) / done
+        return {"eta_seconds": each * left, "memory_mb": peak_memory_mb(device)}
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory held so far in MiB: allocated on the GPU, resident of this process on a CPU."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes on Linux, bytes on macOS.
+    return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)

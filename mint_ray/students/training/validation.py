@@ -1,0 +1,150 @@
+"""Ranking of validation cases while a student trains, for whoever compares runs as they go.
+
+Shared between the ranks of a run; draws no random number and leaves the model as it was, so a
+run that is validated ends in the same adapter as one that is not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.errors import ConfigError
+from mint_ray.evaluation.metrics.validation import (
+    VALIDATED_SCHEMA,
+    validated_file,
+    validation_metrics,
+)
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.students.engines.base import precision
+from mint_ray.students.logprobs.layouts import FLEX, attention_of, base_of
+from mint_ray.students.ranking.ranker import Ranker, Ranking
+from mint_ray.students.student import Student, info_of
+from mint_ray.students.training.setup import Ready
+from mint_ray.students.training_spec import Settings
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """What is ranked, when and how.
+
+    `cases` has the columns case_id, group_id, label_id and what the student sees; `shares` are
+    the parts of the run's steps after which it is ranked, besides its end; `folder` gets a file of
+    answers for each time.
+    """
+
+    cases: Path
+    catalogue: Path
+    shares: Sequence[float]
+    folder: Path
+    evaluation: EvaluationConfig
+
+    def steps(self, total: int) -> list[int]:
+        """Optimizer steps after which cases are ranked, ascending; the last is `total`."""
+        early = {max(1, round(share * total)) for share in self.shares}
+        return [*sorted(step for step in early if step < total), total]
+
+
+class Validator:
+    """Ranks a plan's cases with the run's present weights.
+
+    Raises:
+        ConfigError: weights that are cut up over the ranks (ZeRO-3).
+    """
+
+    def __init__(self, plan: ValidationPlan, settings: Settings, ready: Ready) -> None:
+        if ready.engine.name == "zero3":
+            raise ConfigError(
+                "training.deepspeed=zero3 cuts the weights up, so that nothing can be ranked "
+                "while training; expected off, zero1 or zero2"
+            )
+        self._plan, self._ready = plan, ready
+        self._task, self._batch_size = settings.task, settings.micro_batch_size
+        self._student = _as_student(plan, settings, ready)
+        self._catalogue = Catalogue.read(plan.catalogue)
+        self._cases = pq.read_table(plan.cases)
+        self._ranker: Ranker | None = None
+        self.steps = plan.steps(ready.steps)
+
+    def measure(self, step: int) -> dict[str, float]:
+        """Rank, let rank 0 keep the answers, return metrics as `validation/...` on every rank.
+
+        All ranks must call it.
+        """
+        own = self._cases.take(list(range(rank(), self._cases.num_rows, world_size())))
+        rows = [row for part in gather(self._rank(own)) for row in part]
+        table = pa.Table.from_pylist(rows, VALIDATED_SCHEMA).sort_by("case_id")
+        if rank() == 0:
+            file = validated_file(self._plan.folder, step)
+            partial = file.with_name(f".{file.name}")
+            pq.write_table(table, partial)
+            partial.replace(file)
+        found = validation_metrics(table, self._plan.evaluation.calibration_bins)
+        return {f"validation/{name}": value for name, value in found.items()}
+
+    def _rank(self, cases: pa.Table) -> list[dict[str, Any]]:
+        policy, base = self._ready.policy, base_of(self._ready.policy.model)
+        attention, was_training = attention_of(base), policy.training
+        policy.eval()
+        if attention == FLEX:  # a tree of names needs a mask of its own
+            base.set_attn_implementation("sdpa")
+        try:
+            with precision(policy):
+                return self._answers(cases)
+        finally:
+            if attention == FLEX:
+                base.set_attn_implementation(attention)
+            policy.train(was_training)
+
+    def _answers(self, cases: pa.Table) -> list[dict[str, Any]]:
+        if self._ranker is None:
+            settings = self._plan.evaluation
+            self._ranker = Ranker(
+                self._student,
+                self._catalogue.names,
+                top_k=1,
+                search=settings.search,
+                beam_width=settings.beam_width,
+                batch_size=self._batch_size,
+            )
+        rows = cases.to_pylist()
+        usable = [row for row in rows if self._task.refusal(row[self._task.sees]) is None]
+        rankings = self._ranker.rank(
+            [row[self._task.sees] for row in usable],
+            [self._catalogue.index_of(row["label_id"]) for row in usable],
+        )
+        answered = {row["case_id"]: found for row, found in zip(usable, rankings, strict=True)}
+        return [answer_row(row, answered.get(row["case_id"])) for row in rows]
+
+
+def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, Any]:
+    """A row of `VALIDATED_SCHEMA`.
+
+    A case that cannot be shown (None), or whose answer the catalogue lacks, is a miss.
+    """
+    return {
+        "case_id": case["case_id"],
+        "group_id": case["group_id"],
+        "rank": ranking.answer_rank if ranking else None,
+        "probability": min(1.0, (ranking.answer_probability or 0.0) if ranking else 0.0),
+        "confidence": min(1.0, ranking.probabilities[0] if ranking else 0.0),
+    }
+
+
+def _as_student(plan: ValidationPlan, settings: Settings, ready: Ready) -> Student:
+    processor = ready.reader if hasattr(ready.reader, "tokenizer") else None
+    tokenizer = processor.tokenizer if processor is not None else ready.reader
+    info = info_of(
+        ready.base,
+        settings.student,
+        settings.k,
+        settings.training.objective,
+        {},
+        settings.task.name,
+    )
+    return Student(ready.policy.model, tokenizer, info, plan.catalogue, processor)

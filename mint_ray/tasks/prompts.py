@@ -1,0 +1,138 @@
+"""The prompts and answers of both applications (MINT, arXiv 2505.05736).
+
+A prompt is a list of chat messages; an answer is a header and a numbered list of quoted names.
+Text of a note is untrusted: chat-template tokens in it are made harmless here, in the stored
+messages, and once more in `encoding` with the tokenizer's own special tokens. Messages of a
+prompt with an image have lists of parts for content, as TRL's vision datasets do.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from mint_ray.tasks.task import DISEASE, TISSUE, Task
+
+# Separates the note from what follows it; `encoding` shortens only what stands before it.
+NOTE_END = "\n\nList EXACTLY "
+
+
+_SPECIAL = re.compile(
+    r"<\|[^<>|\n]{1,64}\|>"
+    r"|</?s>|<(?:bos|eos|pad|unk|mask|image|video|audio)>"
+    r"|</?(?:start_of_turn|end_of_turn|start_of_image|think|tool_call|tool_response)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|<</?SYS>>",
+    re.IGNORECASE,
+)
+
+
+_NUMBERED = re.compile(r"^\s*\d{1,3}\s*[.)]\s*(.+?)\s*$")
+
+
+_QUOTES = "'\"‘’“”`"
+
+
+class Message(TypedDict):
+    """One chat message; `content` is text, or a list of parts where an image is among them."""
+
+    role: str
+    content: Any
+
+
+def build_prompt(note: str, k: int) -> list[Message]:
+    """Messages that ask for exactly `k` diseases from a clinical note.
+
+    Chat-template tokens of the common model families are neutralised in the note; characters
+    that cannot be encoded become `?`.
+    """
+    return [
+        {"role": "system", "content": DISEASE.system},
+        {"role": "user", "content": clean_note(note) + NOTE_END + _instruction(k)},
+    ]
+
+
+def build_image_prompt(names: Sequence[str], k: int) -> list[Message]:
+    """Messages that show one image and ask for exactly `k` of the tissues `names`.
+
+    Content is a list of parts; the part `{"type": "image"}` stands for the image, which is kept
+    beside the messages.
+    """
+    listed = ", ".join(names)
+    question = (
+        f"Which of these tissues could the nuclei come from: {listed}? List EXACTLY {k}, most "
+        f"likely first, as a numbered list under the header {TISSUE.header} with lines such as "
+        "1. 'Tissue'. No explanations."
+    )
+    return [
+        {"role": "system", "content": [_text_part(TISSUE.system)]},
+        {"role": "user", "content": [{"type": "image", "text": None}, _text_part(question)]},
+    ]
+
+
+def _text_part(text: str) -> dict[str, str | None]:
+    return {"type": "text", "text": text}
+
+
+def clean_note(note: str) -> str:
+    """A note that cannot leave the user turn: no template tokens, no lone surrogates, no NUL."""
+    encodable = note.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
+    return _SPECIAL.sub(lambda match: break_token(match.group()), encodable).strip()
+
+
+def break_token(token: str) -> str:
+    """Put a space after the first character, so that a special token becomes plain text."""
+    return f"{token[0]} {token[1:]}"
+
+
+def split_note(content: str) -> tuple[str, str] | None:
+    """Split a user message into (note, instruction), or None where it was not built here.
+
+    The last separator counts, so a note that contains one keeps its own.
+    """
+    head, separator, tail = content.rpartition(NOTE_END)
+    return (head, separator + tail) if separator else None
+
+
+def answer_text(names: Sequence[str], task: Task = DISEASE) -> str:
+    """The assistant's answer: header and numbered, quoted names, best first.
+
+    >>> answer_text(["Marfan syndrome"])
+    "POTENTIAL_DISEASES:\\n1. 'Marfan syndrome'"
+    """
+    lines = [task.header, *(f"{rank}. '{name}'" for rank, name in enumerate(names, start=1))]
+    return "\n".join(lines)
+
+
+def answer_message(names: Sequence[str], task: Task = DISEASE) -> list[Message]:
+    """`answer_text` as the assistant's turn, the form of `chosen` and `rejected`.
+
+    Its content is a list of parts where the prompt's is.
+    """
+    text = answer_text(names, task)
+    content = text if task.sees == "note" else [_text_part(text)]
+    return [{"role": "assistant", "content": content}]
+
+
+def parse_answer(text: str, task: Task = DISEASE) -> list[str]:
+    """Names of the first numbered list in a model's answer, in order, duplicates kept.
+
+    Lenient: the header may be missing, quotes may be absent or typographic, numbers may use
+    a bracket. Text around the list is ignored; so is what follows a second header.
+    """
+    _, header, tail = text.partition(task.header)
+    body = tail.partition(task.header)[0] if header else text
+    names = []
+    for line in body.splitlines():
+        match = _NUMBERED.match(line)
+        if not match:
+            continue
+        name = match.group(1).strip("*_ ").rstrip(".,;").strip(_QUOTES).strip()
+        if name:
+            names.append(name)
+    return names
+
+
+def _instruction(k: int) -> str:
+    return (
+        f"{k} possible rare diseases, most likely first, as a numbered list under the header "
+        f"{DISEASE.header} with lines such as 1. 'Disease'. No explanations."
+    )

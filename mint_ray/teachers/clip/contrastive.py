@@ -1,0 +1,197 @@
+"""The joint space of images and texts: projections, fitted by supervised contrastive learning."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mint_ray.config.teacher import TeacherConfig
+from mint_ray.teachers.clip.encoders.base import Alignment, Floats
+from mint_ray.teachers.clip.logistic import Doubles, Indices
+from mint_ray.teachers.optimiser import Optimiser
+
+FIRST_SCALE = 10.0
+"""Of cosine similarities where no checkpoint says it; learned."""
+MOST_SCALE = 100.0
+ALIGNED_RATE = 0.05
+"""Learning rate of projections that a checkpoint brings, relative to new ones."""
+
+
+@dataclass(frozen=True)
+class JointSpace:
+    """Zero-shot classification: softmax of scaled cosine similarities to the labels."""
+
+    mean: Floats
+    """(image_width,) subtracted from image features."""
+    factor: Floats
+    """(image_width,) they are multiplied by then."""
+    image: Floats
+    """(width, image_width) projection."""
+    labels: Floats
+    """(n_labels, width) of length one: the mean direction of each label's prompts."""
+    scale: Floats
+    """(1,)."""
+
+    def log_probs(self, features: Floats) -> Doubles:
+        """(n, n_labels) from (n, image_width)."""
+        projected = ((features - self.mean) * self.factor).astype(np.float64) @ self.image.T
+        found: Doubles = log_softmax(float(self.scale[0]) * _unit(projected) @ self.labels.T, 1)
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Plain arrays from which `of_tensors` makes an equal space."""
+        return {name: torch.from_numpy(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> "JointSpace":
+        """The space whose `tensors` these are."""
+        return cls(**{name: value.numpy() for name, value in tensors.items()})
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Training images with their labels and descriptions, encoded."""
+
+    images: Floats
+    """(n, views, image_width)."""
+    labels: Indices
+    """(n,) catalogue indices."""
+    weights: Doubles
+    """(n,) chances to be drawn."""
+    texts: Floats
+    """(n, text_width) of the descriptions; what stands in rows without one is not used."""
+    described: NDArray[np.bool_]
+    """(n,)."""
+
+
+def aligned_space(alignment: Alignment, prompts: Floats) -> JointSpace:
+    """The space as a checkpoint has it.
+
+    Args:
+        alignment: of the checkpoint.
+        prompts: (n_labels, n_templates, text_width).
+    """
+    width = alignment.image.shape[1]
+    return JointSpace(
+        mean=np.zeros(width, np.float32),
+        factor=np.ones(width, np.float32),
+        image=alignment.image.numpy(),
+        labels=_directions(prompts, alignment.text.numpy()),
+        scale=np.array([alignment.scale], np.float32),
+    )
+
+
+def fit_space(
+    pairs: Pairs,
+    prompts: Floats,
+    alignment: Alignment | None,
+    config: TeacherConfig,
+    seed: int,
+    report: Callable[[dict[str, float]], None],
+) -> JointSpace:
+    """Fit the projections and the scale, from the checkpoint's own where it has some.
+
+    Every batch holds images, drawn so that all labels come alike often, each with a random
+    prompt of its label, and with its description where it has one. What has the same label is
+    positive.
+    """
+    rng, random = np.random.default_rng([seed, 3]), torch.Generator().manual_seed(seed)
+    flat = pairs.images.reshape(-1, pairs.images.shape[-1])
+    mean, factor = np.zeros_like(flat[0]), np.ones_like(flat[0])
+    if alignment is None:
+        deviation = flat.std(0)
+        mean, factor = flat.mean(0), np.where(deviation > 1e-4, 1 / (deviation + 1e-4), 0)
+    image = _projection(
+        alignment.image if alignment else None, config.clip.width, flat.shape[1], random
+    )
+    text = _projection(
+        alignment.text if alignment else None, config.clip.width, prompts.shape[-1], random
+    )
+    log_scale = nn.Parameter(torch.tensor(alignment.scale if alignment else FIRST_SCALE).log())
+    count, chance = len(pairs.labels), pairs.weights / pairs.weights.sum()
+    size = min(config.batch_size, max(16, count // 4))
+    steps = -(-count // size)
+    rate = config.learning_rate * (ALIGNED_RATE if alignment else 1)
+    optimiser = Optimiser(
+        [image, text, log_scale], rate, config.weight_decay, steps * config.clip.epochs
+    )
+    factor = factor.astype(np.float32)
+    for epoch in range(config.clip.epochs):
+        total = 0.0
+        for _ in range(steps):
+            rows = rng.choice(count, size, p=chance)
+            views = pairs.images[rows, rng.integers(pairs.images.shape[1], size=size)]
+            told = prompts[pairs.labels[rows], rng.integers(prompts.shape[1], size=size)]
+            x = F.normalize(torch.from_numpy((views - mean) * factor) @ image.T, dim=1)
+            scale, classes = log_scale.exp().clamp(max=MOST_SCALE), pairs.labels[rows]
+            loss = supervised_contrastive(x, _texts(told, text), classes, classes, scale)
+            own = rows[pairs.described[rows]]
+            if len(own):
+                descriptions = _texts(pairs.texts[own], text)
+                loss = 0.5 * loss + 0.5 * supervised_contrastive(
+                    x, descriptions, classes, pairs.labels[own], scale
+                )
+            optimiser.step(loss)
+            total += loss.item()
+        report({"step": float(epoch + 1), "loss": total / steps})
+    return JointSpace(
+        mean=mean.astype(np.float32),
+        factor=factor,
+        image=image.detach().numpy(),
+        labels=_directions(prompts, text.detach().numpy()),
+        scale=log_scale.detach().exp().clamp(max=MOST_SCALE).reshape(1).numpy(),
+    )
+
+
+def supervised_contrastive(
+    images: Tensor, texts: Tensor, image_labels: Indices, text_labels: Indices, scale: Tensor
+) -> Tensor:
+    """Mean of −log softmax over the positives of each row, in both directions.
+
+    The loss L_out of Khosla et al. (2020, NeurIPS, arXiv 2004.11362) between modalities; with
+    all labels different it is CLIP's.
+
+    Args:
+        images: (n, width) of length one.
+        texts: (m, width) of length one.
+        image_labels: (n,).
+        text_labels: (m,); pairs with equal labels are positive. Rows without a positive count
+            for nothing.
+        scale: factor of the cosine similarities.
+    """
+    logits = scale * images @ texts.T
+    positive = torch.from_numpy(image_labels[:, None] == text_labels[None, :]).float()
+    losses = []
+    for scores, same in ((logits, positive), (logits.T, positive.T)):
+        counts = same.sum(1)
+        each = -(F.log_softmax(scores, dim=1) * same).sum(1) / counts.clamp_min(1)
+        losses.append(each.sum() / (counts > 0).sum().clamp_min(1))
+    return (losses[0] + losses[1]) / 2
+
+
+def _texts(features: Floats, projection: Tensor) -> Tensor:
+    return F.normalize(torch.from_numpy(features) @ projection.T, dim=1)
+
+
+def _projection(
+    known: Tensor | None, width: int, inputs: int, random: torch.Generator
+) -> nn.Parameter:
+    if known is not None:
+        return nn.Parameter(known.clone())
+    return nn.Parameter(torch.randn(width, inputs, generator=random) / inputs**0.5)
+
+
+def _directions(prompts: Floats, projection: Floats) -> Floats:
+    """The prompt ensemble of CLIP: means of the normalised prompts of each label, normalised."""
+    return _unit(_unit(prompts @ projection.T).mean(1)).astype(np.float32)
+
+
+def _unit(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    norms = np.linalg.norm(values, axis=-1, keepdims=True)
+    unit: NDArray[np.floating] = values / np.maximum(norms, 1e-12)
+    return unit

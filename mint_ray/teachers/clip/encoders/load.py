@@ -1,0 +1,20 @@
+"""Load."""
+
+from mint_ray.config.teacher import ClipConfig
+from mint_ray.teachers.clip.encoders.base import EMBEDDED, Encoders
+from mint_ray.teachers.clip.encoders.embedded import EmbeddedEncoders
+
+
+def load_encoders(config: ClipConfig) -> Encoders:
+    """The configured encoders, on a GPU where there is one.
+
+    Raises:
+        ConfigError: the checkpoint is no CLIP model.
+        TeacherError: it cannot be loaded.
+        MintError: a package of the embedded encoders is not installed.
+    """
+    if config.checkpoint == EMBEDDED:
+        return EmbeddedEncoders()
+    from mint_ray.teachers.clip.encoders.checkpoint import CheckpointEncoders
+
+    return CheckpointEncoders(config.checkpoint, config.revision)

@@ -1,0 +1,167 @@
+"""Reads the images of a case table as features, a few at a time: no image stays in memory."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from mint_ray.common.seeds import stable_seed
+from mint_ray.images.decode import open_tile
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.teachers.clip.augment import make_views
+from mint_ray.teachers.clip.encoders.base import Encoders, Floats
+from mint_ray.teachers.clip.logistic import Indices
+from mint_ray.teachers.optimiser import world
+
+logger = logging.getLogger(__name__)
+
+ROWS = 32
+"""Cases that are held decoded at once."""
+PART = ("images", "labels", "groups", "descriptions", "texts", "skipped")
+COLUMNS = ("case_id", "group_id", "label_id", "image", "description")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Cases with a known label of the catalogue and a usable image, encoded."""
+
+    images: Floats
+    """(n, views, image_width); the first view is the image as it is."""
+    labels: Indices
+    """(n,) catalogue index of the answer."""
+    groups: Indices
+    """(n,) number of the patient or slide."""
+    descriptions: tuple[str, ...]
+    """(n,), "" for none."""
+    texts: Floats
+    """(n, text_width) of the descriptions; zero for none."""
+    skipped: int = 0
+    """Cases of the split without a label of the catalogue or a usable image."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def described(self) -> NDArray[np.bool_]:
+        """(n,) whether there is a description."""
+        return np.array([bool(text) for text in self.descriptions], dtype=bool)
+
+    def take(self, rows: Indices) -> "Examples":
+        """The examples at some positions."""
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            groups=self.groups[rows],
+            descriptions=tuple(self.descriptions[row] for row in rows),
+            texts=self.texts[rows],
+        )
+
+
+def read_examples(
+    file: Path, split: str, catalogue: Catalogue, encoders: Encoders, views: int, seed: int
+) -> Examples:
+    """The examples of a split, in the order of the file.
+
+    Of several processes each encodes its share. Rows without a label of the catalogue or a usable
+    image are left out and counted in the log.
+
+    Args:
+        file: table of cases.
+        split: its name.
+        catalogue: labels.
+        encoders: of images and texts.
+        views: of each image, see `make_views`; drawn for each case from its id and the seed.
+        seed: of the views.
+    """
+    parts = []
+    rank, processes = world()
+    for number, rows in enumerate(_batches(file, split)):
+        if number % processes == rank:
+            parts.append((number, _encode(rows, catalogue, encoders, views, seed)))
+    if processes > 1:
+        gathered: list[Any] = [None] * processes
+        dist.all_gather_object(gathered, parts)
+        parts = sorted((part for share in gathered for part in share), key=lambda part: part[0])
+    examples = _join([part for _, part in parts])
+    if examples.skipped:
+        logger.warning("%d cases of split %s are left out", examples.skipped, split)
+    return examples
+
+
+def _batches(file: Path, split: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows of the split, up to `ROWS` at a time."""
+    with pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(ROWS, columns=[*COLUMNS, "split"]):
+            rows = [row for row in batch.to_pylist() if row["split"] == split]
+            if rows:
+                yield rows
+
+
+def _encode(
+    rows: list[dict[str, Any]], catalogue: Catalogue, encoders: Encoders, views: int, seed: int
+) -> dict[str, list[Any]]:
+    """Columns of the usable rows; `skipped` has the others."""
+    found: dict[str, list[Any]] = {name: [] for name in PART}
+    opened = []
+    for row in rows:
+        label, image = catalogue.index_of(row["label_id"] or ""), open_tile(row["image"])
+        if label is None or isinstance(image, str):
+            found["skipped"].append(row["case_id"])
+            continue
+        rng = np.random.default_rng(stable_seed(seed, "view", row["case_id"]))
+        opened += make_views(image, views, rng)
+        found["labels"].append(label)
+        found["groups"].append(row["group_id"])
+        found["descriptions"].append(tidy(row["description"]))
+    if opened:
+        features = encoders.images(opened)
+        found["images"] = [features.reshape(len(found["labels"]), views, -1)]
+        found["texts"] = [encode_descriptions(found["descriptions"], encoders)]
+    return found
+
+
+def tidy(description: str | None) -> str:
+    """A description that can be encoded: no lone surrogates, no blank ends."""
+    return (description or "").encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def encode_descriptions(texts: list[str], encoders: Encoders) -> Floats:
+    """(n, text_width), zero where there is no description; (n, 0) where none has one."""
+    told = [row for row, text in enumerate(texts) if text]
+    if not told:
+        return np.zeros((len(texts), 0), np.float32)
+    encoded = encoders.texts([texts[row] for row in told])
+    found = np.zeros((len(texts), encoded.shape[1]), np.float32)
+    found[told] = encoded
+    return found
+
+
+def _join(parts: list[dict[str, list[Any]]]) -> Examples:
+    """One table of all parts; groups are numbered in the order of their names."""
+    columns: dict[str, list[Any]] = {
+        name: [value for part in parts for value in part[name]] for name in PART
+    }
+    _, groups = np.unique(np.array(columns["groups"], dtype=str), return_inverse=True)
+    width = max((part.shape[1] for part in columns["texts"]), default=0)
+    texts = [_widened(part, width) for part in columns["texts"]]
+    return Examples(
+        images=np.concatenate(columns["images"])
+        if columns["images"]
+        else np.zeros((0, 1, 0), np.float32),
+        labels=np.array(columns["labels"], dtype=np.int64),
+        groups=groups.astype(np.int64),
+        descriptions=tuple(columns["descriptions"]),
+        texts=np.concatenate(texts) if texts else np.zeros((0, 0), np.float32),
+        skipped=len(columns["skipped"]),
+    )
+
+
+def _widened(part: Floats, width: int) -> Floats:
+    return part if part.shape[1] else np.zeros((len(part), width), np.float32)

@@ -1,0 +1,152 @@
+"""What a tissue teacher learns on frozen features, and how its parts are joined."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mint_ray.teachers.clip.contrastive import JointSpace
+from mint_ray.teachers.clip.description_numbers import number_columns
+from mint_ray.teachers.clip.encoders.base import Floats
+from mint_ray.teachers.clip.ensemble import Blend
+from mint_ray.teachers.clip.logistic import Doubles, Indices, Linear
+
+PROBE, JOINT, WORDS = "probe", "joint", "words"
+"""Names of the classifiers: image features, similarity to the labels' prompts, description."""
+
+LEAST_UNSEEN, MOST_UNSEEN = 1e-4, 0.5
+"""Bounds of the probability that the answer has no training image."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Classifiers of the labels with training images, and what is left for the other labels."""
+
+    n_labels: int
+    seen: Indices
+    """(n_seen,) catalogue indices of the labels with training images."""
+    unseen_share: float
+    """Probability that the answer is among the others, where there is no `joint` to say it."""
+    probe: Linear | None
+    """Image features to the seen labels."""
+    joint: JointSpace | None
+    """Image features to all labels."""
+    words: Linear | None
+    """Description to the seen labels."""
+    n_numbers: int
+    """Numbers that a description of the usual form states."""
+    image_blend: Blend | None
+    """How the classifiers of the image are joined; None where nothing was fitted."""
+    full_blend: Blend | None
+    """How all are joined for an image with a description."""
+
+    def log_probs(
+        self, images: Floats, descriptions: Sequence[str] = (), texts: Floats | None = None
+    ) -> NDArray[np.float32]:
+        """(n, n_labels) log-probabilities.
+
+        With unseen labels U, p(c) = p(U)·p(c | U) for those and (1 − p(U))·p(c | seen) for the
+        others; p(U) and p(c | U) are the zero-shot classifier's, or even without one.
+
+        Args:
+            images: (n, image_width).
+            descriptions: (n,), "" for none; the image alone counts then, as without this.
+            texts: (n, text_width) of the descriptions.
+        """
+        everywhere = None if self.joint is None else self.joint.log_probs(images)
+        if self.image_blend is None:
+            assert everywhere is not None
+            return everywhere.astype(np.float32)
+        verdicts = self.image_verdicts(images, everywhere)
+        scores = self.image_blend.log_probs(verdicts)
+        told = np.array([row for row, text in enumerate(descriptions) if text], dtype=np.int64)
+        if self.words is not None and self.full_blend is not None and len(told):
+            assert texts is not None
+            columns = word_columns([descriptions[i] for i in told], texts[told], self.n_numbers)
+            full = {name: verdict[told] for name, verdict in verdicts.items()}
+            full[WORDS] = self.words.log_probs(columns)
+            scores[told] = self.full_blend.log_probs(full)
+        return self._with_unseen(scores, everywhere).astype(np.float32)
+
+    def image_verdicts(self, images: Floats, everywhere: Doubles | None) -> dict[str, Doubles]:
+        """(n, n_seen) of each classifier of the image."""
+        found = {} if self.probe is None else {PROBE: self.probe.log_probs(images)}
+        if everywhere is not None and self.image_blend and JOINT in self.image_blend.weights:
+            found[JOINT] = renormalise(everywhere[:, self.seen])
+        return found
+
+    def _with_unseen(self, scores: Doubles, everywhere: Doubles | None) -> Doubles:
+        others = np.setdiff1d(np.arange(self.n_labels), self.seen)
+        if not len(others):
+            return scores
+        if everywhere is None:
+            everywhere = np.full((len(scores), self.n_labels), -np.log(self.n_labels))
+            chance = np.full(len(scores), self.unseen_share)
+        else:
+            chance = np.exp(everywhere[:, others]).sum(1)
+        chance = chance.clip(LEAST_UNSEEN, MOST_UNSEEN)[:, None]
+        joined = np.empty((len(scores), self.n_labels))
+        joined[:, self.seen] = np.log1p(-chance) + scores
+        joined[:, others] = np.log(chance) + renormalise(everywhere[:, others])
+        return joined
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The numbers; `facts` has the rest."""
+        found = {"seen": torch.from_numpy(self.seen)}
+        for name, part in ((PROBE, self.probe), (JOINT, self.joint), (WORDS, self.words)):
+            if part is not None:
+                found |= {f"{name}.{key}": value for key, value in part.tensors().items()}
+        return found
+
+    def facts(self) -> dict[str, object]:
+        """What `of_tensors` needs beside the tensors; plain JSON."""
+        facts = {
+            "n_labels": self.n_labels,
+            "unseen_share": self.unseen_share,
+            "n_numbers": self.n_numbers,
+            "image_blend": self.image_blend and vars(self.image_blend),
+            "full_blend": self.full_blend and vars(self.full_blend),
+        }
+        return dict(json.loads(json.dumps(facts)))
+
+    @classmethod
+    def of_tensors(
+        cls, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, object]
+    ) -> "Heads":
+        """The heads whose `tensors` and `facts` these are."""
+
+        def part(name: str) -> dict[str, torch.Tensor]:
+            start = f"{name}."
+            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+        probe, joint, words = part(PROBE), part(JOINT), part(WORDS)
+        known: dict[str, object] = dict(facts)
+        for name in ("image_blend", "full_blend"):
+            given = facts[name]
+            known[name] = Blend(**given) if isinstance(given, dict) else None
+        return cls(
+            seen=tensors["seen"].numpy(),
+            probe=Linear.of_tensors(probe) if probe else None,
+            joint=JointSpace.of_tensors(joint) if joint else None,
+            words=Linear.of_tensors(words) if words else None,
+            **known,  # type: ignore[arg-type]
+        )
+
+
+def word_columns(descriptions: Sequence[str], texts: Floats, n_numbers: int) -> Floats:
+    """(n, text_width + 2 × n_numbers): the embedding, and the stated numbers."""
+    return np.concatenate([texts, number_columns(descriptions, n_numbers)], axis=1)
+
+
+def word_blocks(text_width: int, n_numbers: int) -> tuple[int, ...]:
+    """Widths of the blocks of `word_columns`."""
+    return (text_width, 2 * n_numbers) if n_numbers else (text_width,)
+
+
+def renormalise(scores: Doubles) -> Doubles:
+    """Log-probabilities given that the answer is among these columns."""
+    kept: Doubles = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    return kept

@@ -1,0 +1,243 @@
+"""Fits the fusion teacher on training groups and simulated patients of every label.
+
+Runs in one process, or in each process of a `torch.distributed` group: every process draws the
+same patients and takes its share of each batch. A fit takes minutes and starts anew after an
+interruption.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from mint_ray.config.config import Config
+from mint_ray.config.teacher import TeacherConfig
+from mint_ray.errors import TeacherError
+from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.ontology import Ontology, load_ontology
+from mint_ray.teachers.base import batch_of
+from mint_ray.teachers.fusion.face_pixels import decode_images
+from mint_ray.teachers.fusion.fit_face_reader import (
+    FINDINGS,
+    Faces,
+    ReadingNoise,
+    finding_row,
+    fit_reader,
+    practice_faces,
+)
+from mint_ray.teachers.fusion.label_profiles import ProfileMatch, pooled_profiles
+from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
+from mint_ray.teachers.fusion.teacher import (
+    FusionParts,
+    FusionTeacher,
+    finding_closures,
+    read_faces,
+    save_fusion,
+)
+from mint_ray.teachers.fusion.term_features import TermEncoder, information_content
+from mint_ray.teachers.fusion.training_patients import (
+    Patient,
+    SimulatedPatients,
+    drop_modality,
+    features_of,
+    real_patients,
+    vary,
+)
+from mint_ray.teachers.optimiser import Optimiser, world
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[dict[str, float]], None]
+
+
+def fit_fusion(source: Path, config: Config, out: Path, report: Report) -> dict[str, float]:
+    """`fit_teacher` on the output of the stage `cases`.
+
+    Args:
+        source: folder with `cases.parquet`, `catalogue.parquet` and `excluded_publications.txt`.
+        config: of the run.
+        out: folder that `load_teacher` reads.
+        report: see `fit_teacher`.
+    """
+    rows = pc.field("split").isin(["train", "validation"])
+    return fit_teacher(
+        pq.read_table(source / "cases.parquet", filters=rows),
+        Catalogue.read(source / "catalogue.parquet"),
+        load_annotations(read_publications(source / "excluded_publications.txt")),
+        load_ontology(),
+        config.teacher,
+        config.seed,
+        out,
+        report,
+    )
+
+
+def fit_teacher(
+    cases: pa.Table,
+    catalogue: Catalogue,
+    annotations: Annotations,
+    ontology: Ontology,
+    config: TeacherConfig,
+    seed: int,
+    out: Path,
+    report: Report,
+) -> dict[str, float]:
+    """Fit the teacher `fusion` and write it to `out`.
+
+    Args:
+        cases: rows of the splits `train` and `validation`.
+        catalogue: labels to score.
+        annotations: without those that are known only from evaluated publications.
+        ontology: of the terms.
+        config: the teacher's settings.
+        seed: of everything random.
+        out: folder that `load_teacher` reads; written by the first process.
+        report: called after every epoch in every process, with `step` (epochs done) and `loss`.
+
+    Returns:
+        Top-1, top-3 and top-10 accuracy on the validation split, where there is one.
+
+    Raises:
+        TeacherError: nothing to learn from.
+    """
+    train = cases.filter(pc.equal(cases["split"], "train"))
+    rows = train.drop_columns(["image"]).to_pylist()
+    profiles, n_terms = pooled_profiles(catalogue, annotations, rows), len(ontology.ids)
+    possible = finding_row({a.term for profile in profiles for a in profile}, ontology)
+    choice = np.flatnonzero(possible)
+    reader, faces, noise = _fit_faces(train, choice, catalogue, ontology, config, seed)
+    encoder = TermEncoder(ontology)
+    weights = information_content(profiles, encoder, n_terms)
+    match = ProfileMatch.of_profiles(profiles, encoder, n_terms, finding_closures(encoder))
+    torch.manual_seed(seed)
+    network = FusionNetwork(
+        len(ontology.ids), len(FINDINGS), len(catalogue), config.hidden, config.dropout
+    )
+    real = real_patients(rows, catalogue, faces)
+    simulated = SimulatedPatients(profiles, ontology, noise, keep_in_terms=_faces_in_terms(train))
+    if not real and not (simulated.labels and config.simulated_per_label):
+        raise TeacherError(
+            "expected training patients with a label of the catalogue, or annotations to draw "
+            "simulated ones from, found neither"
+        )
+    parts = FusionParts(catalogue, ontology, reader, network, weights, match)
+    _fit_network(parts, encoder, real, simulated, config, seed, report)
+    if world()[0] == 0:
+        settings = config.model_dump(mode="json") | {"seed": seed}
+        save_fusion(out, parts, settings)
+    if world()[1] > 1:
+        dist.barrier()
+    held_out = cases.filter(pc.equal(cases["split"], "validation"))
+    return accuracy(FusionTeacher(parts), held_out, catalogue)
+
+
+def _faces_in_terms(train: pa.Table) -> bool:
+    """Whether what the faces show is among the terms as well."""
+    pairs = zip(train["face_terms"].to_pylist(), train["terms"].to_pylist(), strict=True)
+    return any(set(shown) & set(terms) for shown, terms in pairs)
+
+
+def _fit_faces(
+    train: pa.Table,
+    choice: NDArray[np.int64],
+    catalogue: Catalogue,
+    ontology: Ontology,
+    config: TeacherConfig,
+    seed: int,
+) -> tuple[
+    FaceReader,
+    dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+    ReadingNoise | None,
+]:
+    """The reader, what it says of the training faces, and how it errs on drawn ones.
+
+    Where no case says what its face shows (photographs), it learns from the diagnosis alone.
+    """
+    pixels, rows, _ = decode_images(train["image"].to_pylist())
+    cases = train.drop_columns(["image"]).take(rows).to_pylist()
+    found = [finding_row(case["face_terms"], ontology) for case in cases]
+    labels = [catalogue.index_of(case["label_id"] or "") for case in cases]
+    drawn = any(row.any() for row in found)
+    own = Faces(
+        pixels,
+        np.stack(found) if found else np.zeros((0, len(FINDINGS)), np.float32),
+        np.full(len(cases), drawn),
+        np.array([-1 if label is None else label for label in labels], dtype=np.int64),
+    )
+    rng = np.random.default_rng([seed, 1])
+    practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, rng)
+    learned, held = len(practice.labels) * 3 // 4, len(practice.labels)
+    reader = fit_reader(
+        [own, _part(practice, 0, learned)], len(catalogue), config.face_epochs, seed
+    )
+    noise = ReadingNoise(reader, _part(practice, learned, held)) if held else None
+    said, features = read_faces(reader, pixels)
+    read = {case["case_id"]: (said[i].numpy(), features[i].numpy()) for i, case in enumerate(cases)}
+    return reader, read, noise
+
+
+def _part(faces: Faces, start: int, stop: int) -> Faces:
+    return Faces(*(column[start:stop] for column in vars(faces).values()))
+
+
+def _fit_network(
+    parts: FusionParts,
+    encoder: TermEncoder,
+    real: list[Patient],
+    simulated: SimulatedPatients,
+    config: TeacherConfig,
+    seed: int,
+    report: Report,
+) -> None:
+    network, (rank, processes) = parts.network, world()
+    per_epoch = len(real) * config.real_repeats + len(simulated.labels) * config.simulated_per_label
+    steps = -(-per_epoch // config.batch_size)
+    optimiser = Optimiser(
+        network.parameters(), config.learning_rate, config.weight_decay, steps * config.epochs
+    )
+    for epoch in range(config.epochs):
+        rng = np.random.default_rng([seed, 2, epoch])
+        patients = [
+            drop_modality(patient, config.modality_dropout, rng)
+            for patient in simulated.draw(config.simulated_per_label, rng)
+        ]
+        for _ in range(config.real_repeats):
+            patients += [vary(p, parts.ontology, config.modality_dropout, rng) for p in real]
+        order = rng.permutation(len(patients))
+        total = 0.0
+        for at in range(0, len(order), config.batch_size):
+            batch = [patients[i] for i in order[at : at + config.batch_size]]
+            own = batch[rank::processes] or batch[:1]
+            logits = network(
+                features_of(own, encoder, parts.term_weights, parts.match, len(FINDINGS))
+            )
+            wanted = torch.tensor([patient.label for patient in own])
+            weight = torch.tensor([patient.weight for patient in own])
+            share = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum()
+            loss = share * processes / sum(patient.weight for patient in batch)
+            optimiser.step(loss)
+            total += loss.item()
+        logger.info("epoch %d of %d: loss %.3f", epoch + 1, config.epochs, total / steps)
+        report({"step": float(epoch + 1), "loss": total / steps})
+    network.eval()
+
+
+def accuracy(teacher: FusionTeacher, cases: pa.Table, catalogue: Catalogue) -> dict[str, float]:
+    """Top-1, top-3 and top-10 over all cases; a case that cannot be scored is a miss."""
+    if not cases.num_rows:
+        return {}
+    scores = np.nan_to_num(teacher.score(batch_of(cases)), nan=-np.inf)
+    labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
+    known = np.array([-1 if label is None else label for label in labels])
+    own = scores[np.arange(len(known)), known]
+    rank = np.where((known >= 0) & np.isfinite(own), 1 + (scores > own[:, None]).sum(axis=1), 10**9)
+    return {f"validation.top{k}": float((rank <= k).mean()) for k in (1, 3, 10)}

@@ -1,0 +1,129 @@
+"""Fits the face reader: to findings that a face is known to show, and to the diagnosis."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from mint_ray.images.faces.findings import FACE_FINDINGS
+from mint_ray.images.faces.render import findings_of, render_face
+from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.fusion.face_pixels import decode_image
+from mint_ray.teachers.fusion.network import FACE_WIDTH, FaceReader
+from mint_ray.teachers.fusion.teacher import read_faces
+from mint_ray.teachers.optimiser import Optimiser
+
+FINDINGS = tuple(FACE_FINDINGS)
+BATCH = 64
+MEAN_FINDINGS = 2.5  # of a drawn practice face
+LABEL_WEIGHT = 0.1  # of the diagnosis beside the findings
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces to learn from. `known` says in which rows the findings are known."""
+
+    pixels: NDArray[np.uint8]
+    """(n, 3, 112, 112)."""
+    findings: NDArray[np.float32]
+    """(n, n_findings) 1 where the face shows the finding."""
+    known: NDArray[np.bool_]
+    """(n,)."""
+    labels: NDArray[np.int64]
+    """(n,) catalogue index of the diagnosis, -1 for none."""
+
+
+def finding_row(terms: Iterable[str], ontology: Ontology) -> NDArray[np.float32]:
+    """(n_findings,) 1 for each facial finding among the terms."""
+    shown = {finding for term in terms for finding in findings_of(term, ontology)}
+    return np.array([finding in shown for finding in FINDINGS], dtype=np.float32)
+
+
+def practice_faces(
+    count: int, choice: NDArray[np.int64], ontology: Ontology, rng: np.random.Generator
+) -> Faces:
+    """Drawn faces with random findings of a choice (positions in `FINDINGS`).
+
+    The fewer there are to tell apart, the more faces show each of them.
+    """
+    findings = np.zeros((count, len(FINDINGS)), dtype=np.float32)
+    pixels = np.zeros((count, 3, 112, 112), dtype=np.uint8)
+    for row in range(count):
+        chosen = rng.permutation(choice)[: int(rng.poisson(MEAN_FINDINGS))]
+        findings[row, chosen] = 1
+        sex = ("female", "male")[int(rng.integers(2))]
+        terms = [FINDINGS[i] for i in chosen]
+        drawn = decode_image(render_face(terms, ontology, int(rng.integers(2**31)), sex))
+        assert not isinstance(drawn, str)
+        pixels[row] = drawn
+    known = np.ones(count, dtype=bool)
+    return Faces(pixels, findings, known, np.full(count, -1, dtype=np.int64))
+
+
+def fit_reader(parts: Sequence[Faces], n_labels: int, epochs: int, seed: int) -> FaceReader:
+    """Fit a reader; with no face at all it stays as it was drawn at random, and unused.
+
+    Loss: binary cross-entropy of the known findings + 0.1 × cross-entropy of the diagnosis.
+    """
+    torch.manual_seed(seed)
+    reader, diagnosis = FaceReader(len(FINDINGS)), nn.Linear(FACE_WIDTH, n_labels)
+    faces = _joined(parts)
+    steps = len(faces.labels) // BATCH * epochs
+    if not steps:
+        return reader.eval()
+    optimiser = Optimiser([*reader.parameters(), *diagnosis.parameters()], 2e-3, 1e-2, steps)
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = rng.permutation(len(faces.labels))
+        for at in range(0, len(order) - BATCH + 1, BATCH):
+            optimiser.step(_loss(reader, diagnosis, faces, order[at : at + BATCH]))
+    return reader.eval()
+
+
+def _loss(
+    reader: FaceReader, diagnosis: nn.Linear, faces: Faces, rows: NDArray[np.int64]
+) -> torch.Tensor:
+    logits, features = reader(torch.from_numpy(faces.pixels[rows]))
+    known, labels = torch.from_numpy(faces.known[rows]), torch.from_numpy(faces.labels[rows])
+    wanted = torch.from_numpy(faces.findings[rows])
+    # Sums over an empty selection are 0, where means would be NaN.
+    found = F.binary_cross_entropy_with_logits(logits[known], wanted[known], reduction="sum")
+    told = F.cross_entropy(diagnosis(features[labels >= 0]), labels[labels >= 0], reduction="sum")
+    loss: torch.Tensor = found / logits.shape[1] + LABEL_WEIGHT * told
+    return loss / len(rows)
+
+
+def _joined(parts: Sequence[Faces]) -> Faces:
+    return Faces(
+        np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.findings for part in parts]),
+        np.concatenate([part.known for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
+
+
+class ReadingNoise:
+    """What the reader says of a face, drawn without drawing the face.
+
+    For a simulated patient each finding's probability is one that the reader gave to a practice
+    face of the same truth.
+    """
+
+    def __init__(self, reader: FaceReader, practice: Faces) -> None:
+        said = read_faces(reader, practice.pixels)[0].numpy()
+        shown = practice.findings.astype(bool)
+        self._absent = [np.append(said[~shown[:, j], j], 0.0) for j in range(len(FINDINGS))]
+        self._present = [np.append(said[shown[:, j], j], 0.9) for j in range(len(FINDINGS))]
+
+    def read(self, truth: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """(n, n_findings) probabilities for (n, n_findings) truths."""
+        result = np.zeros_like(truth)
+        for j, (absent, present) in enumerate(zip(self._absent, self._present, strict=True)):
+            result[:, j] = rng.choice(absent, len(truth))
+            shown = truth[:, j] > 0
+            result[shown, j] = rng.choice(present, int(shown.sum()))
+        return result

@@ -1,0 +1,87 @@
+"""The fusion teacher's two networks: one reads the face, one joins it with the terms."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mint_ray.teachers.fusion.term_features import SEXES, Features
+
+FACE_WIDTH = 64
+
+MATCH_WEIGHT = 0.04
+"""Weight of the profile match in the logits.
+
+The match knows every annotated disease and no patient, the network knows the patients. At this
+weight it lifts diseases without a training patient and costs the others nothing. Its own scale
+would be 1, but naive Bayes takes related findings for independent ones and is far too sure.
+"""
+
+
+class FaceReader(nn.Module):
+    """A small convolutional encoder: (n, 3, 112, 112) pixels to findings and features.
+
+    It is fitted before the fusion, to the findings that a face is known to show and to the
+    diagnosis, and then kept as it is.
+    """
+
+    def __init__(self, n_findings: int) -> None:
+        super().__init__()
+        widths = (3, 12, 24, 48, 64)
+        blocks = [_block(a, b, 5 if a == 3 else 3) for a, b in pairwise(widths)]
+        self.body = nn.Sequential(*blocks, nn.Flatten(), nn.Dropout(0.2))
+        self.neck = nn.Linear(widths[-1] * 7 * 7, 192)
+        self.findings = nn.Linear(192, n_findings)
+        self.features = nn.Linear(192, FACE_WIDTH)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the findings (n, n_findings), and features (n, FACE_WIDTH)."""
+        hidden = F.relu(self.neck(self.body((pixels.float() / 255 - 0.5) * 2)))
+        return self.findings(hidden), torch.tanh(self.features(hidden))
+
+
+def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class FusionNetwork(nn.Module):
+    """Terms with their ancestors, excluded terms, sex and face, to logits of all labels.
+
+    h = dropout(relu(norm(E·observed + X·excluded + S[sex] + R·findings + V·face))),
+    logits = W·h + b + 0.04·match.
+    A finding read from the face so counts like a term, as surely as it was read.
+    """
+
+    def __init__(
+        self, n_terms: int, n_findings: int, n_labels: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.observed = nn.EmbeddingBag(n_terms, hidden, mode="sum")
+        self.excluded = nn.EmbeddingBag(n_terms, hidden, mode="sum")
+        self.sex = nn.Embedding(len(SEXES), hidden)
+        self.findings = nn.Linear(n_findings, hidden, bias=False)
+        self.face = nn.Linear(FACE_WIDTH, hidden, bias=False)
+        self.norm = nn.LayerNorm(hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, n_labels)
+        nn.init.normal_(self.observed.weight, std=0.5)
+        nn.init.normal_(self.excluded.weight, std=0.1)
+        nn.init.normal_(self.sex.weight, std=0.05)
+        nn.init.normal_(self.findings.weight, std=0.2)
+        nn.init.normal_(self.face.weight, std=0.02)
+        nn.init.normal_(self.output.weight, std=0.02)
+
+    def forward(self, batch: Features) -> torch.Tensor:
+        """Logits, (n, n_labels) float32."""
+        hidden = self.observed(
+            batch.observed.indices, batch.observed.offsets, batch.observed.weights
+        ) + self.excluded(batch.excluded.indices, batch.excluded.offsets, batch.excluded.weights)
+        hidden = hidden + self.sex(batch.sex)
+        hidden = hidden + batch.has_face * (self.findings(batch.findings) + self.face(batch.face))
+        logits: torch.Tensor = self.output(self.dropout(F.relu(self.norm(hidden))))
+        return logits + MATCH_WEIGHT * batch.match

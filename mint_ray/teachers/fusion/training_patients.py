@@ -1,0 +1,164 @@
+"""The fusion teacher's training patients: real ones, and simulated ones of every label."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mint_ray.cases.patients.simulate import PatientSimulator
+from mint_ray.config.cases import SimulationConfig
+from mint_ray.images.faces.render import rendered_terms
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.fusion.fit_face_reader import ReadingNoise, finding_row
+from mint_ray.teachers.fusion.label_profiles import Profile, ProfileMatch
+from mint_ray.teachers.fusion.network import FACE_WIDTH
+from mint_ray.teachers.fusion.term_features import Features, TermEncoder, pack, sex_index
+
+SIMULATION = SimulationConfig(max_terms=20)
+MOST_LEFT_OUT = 0.6  # share of a real patient's observed terms that augmentation may leave out
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One training patient. `findings` and `face` are None without a face."""
+
+    label: int
+    weight: float
+    observed: tuple[str, ...]
+    excluded: tuple[str, ...]
+    sex: str
+    findings: NDArray[np.float32] | None = None
+    face: NDArray[np.float32] | None = None
+
+
+def real_patients(
+    rows: Sequence[Mapping[str, Any]],
+    catalogue: Catalogue,
+    read: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+) -> list[Patient]:
+    """Case rows whose label is in the catalogue.
+
+    A patient weighs 1 / √n, where n patients share group and label: one large family or series
+    must not outweigh many small ones. Mean weight 1.
+
+    Args:
+        rows: case rows.
+        catalogue: the labels.
+        read: case id to what the face reader says of its face.
+    """
+    labels = [catalogue.index_of(row["label_id"] or "") for row in rows]
+    sizes = Counter((row["group_id"], label) for row, label in zip(rows, labels, strict=True))
+    patients = [
+        Patient(
+            label,
+            sizes[row["group_id"], label] ** -0.5,
+            tuple(row["terms"]),
+            tuple(row["excluded_terms"]),
+            row["sex"],
+            *read.get(row["case_id"], (None, None)),
+        )
+        for row, label in zip(rows, labels, strict=True)
+        if label is not None
+    ]
+    mean = sum(patient.weight for patient in patients) / max(1, len(patients))
+    return [Patient(**{**vars(p), "weight": p.weight / mean}) for p in patients]
+
+
+class SimulatedPatients:
+    """Draws patients of every annotated label, with what the reader would say of their faces.
+
+    Args:
+        profiles: findings of each label.
+        ontology: of the terms.
+        noise: of the reader; None where faces are not drawn, and patients then have none.
+        keep_in_terms: facial findings also stay among the terms.
+    """
+
+    def __init__(
+        self,
+        profiles: Sequence[Profile],
+        ontology: Ontology,
+        noise: ReadingNoise | None,
+        keep_in_terms: bool,
+    ) -> None:
+        self._simulator = PatientSimulator(profiles, ontology, SIMULATION)
+        self._ontology, self._noise, self._keep = ontology, noise, keep_in_terms
+        self.labels = np.flatnonzero(self._simulator.usable).tolist()
+
+    def draw(self, per_label: int, rng: np.random.Generator) -> list[Patient]:
+        """`per_label` patients of each label that has annotations."""
+        drawn = []
+        for label in self.labels * per_label:
+            sexes = self._simulator.sexes(label)
+            sex = sexes[int(rng.integers(len(sexes)))]
+            drawn.append((label, sex, *self._simulator.draw(label, rng, sex)))
+        if self._noise is None or not drawn:
+            return [Patient(y, 1.0, tuple(o), tuple(e), sex) for y, sex, o, e in drawn]
+        shown = [rendered_terms(observed, self._ontology) for _, _, observed, _ in drawn]
+        truth = np.stack([finding_row(terms, self._ontology) for terms in shown])
+        said = self._noise.read(truth, rng)
+        return [
+            Patient(y, 1.0, tuple(o if self._keep else set(o) - set(s)), tuple(e), sex, said[i])
+            for i, ((y, sex, o, e), s) in enumerate(zip(drawn, shown, strict=True))
+        ]
+
+
+def vary(
+    patient: Patient, ontology: Ontology, modality_dropout: float, rng: np.random.Generator
+) -> Patient:
+    """A real patient as another examiner might have recorded it; modalities may be lost."""
+    observed = np.array(patient.observed, dtype=object)
+    kept = observed[rng.random(len(observed)) >= rng.uniform(0, MOST_LEFT_OUT)]
+    if not len(kept) and len(observed):
+        kept = observed[[int(rng.integers(len(observed)))]]
+    observed = np.array([_broader(t, ontology, rng) if rng.random() < 0.1 else t for t in kept])
+    excluded = np.array(patient.excluded, dtype=object)
+    excluded = excluded[rng.random(len(excluded)) >= rng.uniform(0, 1.4)]
+    varied = {**vars(patient), "observed": tuple(observed), "excluded": tuple(excluded)}
+    return drop_modality(Patient(**varied), modality_dropout, rng)
+
+
+def drop_modality(patient: Patient, probability: float, rng: np.random.Generator) -> Patient:
+    """Lose the face with `probability`, else the terms with `probability`; never both."""
+    if patient.findings is None:
+        return patient
+    draw = rng.random()
+    if draw < probability and patient.observed:
+        return Patient(**{**vars(patient), "findings": None, "face": None})
+    if draw < 2 * probability and patient.findings.max(initial=0) > 0.5:
+        return Patient(**{**vars(patient), "observed": (), "excluded": ()})
+    return patient
+
+
+def _broader(term: str, ontology: Ontology, rng: np.random.Generator) -> str:
+    parents = [p for p in ontology.parents(term) if ontology.is_phenotype(p)]
+    return parents[int(rng.integers(len(parents)))] if parents else term
+
+
+def features_of(
+    patients: Sequence[Patient],
+    encoder: TermEncoder,
+    term_weights: NDArray[np.float32],
+    match: ProfileMatch,
+    n_findings: int,
+) -> Features:
+    """A batch for the fusion network."""
+    blank, faceless = np.zeros(n_findings, np.float32), np.zeros(FACE_WIDTH, np.float32)
+    findings = np.stack([blank if p.findings is None else p.findings for p in patients])
+    observed = [encoder.closure(patient.observed) for patient in patients]
+    excluded = [encoder.plain(patient.excluded) for patient in patients]
+    face = [faceless if p.face is None else p.face for p in patients]
+    return Features(
+        observed=pack(observed, term_weights),
+        excluded=pack(excluded, np.ones_like(term_weights)),
+        sex=torch.tensor([sex_index(p.sex) for p in patients]),
+        findings=torch.from_numpy(findings),
+        face=torch.from_numpy(np.stack(face)),
+        has_face=torch.tensor([[float(p.findings is not None)] for p in patients]),
+        match=match.score(observed, excluded, findings),
+    )

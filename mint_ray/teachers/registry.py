@@ -1,0 +1,72 @@
+"""How each teacher is fitted: one entry per `teacher.name`.
+
+An entry names the task of the teacher and the function that fits it from a folder of cases; what
+that needs (ontology, annotations, encoders) is loaded by the function, and not before.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mint_ray.config.config import Config
+from mint_ray.errors import ConfigError
+
+Report = Callable[[dict[str, float]], None]
+Fit = Callable[[Path, Config, Path, Report], dict[str, float]]
+"""(folder of `cases.parquet` and `catalogue.parquet`, run, folder to write, report) to metrics."""
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """Where a teacher's fit is, and what it is for."""
+
+    task: str
+    """`disease` or `tissue`."""
+    module: str
+    function: str
+    """A `Fit` of that module."""
+    check: str | None = None
+    """A function of the module that refuses settings that cannot work, before any work."""
+
+    def load(self) -> Fit:
+        """The function; its module is imported now."""
+        found: Fit = getattr(importlib.import_module(self.module), self.function)
+        return found
+
+
+FITTERS = {
+    "fusion": Fitter("disease", "mint_ray.teachers.fusion.fit", "fit_fusion"),
+    "clip": Fitter("tissue", "mint_ray.teachers.clip.fit", "fit_clip", "check_settings"),
+    "clip_fusion": Fitter("tissue", "mint_ray.teachers.clip.fit", "fit_clip", "check_settings"),
+}
+
+
+def find_fitter(config: Config) -> Fitter:
+    """The fitter of `teacher.name`.
+
+    Raises:
+        ConfigError: there is none of that name, it is for another task, or its settings do not
+            fit each other.
+    """
+    name = config.teacher.name
+    if name not in FITTERS:
+        raise ConfigError(f"teacher.name={name}: expected one of {', '.join(FITTERS)}")
+    fitter = FITTERS[name]
+    if fitter.task != config.task:
+        fitting = [known for known, entry in FITTERS.items() if entry.task == config.task]
+        raise ConfigError(
+            f"teacher.name={name} is a teacher of task {fitter.task}, but task={config.task}: "
+            f"expected {' or '.join(fitting)}"
+        )
+    if fitter.check:
+        getattr(importlib.import_module(fitter.module), fitter.check)(config.teacher)
+    return fitter
+
+
+def epochs_of(config: Config) -> int:
+    """Reports that a fit makes, one per epoch."""
+    clip = config.teacher.clip
+    if config.teacher.name == "fusion":
+        return config.teacher.epochs
+    return {"none": 0, "probe": 1, "contrastive": clip.epochs}[clip.fit]

@@ -1,0 +1,118 @@
+"""Parquet tables of images: columns by name, rows by number, masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from mint_ray.cases.schema import Rejection
+from mint_ray.cases.tiles.folder import image_source
+from mint_ray.cases.tiles.image_table import ImageTable
+from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.common.row_cursor import RowCursor
+from mint_ray.config.cases import ImagesConfig
+from mint_ray.errors import DataError
+from tests.cases.tiles.image_examples import GOOD, encode, noise
+from tests.conftest import SHARED_DATA
+
+HISTOLOGY = SHARED_DATA / "histology"
+
+
+def table(tmp_path: Path, columns: dict[str, list[object]], **settings: object) -> ImageTable:
+    pq.write_table(pa.table(columns), tmp_path / "mine.parquet", row_group_size=2)
+    source = image_source(tmp_path, ImagesConfig(**settings))
+    assert isinstance(source, ImageTable)
+    return source
+
+
+def test_rows_become_places_and_pictures(tmp_path: Path) -> None:
+    images = [GOOD, encode(noise(seed=1)), None, b"?", GOOD]
+    columns = {
+        "label": ["Lung", "lung", "Lung", "Lung", None],
+        "group": ["p1", "p1", "p2", None, "p3"],
+        "image": images,
+    }
+    source = table(tmp_path, columns)
+    *places, rejected = source.places()
+    assert rejected == Rejection("mine-000004", "images", "no_label")
+    assert [(p.case_id, p.group_id) for p in places if isinstance(p, Place)] == [
+        ("mine-000000", "p1"),
+        ("mine-000001", "p1"),
+        ("mine-000002", "p2"),
+        ("mine-000003", "mine-000003"),
+    ]
+    opened = list(source.open(places))  # type: ignore[arg-type]
+    assert [p.encoded if isinstance(p, Picture) else p for p in opened] == [
+        *images[:2],
+        "image_missing",
+        "image_unreadable",
+    ]
+
+
+def test_squares_have_their_part_of_the_mask(tmp_path: Path) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:32, 32:] = 1
+    columns = {"organ": ["Lung"], "image": [GOOD], "mask": [encode(Image.fromarray(mask))]}
+    settings = {"label_column": "organ", "group_column": None, "mask_column": "mask", "tile": 32}
+    source = table(tmp_path, columns, **settings)
+    places = [place for place in source.places() if isinstance(place, Place)]
+    assert [p.case_id for p in places] == [
+        f"mine-000000#00{i}_00{j}" for i in (0, 1) for j in (0, 1)
+    ]
+    assert {place.group_id for place in places} == {"mine-000000"}
+    shares = [p.mask.mean() for p in source.open(places) if isinstance(p, Picture)]
+    assert shares == [0, 1, 0, 0]
+
+
+def test_masks_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    masks = [b"?", encode(Image.new("L", (9, 9))), None]
+    columns = {"label": ["Lung"] * 3, "group": ["p"] * 3, "image": [GOOD] * 3, "mask": masks}
+    source = table(tmp_path, columns, mask_column="mask")
+    *bad, good = source.open(list(source.places()))  # type: ignore[arg-type]
+    assert bad == ["mask_unreadable"] * 2
+    assert isinstance(good, Picture)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [("https://example.org/a.png", "image_unreadable"), ({"bytes": None}, "image_missing")],
+)
+def test_no_address_is_followed(tmp_path: Path, image: object, reason: str) -> None:
+    source = table(tmp_path, {"label": ["Lung"], "group": ["p"], "image": [image]})
+    assert list(source.open(list(source.places()))) == [reason]  # type: ignore[arg-type]
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a column group and a column image, found label"):
+        table(tmp_path, {"label": ["Lung"]})
+
+
+def test_rows_in_any_order(tmp_path: Path) -> None:
+    rows = list(range(100))
+    pq.write_table(pa.table({"n": rows}), tmp_path / "n.parquet", row_group_size=30)
+    cursor = RowCursor(tmp_path / "n.parquet", ["n"])
+    wanted = [0, 0, 5, 29, 30, 99, 98, 3, 61, 60]
+    assert [cursor.row(number)["n"] for number in wanted] == wanted
+
+
+@pytest.mark.skipif(not HISTOLOGY.is_dir(), reason="no histology in ../shared/data")
+def test_the_histology_set() -> None:
+    settings = ImagesConfig(
+        label_column="organ",
+        group_column="patient",
+        image_column="image_webp",
+        mask_column="nuclei_mask_png",
+        tile=250,
+    )
+    source = image_source(HISTOLOGY, settings)
+    places = [place for place in source.places() if isinstance(place, Place)]
+    assert len(places) == 35 * 16
+    assert len({place.group_id for place in places}) == 35
+    for picture in source.open(places[:17]):
+        assert isinstance(picture, Picture)
+        assert picture.image.size == (250, 250)
+        assert picture.mask is not None
+        assert 0.02 < (picture.mask != 0).mean() < 0.7

@@ -1,0 +1,136 @@
+"""Settings: unknown keys refused, overrides applied, errors that name field and value."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config, parse_config
+from mint_ray.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "run.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"cases": {"sauce": 1}}, "cases.sauce"),
+        ({"cases": {"sauce": 1}}, "known keys here: source, path"),
+        ({"preferences": {"k": 0}}, "greater than or equal to 1 (found 0)"),
+        ({"training": {"objective": "ppo"}}, "training.objective"),
+        ({"training": {"deepspeed": "zero9"}}, "zero2"),
+        ({"training": {"batch_size": 3}, "resources": {"train_workers": 2}}, "a multiple of 2"),
+        ({"student": {"max_prompt_length": 900, "max_length": 900}}, "no answer fits"),
+        ({"cases": {"source": "phenopackets"}}, "cases.path is required"),
+        ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
+        ({"cases": {"folds": 3, "fold": 3}}, "must be below cases.folds=3"),
+        ({"cases": {"folds": 2}}, "nothing to train on"),
+        (
+            {"task": "tissue", "cases": {"source": "pannuke", "path": "x", "folds": 3}},
+            "official_splits",
+        ),
+        ({"store": "s3://bucket/runs"}, "object-store URIs are not supported"),
+    ],
+)
+def test_bad_settings_name_field_value_and_what_is_allowed(
+    tree: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(tree)
+    assert expected in str(caught.value)
+
+
+def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
+    file = write(tmp_path, "name: a\npreferences: {k: 3}\n")
+    config = load_config(file, ["preferences.k=5", "knowledge.exclude_publications=null"])
+    assert (config.preferences.k, config.knowledge.exclude_publications) == (5, None)
+
+
+def test_a_name_that_one_section_has_needs_no_section(tmp_path: Path) -> None:
+    file = write(tmp_path, "name: a\n")
+    config = load_config(file, ["objective=dpo", "training.deepspeed=off", "name=b"])
+    assert (config.training.objective, config.name) == ("dpo", "b")
+    with pytest.raises(ConfigError, match=r"teacher\.batch_size.*training\.batch_size"):
+        load_config(file, ["batch_size=3"])
+    with pytest.raises(ConfigError, match="no_such_setting"):
+        load_config(file, ["no_such_setting=3"])
+
+
+def test_an_elastic_number_of_workers(tmp_path: Path) -> None:
+    file = write(tmp_path, "resources: {train_workers: [1, 4]}\n")
+    with pytest.raises(ConfigError, match="deepspeed=off"):
+        load_config(file)
+    assert load_config(file, ["deepspeed=off"]).resources.train_workers == (1, 4)
+    with pytest.raises(ConfigError, match="least, most"):
+        load_config(file, ["deepspeed=off", "train_workers=[4, 1]"])
+
+
+@pytest.mark.parametrize("override", ["preferences.k", "=3", "name.deeper.k=3", "seed=[1,"])
+def test_malformed_overrides_are_refused(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="override"):
+        load_config(write(tmp_path, "name: a\n"), [override])
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "name: [unclosed\n"])
+def test_files_that_are_no_config_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00bad", "name: é".encode("latin-1")])
+def test_files_that_are_no_utf_8_are_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="not valid YAML in UTF-8"):
+        load_config(file)
+
+
+def test_an_unknown_teacher_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.name: expected one of fusion, clip"):
+        load_config(CONFIGS / "demo.yaml", ["teacher.name=nope"])
+
+
+DOCUMENTS = ("README.md", "cluster/README.md", "cluster/rayjob.yaml")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_of_the_documents_name_settings_that_are_legal(document: str) -> None:
+    text = (CONFIGS.parent / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"configs/(?!serve)\w+\.yaml(?: +[a-z_.]+=[^\s`'$]+)*", text)
+    assert commands
+    for command in commands:
+        file, *overrides = command.split()
+        load_config(CONFIGS.parent / file, overrides)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+OWN = sorted(file for file in CONFIGS.glob("*.yaml") if file.name != "serve.yaml")  # Serve's form
+
+
+@pytest.mark.parametrize("file", OWN, ids=lambda f: f.name)
+def test_shipped_configs_are_valid(file: Path) -> None:
+    assert isinstance(load_config(file), Config)
+
+
+def test_every_field_is_documented() -> None:
+    def undocumented(model: type, prefix: str) -> list[str]:
+        missing = []
+        for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+            if hasattr(field.annotation, "model_fields"):
+                missing += undocumented(field.annotation, f"{prefix}{name}.")
+            elif not field.description:
+                missing.append(prefix + name)
+        return missing
+
+    assert undocumented(Config, "") == []

@@ -1,0 +1,140 @@
+"""What is fitted, measured and kept beside a student."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mint_ray.errors import DataError
+from mint_ray.evaluation.calibration.calibrator import (
+    FILE,
+    FORMAT,
+    AnswerCalibration,
+    calibrate,
+    measure,
+    read_calibration,
+    write_calibration,
+)
+from mint_ray.evaluation.calibration.scores import ScoredCases
+from mint_ray.reports.cards.model_card import write_model_card
+from tests.evaluation.calibration.test_scores import drawn
+
+SEARCH: dict[str, Any] = {"search": "auto", "beam_width": 16, "top_k": 10}
+
+
+def fitted(n: int = 400) -> AnswerCalibration:
+    return calibrate(drawn(3.0, n=n, seed=1), 0.9, **SEARCH)
+
+
+def measured(found: AnswerCalibration, cases: ScoredCases) -> dict[str, Any]:
+    return measure(found, cases, 8, bins=10, samples=200, seed=0)
+
+
+def test_an_overconfident_student_becomes_honest_on_other_cases() -> None:
+    found = fitted()
+    effect = measured(found, drawn(3.0, n=1500, seed=2))
+    assert found.temperature == pytest.approx(3.0, rel=0.2)
+    assert effect["after"]["nll"]["high"] < effect["before"]["nll"]["low"]
+    assert effect["after"]["ece"]["value"] < 0.05 < effect["before"]["ece"]["low"]
+    assert effect["after"]["coverage"]["value"] == pytest.approx(0.9, abs=0.03)
+    assert 1 < effect["after"]["set_size"]["value"] < 8
+
+
+def test_too_few_groups_give_the_whole_catalogue_and_say_so() -> None:
+    found = fitted(n=5)
+    effect = measured(found, drawn(3.0, n=50, seed=2))
+    assert math.isinf(found.threshold)
+    assert "at least 9 are needed" in found.remarks()[0]
+    assert effect["after"]["set_size"]["value"] == 8
+    assert effect["after"]["coverage"]["value"] == 1
+
+
+def test_answers_that_a_search_does_not_reach_are_in_no_set() -> None:
+    """What nobody will be shown covers nothing: neither when it is fitted nor when measured."""
+    found = calibrate(partly_reached(0.05, seed=1), 0.9, **SEARCH)
+    effect = measured(found, partly_reached(0.05, seed=2))
+    assert found.not_reached > 0
+    assert len(found.misfit) == found.cases - found.not_reached
+    assert effect["after"]["coverage"]["value"] == pytest.approx(0.9, abs=0.03)
+    assert f"answer of {found.not_reached} of {found.cases}" in found.remarks()[-1]
+    assert found.fit_of_best(0.0) >= found.not_reached / (found.groups + 1)
+
+
+def test_a_search_that_reaches_too_few_answers_gives_the_whole_catalogue() -> None:
+    found = calibrate(partly_reached(0.3, seed=1), 0.9, **SEARCH)
+    effect = measured(found, partly_reached(0.3, seed=2))
+    assert math.isinf(found.threshold)
+    assert "reaches too few answers" in found.remarks()[0]
+    assert effect["after"]["set_size"]["value"] == 8
+    assert effect["after"]["coverage"]["value"] == 1
+
+
+def test_a_right_answer_at_the_threshold_is_in_its_set() -> None:
+    """Cases that look alike tie there, and all of them are meant."""
+    scores = np.log([0.4, 0.25, 0.2, 0.15]) * 7.3
+    answers = tuple(place % 4 for place in range(40))
+    cases = ScoredCases(tuple(map(str, range(40))), np.arange(40), (scores,) * 40, answers)
+    found = calibrate(cases, 0.9, **SEARCH)
+    assert measure(found, cases, 4, bins=10, samples=50, seed=0)["after"]["coverage"]["value"] == 1
+
+
+def partly_reached(missed: float, seed: int) -> ScoredCases:
+    """Cases of which a share was not reached by the search."""
+    cases = drawn(3.0, n=1500, seed=seed)
+    lost = np.random.default_rng(seed).random(len(cases)) < missed
+    answers = [8 if gone else answer for gone, answer in zip(lost, cases.answers, strict=True)]
+    return ScoredCases(cases.case_ids, cases.groups, cases.scores, tuple(answers))
+
+
+def test_none_of_these() -> None:
+    found = calibrate(drawn(0.3, n=400, seed=1), 0.8, **SEARCH)
+    flat = np.zeros(8)  # no name fits better than another
+    unknown = ScoredCases(("a", "b"), np.arange(2), (flat, flat), (None, 3))
+    effect = measured(found, unknown)
+    assert effect["after"]["none_of_these"]["value"] == 1
+    assert effect["after"]["coverage"]["n"] == 1  # of those that the catalogue can answer
+    assert effect["after"]["coverage"]["value"] == 0
+    nobody = ScoredCases(("a",), np.arange(1), (flat,), (None,))
+    assert measured(found, nobody)["after"]["coverage"]["value"] is None
+    assert found.fit_of_best(1 / 8) < 0.2 < found.fit_of_best(0.999)
+    assert not found.contains(np.full(8, 1 / 8)).any()
+
+
+@pytest.mark.parametrize("n", [5, 400])
+def test_it_is_read_as_it_was_written(n: int, tmp_path: Path) -> None:
+    found = fitted(n).with_measured(measured(fitted(n), drawn(3.0, n=50, seed=2)))
+    write_calibration(tmp_path, found)
+    assert read_calibration(tmp_path) == found
+    info = {"base_model": "m", "base_revision": "r", "objective": "orpo", "task": "disease"}
+    write_model_card(tmp_path, info | {"lineage": {"prefer": "prefer-1"}}, found, 8)
+    card = (tmp_path / "README.md").read_text()
+    assert "prefer-1" in card
+    assert ("too few" in card) == (n == 5)
+
+
+def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
+    assert read_calibration(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 1},
+        {"temperature": 0},
+        {"temperature": "warm"},
+        {"coverage": 2},
+        {"misfit": [0.1]},
+        {"weights": None},
+        {"search": "wide"},
+        {"surprise": 1},
+    ],
+)
+def test_a_damaged_one_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    content = {"format": FORMAT} | json.loads(json.dumps(asdict(fitted()))) | change
+    (tmp_path / FILE).write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"no calibration of format {FORMAT}"):
+        read_calibration(tmp_path)

@@ -1,0 +1,222 @@
+"""Steps: what a setting changes, what is skipped, what an interrupted or damaged step does."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from rich.console import Console
+
+from mint_ray.config.config import Config
+from mint_ray.config.load import parse_config
+from mint_ray.errors import ConfigError, DataError, MintError
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.pipeline.progress import Progress
+from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
+
+TRAINED = {"train", "evaluate", "tune", "calibrate"}
+
+
+def config(tmp_path: Path, **sections: object) -> Config:
+    tree = {"store": str(tmp_path / "runs"), "tracking": {"enabled": False}}
+    return parse_config({**tree, **sections})
+
+
+def keys(made: Config) -> dict[str, str]:
+    return {name: item.key for name, item in pipeline.plan(made).items()}
+
+
+@pytest.mark.parametrize(
+    ("sections", "changed"),
+    [
+        ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate"}),
+        ({"training": {"orpo_lambda": 0.2}}, TRAINED),
+        ({"preferences": {"k": 3}}, {"prefer", *TRAINED}),
+        ({"teacher": {"epochs": 3}}, {"teach", "prefer", *TRAINED}),
+        ({"tune": {"trials": 9}}, {"tune"}),
+        ({"tune": {"trials": 9}, "promotion": {"source": "tune"}}, {"tune", "calibrate"}),
+        ({"promotion": {"coverage": 0.8}}, {"calibrate"}),
+        ({"promotion": {"metric": "nll", "model_name": "other"}}, set()),
+        ({"tune": {"max_concurrent_trials": 1, "time_budget_minutes": 5}}, set()),
+        ({"seed": 1}, {step.name for step in STEPS}),
+        ({"resources": {"actors": 7}, "name": "other"}, set()),
+    ],
+)
+def test_a_setting_reruns_only_what_depends_on_it(
+    tmp_path: Path, sections: dict[str, object], changed: set[str]
+) -> None:
+    before, after = keys(config(tmp_path)), keys(config(tmp_path, **sections))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_input_files_count_by_content_not_by_place(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one.write_text("{}")
+    two.write_text("{}")
+
+    def key(path: Path) -> str:
+        return keys(config(tmp_path, cases={"source": "phenopackets", "path": str(path)}))["cases"]
+
+    before = key(one)
+    assert before == key(two)
+    two.write_text('{"id": 1}')
+    assert before != key(two)
+
+
+def test_a_missing_input_file_is_named_before_any_work(tmp_path: Path) -> None:
+    made = config(tmp_path, cases={"source": "phenopackets", "path": "gone.zip"})
+    with pytest.raises(ConfigError, match=r"gone\.zip"):
+        pipeline.plan(made)
+
+
+def test_a_store_that_cannot_be_written_is_an_error_for_people(tmp_path: Path) -> None:
+    file = tmp_path / "runs"
+    file.write_text("not a folder")
+    with pytest.raises(ConfigError, match=r"store=.*runs: expected a folder that can be written"):
+        run(config(tmp_path))
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Replace the stages by ones that write a file; returns the list of what ran."""
+    ran: list[str] = []
+
+    def install(fails: str | None = None) -> list[str]:
+        def load(step: Step) -> Callable[[StepContext], StepOutcome]:
+            def run(context: StepContext) -> StepOutcome:
+                ran.append(step.name)
+                if step.name == fails:
+                    raise DataError("no rows")
+                (context.output / "data.txt").write_text(context.key)
+                return StepOutcome(rows_in=3, rows_out=2, rejected={"empty_note": 1})
+
+            return run
+
+        monkeypatch.setattr(Step, "load", load)
+        ran.clear()
+        return ran
+
+    return install
+
+
+def run(made: Config, force: str | None = None) -> str:
+    text = StringIO()
+    progress = Progress(Console(file=text, width=120))
+    pipeline.run_steps(made, pipeline.select(), force, progress)
+    return text.getvalue()
+
+
+def test_complete_steps_are_skipped_and_force_discards(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = config(tmp_path), steps()
+    assert "rejected: 1 empty_note" in run(made)
+    assert ran == [step.name for step in STEPS if not step.on_request]
+    ran.clear()
+    assert "complete, skipped" in run(made)
+    assert ran == []
+    run(made, force="prefer")
+    assert ran == ["prefer"]
+
+
+def test_a_failed_step_stays_incomplete_and_runs_again(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made = config(tmp_path)
+    steps(fails="teach")
+    with pytest.raises(DataError, match="no rows"):
+        run(made)
+    manifest = read_manifest(pipeline.plan(made)["teach"].folder)
+    assert manifest is not None
+    assert not manifest.complete
+    ran = steps()
+    run(made)
+    assert ran == ["teach", "prefer", "train", "evaluate"]
+
+
+def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    ran = steps()
+    space = {"preferences.q": {"kind": "choice", "values": [10, 5, 3]}}
+    made = config(tmp_path, tune={"space": space})
+    progress = Progress(Console(file=StringIO()))
+    pipeline.run_steps(made, pipeline.needed_for("tune", made), None, progress)
+    assert ran == ["cases", "teach", "prefer", "prefer", "prefer", "tune"]
+    manifest = read_manifest(pipeline.plan(made)["tune"].folder)
+    assert manifest is not None
+    other = config(tmp_path, preferences={"q": 5})
+    assert manifest.inputs["prefer preferences.q=5"] == pipeline.plan(other)["prefer"].folder.name
+    assert len(manifest.inputs) == 4
+    with pytest.raises(ConfigError, match="on request only"):
+        pipeline.select("tune")
+
+
+def test_two_drivers_cannot_run_one_step(tmp_path: Path, steps: Callable[..., list[str]]) -> None:
+    made, ran = config(tmp_path), steps()
+    folder = pipeline.plan(made)["cases"].folder
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(MintError, match="another process"):
+        run(made)
+    assert ran == []
+
+
+def test_the_manifest_says_what_was_asked_and_what_came_out(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made = config(tmp_path)
+    steps()
+    run(made)
+    planned = pipeline.plan(made)
+    manifest = json.loads((planned["prefer"].folder / "manifest.json").read_text())
+    assert manifest["inputs"] == {name: planned[name].folder.name for name in ("cases", "teach")}
+    assert manifest["config"]["preferences"]["k"] == made.preferences.k
+    assert (manifest["rows_in"], manifest["rows_out"]) == (3, 2)
+    assert manifest["rejected"] == {"empty_note": 1}
+
+
+def test_a_damaged_manifest_is_an_error_with_advice(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made = config(tmp_path)
+    steps()
+    run(made)
+    file = pipeline.plan(made)["cases"].folder / "manifest.json"
+    file.write_text(file.read_text()[:20])
+    with pytest.raises(DataError, match="delete the folder"):
+        run(made)
+
+
+def test_a_new_step_version_changes_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(config(tmp_path))
+    raised = tuple(
+        dataclasses.replace(step, version=step.version + 1) if step.name == "train" else step
+        for step in STEPS
+    )
+    monkeypatch.setattr(pipeline, "STEPS", raised)
+    after = keys(config(tmp_path))
+    assert {name for name in before if before[name] != after[name]} == {
+        "train",
+        "evaluate",
+        "calibrate",
+    }
+
+
+def test_a_huge_input_is_told_by_its_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "HASHED_WHOLE", 1000)
+    file = tmp_path / "images.npy"
+    file.write_bytes(bytes(2**17))
+    first = pipeline._file_digest(file)
+    assert pipeline._file_digest(file) == first
+    with file.open("r+b") as stream:
+        stream.seek(70_000)
+        stream.write(b"other")
+    assert pipeline._file_digest(file) != first

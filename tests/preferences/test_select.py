@@ -1,0 +1,119 @@
+"""From scores to chosen and rejected labels."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.errors import ConfigError
+from mint_ray.preferences.select import check_catalogue_size, rank_pairs
+
+SCORES = np.log(np.array([0.05, 0.4, 0.1, 0.25, 0.15, 0.03, 0.02], dtype=np.float32))
+# best to worst: 1, 3, 4, 2, 0, 5, 6
+
+
+def config(**settings: object) -> PreferencesConfig:
+    return PreferencesConfig.model_validate({"k": 2, "q": 2, **settings})
+
+
+@pytest.mark.parametrize(
+    ("gold", "known", "chosen"),
+    [("keep", 3, (1, 3)), ("keep", 0, (1, 3)), ("first", 0, (0, 1)), ("none", 1, (3, 4))],
+)
+def test_the_known_answer_in_chosen(gold: str, known: int, chosen: tuple[int, ...]) -> None:
+    assert rank_pairs(SCORES, known, config(gold=gold), "c").pairs[0].chosen == chosen
+
+
+@pytest.mark.parametrize(("order", "rejected"), [("worst_first", (6, 5)), ("worst_last", (5, 6))])
+def test_order_of_the_rejected(order: str, rejected: tuple[int, ...]) -> None:
+    assert rank_pairs(SCORES, None, config(order=order), "c").pairs[0].rejected == rejected
+
+
+def test_the_known_answer_is_never_rejected() -> None:
+    pair = rank_pairs(SCORES, 6, config(), "c").pairs[0]
+    assert pair.rejected == (5, 0)
+    assert pair.candidates == (1, 3, 5, 0, 6)
+
+
+def test_windows_take_the_next_worst() -> None:
+    pairs = rank_pairs(SCORES, None, config(windows=2), "c").pairs
+    assert [pair.rejected for pair in pairs] == [(6, 5), (0, 2)]
+
+
+def test_shuffled_order_depends_on_the_case_alone() -> None:
+    shuffled = config(order="shuffled", q=4)
+    first = rank_pairs(SCORES, None, shuffled, "a").pairs[0].rejected
+    assert first == rank_pairs(SCORES, None, shuffled, "a").pairs[0].rejected
+    others = {rank_pairs(SCORES, None, shuffled, str(i)).pairs[0].rejected for i in range(20)}
+    assert len(others) > 1
+    assert all(sorted(names) == sorted(first) for names in others)
+
+
+@pytest.mark.parametrize(
+    ("scores", "settings", "reason"),
+    [
+        (np.full(7, np.nan, np.float32), {}, "teacher_not_finite"),
+        (SCORES, {"min_confidence": 0.5}, "low_confidence"),
+    ],
+)
+def test_no_pair_has_a_reason(scores: np.ndarray, settings: dict[str, object], reason: str) -> None:
+    ranking = rank_pairs(scores, 0, config(**settings), "c")
+    assert (ranking.pairs, ranking.reason) == ((), reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [
+        ({"gold": "keep"}, 4),
+        ({"gold": "first"}, 4),
+        ({"gold": "none"}, 5),  # the known answer is in neither list
+        ({"gold": "keep", "q": 1}, 4),  # or nothing might be left to reject
+        ({"gold": "first", "q": 1}, 3),
+        ({"gold": "first", "windows": 3}, 8),
+    ],
+)
+def test_a_small_catalogue_is_refused_before_work(changes: dict[str, object], least: int) -> None:
+    with pytest.raises(ConfigError, match=f"at least {least} labels, found {least - 1}"):
+        check_catalogue_size(least - 1, config(**changes))
+    check_catalogue_size(least, config(**changes))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-50, 0, width=32), min_size=8, max_size=8),
+    st.none() | st.integers(0, 7),
+    st.sampled_from([(4, 4, 1), (4, 2, 2), (2, 3, 2), (7, 1, 1), (2, 2, 3)]),
+    st.sampled_from(["keep", "first", "none"]),
+)
+def test_a_catalogue_may_be_named_whole(
+    scores: list[float], gold: int | None, sizes: tuple[int, int, int], how: str
+) -> None:
+    k, q, windows = sizes
+    made = config(k=k, q=q, windows=windows, gold=how)
+    try:
+        check_catalogue_size(8, made)
+    except ConfigError:
+        return
+    *others, last = rank_pairs(np.array(scores, np.float32), gold, made, "c").pairs
+    assert len(last.chosen) == k
+    assert not set(last.chosen) & set(last.rejected)
+    assert all(len(pair.rejected) == q for pair in others)
+    short = gold is not None and gold not in last.chosen and how == "keep"
+    assert len(last.rejected) == q - short >= 1
+
+
+@settings(deadline=None)  # a busy machine takes its time
+@given(
+    st.lists(st.floats(-50, 0, width=32), min_size=14, max_size=20),
+    st.integers(0, 13),
+    st.sampled_from(["keep", "first", "none"]),
+    st.sampled_from(["worst_last", "worst_first", "shuffled"]),
+)
+def test_lists_are_disjoint_and_full(scores: list[float], gold: int, how: str, order: str) -> None:
+    made = config(k=4, q=4, windows=2, gold=how, order=order)
+    for pair in rank_pairs(np.array(scores, np.float32), gold, made, "c").pairs:
+        assert len(set(pair.chosen)) == len(set(pair.rejected)) == 4
+        assert not set(pair.chosen) & set(pair.rejected)
+        assert gold not in pair.rejected
+        assert gold in pair.candidates

@@ -1,0 +1,88 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from mint_ray.evaluation.results import Metrics
+from mint_ray.reports.evaluation.table import markdown_table, plain_table, print_table
+
+TITLES = {"orpo": "ORPO student", "teacher": "Teacher"}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    top1 = {"value": 0.4123, "low": 0.38, "high": 0.45, "n": 1234}
+    ece = {"value": None, "low": None, "high": None, "n": 0}
+    return {
+        "teacher": {"all": {"top1": {**top1, "value": 0.6}}, "unseen": {"ece": ece}},
+        "orpo": {"all": {"top1": top1}, "unseen": {"ece": ece}},
+    }
+
+
+def printed(
+    metrics: Metrics, width: int, terminal: bool, student: str | None = None, colour: bool = False
+) -> str:
+    out = io.StringIO()
+    system = "standard" if colour else None
+    console = Console(file=out, width=width, force_terminal=terminal, color_system=system)
+    print_table(metrics, console=console, student=student)
+    return out.getvalue()
+
+
+def test_plain_table_has_aligned_columns_and_n(metrics: Metrics) -> None:
+    lines = plain_table(metrics).splitlines()
+    assert lines[0] == "All cases, n = 1,234; 95% intervals in brackets"
+    assert lines[1].split()[0] == "System"
+    assert lines[2].startswith("ORPO student  41.2 [38.0, 45.0]")
+    assert lines[3].startswith("Teacher       60.0 [38.0, 45.0]")
+
+
+def test_a_pipe_gets_plain_lines_that_are_never_cut(metrics: Metrics) -> None:
+    assert printed(metrics, 40, terminal=False) == plain_table(metrics) + "\n"
+
+
+def test_a_wide_terminal_shows_intervals(metrics: Metrics) -> None:
+    text = printed(metrics, 120, terminal=True)
+    assert "41.2" in text
+    assert "[38.0, 45.0]" in text
+    assert "…" not in text
+
+
+def test_a_narrow_terminal_leaves_intervals_out(metrics: Metrics) -> None:
+    text = printed(metrics, 80, terminal=True)
+    assert "41.2" in text
+    assert "[38.0" not in text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("student", ["orpo", "teacher", None])
+def test_the_students_row_stands_out(
+    metrics: Metrics, student: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    lines = printed(metrics, 120, terminal=True, student=student, colour=True).splitlines()
+    rows = {name: next(x for x in lines if title in x) for name, title in TITLES.items()}
+    assert [name for name, row in rows.items() if "\x1b[1;32m" in row] == [student] * bool(student)
+
+
+def test_markdown_rows_have_the_cells_of_the_header(metrics: Metrics) -> None:
+    lines = markdown_table(metrics, columns=("top1", "ece")).splitlines()
+    assert lines[2:] == [
+        "| System | Top-1 % ↑ | ECE ↓ |",
+        "|---|---:|---:|",
+        "| ORPO student | 41.2 [38.0, 45.0] | – |",
+        "| Teacher | 60.0 [38.0, 45.0] | – |",
+    ]
+
+
+def test_an_empty_stratum_is_dashes(metrics: Metrics) -> None:
+    assert "n = 0" in plain_table(metrics, "unseen")
+    assert plain_table(metrics, "unseen").splitlines()[2].split()[2:] == ["–"] * 6
+
+
+def test_a_system_measured_on_fewer_cases_says_so(metrics: Metrics) -> None:
+    few = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20}
+    text = plain_table(metrics | {"orpo_generated": {"all": {"top1": few}}})
+    assert text.startswith("All cases, n = 1,234;")
+    assert "ORPO student, generated (n = 20)" in text
+    assert text.count("n = ") == 2

@@ -1,0 +1,66 @@
+"""Which cases are evaluated, what a ranking's rows turn into, and what a student is called."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mint_ray.errors import DataError
+from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.stages.evaluate.stage import name_student
+from mint_ray.stages.workers.rankers import RANKED_SCHEMA, predictions_of
+
+
+def cases(groups: list[str], split: str = "test") -> pa.Table:
+    n = len(groups)
+    return pa.table(
+        {
+            "case_id": [f"c{i}" for i in range(n)],
+            "group_id": groups,
+            "split": [split] * n,
+            "label_id": ["OMIM:1"] * n,
+        }
+    )
+
+
+def test_whole_groups_up_to_the_limit() -> None:
+    groups = [f"g{i // 3}" for i in range(30)]
+    chosen = choose_cases(cases(groups), 10, seed=0)
+    kept = chosen["group_id"].to_pylist()
+    assert len(kept) == 9
+    assert all(kept.count(group) == 3 for group in kept)
+    assert chosen.equals(choose_cases(cases(groups), 10, seed=0))
+    others = {
+        tuple(choose_cases(cases(groups), 10, seed=s)["group_id"].to_pylist()) for s in (1, 2, 3)
+    }
+    assert len(others | {tuple(kept)}) > 1
+
+
+def test_everything_without_a_limit_and_an_error_where_there_is_nothing() -> None:
+    assert choose_cases(cases(["a", "b"]), None, seed=0).num_rows == 2
+    with pytest.raises(DataError, match="expected test cases"):
+        choose_cases(cases(["a"], split="train"), None, seed=0)
+
+
+def test_predictions_keep_rank_label_and_probability() -> None:
+    listed = [{"rank": 1, "label_id": "OMIM:1", "text": "One", "probability": 0.75}]
+    row = {"case_id": "c", "listed": listed, "generated": [], "worst": [], "shortened": False}
+    ranked = pa.Table.from_pylist([row], RANKED_SCHEMA)
+    assert predictions_of(ranked, "orpo").to_pylist() == [
+        {"case_id": "c", "system": "orpo", **listed[0]}
+    ]
+    assert predictions_of(ranked, "orpo_generated", "generated").num_rows == 0
+
+
+def test_a_student_is_named_after_the_one_it_continued_from(tmp_path: Path) -> None:
+    info = {"base_model": "m", "base_revision": None, "k": 2, "max_prompt_length": 9}
+    content = {"format": 1, "max_length": 9, "objective": "orpo", **info}
+    (tmp_path / "student.json").write_text(json.dumps(content))
+    assert name_student("cft", tmp_path) == "orpo_cft"
+    assert name_student("dpo", tmp_path) == "dpo"
+
+
+def test_an_adapter_of_another_program_gives_no_name(tmp_path: Path) -> None:
+    assert name_student("cft", tmp_path) == "cft"
+    assert name_student("rcft", None) == "rcft"

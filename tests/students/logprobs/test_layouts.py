@@ -1,0 +1,117 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from mint_ray.errors import ConfigError
+from mint_ray.students.logprobs.examples import Example
+from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
+from mint_ray.students.logprobs.layouts import FLEX, attention_of, plain_logps, shared_logps
+from mint_ray.students.logprobs.packing import first_fit
+
+
+def test_both_layouts_agree(model: Any, examples: list[Example]) -> None:
+    plain = plain_logps(model, examples, with_prompt=True)
+    shared = shared_logps(model, examples, with_prompt=True)
+    for ours, reference in zip(shared, plain, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
+
+
+def test_plain_equals_a_hand_count(model: Any, examples: list[Example]) -> None:
+    first = examples[0]
+    row = torch.tensor([[*first.prompt, *first.completions[1]]])
+    logps = model(row).logits.log_softmax(-1)[0]
+    start = len(first.prompt)
+    expected = sum(float(logps[at - 1, row[0, at]].detach()) for at in range(start, row.shape[1]))
+    result = plain_logps(model, examples, with_prompt=False)
+    assert result.sums[1].item() == pytest.approx(expected, rel=1e-5)
+    assert result.counts[:2].tolist() == [len(answer) for answer in first.completions]
+    assert float(result.prompt_counts.sum()) == 0
+
+
+def with_completions(example: Example, number: int) -> Example:
+    first, second = example.completions
+    return replace(example, completions=(first, second, first[::-1], second[::-1])[:number])
+
+
+def test_examples_of_different_shapes_share_rows(model: Any, examples: list[Example]) -> None:
+    many = [with_completions(examples[i % 3], 1 + i % 4) for i in range(5)]
+    many += [replace(example, prompt=example.prompt[:40]) for example in many]
+    lengths = [len(example) for example in many]
+    assert len(first_fit(lengths, max(lengths))) < len(many)
+    plain = plain_logps(model, many, with_prompt=True)
+    shared = shared_logps(model, many, with_prompt=True)
+    for ours, reference in zip(shared, plain, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
+
+
+def test_rows_that_share_a_sequence_do_not_see_one_another(
+    model: Any, examples: list[Example]
+) -> None:
+    short = replace(with_completions(examples[0], 1), prompt=examples[0].prompt[:9])
+    alone = shared_logps(model, [short], with_prompt=True)
+    packed = shared_logps(model, [examples[2], short, short], with_prompt=True)
+    assert first_fit([len(examples[2]), len(short), len(short)], len(examples[2])) == [[0], [1, 2]]
+    assert packed.sums[-1].item() == pytest.approx(alone.sums[0].item(), abs=1e-4)
+    assert packed.prompt_sums[-1].item() == pytest.approx(alone.prompt_sums[0].item(), abs=1e-4)
+
+
+def test_completions_do_not_see_one_another(model: Any, examples: list[Example]) -> None:
+    first, second = examples[0].completions
+    other = replace(examples[0], completions=(first[::-1], second))
+    before = shared_logps(model, [examples[0]], with_prompt=False).sums[1].detach()
+    after = shared_logps(model, [other], with_prompt=False).sums[1].detach()
+    assert float(before) == pytest.approx(float(after), abs=1e-4)
+
+
+def test_flex_attention_gives_the_same(model: Any, examples: list[Example]) -> None:
+    many = [with_completions(examples[i % 3], 1 + i % 3) for i in range(4)]
+    plain = plain_logps(model, many, with_prompt=True)
+    model.set_attn_implementation(FLEX)
+    with torch.no_grad():
+        flex = shared_logps(model, many, with_prompt=True)
+    for ours, reference in zip(flex, plain, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
+
+
+def test_flex_attention_is_for_gpus(model: Any, examples: list[Example]) -> None:
+    assert choose_attention("auto", "auto", model, examples[0]) == "sdpa"
+    assert attention_of(model) == "sdpa"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it trains on a GPU")
+def test_flex_attention_that_cannot_train_is_refused(adapted: Any, examples: list[Example]) -> None:
+    with pytest.raises(ConfigError, match="attention=auto"):
+        choose_attention("flex", "auto", adapted, examples[0])
+    assert attention_of(adapted.get_base_model()) == "sdpa"
+
+
+def test_auto_shares_where_the_layouts_agree(model: Any, examples: list[Example]) -> None:
+    assert choose_layout("auto", model, examples[0]) == "shared"
+
+
+def test_auto_shares_also_where_a_student_is_sure_of_itself(
+    model: Any, examples: list[Example]
+) -> None:
+    with torch.no_grad():
+        model.get_output_embeddings().weight *= 30
+    assert choose_layout("auto", model, examples[0]) == "shared"
+
+
+def test_auto_falls_back_where_they_do_not(
+    model: Any, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def causal_only(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs | {"attention_mask": None})
+
+    forward = model.model.forward
+    monkeypatch.setattr(model.model, "forward", causal_only)
+    assert choose_layout("auto", model, examples[0]) == "plain"
+
+
+@pytest.mark.parametrize(("setting", "layout"), [("on", "shared"), ("off", "plain")])
+def test_settings_are_obeyed(
+    model: Any, examples: list[Example], setting: str, layout: str
+) -> None:
+    assert choose_layout(setting, model, examples[0]) == layout

@@ -1,0 +1,147 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mint_ray.students.logprobs.examples import Example
+from mint_ray.students.logprobs.layouts import Logps
+from mint_ray.students.objectives.losses import Scored, Terms, dpo, orpo, sft
+from mint_ray.students.objectives.rcft import CaseBins
+from mint_ray.students.objectives.registry import OBJECTIVES
+from tests.students.conftest import training_config
+
+MEANS = st.floats(-1e4, 0.0)
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def scored(sums: Tensor, examples: list[Example], **more: Any) -> Scored:
+    """Completions of one token each, so that sums are means."""
+    none = sums.new_zeros(len(examples))
+    return Scored(examples, Logps(sums, torch.ones_like(sums), none, none), **more)
+
+
+def pairs(number: int) -> list[Example]:
+    return [Example(("x",), (1,), ((2,), (3,)), ((0, 1),), (0,), number=n) for n in range(number)]
+
+
+def candidates(answer: int | None, number: int = 0) -> Example:
+    liked = () if answer is None else (answer,)
+    completions = ((2,), (3,), (4,), (5,))
+    return Example(("x",), (1,), completions, (), liked, answer, number=number)
+
+
+def total(terms: Terms) -> Tensor:
+    return terms.token_sum + terms.unit_sum
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(chosen=MEANS, rejected=MEANS)
+@settings(max_examples=200, deadline=None)
+def test_orpo_and_its_gradient_are_finite_everywhere(
+    dtype: torch.dtype, chosen: float, rejected: float
+) -> None:
+    sums = torch.tensor([chosen, rejected], dtype=dtype, requires_grad=True)
+    loss = total(orpo(scored(sums, pairs(1)), training_config()))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(sums.grad).all()
+
+
+@given(chosen=MEANS, rejected=MEANS)
+@settings(max_examples=200, deadline=None)
+def test_orpo_in_float32_equals_float64(chosen: float, rejected: float) -> None:
+    single = torch.tensor([chosen, rejected], dtype=torch.float32)
+    losses = [
+        float(total(orpo(scored(sums, pairs(1)), training_config(orpo_lambda=1.0))))
+        for sums in (single, single.double())
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_gradients_are_the_derivatives(name: str) -> None:
+    pair_like = OBJECTIVES[name].compares in ("pairs", "chosen")
+    examples = pairs(2) if pair_like else [candidates(1), candidates(None, 1)]
+    size = sum(len(example.completions) for example in examples)
+    torch.manual_seed(0)
+    sums = (-3 * torch.rand(size, dtype=torch.float64) - 0.01).requires_grad_()
+    bins = CaseBins(torch.tensor([0, 1]), torch.tensor([0.5, 0.2]).double(), torch.tensor([1, 1]))
+    reference = -torch.rand(size, dtype=torch.float64)
+    settings = training_config(objective=name)
+
+    def loss(values: Tensor) -> Tensor:
+        return total(
+            OBJECTIVES[name].terms(
+                scored(values, examples, reference=reference, bins=bins), settings
+            )
+        )
+
+    # The targets of rcft are constants of the M-step, so finite differences would move them.
+    if name == "rcft":
+        loss(sums).backward()
+        assert torch.isfinite(sums.grad).all()
+        assert float(sums.grad.abs().sum()) > 0
+    else:
+        assert torch.autograd.gradcheck(loss, sums)
+
+
+def test_orpo_by_hand() -> None:
+    chosen, rejected = math.log(0.8), math.log(0.5)  # odds 4 and 1, odds ratio 4
+    terms = orpo(scored(torch.tensor([chosen, rejected]), pairs(1)), training_config())
+    assert float(terms.token_sum) == pytest.approx(-chosen)
+    assert float(terms.unit_sum) == pytest.approx(-0.1 * math.log(0.8), rel=1e-5)
+    assert float(terms.metrics["rewards/accuracies"]) == 1.0
+
+
+def test_windows_of_a_case_count_as_rows_apart() -> None:
+    sums = torch.tensor([-1.0, -2.0, -3.0])
+    together = Example(("a", "b"), (1,), ((2,), (3,), (4,)), ((0, 1), (0, 2)), (0, 0))
+    apart = scored(sums[[0, 1, 0, 2]], pairs(2))
+    for objective in (orpo, sft):
+        one = objective(scored(sums, [together]), training_config())
+        two = objective(apart, training_config())
+        assert float(one.token_sum) == pytest.approx(float(two.token_sum))
+        assert float(one.unit_sum) == pytest.approx(float(two.unit_sum))
+
+
+def test_dpo_by_hand() -> None:
+    sums, reference = torch.tensor([-1.0, -4.0]), torch.tensor([-2.0, -3.0])
+    terms = dpo(scored(sums, pairs(1), reference=reference), training_config(dpo_beta=0.5))
+    assert float(terms.token_sum) == 0.0
+    assert float(terms.unit_sum) == pytest.approx(-math.log(1 / (1 + math.exp(-1.0))))
+    assert float(terms.metrics["rewards/margins"]) == pytest.approx(1.0)
+
+
+def test_dpo_starts_at_log_two() -> None:
+    sums = torch.tensor([-1.0, -4.0])
+    terms = dpo(scored(sums, pairs(1), reference=sums), training_config())
+    assert float(terms.unit_sum) == pytest.approx(math.log(2))
+
+
+def test_cft_counts_a_missing_answer_as_wrong() -> None:
+    sums = torch.tensor([-1.0, -2.0, -3.0, -4.0] * 2)
+    terms = OBJECTIVES["cft"].terms(
+        scored(sums, [candidates(0), candidates(None)]), training_config(objective="cft")
+    )
+    assert float(terms.token_sum) == pytest.approx(1.0)
+    assert float(terms.metrics["accuracy"]) == 1.0
+    assert float(terms.metrics["confidence"]) == pytest.approx(2 * 0.6439, abs=1e-3)
+
+
+def test_rcft_pulls_an_overconfident_student_down() -> None:
+    bins = CaseBins(torch.tensor([0]), torch.tensor([0.3]), torch.tensor([1]))
+    sums = torch.tensor([-0.1, -3.0, -3.5, -4.0], requires_grad=True)
+    settings = training_config(objective="rcft")
+    OBJECTIVES["rcft"].terms(scored(sums, [candidates(0)], bins=bins), settings).unit_sum.backward()
+    assert float(sums.grad[0]) > 0
+    assert (sums.grad[1:] < 0).all()
+
+
+@pytest.mark.parametrize("name", ["dpo", "rcft"])
+def test_what_an_objective_needs_is_said(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        OBJECTIVES[name].terms(scored(torch.tensor([-1.0, -2.0]), pairs(1)), training_config())
