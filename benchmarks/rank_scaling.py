@@ -22,8 +22,8 @@ from figures import write_figure
 from record_campaign import record_campaign, results_of
 
 from mint_ray.config.config import Config
-from mint_ray.config.load import load_config
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.progress import Progress
 from mint_ray.reports.axes import tick_labels, ticks
 from mint_ray.reports.svg import circle, line, polyline, text
@@ -57,7 +57,7 @@ def configure(config: str, overrides: Sequence[str], mode: str, given: Any) -> C
         "tune.time_budget_minutes=null",
         f"tune.scale_alpha={MODES[mode]}",
     ]
-    return load_config(config, told)
+    return load_run(config, told)
 
 
 def points(config: Config, given: Any) -> list[Point]:

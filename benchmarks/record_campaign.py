@@ -17,10 +17,10 @@ from record_run import hardware, main
 from mint_ray.commands.promote import DECISION
 from mint_ray.common.files import read_json
 from mint_ray.config.config import Config
-from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.manifest import package_versions, read_manifest
 from mint_ray.reports.campaign.table import trials_table
 from mint_ray.tuning.results import Results, read_results
@@ -42,7 +42,7 @@ def results_of(config: Config) -> Results:
 
 def record(path: str, overrides: list[str], command: str) -> dict[str, Any]:
     """See `record_campaign`."""
-    return record_campaign(load_config(path, overrides), command)
+    return record_campaign(load_run(path, overrides), command)
 
 
 def record_campaign(config: Config, command: str) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.manifest import package_versions, read_manifest
 
 
@@ -45,7 +45,7 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
         ConfigError: a stage is not complete.
     """
     steps = {}
-    resolved = load_config(config, overrides)
+    resolved = load_run(config, overrides)
     planned = pipeline.plan(resolved)
     for name, item in ((step.name, planned[step.name]) for step in pipeline.select()):
         manifest = read_manifest(item.folder)

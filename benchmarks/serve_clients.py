@@ -22,9 +22,9 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from record_run import hardware
 
-from mint_ray.config.load import load_config
 from mint_ray.config.serving import ServingConfig
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.manifest import package_versions
 from mint_ray.runtime.session import connect
 from mint_ray.serving.deploy.application import build
@@ -56,7 +56,7 @@ def finished_student(config: str) -> tuple[Path, list[str]]:
     Raises:
         SystemExit: it is not trained yet.
     """
-    loaded = load_config(config, [])
+    loaded = load_run(config, [])
     planned = pipeline.plan(loaded)
     if not planned["train"].complete:
         raise SystemExit(f"the student of {config} is not trained yet: mint run {config}")

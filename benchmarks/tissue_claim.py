@@ -26,11 +26,11 @@ import pyarrow.parquet as pq
 from record_run import hardware
 
 from mint_ray.config.config import Config
-from mint_ray.config.load import load_config
 from mint_ray.evaluation.metrics.compute import compare, evaluate
 from mint_ray.evaluation.outcomes import collect_outcomes, index_cases
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.manifest import package_versions, read_manifest
 
 STUDENTS = {
@@ -57,7 +57,7 @@ def run_fold(
     measured.append("evaluation.max_cases=null")  # every test case is in the denominator
     told = [config, *overrides, *measured, *STUDENTS[name]]
     subprocess.run([sys.executable, "-m", "mint_ray", "run", *told], check=True)
-    return load_config(config, told[1:]), {"student": name, "overrides": told[1:]}
+    return load_run(config, told[1:]), {"student": name, "overrides": told[1:]}
 
 
 def read_fold(config: Config, name: str, shared: bool) -> tuple[pa.Table, pa.Table, Catalogue]:

@@ -27,7 +27,6 @@ from figures import write_figure
 from record_campaign import record_campaign, results_of
 
 from mint_ray.config.config import Config
-from mint_ray.config.load import load_config
 from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.evaluation.metrics.bootstrap import Interval
 from mint_ray.evaluation.metrics.validation import (
@@ -38,6 +37,7 @@ from mint_ray.evaluation.metrics.validation import (
 from mint_ray.evaluation.results import METRICS
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.progress import Progress
 from mint_ray.reports.axes import tick_labels, ticks
 from mint_ray.reports.svg import circle, line, text
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_intermixed_args()
-    config = load_config(given.config, given.overrides)
+    config = load_run(given.config, given.overrides)
     pipeline.run_steps(config, pipeline.needed_for("tune", config), None, Progress())
     torch.set_num_threads(2)
     command = " ".join(["mint tune", given.config, *given.overrides])

@@ -16,8 +16,8 @@ import click
 
 from mint_ray import __version__
 from mint_ray.config.config import Config
-from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError, MintError
+from mint_ray.pipeline.check import load_run
 
 if TYPE_CHECKING:  # MLflow is slow to import
     from mint_ray.tracking.registry import Registry
@@ -254,7 +254,7 @@ def _student_folder(student: str, tracking: str | None) -> Iterator[Path]:
 
 
 def _load(config: Path, overrides: Sequence[str]) -> Config:
-    resolved = load_config(config, overrides)
+    resolved = load_run(config, overrides)
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if submitted and not Path(resolved.store).is_absolute():
         raise ConfigError(

@@ -3,58 +3,63 @@
 import ast
 import re
 import runpy
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEARNING = (
-    "cases",
-    "images",
-    "knowledge",
-    "teachers",
-    "preferences",
-    "students",
-    "evaluation",
-    "tracking",
-    "tuning",
-)
+PACKAGE = ROOT / "mint_ray"
 
 
-def imports(file: Path) -> set[str]:
-    """Top-level names of every module that a file imports, at any depth."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the contracts of pyproject.toml on the package that lies in `folder`."""
+    code = "import sys; from importlinter.cli import lint_imports_command as run; run()"
+    command = [sys.executable, "-c", code, "--config", str(ROOT / "pyproject.toml"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("folder", LEARNING)
-def test_learning_code_does_not_import_ray(folder: str) -> None:
-    for file in (ROOT / "mint_ray" / folder).rglob("*.py"):
-        assert not {name for name in imports(file) if name.split(".")[0] == "ray"}, file
+def test_imports_go_downwards_only() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
-    ("folder", "forbidden"),
+    ("file", "line", "contract"),
     [
-        ("cases", {"torch", "transformers"}),
-        ("knowledge", {"torch", "transformers"}),
-        ("preferences", {"torch", "transformers"}),
-        ("evaluation", {"torch", "transformers", "mlflow"}),
-        ("tracking", {"torch", "mint_ray.stages", "mint_ray.config.config"}),
-        ("tuning", {"torch", "transformers", "mlflow", "mint_ray.stages"}),
+        ("cases/schema.py", "from mint_ray.students import student", "Floors:"),
+        ("stages/teach.py", "from mint_ray.stages import prefer", "A stage"),
+        ("teachers/clip/fit.py", "from mint_ray.cases.patients import notes", "Tissue"),
+        ("students/ranking/beam.py", "import ray", "Learning code"),
+        ("reports/svg.py", "import torch", "Data, measuring"),
+        ("new_room/thing.py", "", "Floors:"),
     ],
 )
-def test_folders_know_only_what_they_may(folder: str, forbidden: set[str]) -> None:
-    for file in (ROOT / "mint_ray" / folder).rglob("*.py"):
-        names = imports(file)
-        assert not {n for n in names if n in forbidden or n.split(".")[0] in forbidden}, file
+def test_an_import_in_the_wrong_direction_is_found(
+    tmp_path: Path, file: str, line: str, contract: str
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "mint_ray", ignore=shutil.ignore_patterns("__pycache__"))
+    changed = tmp_path / "mint_ray" / file
+    changed.parent.mkdir(exist_ok=True)
+    (changed.parent / "__init__.py").touch()
+    with changed.open("a", encoding="utf-8") as stream:
+        stream.write(f"\n{line}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert re.search(rf"^{contract}.* BROKEN$", done.stdout, re.MULTILINE), done.stdout
+    if line:
+        at = len(changed.read_text(encoding="utf-8").splitlines())
+        module = f"mint_ray.{file.removesuffix('.py').replace('/', '.')}"
+        assert module in done.stdout
+        assert f"(l.{at})" in done.stdout.replace("\n", " ")
+
+
+def test_no_folder_is_crowded() -> None:
+    modules = Counter(file.parent for file in PACKAGE.rglob("*.py") if file.stem != "__init__")
+    assert max(modules.values()) <= 14, modules.most_common(1)
 
 
 def test_no_file_is_long() -> None:

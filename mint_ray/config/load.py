@@ -1,6 +1,6 @@
 """Reading a config: a YAML file, overridden by `section.key=value` pairs, then validated."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,7 @@ from pydantic import ValidationError
 
 from mint_ray.config.base import Section
 from mint_ray.config.config import Config
-from mint_ray.config.training import TrainingConfig
 from mint_ray.errors import ConfigError
-from mint_ray.teachers.registry import FITTERS
-from mint_ray.tuning.space import check_space
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -42,36 +39,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
     """Validate a plain tree; see `load_config` for the errors."""
     try:
-        config = Config.model_validate(tree)
+        return Config.model_validate(tree)
     except ValidationError as error:
         lines = [f"{origin} is not usable:"]
         for item in error.errors():
             field = ".".join(str(part) for part in item["loc"]) or "(whole config)"
             lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
         raise ConfigError("\n".join(lines)) from error
-    _refuse_unknown_objective(config.training.objective, origin)
-    _refuse_unknown("teacher.name", config.teacher.name, FITTERS, origin)
-    if "tune" in tree:
-        check_space(config)
-    return config
-
-
-def _refuse_unknown_objective(name: str, origin: str) -> None:
-    """Objectives are registered where they are defined, behind an import of torch (a second)."""
-    if name == TrainingConfig().objective:
-        return
-    from mint_ray.students.objectives.registry import OBJECTIVES
-
-    _refuse_unknown("training.objective", name, OBJECTIVES, origin)
-
-
-def _refuse_unknown(field: str, name: str, known: Collection[str], origin: str) -> None:
-    """For names that are registered where they are defined, which pydantic does not know."""
-    if name not in known:
-        raise ConfigError(
-            f"{origin} is not usable:\n  {field}: expected one of {', '.join(known)} "
-            f"(found {name!r})"
-        )
 
 
 def _found(item: Any) -> str:

@@ -62,7 +62,7 @@ class StudentConfig(Section):
 class TrainingConfig(Section):
     """Alignment of the student on preference pairs."""
 
-    objective: str = "orpo"
+    objective: Literal["orpo", "dpo", "sft", "cft", "rcft"] = "orpo"
     """Registered name: `orpo`, `dpo`, `sft`, `cft`, `rcft`; `dpo` usually continues from an `sft`
     student and the last two from an `orpo` one (`student.init_adapter`)."""
     orpo_lambda: float = Field(0.1, ge=0)

@@ -14,10 +14,10 @@ from mint_ray.pipeline.manifest import Manifest
 LOG_INTERVAL_SECONDS = 20.0
 
 
-class Task(Protocol):
+class ProgressHandle(Protocol):
     """The handle a stage uses to say how far it is."""
 
-    def update(self, done: float, total: float, note: str = "") -> None:
+    def update(self, done: float, total: float, detail: str = "") -> None:
         """Report progress; units are the stage's own."""
 
     def say(self, message: str) -> None:
@@ -48,7 +48,7 @@ class Progress:
         )
 
     @contextmanager
-    def stage(self, name: str, about: str) -> Iterator[Task]:
+    def stage(self, name: str, about: str) -> Iterator[ProgressHandle]:
         """Show a stage while the body runs."""
         if not self.console.is_terminal:
             self.say(f"{name:<9} {about}")
@@ -58,11 +58,11 @@ class Progress:
             SpinnerColumn(),
             TextColumn("{task.fields[name]:<9} {task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(),
         )
         with RichProgress(*columns, console=self.console, transient=True) as view:
-            row = view.add_task(about, total=None, name=name, note="")
+            row = view.add_task(about, total=None, name=name, detail="")
             yield _LiveTask(view, row, name)
 
 
@@ -70,11 +70,11 @@ class _LineTask:
     def __init__(self, console: Console, name: str) -> None:
         self._console, self._name, self._last = console, name, time.monotonic()
 
-    def update(self, done: float, total: float, note: str = "") -> None:
+    def update(self, done: float, total: float, detail: str = "") -> None:
         now = time.monotonic()
         if now - self._last >= LOG_INTERVAL_SECONDS or done >= total:
             self._last = now
-            self.say(f"{done:g}/{total:g} {note}".rstrip())
+            self.say(f"{done:g}/{total:g} {detail}".rstrip())
 
     def say(self, message: str) -> None:
         self._console.print(f"{self._name:<9} {message}", markup=False)
@@ -84,8 +84,8 @@ class _LiveTask:
     def __init__(self, view: RichProgress, row: "object", name: str) -> None:
         self._view, self._row, self._name = view, row, name
 
-    def update(self, done: float, total: float, note: str = "") -> None:
-        self._view.update(self._row, completed=done, total=total, note=note)  # type: ignore[arg-type]
+    def update(self, done: float, total: float, detail: str = "") -> None:
+        self._view.update(self._row, completed=done, total=total, detail=detail)  # type: ignore[arg-type]
 
     def say(self, message: str) -> None:
         self._view.console.print(f"{self._name:<9} {message}", markup=False)

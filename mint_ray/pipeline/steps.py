@@ -10,7 +10,7 @@ from mint_ray.config.config import Config
 from mint_ray.tuning.space import pair_variants
 
 if TYPE_CHECKING:  # workers import this module, and need neither
-    from mint_ray.pipeline.progress import Task
+    from mint_ray.pipeline.progress import ProgressHandle
     from mint_ray.tracking.tracker import Run
 
 
@@ -146,7 +146,7 @@ class StepContext:
     inputs: Mapping[str, Path]
     output: Path
     run: "Run"
-    task: "Task"
+    progress: "ProgressHandle"
 
 
 @dataclass(frozen=True)

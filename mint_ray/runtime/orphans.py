@@ -21,7 +21,7 @@ SESSION = "ray_session.json"
 """In an output folder: the cluster and the job of the session that last worked there."""
 
 
-def reclaim(output: Path, say: Callable[[str], None]) -> None:
+def remove_orphaned_placement_groups(output: Path, say: Callable[[str], None]) -> None:
     """Give back what the last session on this output still holds; remember the present one.
 
     The output is locked, so that session is over. It only counts on the same cluster.

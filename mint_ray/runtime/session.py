@@ -2,24 +2,35 @@
 
 import logging
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import ray
 import ray.data
 
 from mint_ray.config.resources import ResourcesConfig
-from mint_ray.pipeline.steps import StepContext
-from mint_ray.runtime.orphans import reclaim
+from mint_ray.runtime.orphans import remove_orphaned_placement_groups
 
 
-def begin_session(context: StepContext) -> None:
-    """Connect for a step, and say to what."""
-    context.task.say(connect(context.config.resources))
+def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> None:
+    """Connect to Ray and say to what."""
+    say(connect(resources))
 
 
-def begin_training_session(context: StepContext) -> None:
-    """The same for a step of Ray Train, which gives back what a killed one of it still holds."""
-    begin_session(context)
-    reclaim(context.output, context.task.say)
+def begin_training_session(
+    resources: ResourcesConfig, output: Path, say: Callable[[str], None]
+) -> None:
+    """Connect for a step that trains on Ray Train.
+
+    Placement groups that a killed earlier run of the step left reserved are removed first.
+
+    Args:
+        resources: which Ray to connect to.
+        output: folder of the step, which remembers the session.
+        say: prints a line.
+    """
+    begin_session(resources, say)
+    remove_orphaned_placement_groups(output, say)
 
 
 def connect(resources: ResourcesConfig) -> str:

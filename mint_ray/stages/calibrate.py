@@ -46,7 +46,7 @@ def run(context: StepContext) -> StepOutcome:
     write_calibration(output, fitted)
     write_model_card(output, asdict(read_info(output)), fitted, len(catalogue))
     for line in (*fitted.remarks(), _summary(fitted)):
-        context.task.say(f"[Calibration] {line}")
+        context.progress.say(f"[Calibration] {line}")
     found = {
         f"{when}.{name}": value["value"]
         for when, values in fitted.measured.items()
@@ -72,9 +72,9 @@ def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:
         split: frozenset(choose_cases(rows, limit, config.seed, split=split)["case_id"].to_pylist())
         for split, limit in limits.items()
     }
-    begin_session(context)
+    begin_session(context.config.resources, context.progress.say)
     wanted = chosen["validation"] | chosen["test"]
-    context.task.update(0, 1, f"{len(wanted)} cases")
+    context.progress.update(0, 1, f"{len(wanted)} cases")
     table = score_cases(config, student, cases, wanted, context.output / SCORES)
     parts = {split: _cases_of(table, ids) for split, ids in chosen.items()}
     pq.write_table(parts["test"], context.output / TESTED)

@@ -65,7 +65,7 @@ def run(context: StepContext) -> StepOutcome:
     config, cases = context.config, context.inputs["cases"]
     catalogue = Catalogue.read(cases / "catalogue.parquet")
     check_catalogue_size(len(catalogue), config.preferences)
-    begin_session(context)
+    begin_session(context.config.resources, context.progress.say)
     task = TASKS[config.task]
     job = CaseInference(
         actor=PairBuilder,

@@ -23,7 +23,7 @@ def run(context: StepContext) -> StepOutcome:
     """Fit the configured teacher on training groups."""
     config, output = context.config, context.output
     find_fitter(config)  # refuses settings that cannot work before Ray is started
-    begin_training_session(context)
+    begin_training_session(context.config.resources, context.output, context.progress.say)
     settings = {
         "config": config.model_dump(mode="json"),
         "cases": str(context.inputs["cases"]),
@@ -34,13 +34,13 @@ def run(context: StepContext) -> StepOutcome:
 
     def watch(metrics: dict[str, float]) -> None:
         context.run.log_metrics(metrics, step=int(metrics["step"]))
-        context.task.update(metrics["step"], epochs, f"loss {metrics['loss']:.3f}")
+        context.progress.update(metrics["step"], epochs, f"loss {metrics['loss']:.3f}")
 
     with follow_metrics(output, watch):
         fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
     metrics = json.loads((output / SUMMARY).read_text(encoding="utf-8"))
     manifest = load_manifest(output)
-    context.task.say(f"teacher {manifest['name']}, revision {manifest['revision']}")
+    context.progress.say(f"teacher {manifest['name']}, revision {manifest['revision']}")
     cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=["split"])
     return StepOutcome(
         rows_in=cases.num_rows,

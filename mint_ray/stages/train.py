@@ -23,20 +23,20 @@ def run(context: StepContext) -> StepOutcome:
     config, output = context.config, context.output
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
-    begin_training_session(context)
-    make_base_model(config.student.base_model, context.task.say)
+    begin_training_session(context.config.resources, context.output, context.progress.say)
+    make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)
     notes = new_notes(output)
 
     def say_notes() -> None:
         for line in notes.read():
-            context.task.say(line.decode("utf-8", "replace"))
+            context.progress.say(line.decode("utf-8", "replace"))
 
     def watch(metrics: dict[str, float]) -> None:
         say_notes()
         context.run.log_metrics(metrics, step=int(metrics["step"]))
-        context.task.update(metrics["step"], metrics["steps"], _note(metrics))
+        context.progress.update(metrics["step"], metrics["steps"], _note(metrics))
 
     try:
         with follow_metrics(output, watch):

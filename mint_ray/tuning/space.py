@@ -107,7 +107,6 @@ def check_space(config: Config) -> None:
             "tune.space searches student.lora_*, but student.init_adapter brings an adapter with "
             "settings of its own; expected one of the two"
         )
-    _refuse_objectives(config)
 
 
 def _legal_with_others(config: Config, name: str, value: Value) -> bool:
@@ -132,20 +131,6 @@ def _refuse_unknown(config: Config, name: str) -> None:
         raise ConfigError(
             f"tune.space.{name}: expected a setting that is a number or a word, found "
             f"{type(value).__name__}"
-        )
-
-
-def _refuse_objectives(config: Config) -> None:
-    dimension = config.tune.space.get("training.objective")
-    if dimension is None:
-        return
-    from mint_ray.students.objectives.registry import OBJECTIVES
-
-    unknown = [value for value in dimension.ends if value not in OBJECTIVES]
-    if unknown:
-        raise ConfigError(
-            f"tune.space.training.objective: value {unknown[0]!r}: expected one of "
-            f"{', '.join(OBJECTIVES)}"
         )
 
 

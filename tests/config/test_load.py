@@ -8,6 +8,7 @@ import pytest
 from mint_ray.config.config import Config
 from mint_ray.config.load import load_config, parse_config
 from mint_ray.errors import ConfigError
+from mint_ray.pipeline.check import load_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -94,7 +95,7 @@ def test_files_that_are_no_utf_8_are_refused(tmp_path: Path, content: bytes) -> 
 
 def test_an_unknown_teacher_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match=r"teacher\.name: expected one of fusion, clip"):
-        load_config(CONFIGS / "demo.yaml", ["teacher.name=nope"])
+        load_run(CONFIGS / "demo.yaml", ["teacher.name=nope"])
 
 
 DOCUMENTS = ("README.md", "cluster/README.md", "cluster/rayjob.yaml")
@@ -107,7 +108,7 @@ def test_commands_of_the_documents_name_settings_that_are_legal(document: str) -
     assert commands
     for command in commands:
         file, *overrides = command.split()
-        load_config(CONFIGS.parent / file, overrides)
+        load_run(CONFIGS.parent / file, overrides)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ OWN = sorted(file for file in CONFIGS.glob("*.yaml") if file.name != "serve.yaml
 
 @pytest.mark.parametrize("file", OWN, ids=lambda f: f.name)
 def test_shipped_configs_are_valid(file: Path) -> None:
-    assert isinstance(load_config(file), Config)
+    assert isinstance(load_run(file), Config)
 
 
 def test_every_field_is_documented() -> None:

@@ -15,7 +15,7 @@ from ray.util.placement_group import (
 )
 
 from mint_ray.common.files import read_json, write_json
-from mint_ray.runtime.orphans import SESSION, reclaim
+from mint_ray.runtime.orphans import SESSION, remove_orphaned_placement_groups
 
 # A session that keeps a reservation beyond its end, and says which job it was.
 SESSION_OF_ANOTHER = """
@@ -64,7 +64,7 @@ def test_what_another_cluster_left_is_not_looked_for(
     job, group = left_behind
     write_json(tmp_path / SESSION, {"cluster": "another", "job": job})
     said: list[str] = []
-    reclaim(tmp_path, said.append)
+    remove_orphaned_placement_groups(tmp_path, said.append)
     assert not said
     assert state(group) == "CREATED"
 
@@ -74,12 +74,12 @@ def test_a_dead_session_s_reservation_is_given_back(
 ) -> None:
     job, group = left_behind
     said: list[str] = []
-    reclaim(tmp_path, said.append)
+    remove_orphaned_placement_groups(tmp_path, said.append)
     present = read_json(tmp_path / SESSION)
     assert not said, "a first session finds nothing to give back"
 
     write_json(tmp_path / SESSION, present | {"job": job})
-    reclaim(tmp_path, said.append)
+    remove_orphaned_placement_groups(tmp_path, said.append)
     assert said == ["[Placement] 1 group(s) of a killed session given back"]
     assert state(group) == "REMOVED"
     assert state(own.id.hex()) == "CREATED"
@@ -88,13 +88,13 @@ def test_a_dead_session_s_reservation_is_given_back(
 
 def test_the_session_itself_loses_nothing(own: PlacementGroup, tmp_path: Path) -> None:
     said: list[str] = []
-    reclaim(tmp_path, said.append)
-    reclaim(tmp_path, said.append)
+    remove_orphaned_placement_groups(tmp_path, said.append)
+    remove_orphaned_placement_groups(tmp_path, said.append)
     assert not said
     assert state(own.id.hex()) == "CREATED"
 
 
 def test_a_torn_record_is_replaced(tmp_path: Path) -> None:
     (tmp_path / SESSION).write_text("{", encoding="utf-8")
-    reclaim(tmp_path, print)
+    remove_orphaned_placement_groups(tmp_path, print)
     assert read_json(tmp_path / SESSION)["job"] == ray.get_runtime_context().get_job_id()

@@ -66,7 +66,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StepContext:
         return [job.actor(**job.arguments)(pq.read_table(source, columns=list(job.columns)))]
 
     monkeypatch.setattr(prefer, "infer_in_order", in_this_process)
-    monkeypatch.setattr(prefer, "begin_session", lambda context: None)
+    monkeypatch.setattr(prefer, "begin_session", lambda resources, say: None)
     folders = {name: tmp_path / name for name in ("cases", "teach", "prefer")}
     for folder in folders.values():
         folder.mkdir()

@@ -5,6 +5,7 @@ import pytest
 
 from mint_ray.config.load import load_config, parse_config
 from mint_ray.errors import ConfigError
+from mint_ray.pipeline.check import check_config
 from mint_ray.tuning.space import (
     PAIRS,
     is_legal,
@@ -32,7 +33,7 @@ def space(**dimensions: Any) -> dict[str, Any]:
         (space(training__learning_rate={"kind": "uniform", "low": -1, "high": 1}), "value -1.0"),
         (space(student__lora_rank={"kind": "choice", "values": [4, 0]}), "value 0: Input should"),
         (space(training__nll_on={"kind": "choice", "values": ["all"]}), "'chosen' or 'prompt_and"),
-        (space(training__objective={"kind": "choice", "values": ["ppo"]}), "one of orpo, dpo"),
+        (space(training__objective={"kind": "choice", "values": ["ppo"]}), "'orpo', 'dpo'"),
         (space(training__orpo_lambda={"kind": "loguniform", "low": 0, "high": 1}), "low above 0"),
         (space(training__orpo_lambda={"kind": "uniform", "low": 1, "high": 1}), "low below high"),
         (space(training__batch_size={"kind": "int", "low": 1.5, "high": 4}), "whole ends"),
@@ -51,7 +52,7 @@ def test_a_bad_space_is_refused_with_field_value_and_what_is_allowed(
     tree: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_config(tree)
+        check_config(parse_config(tree))
     assert expected in str(caught.value)
     assert "tune" in str(caught.value)
 
@@ -97,7 +98,7 @@ def test_values_that_are_legal_with_some_others() -> None:
     assert is_legal(made, {"student.max_prompt_length": 400, "student.max_length": 600})
     lengths["student.max_length"]["values"] = [300, 390]
     with pytest.raises(ConfigError, match=r"max_prompt_length: value 400: .*no answer fits"):
-        parse_config(tree)
+        check_config(parse_config(tree))
 
 
 def test_every_value_of_a_preference_setting_has_pairs_of_its_own() -> None:

@@ -52,18 +52,18 @@ def run(context: StepContext) -> StepOutcome:
         config.knowledge.namespace,
         config.knowledge.labels,
     )
-    context.task.say(
+    context.progress.say(
         f"{len(cases)} cases in {len({c['group_id'] for c in cases})} groups, catalogue of "
         f"{len(catalogue)} labels, {len(excluded)} publications excluded from annotations"
     )
-    begin_session(context)
+    begin_session(context.config.resources, context.progress.say)
     forbidden = [item.forbidden for item in parsed]
     finished = _finish(cases, forbidden, catalogue, config)
     for batch in finished["counts"].drop_null().to_pylist():
         counts.update(dict(batch))
     counts = +counts
     if counts:
-        context.task.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+        context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
     return _write(context, finished, rejected, catalogue, excluded)
 
 

@@ -63,8 +63,8 @@ def run(context: StepContext) -> StepOutcome:
     source = tile_source(config.cases, config.seed)
     places, rejected = _list_places(source.places(), source.name)
     index = _write_index(work, places)
-    context.task.say(f"{len(places)} tiles to open, {len(rejected)} turned away before")
-    begin_session(context)
+    context.progress.say(f"{len(places)} tiles to open, {len(rejected)} turned away before")
+    begin_session(context.config.resources, context.progress.say)
     job = CaseInference(
         actor=TileFinisher,
         arguments={"settings": config.cases.model_dump(mode="json"), "seed": config.seed},
@@ -88,7 +88,7 @@ def run(context: StepContext) -> StepOutcome:
     if isinstance(source, DrawnTiles):
         labels |= source.labels()
     catalogue = catalogue_of(labels)
-    context.task.say(
+    context.progress.say(
         f"{len(cases)} tiles in {len({c['group_id'] for c in cases})} groups, catalogue of "
         f"{len(catalogue)} labels"
     )

@@ -47,7 +47,7 @@ def run(context: StepContext) -> StepOutcome:
     )
     catalogue = Catalogue.read(context.inputs["cases"] / "catalogue.parquet")
     tested = choose_cases(everything, context.config.evaluation.max_cases, context.config.seed)
-    begin_session(context)
+    begin_session(context.config.resources, context.progress.say)
     answers = _ask_systems(context, everything, tested, catalogue)
     write_predictions(context.output / "predictions.parquet", answers.predictions)
     measured = _measure(context, answers, tested, catalogue)
@@ -150,7 +150,7 @@ def _ask_systems(
     total = len(systems) + bool(controls)
     for done, system in enumerate(systems):
         name = student if system == "student" else system
-        context.task.update(done, total, f"{name}: {tested.num_rows} cases")
+        context.progress.update(done, total, f"{name}: {tested.num_rows} cases")
         if system == "majority":
             parts.append(_ask_majority(context, everything, tested, catalogue))
             continue
@@ -178,9 +178,9 @@ def _ask_systems(
     if source is not None:
         source.unlink()  # the images of all test cases, several times
     if controls:
-        context.task.update(total - 1, total, f"{MEAN_COLOUR}: {tested.num_rows} cases")
+        context.progress.update(total - 1, total, f"{MEAN_COLOUR}: {tested.num_rows} cases")
         parts.append(ask_mean_colour(context, everything, tested, catalogue))
-    context.task.update(total, total)
+    context.progress.update(total, total)
     everyone = pa.concat_tables([*parts, *varied])
     return Answers(everyone, teacher, shortened, free, student, rejected)
 

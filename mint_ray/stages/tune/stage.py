@@ -50,21 +50,23 @@ def run(context: StepContext) -> StepOutcome:
         if name.startswith(PAIRS):
             refuse_leakage(folder)
     validated = _write_cases(context)
-    begin_training_session(context)
+    begin_training_session(context.config.resources, context.output, context.progress.say)
     slots = training_slots(_nodes(), config.resources, config.tune.max_concurrent_trials)
-    context.task.say(f"[Placement] {slots.count} trial(s) at a time: {slots.why}")
+    context.progress.say(f"[Placement] {slots.count} trial(s) at a time: {slots.why}")
     for remark in remarks(config):
-        context.task.say(f"[Space] {remark}")
-    make_base_model(config.student.base_model, context.task.say)
-    campaign = Campaign(config, output, context.task.say, prepare=partial(_prepare, context))
+        context.progress.say(f"[Space] {remark}")
+    make_base_model(config.student.base_model, context.progress.say)
+    campaign = Campaign(config, output, context.progress.say, prepare=partial(_prepare, context))
     size = grid_size_of(config)
     of = f" of {size} combinations" if size is not None and size > campaign.total else ""
-    context.task.say(
+    context.progress.say(
         f"[Search] {config.tune.algorithm}, {campaign.total} trials{of}, {config.tune.scheduler}, "
         f"{config.tune.metric} on {validated} validation cases"
     )
     try:
-        with watching(campaign, context.run, context.task):  # also what a killed session did last
+        with watching(
+            campaign, context.run, context.progress
+        ):  # also what a killed session did last
             if not campaign.is_complete():
                 run_trials(campaign, slots.count, config.resources.max_failures)
     finally:

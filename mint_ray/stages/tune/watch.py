@@ -10,7 +10,7 @@ import psutil
 
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.config import Config
-from mint_ray.pipeline.progress import Task
+from mint_ray.pipeline.progress import ProgressHandle
 from mint_ray.runtime.polling import polling
 from mint_ray.tracking.tracker import ChildRun, Run
 from mint_ray.tuning.campaign import Campaign
@@ -26,13 +26,13 @@ _ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
 
 
 @contextmanager
-def watching(campaign: Campaign, run: Run, task: Task) -> Iterator[None]:
+def watching(campaign: Campaign, run: Run, progress: ProgressHandle) -> Iterator[None]:
     """Record every trial as a run below the campaign's while the body runs.
 
     A trial that is cut off with the body ends as KILLED, and goes on as the same run when the
     campaign does.
     """
-    watch = _Watch(campaign, run, task)
+    watch = _Watch(campaign, run, progress)
     try:
         with polling(watch.look, POLL_SECONDS, "trials"):
             yield
@@ -50,8 +50,8 @@ class _Tracked:
 
 
 class _Watch:
-    def __init__(self, campaign: Campaign, run: Run, task: Task) -> None:
-        self._campaign, self._run, self._task = campaign, run, task
+    def __init__(self, campaign: Campaign, run: Run, progress: ProgressHandle) -> None:
+        self._campaign, self._run, self._progress = campaign, run, progress
         self._tracked: dict[int, _Tracked] = {}
         self._measured = -SYSTEM_SECONDS
 
@@ -64,7 +64,7 @@ class _Watch:
         steps = [trial.steps() for trial in self._campaign.trials if trial.state == "running"]
         at = "; ".join(f"{rows[-1]['step']:.0f}/{rows[-1]['steps']:.0f}" for rows in steps if rows)
         over = sum(trial.state != "running" for trial in self._campaign.trials)
-        self._task.update(over, self._campaign.total, f"running at step {at}" if at else "")
+        self._progress.update(over, self._campaign.total, f"running at step {at}" if at else "")
 
     def close(self) -> None:
         """Say of those that still run that they were cut off."""

@@ -54,7 +54,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., StepOu
 
     monkeypatch.setattr(tile_cases, "infer_in_order", in_parts)
     monkeypatch.setattr(tile_cases, "infer", lambda *args: pa.concat_tables(in_parts(*args)))
-    monkeypatch.setattr(tile_cases, "begin_session", lambda context: None)
+    monkeypatch.setattr(tile_cases, "begin_session", lambda resources, say: None)
     return lambda settings: cases.run(context(tmp_path / "out", settings))
 
 

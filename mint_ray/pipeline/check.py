@@ -1,0 +1,38 @@
+"""Checks of a whole config against what the layers below know."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mint_ray.config.config import Config
+from mint_ray.config.load import load_config
+from mint_ray.errors import ConfigError
+from mint_ray.teachers.registry import FITTERS
+from mint_ray.tuning.space import check_space
+
+
+def load_run(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config with `load_config`, then check it with `check_config`.
+
+    Raises:
+        ConfigError: from either.
+    """
+    config = load_config(path, overrides)
+    check_config(config)
+    return config
+
+
+def check_config(config: Config) -> None:
+    """Raise ConfigError if a setting names something that no layer provides.
+
+    These checks are not part of the config's own validation, since the config knows neither
+    teachers, whose registry is open to a user's own, nor how a search space is applied. A search
+    space is checked only if the config has one: the default one need not fit every config.
+
+    Raises:
+        ConfigError: an unknown teacher, or a search space that no trial could use.
+    """
+    name = config.teacher.name
+    if name not in FITTERS:
+        raise ConfigError(f"teacher.name: expected one of {', '.join(FITTERS)} (found {name!r})")
+    if "tune" in config.model_fields_set:
+        check_space(config)
