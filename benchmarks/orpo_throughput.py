@@ -134,14 +134,15 @@ def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
-    """Our engine, layout and objective on examples of the same lengths as TRL's."""
+    """Our predictor, layout and objective on examples of the same lengths as TRL's."""
     from mint_ray.config.training import TrainingConfig
     from mint_ray.students.engines.plain import PlainEngine
     from mint_ray.students.logprobs.examples import Example
     from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
     from mint_ray.students.logprobs.layouts import Logps, Policy
-    from mint_ray.students.objectives.losses import Scored
-    from mint_ray.students.training.step_loss import StepMeter
+    from mint_ray.students.objectives.losses import ScoredBatch
+    from mint_ray.students.objectives.registry import OBJECTIVES
+    from mint_ray.students.training.step_loss import StepLoss
 
     model, tokenizer, cuda = load(job)
     model = with_lora(model)
@@ -159,19 +160,23 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
     training = TrainingConfig(batch_size=job["batch"], deepspeed="off", max_grad_norm=0.3)
     choose_attention("auto", "auto", model, example)
     policy = Policy(model, choose_layout("auto", model, example), with_prompt)
-    engine = PlainEngine(policy, training)
+    predictor = PlainEngine(policy, training)
     batch = [example] * job["batch"]
     tokens = float(sum(one.likelihood_tokens(with_prompt) for one in batch))
     memory = Memory(cuda)
     times = []
     for _ in range(job["steps"] + job["warm_up"]):
         started = time.perf_counter()
-        meter = StepMeter(training, tokens, float(len(batch)), 1, with_prompt)
+        step_loss = StepLoss(
+            OBJECTIVES[training.objective], training, tokens, float(len(batch)), 1, with_prompt
+        )
 
-        def loss_of(examples: Sequence[Example], logps: Logps, meter: StepMeter = meter) -> Any:
-            return meter.loss_of(Scored(examples, logps))
+        def loss_of(
+            examples: Sequence[Example], logps: Logps, step_loss: StepLoss = step_loss
+        ) -> Any:
+            return step_loss.loss_of(ScoredBatch(examples, logps))
 
-        engine.update([batch], loss_of, 5e-5)
+        predictor.update([batch], loss_of, 5e-5)
         wait(cuda)
         times.append(time.perf_counter() - started)
     return {

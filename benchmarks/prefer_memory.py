@@ -51,7 +51,7 @@ CONFIG = Config.model_validate(
         "task": "tissue",
         "cases": {"source": "tiles"},
         "teacher": {"name": "clip", "clip": {"views": 1}},
-        "preferences": {"k": 4, "q": 3},
+        "preferences": {"chosen_size": 4, "rejected_size": 3},
         # As in configs/demo_vision.yaml; a CPU each would leave one core to Ray alone.
         "resources": {"actors": 2, "cpus_per_worker": 0.5, "threads_per_worker": 1},
     }

@@ -29,6 +29,7 @@ from record_run import hardware
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.pipeline.manifest import package_versions
 from mint_ray.students.training.trainer import train
+from mint_ray.students.training_spec import TrainingSpec
 
 METRICS = (
     "loss",
@@ -81,14 +82,16 @@ def main() -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         summary = train(
-            sample(options.pairs, options.number, Path(folder)),
-            Path(folder) / "student",
-            student=student,
-            training=training,
-            k=3,
-            seed=0,
-            micro_batch_size=4,
-            report=lambda metrics, _: steps.append(metrics),
+            TrainingSpec(
+                sample(options.pairs, options.number, Path(folder)),
+                Path(folder) / "student",
+                student=student,
+                training=training,
+                k=3,
+                seed=0,
+                micro_batch_size=4,
+            ),
+            lambda metrics, _: steps.append(metrics),
         )
     result: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

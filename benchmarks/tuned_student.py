@@ -62,7 +62,7 @@ def rank(student: Path, cases: pa.Table, config: Config) -> pa.Table:
         batch_size=config.resources.micro_batch_size,
     )
     answers = [catalogue.index_of(label) for label in cases["label_id"].to_pylist()]
-    rankings = ranker.rank(cases[loaded.task.sees].to_pylist(), answers)
+    rankings = ranker.rank(cases[loaded.task.input_modality].to_pylist(), answers)
     rows = map(answer_row, cases.to_pylist(), rankings)
     return pa.Table.from_pylist(list(rows), VALIDATED_SCHEMA)
 

@@ -27,7 +27,7 @@ from mint_ray.config.training import StudentConfig
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.students.data.pair_table import PairTable
-from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
@@ -153,7 +153,7 @@ def test_objectives_train_from_the_command(store: Path, objective: str, ray_clus
         assert "calibratable" in regime
 
 
-@pytest.mark.parametrize("layout", ["shared", "plain"])
+@pytest.mark.parametrize("layout", ["prefix_shared", "padded"])
 def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path, layout: str) -> None:
     base = resolve_base_model("embedded")
     tokenizer, student = load_tokenizer(base), StudentConfig(lora_rank=4)
@@ -162,7 +162,7 @@ def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path, layout: str
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
     table = PairTable(folder(store, "prefer") / "train.parquet")
-    maker = PartMaker(Encoder(tokenizer, 256, 384), "pairs", {}, k=2)
+    maker = RowEncoder(Encoder(tokenizer, 256, 384), "pairs", {}, k=2)
     examples = [table.example([row], maker) for row in (0, 1)]
     trainer = make_trl_trainer(model, tokenizer, tmp_path)
     theirs, _ = trainer.get_batch_loss_metrics(model, trl_batch(examples))

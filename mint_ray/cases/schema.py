@@ -106,7 +106,7 @@ class ParsedCase:
 
 
 @dataclass(frozen=True)
-class Rejection:
+class RejectedCase:
     """A phenopacket that was turned away; a row of `REJECTED_SCHEMA`.
 
     `case_id` is the phenopacket's id, or the file's name where there is no id to be had.

@@ -8,14 +8,14 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase, Rejection
+from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase, RejectedCase
 from mint_ray.errors import DataError
 
 SOURCE = "parquet"
 _DEFAULTS: dict[str, Any] = {"note": "", "description": "", "sex": "unknown", "source": SOURCE}
 
 
-def read_case_table(path: Path) -> Iterator[ParsedCase | Rejection]:
+def read_case_table(path: Path) -> Iterator[ParsedCase | RejectedCase]:
     """Every row of a case table, as a case or a rejection.
 
     Only `case_id` is required; a missing column has its default, further columns are ignored.
@@ -32,7 +32,7 @@ def read_case_table(path: Path) -> Iterator[ParsedCase | Rejection]:
         reason = _reason(row, seen)
         case_id = row["case_id"] or ""
         if reason is not None:
-            yield Rejection(case_id, SOURCE, reason)
+            yield RejectedCase(case_id, SOURCE, reason)
             continue
         seen.add(case_id)
         yield ParsedCase(_case(row), (), Counter())

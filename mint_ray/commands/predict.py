@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
-from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, Rejection
+from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, RejectedCase
 from mint_ray.cases.table import read_case_table
 from mint_ray.cases.tiles.unlabelled import read_images
 from mint_ray.common.parquet import IMAGE_ROWS, TableFile
@@ -74,7 +74,9 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     config = Config(evaluation=EvaluationConfig(top_k=top_k))
     with tempfile.TemporaryDirectory(prefix="mint-predict-") as work:
         source = Path(work) / "cases.parquet"
-        rejected = (_write_images if task.sees == "image" else _write_notes)(cases, source)
+        rejected = (_write_images if task.input_modality == "image" else _write_notes)(
+            cases, source
+        )
         connect(config.resources)
         tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
         job = CaseInference(
@@ -109,7 +111,7 @@ def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:
     rejected, waiting = [], []
     with TableFile(table, CASE_SCHEMA, IMAGE_ROWS) as file:
         for found in read_images(cases):
-            if isinstance(found, Rejection):
+            if isinstance(found, RejectedCase):
                 rejected.append(vars(found))
                 continue
             waiting.append(found)
@@ -126,7 +128,7 @@ def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
     The notes of phenopackets state every finding.
     """
     ontology = load_ontology()
-    outcomes: Iterable[ParsedCase | Rejection]
+    outcomes: Iterable[ParsedCase | RejectedCase]
     if cases.suffix == ".parquet":
         outcomes = read_case_table(cases)
     else:
@@ -136,6 +138,6 @@ def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
     settings = CasesConfig(modalities="text_only")
     forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
     done = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
-    rejected = [vars(item) for item in found if isinstance(item, Rejection)]
+    rejected = [vars(item) for item in found if isinstance(item, RejectedCase)]
     pq.write_table(pa.Table.from_pylist(done.cases, CASE_SCHEMA), table, row_group_size=64)
     return [*rejected, *done.rejected]

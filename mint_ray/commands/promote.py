@@ -104,7 +104,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
 
 def default_name(config: Config) -> str:
     """`mint-text` or `mint-vision`."""
-    return "mint-vision" if TASKS[config.task].sees == "image" else "mint-text"
+    return "mint-vision" if TASKS[config.task].input_modality == "image" else "mint-text"
 
 
 def _decide(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from mint_ray.config.base import Section
 from mint_ray.config.config import Config
+from mint_ray.config.former_names import FORMER_NAMES, current_name, rename_former, warn
 from mint_ray.errors import ConfigError
 
 
@@ -31,6 +32,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{file} is not valid YAML in UTF-8: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: expected sections at the top, found {type(tree).__name__}")
+    rename_former(tree)
     for override in overrides:
         _apply_override(tree, override)
     return parse_config(tree, origin=str(file))
@@ -38,6 +40,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
     """Validate a plain tree; see `load_config` for the errors."""
+    rename_former(tree)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -85,7 +88,13 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _whole_name(key: str) -> str:
     """`objective` is `training.objective`: a name alone will do where one section has it."""
-    if "." in key or key in Config.model_fields:
+    if key in Config.model_fields:
+        return key
+    current = current_name(key)
+    if current != key:
+        warn(next(former for former, name in FORMER_NAMES.items() if name == current))
+        return current
+    if "." in key:
         return key
     owners = [name for name, section in _sections().items() if key in section.model_fields]
     if len(owners) > 1:

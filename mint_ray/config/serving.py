@@ -14,7 +14,7 @@ class ServedStudentConfig(Section):
 
     student: str = Field(min_length=1)
     """A folder with a student, or `models:/NAME@champion`."""
-    also: dict[str, str] = Field(default_factory=dict)
+    more_models: dict[str, str] = Field(default_factory=dict)
     """Further students by the name that requests ask for as `model`; loaded when first asked for,
     and over the same base model as `student` where it is the same."""
     refresh_seconds: float = Field(30, gt=0)

@@ -100,8 +100,8 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1)
     """Optimizer steps after which training stops, whatever the epochs."""
     batch_size: int = Field(8, ge=1)
-    """Cases per optimizer step, each with all its pairs (one per window), over all workers and
-    accumulation."""
+    """Cases per optimizer step, each with all its pairs (one per rejected set), over all workers
+    and accumulation."""
     checkpoint_steps: int = Field(50, ge=1)
     """Optimizer steps between checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from mint_ray.config.base import Fraction, Section, Word
+from mint_ray.config.former_names import FORMER_NAMES
 
 Value = bool | int | float | str
 
@@ -98,10 +99,10 @@ def _dotted(space: Any) -> Any:
     for name, item in space.items():
         nested = isinstance(item, Mapping) and "kind" not in item and item
         if nested:
-            flat |= {f"{name}.{inner}": value for inner, value in _dotted(item).items()}
+            flat |= {f"{name}.{leaf}": value for leaf, value in _dotted(item).items()}
         else:
             flat[name] = item
-    return flat
+    return {FORMER_NAMES.get(name, name): item for name, item in flat.items()}
 
 
 class TuneConfig(Section):

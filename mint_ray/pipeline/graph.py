@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mint_ray.config.config import Config
+from mint_ray.config.former_names import under_former_names
 from mint_ray.errors import ConfigError, MintError
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
@@ -29,8 +30,8 @@ logger = logging.getLogger(__name__)
 HASHED_WHOLE = 2**30
 """Size in bytes up to which an input file's whole content counts; see `_file_digest`."""
 
-VARIED = "prefer"
-"""The step of which a later one may read several outputs; see `Step.variants`."""
+EXTRA_INPUT_STEP = "prefer"
+"""The step of which a later one may read several outputs; see `Step.extra_inputs`."""
 
 _PIECES, _PIECE_BYTES = 256, 2**16
 
@@ -59,14 +60,15 @@ def plan(config: Config) -> dict[str, PlannedStep]:
     """
     planned: dict[str, PlannedStep] = {}
     tree = config.model_dump(mode="json")
+    hashed_tree = under_former_names(tree)
     for step in STEPS:
-        settings = {name: _lookup(tree, name) for name in step.settings}
-        for name in step.files:
-            settings[name] = _fingerprint(name, _lookup(tree, name))
+        contents = {name: _fingerprint(name, _lookup(tree, name)) for name in step.files}
+        settings = {name: _lookup(tree, name) for name in step.settings} | contents
+        hashed = {name: _lookup(hashed_tree, name) for name in step.settings} | contents
         record = {
             "name": step.name,
             "version": step.version,
-            "settings": settings,
+            "settings": hashed,
             "inputs": {name: planned[name].key for name in step.inputs_of(config)},
         }
         text = json.dumps(_without_paths(record, step.files), sort_keys=True)
@@ -171,7 +173,7 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         MintError: from the stage that failed; what was complete before stays complete.
     """
     planned = plan(config)
-    variants = {step.name: _variants(config, step) for step in steps}
+    variants = {step.name: _extra_inputs(config, step) for step in steps}
     tracking = config.tracking
     tracker = create_tracker(
         tracking.enabled, tracking.uri, tracking.experiment, Path(config.store).absolute()
@@ -190,14 +192,14 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         inputs = {name: planned[name].folder for name in step.inputs_of(config)}
         for name, variant in variants[step.name].items():
             progress.say(f"{step.name:<9} needs {name}")
-            run_steps(variant, needed_for(VARIED, variant), None, progress)
-            inputs[name] = plan(variant)[VARIED].folder
+            run_steps(variant, needed_for(EXTRA_INPUT_STEP, variant), None, progress)
+            inputs[name] = plan(variant)[EXTRA_INPUT_STEP].folder
         _run_step(config, item, inputs, tracker, progress)
 
 
-def _variants(config: Config, step: Step) -> Mapping[str, Config]:
+def _extra_inputs(config: Config, step: Step) -> Mapping[str, Config]:
     """Asked before any work, so that a config that cannot be used is refused at once."""
-    return step.variants(config) if step.variants else {}
+    return step.extra_inputs(config) if step.extra_inputs else {}
 
 
 def _run_step(

@@ -30,18 +30,18 @@ class Step:
     about: str = ""
     on_request: bool = False
     """Not part of `mint run`."""
-    variants: Callable[[Config], Mapping[str, Config]] | None = None
+    extra_inputs: Callable[[Config], Mapping[str, Config]] | None = None
     """Other configs whose preference pairs this step reads too, by the name of the input. Raises
     ConfigError where the step cannot be run with a config."""
 
-    picks: str | None = None
+    input_from_setting: str | None = None
     """A setting that names one more step to read."""
 
     def inputs_of(self, config: Config) -> tuple[str, ...]:
         """Names of the steps that are read."""
-        if self.picks is None:
+        if self.input_from_setting is None:
             return self.inputs
-        section, _, name = self.picks.partition(".")
+        section, _, name = self.input_from_setting.partition(".")
         return (*self.inputs, str(getattr(getattr(config, section), name)))
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
@@ -113,7 +113,7 @@ STEPS: tuple[Step, ...] = (
         files=("student.init_adapter",),
         about="search settings of the training, keep the best student",
         on_request=True,
-        variants=pair_variants,
+        extra_inputs=pair_variants,
     ),
     Step(
         "calibrate",
@@ -132,7 +132,7 @@ STEPS: tuple[Step, ...] = (
         ),
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
-        picks="promotion.source",
+        input_from_setting="promotion.source",
     ),
 )
 

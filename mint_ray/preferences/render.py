@@ -24,7 +24,7 @@ class CasePairs:
     Args:
         teacher: scores every label of the catalogue.
         catalogue: the labels, in the teacher's order.
-        config: k, q, windows and gold handling.
+        config: sizes of the lists, number of rejected sets, and gold handling.
         key: of the step; written into every row as `config_hash`.
         task: what the student is asked, and whether it sees the note or the image.
     """
@@ -46,7 +46,7 @@ class CasePairs:
         batch = batch_of(cases)
         scores = self._teacher.score(batch)
         bad = np.flatnonzero(bad_rows(scores))
-        reasons = self._teacher.reasons(batch_of(cases.take(bad))) if len(bad) else []
+        reasons = self._teacher.unusable_reasons(batch_of(cases.take(bad))) if len(bad) else []
         unscored = dict(zip(bad.tolist(), reasons, strict=True))
         rows = cases.drop_columns(list(SEEN_COLUMNS)).to_pylist()
         return [
@@ -63,14 +63,14 @@ class CasePairs:
     ) -> dict[str, Any]:
         row = {"case_id": case["case_id"], "source": case["source"], "reason": None, "pairs": []}
         gold = None if case["label_id"] is None else self._catalogue.index_of(case["label_id"])
-        if self._task.sees == "note" and not case["note"].strip():
+        if self._task.input_modality == "note" and not case["note"].strip():
             return row | {"reason": "empty_note"}
         if case["label_id"] is not None and gold is None:
             return row | {"reason": "label_not_in_catalogue"}
         if unscored:
             return row | {"reason": unscored}
         # A teacher may judge a case by its description alone; a student of images cannot.
-        if refusal := self._task.refusal(image):
+        if refusal := self._task.why_unusable(image):
             return row | {"reason": refusal}
         ranking = rank_pairs(scores, gold, self._config, seed=case["case_id"])
         pairs = [self._pair(case, pair, scores, gold) for pair in ranking.pairs]
@@ -84,7 +84,7 @@ class CasePairs:
         gold: int | None,
     ) -> dict[str, Any]:
         return {
-            "preference_id": f"{case['case_id']}#{pair.window}",
+            "preference_id": f"{case['case_id']}#{pair.set_index}",
             **{name: case[name] for name in ("case_id", "group_id", "split")},
             "task": self._task.name,
             "prompt": self._prompt(case["note"]),
@@ -101,6 +101,6 @@ class CasePairs:
         }
 
     def _prompt(self, note: str) -> list[Message]:
-        if self._task.sees == "image":
-            return build_image_prompt(self._names, self._config.k)
-        return build_prompt(note, self._config.k)
+        if self._task.input_modality == "image":
+            return build_image_prompt(self._names, self._config.chosen_size)
+        return build_prompt(note, self._config.chosen_size)

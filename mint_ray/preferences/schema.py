@@ -20,7 +20,7 @@ IMAGES = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 def _pair_fields(messages: pa.DataType) -> list[pa.Field]:
     return [
-        pa.field("preference_id", pa.string(), nullable=False),  # <case_id>#<window>
+        pa.field("preference_id", pa.string(), nullable=False),  # <case_id>#<rejected set>
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
@@ -54,7 +54,7 @@ IMAGE_PREFERENCE_SCHEMA = pa.schema(
 
 def preference_schema(task: Task) -> pa.Schema:
     """Columns of a task's preference pairs, as they are written."""
-    return PREFERENCE_SCHEMA if task.sees == "note" else IMAGE_PREFERENCE_SCHEMA
+    return PREFERENCE_SCHEMA if task.input_modality == "note" else IMAGE_PREFERENCE_SCHEMA
 
 
 def scored_schema(task: Task) -> pa.Schema:
@@ -62,7 +62,7 @@ def scored_schema(task: Task) -> pa.Schema:
 
     The pairs have no images: these are in the case table, and would be copied for nothing.
     """
-    fields = _pair_fields(MESSAGES if task.sees == "note" else PART_MESSAGES)
+    fields = _pair_fields(MESSAGES if task.input_modality == "note" else PART_MESSAGES)
     return pa.schema(
         [
             pa.field("case_id", pa.string(), nullable=False),

@@ -17,14 +17,14 @@ Indices = npt.NDArray[np.int64]
 class RankedPair:
     """One preference as label indices, best or first-named first."""
 
-    window: int
+    set_index: int
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
     candidates: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Ranking:
+class PairSelection:
     """What the teacher's scores of one case turn into: pairs, or the reason for none."""
 
     pairs: tuple[RankedPair, ...] = ()
@@ -34,22 +34,23 @@ class Ranking:
 def check_catalogue_size(n_labels: int, config: PreferencesConfig) -> None:
     """Refuse settings that ask for more names than the catalogue holds.
 
-    Chosen and rejected names differ, which takes `k + windows × q` labels. The known answer takes
-    one more where it is never chosen (`gold: none`), since it is not rejected either. Where it
-    keeps the teacher's place (`gold: keep`) and that is not among the best k, a catalogue of
-    exactly `k + windows × q` labels leaves the last window one name short, which must not be
-    its only one.
+    Chosen and rejected names differ, so that the config needs n = `chosen_size` + `rejected_sets`
+    × `rejected_size` labels. The known answer takes one more where it is never chosen (`gold:
+    none`), since it is not rejected either. Where it keeps the teacher's rank (`gold: keep`) and
+    is not among the chosen, a catalogue of exactly n labels leaves the last set one name short,
+    which must not be its only one.
 
     Raises:
         ConfigError: the names do not fit.
     """
-    needed = config.k + config.windows * config.q
-    needed += config.gold == "none" or (config.gold == "keep" and config.q == 1)
+    needed = config.chosen_size + config.rejected_sets * config.rejected_size
+    needed += config.gold == "none" or (config.gold == "keep" and config.rejected_size == 1)
     if needed > n_labels:
         raise ConfigError(
-            f"preferences.k={config.k} and {config.windows} window(s) of q={config.q} with "
-            f"gold={config.gold} need a catalogue of at least {needed} labels, found {n_labels}; "
-            "lower k, q or windows"
+            f"preferences.chosen_size={config.chosen_size} and {config.rejected_sets} rejected "
+            f"set(s) of {config.rejected_size} with gold={config.gold} need a catalogue of at "
+            f"least {needed} labels, found {n_labels}; lower chosen_size, rejected_size or "
+            "rejected_sets"
         )
 
 
@@ -58,13 +59,14 @@ def rank_pairs(
     gold: int | None,
     config: PreferencesConfig,
     seed: str,
-) -> Ranking:
+) -> PairSelection:
     """Choose the best k and the worst q labels of one case.
 
     Args:
         scores: (n_labels,) log-probabilities of the teacher.
         gold: index of the known answer, None where the case has none.
-        config: k, q, windows, order, gold handling, minimum confidence.
+        config: sizes of the lists, number of rejected sets, order, gold handling, minimum
+            confidence.
         seed: stable text that decides the `shuffled` order.
 
     Returns:
@@ -72,31 +74,32 @@ def rank_pairs(
         no reason of its own.
     """
     if not np.isfinite(scores).all():
-        return Ranking(reason="teacher_not_finite")
+        return PairSelection(reason="teacher_not_finite")
     if float(np.exp(scores.max())) < config.min_confidence:
-        return Ranking(reason="low_confidence")
+        return PairSelection(reason="low_confidence")
     order = np.argsort(-scores, kind="stable")
     chosen = _chosen(order, gold, config)
     worst = order[::-1]
     worst = worst[~np.isin(worst, [*chosen, -1 if gold is None else gold])]
     pairs = []
-    for window in range(config.windows):
-        names = worst[window * config.q : (window + 1) * config.q]
-        rejected = _ordered(names, config, f"{seed}#{window}")
+    size = config.rejected_size
+    for set_index in range(config.rejected_sets):
+        names = worst[set_index * size : (set_index + 1) * size]
+        rejected = _ordered(names, config, f"{seed}#{set_index}")
         candidates = chosen + rejected
         if config.candidates_include_gold and gold is not None and gold not in candidates:
             candidates += (gold,)
-        pairs.append(RankedPair(window, chosen, rejected, candidates))
-    return Ranking(pairs=tuple(pairs))
+        pairs.append(RankedPair(set_index, chosen, rejected, candidates))
+    return PairSelection(pairs=tuple(pairs))
 
 
 def _chosen(order: Indices, gold: int | None, config: PreferencesConfig) -> tuple[int, ...]:
     if gold is None or config.gold == "keep":
-        return tuple(order[: config.k].tolist())
+        return tuple(order[: config.chosen_size].tolist())
     others = order[order != gold]
     if config.gold == "none":
-        return tuple(others[: config.k].tolist())
-    return (gold, *others[: config.k - 1].tolist())
+        return tuple(others[: config.chosen_size].tolist())
+    return (gold, *others[: config.chosen_size - 1].tolist())
 
 
 def _ordered(worst_first: Indices, config: PreferencesConfig, seed: str) -> tuple[int, ...]:

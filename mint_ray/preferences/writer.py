@@ -30,7 +30,7 @@ class PairFiles:
 
     def __init__(self, folder: Path, task: Task) -> None:
         schema = preference_schema(task)
-        size = IMAGE_ROWS if task.sees == "image" else TEXT_ROWS
+        size = IMAGE_ROWS if task.input_modality == "image" else TEXT_ROWS
         self._files = {name: TableFile(folder / f"{name}.parquet", schema, size) for name in SPLITS}
         self._open = ExitStack()
         self.rows: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))

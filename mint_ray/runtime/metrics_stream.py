@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mint_ray.runtime.polling import polling
-from mint_ray.runtime.tail import NewLines
+from mint_ray.runtime.polling import call_every
+from mint_ray.runtime.tail import FileTail
 
 FILE_NAME = "metrics.jsonl"
 POLL_SECONDS = 1.0
@@ -32,10 +32,10 @@ def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
 
     What a lost worker left of a line is passed over: its step was repeated.
     """
-    return list({row["step"]: row for row in _new_rows(NewLines(folder / FILE_NAME))}.values())
+    return list({row["step"]: row for row in _new_rows(FileTail(folder / FILE_NAME))}.values())
 
 
-def _new_rows(lines: NewLines) -> list[dict[str, float]]:
+def _new_rows(lines: FileTail) -> list[dict[str, float]]:
     rows = []
     for line in lines.read():
         with suppress(ValueError):
@@ -46,7 +46,7 @@ def _new_rows(lines: NewLines) -> list[dict[str, float]]:
 @contextmanager
 def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None]) -> Iterator[None]:
     """Call `on_metrics` once for every new step while the body runs, in order of steps."""
-    lines = NewLines(folder / FILE_NAME)
+    lines = FileTail(folder / FILE_NAME)
     seen = max((row["step"] for row in _new_rows(lines)), default=-1.0)
 
     def look() -> None:
@@ -56,5 +56,5 @@ def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None])
                 on_metrics(row)
                 seen = row["step"]
 
-    with polling(look, POLL_SECONDS, "metrics"):
+    with call_every(look, POLL_SECONDS, "metrics"):
         yield

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def polling(look: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
+def call_every(look: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
     """Call `look` in a thread every so many seconds while the body runs, and once at its end."""
     stop = threading.Event()
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-class NewLines:
+class FileTail:
     """Whole lines only; what a writer has not ended yet is read the next time.
 
     Args:

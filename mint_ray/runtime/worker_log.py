@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mint_ray.runtime.tail import NewLines
+from mint_ray.runtime.tail import FileTail
 
-FILE_NAME = "notes.log"
+FILE_NAME = "worker.log"
 
 
 @contextmanager
-def keep_notes(folder: Path) -> Iterator[None]:
+def keep_worker_log(folder: Path) -> Iterator[None]:
     """Append this package's log lines to the folder's notes while the body runs."""
     logger = logging.getLogger("mint_ray")
     before = logger.level
@@ -32,6 +32,6 @@ def keep_notes(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-def new_notes(folder: Path) -> NewLines:
+def new_worker_lines(folder: Path) -> FileTail:
     """The notes that are added from now on."""
-    return NewLines(folder / FILE_NAME, from_end=True)
+    return FileTail(folder / FILE_NAME, from_end=True)

@@ -117,7 +117,7 @@ def write_pairs(
         Rejected cases by reason, and pairs by split.
     """
     rejected: Counter[str] = Counter()
-    images = images_in_order(cases) if task.sees == "image" else None
+    images = images_in_order(cases) if task.input_modality == "image" else None
     with (
         TableFile(output / "rejected.parquet", REJECTED_SCHEMA, TEXT_ROWS) as turned_away,
         PairFiles(output, task) as files,

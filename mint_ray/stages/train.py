@@ -7,7 +7,7 @@ from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
 from mint_ray.runtime.ray_train import fit
 from mint_ray.runtime.session import begin_training_session
-from mint_ray.runtime.worker_log import new_notes
+from mint_ray.runtime.worker_log import new_worker_lines
 from mint_ray.stages.workers.training import (
     make_base_model,
     outcome_of,
@@ -27,7 +27,7 @@ def run(context: StepContext) -> StepOutcome:
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)
-    notes = new_notes(output)
+    notes = new_worker_lines(output)
 
     def say_notes() -> None:
         for line in notes.read():

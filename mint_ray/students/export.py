@@ -90,7 +90,7 @@ def _write_serving(target: Path, place: Path, student: Student) -> None:
         )
         (target / NOT_SERVED).write_text(text, encoding="utf-8")
         return
-    name = "mint-vision" if student.task.sees == "image" else "mint-text"
+    name = "mint-vision" if student.task.input_modality == "image" else "mint-text"
     length = student.info.max_length
     app = {
         "name": name,

@@ -23,7 +23,7 @@ from mint_ray.common.devices import Precision, pick_device, pick_dtype
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.encoding.images import make_encoder
-from mint_ray.students.encoding.text import Encoder, Prompt, Rejected
+from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
 from mint_ray.students.engines.checkpoints import write_adapter
 from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
 from mint_ray.students.models.processors import load_readers
@@ -95,7 +95,7 @@ class Student:
     adapter: str | None = None
 
     def activate(self) -> None:
-        """Make the model answer as this student, where several share it (`load_beside`)."""
+        """Make the model answer as this student, where several share it (`load_on_shared_base`)."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
 
@@ -127,7 +127,7 @@ class Student:
             if isinstance(seen, bytes):
                 return self.encoder.prompt(build_image_prompt(names, self.info.k), [seen])
             return self.encoder.prompt(build_prompt(seen, self.info.k))
-        except Rejected as error:
+        except UnusableRow as error:
             if error.reason != "too_long":
                 raise DataError(
                     f"expected an image that can be seen, found {error.reason}",
@@ -172,7 +172,7 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
     return _student(model.eval(), base, info, _catalogue_of(folder), FIRST_ADAPTER)
 
 
-def load_beside(other: Student, folder: Path) -> Student | None:
+def load_on_shared_base(other: Student, folder: Path) -> Student | None:
     """A student on the base model that another one has loaded: both then share its weights, and
     whoever asks one calls `activate` first. Not to be called while the model computes.
 
@@ -216,7 +216,7 @@ def load_base_student(
     info = StudentInfo(
         base.reference, base.revision, k, student.max_prompt_length, student.max_length, task=task
     )
-    check_sees(base, TASKS[task])
+    check_input_modality(base, TASKS[task])
     return _student(
         load_base_model(base, pick_dtype(precision, place), place), base, info, catalogue
     )
@@ -233,13 +233,13 @@ def _student(
     return Student(model, tokenizer, info, catalogue, processor, adapter)
 
 
-def check_sees(base: BaseModel, task: Task) -> None:
+def check_input_modality(base: BaseModel, task: Task) -> None:
     """Refuse a text model for images.
 
     Raises:
         ConfigError: the task's cases are images, and the model sees none.
     """
-    if task.sees == "image" and not base.sees_images:
+    if task.input_modality == "image" and not base.sees_images:
         raise ConfigError(
             f"student.base_model={base.reference}: task {task.name} needs a model that sees "
             "images, found a language model of text alone; use `embedded_vision` or another "

@@ -108,7 +108,7 @@ def answer_message(names: Sequence[str], task: Task = DISEASE) -> list[Message]:
     Its content is a list of parts where the prompt's is.
     """
     text = answer_text(names, task)
-    content = text if task.sees == "note" else [_text_part(text)]
+    content = text if task.input_modality == "note" else [_text_part(text)]
     return [{"role": "assistant", "content": content}]
 
 

@@ -11,13 +11,13 @@ class Task:
     """What a student is asked: its name, what it sees, who it is, and how its answer begins."""
 
     name: str
-    sees: Literal["note", "image"]
+    input_modality: Literal["note", "image"]
     system: str
     header: str
 
-    def refusal(self, seen: object) -> str | None:
+    def why_unusable(self, seen: object) -> str | None:
         """Why a student cannot be asked, one of `open_tile`'s reasons; any note will do."""
-        opened = open_tile(seen) if self.sees == "image" else None
+        opened = open_tile(seen) if self.input_modality == "image" else None
         return opened if isinstance(opened, str) else None
 
 

@@ -48,7 +48,7 @@ class Teacher(Protocol):
         A row that cannot be judged is all NaN and leaves the other rows as they are.
         """
 
-    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         """Per row why it cannot be judged, as a short name (`image_unreadable`); "" for none.
 
         Args:

@@ -93,7 +93,7 @@ class Campaign:
         self.trials.append(trial)
         return self._start(trial)
 
-    def hear(self, number: int) -> bool:
+    def on_report(self, number: int) -> bool:
         """Decide on the rungs that a trial has newly reached; whether it must stop now."""
         trial = self.trials[number]
         self._count_time(trial)
@@ -115,7 +115,7 @@ class Campaign:
         trial.save()
         return bool(self.gave_up)
 
-    def ended(self, number: int, error: str | None = None) -> None:
+    def on_trial_end(self, number: int, error: str | None = None) -> None:
         """A trial's workers are gone: see how it stands.
 
         Args:
@@ -147,14 +147,14 @@ class Campaign:
                 f"one: {why}"
             )
 
-    def interrupted(self) -> None:
+    def on_interrupt(self) -> None:
         """Keep the time of what still runs."""
         for trial in self.trials:
             if trial.state == "running":
                 self._count_time(trial)
                 trial.running_since = None
                 trial.save()
-        self.keep_time()
+        self.save_elapsed()
 
     def is_complete(self) -> bool:
         """Whether nothing runs and nothing more will start."""
@@ -176,7 +176,7 @@ class Campaign:
         """Wall time of the campaign over all restarts."""
         return self._spent + self.clock() - self._began
 
-    def keep_time(self) -> None:
+    def save_elapsed(self) -> None:
         """Write the wall time down; a kill loses what came after."""
         write_json(self.output / CLOCK, {"seconds": self.seconds()})
 
@@ -213,7 +213,7 @@ class Campaign:
             trial.state = "finished"
             trial.save()
             return False
-        return not self.hear(trial.number)
+        return not self.on_report(trial.number)
 
     def _drop_waiting(self) -> None:
         """Trials of an earlier session for which no time is left; the default has its way."""

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.cases.schema import ParsedCase, Rejection
+from mint_ray.cases.schema import ParsedCase, RejectedCase
 from mint_ray.cases.splits import join_groups
 from mint_ray.cases.table import read_case_table
 from mint_ray.errors import DataError
@@ -31,7 +31,7 @@ def test_unusable_rows_are_rejected_with_a_reason(tmp_path: Path) -> None:
         tmp_path,
         {"case_id": ["a", "a", None, "d"], "note": ["Ataxia.", "Ataxia.", "Ataxia.", " "]},
     )
-    rejected = [item for item in read_case_table(path) if isinstance(item, Rejection)]
+    rejected = [item for item in read_case_table(path) if isinstance(item, RejectedCase)]
     assert [item.reason for item in rejected] == ["duplicate_id", "no_id", "no_modality"]
 
 

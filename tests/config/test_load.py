@@ -50,8 +50,8 @@ def test_bad_settings_name_field_value_and_what_is_allowed(
 
 def test_overrides_are_read_as_yaml(tmp_path: Path) -> None:
     file = write(tmp_path, "name: a\npreferences: {k: 3}\n")
-    config = load_config(file, ["preferences.k=5", "knowledge.exclude_publications=null"])
-    assert (config.preferences.k, config.knowledge.exclude_publications) == (5, None)
+    config = load_config(file, ["preferences.chosen_size=5", "knowledge.exclude_publications=null"])
+    assert (config.preferences.chosen_size, config.knowledge.exclude_publications) == (5, None)
 
 
 def test_a_name_that_one_section_has_needs_no_section(tmp_path: Path) -> None:

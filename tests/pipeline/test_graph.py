@@ -142,7 +142,7 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
     tmp_path: Path, steps: Callable[..., list[str]]
 ) -> None:
     ran = steps()
-    space = {"preferences.q": {"kind": "choice", "values": [10, 5, 3]}}
+    space = {"preferences.rejected_size": {"kind": "choice", "values": [10, 5, 3]}}
     made = config(tmp_path, tune={"space": space})
     progress = Progress(Console(file=StringIO()))
     pipeline.run_steps(made, pipeline.needed_for("tune", made), None, progress)
@@ -150,7 +150,10 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
     manifest = read_manifest(pipeline.plan(made)["tune"].folder)
     assert manifest is not None
     other = config(tmp_path, preferences={"q": 5})
-    assert manifest.inputs["prefer preferences.q=5"] == pipeline.plan(other)["prefer"].folder.name
+    assert (
+        manifest.inputs["prefer preferences.rejected_size=5"]
+        == pipeline.plan(other)["prefer"].folder.name
+    )
     assert len(manifest.inputs) == 4
     with pytest.raises(ConfigError, match="on request only"):
         pipeline.select("tune")
@@ -174,7 +177,7 @@ def test_the_manifest_says_what_was_asked_and_what_came_out(
     planned = pipeline.plan(made)
     manifest = json.loads((planned["prefer"].folder / "manifest.json").read_text())
     assert manifest["inputs"] == {name: planned[name].folder.name for name in ("cases", "teach")}
-    assert manifest["config"]["preferences"]["k"] == made.preferences.k
+    assert manifest["config"]["preferences"]["k"] == made.preferences.chosen_size
     assert (manifest["rows_in"], manifest["rows_out"]) == (3, 2)
     assert manifest["rejected"] == {"empty_note": 1}
 

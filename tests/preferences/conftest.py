@@ -29,7 +29,7 @@ class InventedTeacher:
         rows = [self._row(len(terms[0])) if terms else [np.nan] * 10 for terms in batch["terms"]]
         return np.array(rows, dtype=np.float32)
 
-    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         return ["no_terms"] * len(batch["terms"])
 
     def _row(self, length: int) -> NDArray[np.float64]:
@@ -41,6 +41,6 @@ def build_pairs(cases: list[dict[str, Any]], **settings: Any) -> list[dict[str, 
     """Scored rows of cases that are given by what differs from a sound one."""
     sound = {"split": "train", "label_id": "OMIM:1", "note": "A note.", "terms": ["HP:0001250"]}
     rows = [blank_case(f"case-{i}", "invented") | sound | case for i, case in enumerate(cases)]
-    config = PreferencesConfig(k=2, q=2, **settings)
+    config = PreferencesConfig(chosen_size=2, rejected_size=2, **settings)
     builder = CasePairs(InventedTeacher(), Catalogue(LABELS), config, "key")
     return builder.build(pa.Table.from_pylist(rows, CASE_SCHEMA).select(CASE_COLUMNS))

@@ -49,7 +49,7 @@ class TileTeacher:
         rows = zip(batch["image"], batch["description"], strict=True)
         return np.array([self._row(open_tile(i), words) for i, words in rows], dtype=np.float32)
 
-    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         return [str(open_tile(image)) for image in batch["image"]]
 
     def _row(self, image: Image.Image | str, words: str) -> np.ndarray:
@@ -69,7 +69,7 @@ def cases(changes: list[dict[str, Any]]) -> pa.Table:
 
 
 def score(table: pa.Table, **settings: Any) -> pa.Table:
-    config = PreferencesConfig.model_validate({"k": 2, "q": 2, **settings})
+    config = PreferencesConfig.model_validate({"chosen_size": 2, "rejected_size": 2, **settings})
     rows = CasePairs(TileTeacher(), CATALOGUE, config, "key", TISSUE).build(table)
     return pa.Table.from_pylist(rows, scored_schema(TISSUE))
 
@@ -120,7 +120,7 @@ def test_a_description_does_not_stand_in_for_an_image() -> None:
 
 
 def test_datasets_and_trl_take_the_rows_as_they_are(tmp_path: Path) -> None:
-    write(tmp_path, [{}, {"image": None}, {"label_id": None}], windows=2, q=1)
+    write(tmp_path, [{}, {"image": None}, {"label_id": None}], rejected_sets=2, rejected_size=1)
     data = load_dataset(
         "parquet",
         data_files=str(tmp_path / "train.parquet"),
@@ -143,7 +143,7 @@ def test_a_repeated_image_is_stored_once(tmp_path: Path) -> None:
     changes = [{"image": tile(i, 128)} for i in range(60)]
     once, twice = tmp_path / "once", tmp_path / "twice"
     once.mkdir(), twice.mkdir()
-    write(once, changes, q=1), write(twice, changes, q=1, windows=2)
+    write(once, changes, rejected_size=1), write(twice, changes, rejected_size=1, rejected_sets=2)
     sizes = [(folder / "train.parquet").stat().st_size for folder in (once, twice)]
     assert sizes[1] < 1.1 * sizes[0]
     groups = pq.read_metadata(twice / "train.parquet")

@@ -30,7 +30,7 @@ class Choosy:
         scores[[bool(terms) for terms in batch["terms"]]] = np.nan
         return scores
 
-    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         self.asked.append([terms[0] for terms in batch["terms"]])
         return [terms[0].strip("?") for terms in batch["terms"]]
 
@@ -43,8 +43,8 @@ def table(**terms: list[str]) -> pa.Table:
     return pa.Table.from_pylist(rows, CASE_SCHEMA)
 
 
-def reasons(teacher: Choosy, cases: pa.Table) -> dict[str, str | None]:
-    config = PreferencesConfig(k=2, q=2)
+def unusable_reasons(teacher: Choosy, cases: pa.Table) -> dict[str, str | None]:
+    config = PreferencesConfig(chosen_size=2, rejected_size=2)
     rows = CasePairs(teacher, CATALOGUE, config, "key").build(cases)
     assert all(bool(row["pairs"]) is (row["reason"] is None) for row in rows)
     return {row["case_id"]: row["reason"] for row in rows}
@@ -53,7 +53,7 @@ def reasons(teacher: Choosy, cases: pa.Table) -> dict[str, str | None]:
 def test_the_teachers_own_reason_is_kept() -> None:
     teacher = Choosy()
     cases = table(good=[], dark=["image_unreadable"], fine=[], odd=["?"])
-    assert reasons(teacher, cases) == {
+    assert unusable_reasons(teacher, cases) == {
         "good": None,
         "dark": "image_unreadable",
         "fine": None,
@@ -64,5 +64,5 @@ def test_the_teachers_own_reason_is_kept() -> None:
 
 def test_a_teacher_that_judges_all_is_asked_for_no_reason() -> None:
     teacher = Choosy()
-    assert reasons(teacher, table(good=[])) == {"good": None}
+    assert unusable_reasons(teacher, table(good=[])) == {"good": None}
     assert teacher.asked == []

@@ -14,7 +14,7 @@ SCORES = np.log(np.array([0.05, 0.4, 0.1, 0.25, 0.15, 0.03, 0.02], dtype=np.floa
 
 
 def config(**settings: object) -> PreferencesConfig:
-    return PreferencesConfig.model_validate({"k": 2, "q": 2, **settings})
+    return PreferencesConfig.model_validate({"chosen_size": 2, "rejected_size": 2, **settings})
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_the_known_answer_is_never_rejected() -> None:
     assert pair.candidates == (1, 3, 5, 0, 6)
 
 
-def test_windows_take_the_next_worst() -> None:
-    pairs = rank_pairs(SCORES, None, config(windows=2), "c").pairs
+def test_rejected_sets_take_the_next_worst() -> None:
+    pairs = rank_pairs(SCORES, None, config(rejected_sets=2), "c").pairs
     assert [pair.rejected for pair in pairs] == [(6, 5), (0, 2)]
 
 
 def test_shuffled_order_depends_on_the_case_alone() -> None:
-    shuffled = config(order="shuffled", q=4)
+    shuffled = config(order="shuffled", rejected_size=4)
     first = rank_pairs(SCORES, None, shuffled, "a").pairs[0].rejected
     assert first == rank_pairs(SCORES, None, shuffled, "a").pairs[0].rejected
     others = {rank_pairs(SCORES, None, shuffled, str(i)).pairs[0].rejected for i in range(20)}
@@ -68,9 +68,9 @@ def test_no_pair_has_a_reason(scores: np.ndarray, settings: dict[str, object], r
         ({"gold": "keep"}, 4),
         ({"gold": "first"}, 4),
         ({"gold": "none"}, 5),  # the known answer is in neither list
-        ({"gold": "keep", "q": 1}, 4),  # or nothing might be left to reject
-        ({"gold": "first", "q": 1}, 3),
-        ({"gold": "first", "windows": 3}, 8),
+        ({"gold": "keep", "rejected_size": 1}, 4),  # or nothing might be left to reject
+        ({"gold": "first", "rejected_size": 1}, 3),
+        ({"gold": "first", "rejected_sets": 3}, 8),
     ],
 )
 def test_a_small_catalogue_is_refused_before_work(changes: dict[str, object], least: int) -> None:
@@ -89,18 +89,18 @@ def test_a_small_catalogue_is_refused_before_work(changes: dict[str, object], le
 def test_a_catalogue_may_be_named_whole(
     scores: list[float], gold: int | None, sizes: tuple[int, int, int], how: str
 ) -> None:
-    k, q, windows = sizes
-    made = config(k=k, q=q, windows=windows, gold=how)
+    chosen, rejected, sets = sizes
+    made = config(chosen_size=chosen, rejected_size=rejected, rejected_sets=sets, gold=how)
     try:
         check_catalogue_size(8, made)
     except ConfigError:
         return
     *others, last = rank_pairs(np.array(scores, np.float32), gold, made, "c").pairs
-    assert len(last.chosen) == k
+    assert len(last.chosen) == chosen
     assert not set(last.chosen) & set(last.rejected)
-    assert all(len(pair.rejected) == q for pair in others)
+    assert all(len(pair.rejected) == rejected for pair in others)
     short = gold is not None and gold not in last.chosen and how == "keep"
-    assert len(last.rejected) == q - short >= 1
+    assert len(last.rejected) == rejected - short >= 1
 
 
 @settings(deadline=None)  # a busy machine takes its time
@@ -111,7 +111,7 @@ def test_a_catalogue_may_be_named_whole(
     st.sampled_from(["worst_last", "worst_first", "shuffled"]),
 )
 def test_lists_are_disjoint_and_full(scores: list[float], gold: int, how: str, order: str) -> None:
-    made = config(k=4, q=4, windows=2, gold=how, order=order)
+    made = config(chosen_size=4, rejected_size=4, rejected_sets=2, gold=how, order=order)
     for pair in rank_pairs(np.array(scores, np.float32), gold, made, "c").pairs:
         assert len(set(pair.chosen)) == len(set(pair.rejected)) == 4
         assert not set(pair.chosen) & set(pair.rejected)

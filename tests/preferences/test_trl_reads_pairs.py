@@ -21,7 +21,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 def dataset(tmp_path: Path) -> Dataset:
     """Two pairs each of four cases, one without a known answer, as `datasets` reads them."""
     changes = [{"note": f"A note of case {i}.", "terms": ["x" * i]} for i in range(4)]
-    rows = build_pairs([changes[0] | {"label_id": None}, *changes[1:]], windows=2)
+    rows = build_pairs([changes[0] | {"label_id": None}, *changes[1:]], rejected_sets=2)
     pairs = [pair for row in rows for pair in row["pairs"]]
     path = tmp_path / "train.parquet"
     pq.write_table(pa.Table.from_pylist(pairs, PREFERENCE_SCHEMA), path)

@@ -103,7 +103,7 @@ def service(
     shared = {"max_replicas": 1, "cpus": 0.4, "batch_size": 4}
     text = {
         "student": f"models:/{NAME}@champion",
-        "also": {"second": str(second)},
+        "more_models": {"second": str(second)},
         "refresh_seconds": 1,
         **shared,
     }

@@ -78,7 +78,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StepContext:
         for name, image in IMAGES.items()
     ]
     pq.write_table(pa.Table.from_pylist(rows, CASE_SCHEMA), folders["cases"] / "cases.parquet")
-    config = Config.model_validate({"preferences": {"k": 2, "q": 2}})
+    config = Config.model_validate({"preferences": {"chosen_size": 2, "rejected_size": 2}})
     task = SimpleNamespace(say=lambda text: None)
     return StepContext(config, "key", folders, folders["prefer"], None, task)  # type: ignore[arg-type]
 

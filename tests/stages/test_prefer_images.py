@@ -50,7 +50,13 @@ def context(tmp_path: Path) -> StepContext:
             "task": "tissue",
             "cases": {"source": "tiles"},
             # The whole catalogue is named.
-            "preferences": {"k": 2, "q": 1, "windows": 2, "gold": "first", "batch_size": 4},
+            "preferences": {
+                "chosen_size": 2,
+                "rejected_size": 1,
+                "rejected_sets": 2,
+                "gold": "first",
+                "batch_size": 4,
+            },
             "resources": {"actors": 1},
         }
     )

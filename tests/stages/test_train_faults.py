@@ -170,7 +170,7 @@ def test_an_error_that_cannot_go_away_is_not_tried_again(root: Path, tmp_path: P
     wild = {"learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_ratio": 0.0}
     with pytest.raises(TrainingError, match=r"step 2: expected a finite loss.*pair-0"):
         run_stage(root, tmp_path, "off", **wild)
-    starts = (tmp_path / "notes.log").read_text().count("objective: orpo")
+    starts = (tmp_path / "worker.log").read_text().count("objective: orpo")
     assert starts == 1
 
 

@@ -135,7 +135,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 
 def notes(trial: Trial) -> str:
-    file = trial.folder / "notes.log"
+    file = trial.folder / "worker.log"
     return file.read_text() if file.exists() else ""
 
 

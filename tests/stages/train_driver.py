@@ -24,6 +24,7 @@ from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.stages import train as stage
 from mint_ray.students.training.trainer import train
+from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.prompts import build_prompt
 from mint_ray.tracking.tracker import NullRun
 from tests.students.conftest import NAMES, pair_row, student_config, training_config
@@ -72,13 +73,15 @@ def train_without_ray(number: int, root: Path, folders: dict[str, Path]) -> None
     for engine, out in folders.items():
         made = config(root, engine)
         summary = train(
-            root / "prefer" / "train.parquet",
-            out,
-            student=made.student,
-            training=made.training,
-            k=made.preferences.k,
-            seed=made.seed,
-            report=lambda metrics, checkpoint: None,
+            TrainingSpec(
+                root / "prefer" / "train.parquet",
+                out,
+                student=made.student,
+                training=made.training,
+                k=made.preferences.chosen_size,
+                seed=made.seed,
+            ),
+            lambda metrics, checkpoint: None,
         )
         if rank() == 0:
             (out / "last.json").write_text(json.dumps(dict(summary.metrics)))

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.logprobs.examples import Example, merge
 from mint_ray.tasks.prompts import answer_message, build_prompt
@@ -154,8 +154,8 @@ def pair_row(number: int, **changes: Any) -> dict[str, Any]:
 
 def make_examples(tokenizer: Any, numbers: Iterable[int] = range(3)) -> list[Example]:
     """Invented pairs, encoded as ORPO compares them."""
-    maker = PartMaker(Encoder(tokenizer, 700, 1400), "pairs", {}, k=2)
-    return [merge([maker.part(pair_row(n))], number) for number, n in enumerate(numbers)]
+    maker = RowEncoder(Encoder(tokenizer, 700, 1400), "pairs", {}, k=2)
+    return [merge([maker.encode_row(pair_row(n))], number) for number, n in enumerate(numbers)]
 
 
 @pytest.fixture

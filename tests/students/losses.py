@@ -8,8 +8,9 @@ import torch
 
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import LAYOUTS
-from mint_ray.students.objectives.losses import Scored
-from mint_ray.students.training.step_loss import StepMeter
+from mint_ray.students.objectives.losses import ScoredBatch
+from mint_ray.students.objectives.registry import OBJECTIVES
+from mint_ray.students.training.step_loss import StepLoss
 from tests.students.conftest import training_config
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -61,6 +62,8 @@ def our_loss(model: Any, examples: list[Example], layout: str, nll_on: str) -> A
     )
     with_prompt = nll_on == "prompt_and_chosen"
     tokens = sum(example.likelihood_tokens(with_prompt) for example in examples)
-    meter = StepMeter(training, tokens, len(examples), 1, with_prompt)
-    loss = meter.loss_of(Scored(examples, LAYOUTS[layout](model, examples, with_prompt)))
-    return loss, meter.result(torch.device("cpu"))
+    step_loss = StepLoss(
+        OBJECTIVES[training.objective], training, tokens, len(examples), 1, with_prompt
+    )
+    loss = step_loss.loss_of(ScoredBatch(examples, LAYOUTS[layout](model, examples, with_prompt)))
+    return loss, step_loss.result(torch.device("cpu"))

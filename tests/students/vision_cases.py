@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from mint_ray.preferences.schema import IMAGES, PART_MESSAGES
-from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.images import ImageEncoder
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.tasks.prompts import answer_message, build_image_prompt
@@ -63,5 +63,5 @@ def image_example(
     processor: Any, number: int, images: Sequence[bytes], *, limit: int = 900
 ) -> Example:
     """The pair of `image_row`, encoded."""
-    maker = PartMaker(ImageEncoder(processor, limit, limit + 200, TISSUE), "pairs", {}, k=2)
-    return maker.part(image_row(number, images))
+    maker = RowEncoder(ImageEncoder(processor, limit, limit + 200, TISSUE), "pairs", {}, k=2)
+    return maker.encode_row(image_row(number, images))

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from mint_ray.common.collectives import rank
 from mint_ray.students.engines.checkpoints import keep_checkpoints
 from mint_ray.students.training.trainer import train
+from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import student_config, training_config
 
 
@@ -40,16 +41,18 @@ def curves_of(
         keep(metrics, checkpoint)
 
     train(
-        pairs,
-        out,
-        student=student_config(base, init_adapter=init_adapter),
-        training=training_config(**changes),
-        k=2,
-        seed=3,
-        micro_batch_size=micro,
-        report=report,
-        resume_from=resume_from,
-        catalogue=catalogue,
+        TrainingSpec(
+            pairs,
+            out,
+            student=student_config(base, init_adapter=init_adapter),
+            training=training_config(**changes),
+            k=2,
+            seed=3,
+            micro_batch_size=micro,
+            catalogue=catalogue,
+        ),
+        report,
+        resume_from,
     )
     return curves
 

@@ -21,7 +21,7 @@ class Constant:
     def score(self, batch: Mapping[str, Any]) -> np.ndarray:
         return np.log(np.full((len(batch["terms"]), 2), 0.5, dtype=np.float32))
 
-    def reasons(self, batch: Mapping[str, Any]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Any]) -> list[str]:
         return [""] * len(batch["terms"])
 
 

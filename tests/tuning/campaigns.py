@@ -60,12 +60,12 @@ def run(campaign: Campaign, killed: Callable[[int], bool] = lambda done: False) 
             if killed(seen):
                 raise Killed
             seen += 1
-            if campaign.hear(trial.number):
+            if campaign.on_report(trial.number):
                 break
         if trial.state == "running":
             reach(trial, STEPS)
             finish(trial)
-        campaign.ended(trial.number)
+        campaign.on_trial_end(trial.number)
 
 
 def reach(trial: Trial, step: int, **metrics: float) -> None:

@@ -96,8 +96,8 @@ def test_time_is_counted_over_restarts_and_ends_the_campaign(tmp_path: Path) -> 
     assert first is not None
     assert second is not None
     clock.now += 90
-    made.hear(0)
-    made.interrupted()
+    made.on_report(0)
+    made.on_interrupt()
     clock.now += 10_000  # nobody at work
     again = campaign(tmp_path, said, clock, time_budget_minutes=2)
     assert again.trials[0].seconds == pytest.approx(90)
@@ -107,11 +107,11 @@ def test_time_is_counted_over_restarts_and_ends_the_campaign(tmp_path: Path) -> 
     assert again.next_trial() is None
     for trial in (first, second):
         reach(trial, 3)
-    assert not again.hear(0)  # the config's own goes on
-    assert again.hear(1)
+    assert not again.on_report(0)  # the config's own goes on
+    assert again.on_report(1)
     reach(first, STEPS)
     finish(first)
-    again.ended(0)
+    again.on_trial_end(0)
     assert [trial.state for trial in again.trials] == ["finished", "stopped"]
     assert again.is_complete()
     assert again.trials[0].seconds == pytest.approx(130)
@@ -136,13 +136,13 @@ def test_failures_are_counted_and_end_the_campaign_at_some_point(tmp_path: Path)
     assert run_one is not None
     reach(run_one, STEPS)
     finish(run_one)
-    made.ended(0)
+    made.on_trial_end(0)
     for _ in range(2):
         trial = made.next_trial()
         assert trial is not None
         failure = {"kind": "TrainingError", "message": "step 2: expected a finite loss"}
         (trial.folder / FAILURE).write_text(json.dumps(failure))
-        made.ended(trial.number)
+        made.on_trial_end(trial.number)
     assert "more than tune.max_trial_failures=1" in made.gave_up
     assert made.next_trial() is None
     again = campaign(tmp_path, max_trial_failures=1)  # whatever it was may be gone
@@ -155,7 +155,7 @@ def test_failures_are_counted_and_end_the_campaign_at_some_point(tmp_path: Path)
 def test_the_configs_own_configuration_must_not_fail(tmp_path: Path) -> None:
     made = campaign(tmp_path)
     made.next_trial()
-    made.ended(0, error="its process was lost")
+    made.on_trial_end(0, error="its process was lost")
     assert "trial 0) failed" in made.gave_up
 
 
@@ -165,8 +165,8 @@ def test_a_metric_that_is_no_number_is_the_worst(tmp_path: Path) -> None:
         made.next_trial()
     reach(made.trials[0], 3)
     reach(made.trials[1], 3, **{"validation/nll": float("nan")})
-    made.hear(0)
-    assert made.hear(1)
+    made.on_report(0)
+    assert made.on_report(1)
 
 
 def test_an_illegal_combination_costs_no_trial(tmp_path: Path) -> None:

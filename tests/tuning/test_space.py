@@ -108,9 +108,11 @@ def test_every_value_of_a_preference_setting_has_pairs_of_its_own() -> None:
     variants = pair_variants(made)
     assert sorted(variants) == [
         "prefer preferences.gold=first",
-        "prefer preferences.gold=first preferences.q=5",
-        "prefer preferences.q=5",
+        "prefer preferences.gold=first preferences.rejected_size=5",
+        "prefer preferences.rejected_size=5",
     ]
-    assert variants["prefer preferences.q=5"].preferences.q == 5
+    assert variants["prefer preferences.rejected_size=5"].preferences.rejected_size == 5
     assert pairs_input(made, own_choices(made)) == PAIRS
-    assert pairs_input(made, {"preferences.q": 5, "preferences.gold": "keep"}) in variants
+    assert (
+        pairs_input(made, {"preferences.rejected_size": 5, "preferences.gold": "keep"}) in variants
+    )

@@ -23,7 +23,7 @@ from mint_ray.cases.patients.protobuf_json import (
     get_text,
     get_texts,
 )
-from mint_ray.cases.schema import Case, ParsedCase, Rejection, blank_case
+from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
 from mint_ray.knowledge.ontology import Ontology
 
 SOURCE = "phenopackets"
@@ -63,7 +63,7 @@ _CURIE = re.compile(r"([A-Za-z][\w.]*):([\w.-]+)", re.ASCII)
 _PREFIXES = {"ORPHANET": "ORPHA", "MIM": "OMIM"}
 
 
-def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | Rejection]:
+def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | RejectedCase]:
     """Every phenopacket of a file, folder or ZIP archive, as a case or a rejection.
 
     Case ids are unique: a later phenopacket with an earlier one's id is a rejection.
@@ -76,21 +76,23 @@ def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | R
 
 
 def reject_duplicates(
-    outcomes: Iterable[ParsedCase | Rejection],
-) -> Iterator[ParsedCase | Rejection]:
+    outcomes: Iterable[ParsedCase | RejectedCase],
+) -> Iterator[ParsedCase | RejectedCase]:
     """Turn every case whose id an earlier one had into a rejection; pass on the rest."""
     seen: set[str] = set()
     for outcome in outcomes:
-        if isinstance(outcome, Rejection):
+        if isinstance(outcome, RejectedCase):
             yield outcome
             continue
         case_id = outcome.case["case_id"]
         source = outcome.case["source"]
-        yield Rejection(case_id, source, "duplicate_id") if case_id in seen else outcome
+        yield RejectedCase(case_id, source, "duplicate_id") if case_id in seen else outcome
         seen.add(case_id)
 
 
-def parse_phenopacket(raw: bytes | None, member: str, ontology: Ontology) -> ParsedCase | Rejection:
+def parse_phenopacket(
+    raw: bytes | None, member: str, ontology: Ontology
+) -> ParsedCase | RejectedCase:
     """The case of one phenopacket; never raises, whatever the bytes are.
 
     Args:
@@ -100,17 +102,17 @@ def parse_phenopacket(raw: bytes | None, member: str, ontology: Ontology) -> Par
     """
     name = clean_text(member)
     if raw is None:
-        return Rejection(name, SOURCE, "unreadable")
+        return RejectedCase(name, SOURCE, "unreadable")
     if len(raw) > MAX_MEMBER_BYTES:
-        return Rejection(name, SOURCE, "too_large")
+        return RejectedCase(name, SOURCE, "too_large")
     try:
         packet = json.loads(raw)
     except (ValueError, RecursionError):
-        return Rejection(name, SOURCE, "not_json")
+        return RejectedCase(name, SOURCE, "not_json")
     return parse_packet(packet, name, ontology)
 
 
-def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | Rejection:
+def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | RejectedCase:
     """The case of one phenopacket that is already read from JSON; see `parse_phenopacket`."""
     meta = get_object(packet, "meta_data")
     case_id = get_text(packet, "id")
@@ -123,11 +125,11 @@ def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | R
     elif not case_id:
         reason = "no_id"
     if reason is not None:
-        return Rejection(case_id or member, SOURCE, reason)
+        return RejectedCase(case_id or member, SOURCE, reason)
     counts: Counter[str] = Counter()
     observed, excluded = _read_terms(packet, ontology, counts)
     if not observed:
-        return Rejection(case_id, SOURCE, "no_observed_features")
+        return RejectedCase(case_id, SOURCE, "no_observed_features")
     diseases = _read_diseases(packet, counts)
     label_id, label_name = next(iter(diseases.items()), (None, None))
     publications = _read_publications(meta)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.table import SOURCE
 from mint_ray.cases.tiles.image_table import image_bytes, iter_rows, read_schema, text_of
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
-from mint_ray.cases.tiles.whole_images import open_image, picture_of
+from mint_ray.cases.tiles.whole_images import open_image, tile_image_of
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.errors import DataError
 
@@ -35,7 +35,7 @@ class TileTable:
             )
         self._cursor: RowCursor | None = None
 
-    def places(self) -> Iterator[Place | Rejection]:
+    def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Every row, without its image."""
         seen: set[str] = set()
         columns = [name for name in _LIGHT if name in self._columns]
@@ -45,10 +45,10 @@ class TileTable:
             label = tissue_label(text["label_name"] or text["label_id"].partition(":")[2])
             if not case_id or case_id in seen or label is None:
                 reason = "no_id" if not case_id else "duplicate_id" if case_id in seen else ""
-                yield Rejection(case_id, SOURCE, reason or "no_label")
+                yield RejectedCase(case_id, SOURCE, reason or "no_label")
                 continue
             seen.add(case_id)
-            yield Place(
+            yield TileRef(
                 case_id,
                 text["group_id"] or case_id,
                 text["label_id"] or label[0],
@@ -57,9 +57,9 @@ class TileTable:
                 row=number,
             )
 
-    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """The images, as they are."""
         self._cursor = self._cursor or RowCursor(self._file, ["image"])
         for place in places:
             opened = open_image(image_bytes(self._cursor.row(place.row)["image"]))
-            yield picture_of(place, opened, None)
+            yield tile_image_of(place, opened, None)

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from PIL import Image
 
-from mint_ray.cases.schema import Rejection
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.schema import RejectedCase
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.common.seeds import stable_seed
 from mint_ray.config.cases import TilesConfig
@@ -46,23 +46,23 @@ class DrawnTiles:
         """Label id -> name of the tissues that are drawn."""
         return dict(_label(tissue) for tissue in self._tissues.values())
 
-    def places(self) -> Iterator[Place | Rejection]:
+    def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Every tile of every patient."""
         for label_id, name in self.labels().items():
             slug = label_id.partition(":")[2]
             for patient in range(self._config.patients_per_tissue):
                 group = f"{slug}-p{patient:04d}"
                 for tile in range(self._config.tiles_per_patient):
-                    yield Place(f"{group}-t{tile:03d}", group, label_id, name)
+                    yield TileRef(f"{group}-t{tile:03d}", group, label_id, name)
 
-    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """The tiles, drawn."""
         for place in places:
             patient = self._patient(place.label_id, place.group_id)
             seed = stable_seed(self._seed, "tile", place.case_id)
             tile = render_tile(patient, self._config.side, seed)
             image = Image.fromarray(tile.rgb)
-            yield Picture(encode_tile(image, lossless=False), image, tile.nuclei)
+            yield TileImage(encode_tile(image, lossless=False), image, tile.nuclei)
 
     def _draw_patient(self, label_id: str, group_id: str) -> Patient:
         seed = stable_seed(self._seed, "tile patient", group_id)

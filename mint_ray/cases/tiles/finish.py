@@ -10,7 +10,7 @@ from mint_ray.cases.tiles.case_table import TileTable
 from mint_ray.cases.tiles.drawn import DrawnTiles
 from mint_ray.cases.tiles.folder import image_source
 from mint_ray.cases.tiles.pannuke import PanNuke
-from mint_ray.cases.tiles.source import Picture, Place, TileSource
+from mint_ray.cases.tiles.source import TileImage, TileRef, TileSource
 from mint_ray.config.cases import CasesConfig
 from mint_ray.images.decode import BLANK, tile_fault
 from mint_ray.images.morphology import LUMEN_BRIGHTNESS, describe, measure
@@ -47,14 +47,14 @@ def tile_source(config: CasesConfig, seed: int) -> TileSource:
 
 
 def finish_tiles(
-    places: Sequence[Place], source: TileSource, config: CasesConfig
+    places: Sequence[TileRef], source: TileSource, config: CasesConfig
 ) -> list[FinishedTile]:
     """Open and describe tiles, in the order given; each depends on itself alone."""
-    opened = source.open(places)
+    opened = source.read_tiles(places)
     return [_finish(place, found, config) for place, found in zip(places, opened, strict=True)]
 
 
-def _finish(place: Place, found: Picture | str, config: CasesConfig) -> FinishedTile:
+def _finish(place: TileRef, found: TileImage | str, config: CasesConfig) -> FinishedTile:
     if isinstance(found, str):
         return FinishedTile(None, "", found)
     fault = tile_fault(found.image)
@@ -68,13 +68,13 @@ def _finish(place: Place, found: Picture | str, config: CasesConfig) -> Finished
     return FinishedTile(found.encoded, description, None)
 
 
-def _is_empty_slide(picture: Picture) -> bool:
+def _is_empty_slide(picture: TileImage) -> bool:
     small = picture.image.reduce(max(1, min(picture.image.size) // 128))  # averages noise out
     empty = np.asarray(small).min(-1) > 255 * LUMEN_BRIGHTNESS
     return float(empty.mean()) > EMPTY_SHARE
 
 
-def _describe(picture: Picture) -> str:
+def _describe(picture: TileImage) -> str:
     rgb, mask = np.asarray(picture.image), picture.mask
     top, left = (max(0, (length - MEASURED_SIDE) // 2) for length in rgb.shape[:2])
     window = (slice(top, top + MEASURED_SIDE), slice(left, left + MEASURED_SIDE))

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.image_table import ImageTable
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
-from mint_ray.cases.tiles.whole_images import Opened, open_image, picture_of, places_of
+from mint_ray.cases.tiles.whole_images import Opened, open_image, tile_image_of, tile_refs_of
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
 from mint_ray.images.decode import UNREADABLE
@@ -36,29 +36,29 @@ class ImageFolder:
             )
         self._root, self._config = root, config
 
-    def places(self) -> Iterator[Place | Rejection]:
+    def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Every file, by its path; its content is opened only where it is to be cut."""
         for name in names_below(self._root):
             parts = name.split("/")
             label = tissue_label(parts[0]) if len(parts) > 1 else None
             if is_hidden(name):
-                yield Rejection(name, SOURCE, HIDDEN)
+                yield RejectedCase(name, SOURCE, HIDDEN)
             elif label is None:
-                yield Rejection(name, SOURCE, "no_label")
+                yield RejectedCase(name, SOURCE, "no_label")
             else:
                 # A group folder of the same name under another label may be the same patient.
                 group = parts[1] if len(parts) > 2 else name
-                whole = Place(name, group, *label, file=name)
+                whole = TileRef(name, group, *label, file=name)
                 read = partial(self._read, name)
-                yield from places_of(whole, self._config.tile, read, SOURCE)
+                yield from tile_refs_of(whole, self._config.tile, read, SOURCE)
 
-    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """The images, or squares of them; each file is decoded once for neighbouring squares."""
         file, opened = "", Opened(b"", UNREADABLE)
         for place in places:
             if place.file != file:
                 file, opened = place.file, open_image(self._read(place.file))
-            yield picture_of(place, opened, self._config.tile)
+            yield tile_image_of(place, opened, self._config.tile)
 
     def _read(self, name: str) -> bytes | str:
         return read_file(self._root / name)

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import Rejection
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.schema import RejectedCase
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
-from mint_ray.cases.tiles.whole_images import Opened, open_image, picture_of, places_of
+from mint_ray.cases.tiles.whole_images import Opened, open_image, tile_image_of, tile_refs_of
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
@@ -43,7 +43,7 @@ class ImageTable:
                 )
         self._cursors: dict[str, RowCursor] = {}
 
-    def places(self) -> Iterator[Place | Rejection]:
+    def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Every row; images are read (their headers alone decoded) only where they are cut."""
         config = self._config
         columns = [c for c in (config.label_column, config.group_column) if c]
@@ -55,14 +55,14 @@ class ImageTable:
                 case_id = f"{stem}-{number:06d}"
                 label = tissue_label(text_of(row[config.label_column]))
                 if label is None:
-                    yield Rejection(case_id, SOURCE, "no_label")
+                    yield RejectedCase(case_id, SOURCE, "no_label")
                     continue
                 group = text_of(row.get(config.group_column or "")) or case_id
-                whole = Place(case_id, group, *label, file=stem, row=number)
+                whole = TileRef(case_id, group, *label, file=stem, row=number)
                 image = row.get(config.image_column)
-                yield from places_of(whole, config.tile, partial(image_bytes, image), SOURCE)
+                yield from tile_refs_of(whole, config.tile, partial(image_bytes, image), SOURCE)
 
-    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """The images, or squares of them; each row is decoded once for neighbouring squares."""
         where: tuple[str, int] | None = None
         opened = Opened(b"", UNREADABLE)
@@ -71,7 +71,7 @@ class ImageTable:
                 where, row = (place.file, place.row), self._cursor(place.file).row(place.row)
                 mask = row[self._config.mask_column] if self._config.mask_column else None
                 opened = open_image(image_bytes(row[self._config.image_column]), mask)
-            yield picture_of(place, opened, self._config.tile)
+            yield tile_image_of(place, opened, self._config.tile)
 
     def _cursor(self, stem: str) -> RowCursor:
         if stem not in self._cursors:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mint_ray.cases.schema import Rejection, Split
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.schema import RejectedCase, Split
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.images.decode import UNREADABLE
@@ -50,7 +50,7 @@ class PanNuke:
         self._splits = dict(zip(self._folds, splits, strict=True))
         self._arrays: dict[Path, NDArray[Any]] = {}
 
-    def places(self) -> Iterator[Place | Rejection]:
+    def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Every image of every fold, labelled; ids are `pannuke-<fold>-<row>`."""
         for fold in self._folds.values():
             types = self._types(fold)
@@ -65,12 +65,12 @@ class PanNuke:
             for row, text in enumerate(types):
                 case_id, label = f"pannuke-{fold.name}-{row:05d}", tissue_label(str(text))
                 if label is None:
-                    yield Rejection(case_id, self.name, "no_label")
+                    yield RejectedCase(case_id, self.name, "no_label")
                     continue
                 group, split = f"fold:{fold.name}", self._splits[fold.name]
-                yield Place(case_id, group, *label, split=split, file=fold.name, row=row)
+                yield TileRef(case_id, group, *label, split=split, file=fold.name, row=row)
 
-    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """The images; `image_unreadable` where values are no brightness from 0 to 255."""
         for place in places:
             fold = self._folds[place.file]
@@ -79,7 +79,7 @@ class PanNuke:
                 yield UNREADABLE
                 continue
             image = Image.fromarray(values.round().astype(np.uint8))
-            yield Picture(encode_tile(image), image, self._mask(fold, place.row))
+            yield TileImage(encode_tile(image), image, self._mask(fold, place.row))
 
     def _mask(self, fold: Fold, row: int) -> NDArray[np.int32] | None:
         if fold.masks is None:

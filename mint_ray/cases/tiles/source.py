@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from mint_ray.cases.schema import Rejection, Split
+from mint_ray.cases.schema import RejectedCase, Split
 
 WHOLE = -1
-"""`Place.top` and `Place.left` of a case that takes its whole image."""
+"""`TileRef.top` and `TileRef.left` of a case that takes its whole image."""
 
 
-class Place(NamedTuple):
+class TileRef(NamedTuple):
     """A case of which only the pixels are missing, and where they are.
 
     Attributes:
@@ -42,15 +42,15 @@ class Place(NamedTuple):
     left: int = WHOLE
 
 
-PLACE_SCHEMA = pa.schema(
+TILE_REF_SCHEMA = pa.schema(
     [
         pa.field(name, pa.int64() if name in ("row", "top", "left") else pa.string())
-        for name in Place._fields
+        for name in TileRef._fields
     ]
 )
 
 
-class Picture(NamedTuple):
+class TileImage(NamedTuple):
     """A case's image.
 
     Attributes:
@@ -71,12 +71,12 @@ class TileSource(Protocol):
     def name(self) -> str:
         """Of the column `source`."""
 
-    def places(self) -> Iterator[Place | Rejection]:
+    def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Every case, or why something that might be one is none; opens no more than it must.
 
         Raises:
             DataError: the source cannot be used at all.
         """
 
-    def open(self, places: Sequence[Place]) -> Iterator[Picture | str]:
+    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """The picture of each place, or the reason why there is none, in the order given."""

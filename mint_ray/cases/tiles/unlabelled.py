@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import CASE_SCHEMA, Case, Rejection, blank_case
+from mint_ray.cases.schema import CASE_SCHEMA, Case, RejectedCase, blank_case
 from mint_ray.errors import DataError
 from mint_ray.images.decode import open_tile
 from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
@@ -15,7 +15,7 @@ SOURCE = "images"
 _ROWS = 64
 
 
-def read_images(path: Path) -> Iterator[Case | Rejection]:
+def read_images(path: Path) -> Iterator[Case | RejectedCase]:
     """Every image, as a case without an answer, or a rejection; one in memory at a time.
 
     Args:
@@ -45,7 +45,7 @@ def read_images(path: Path) -> Iterator[Case | Rejection]:
         reason = _reason(case_id, image, seen)
         seen.add(case_id)
         if reason is not None:
-            yield Rejection(case_id, SOURCE, reason)
+            yield RejectedCase(case_id, SOURCE, reason)
         elif isinstance(image, bytes):
             case = blank_case(case_id, SOURCE)
             case["image"] = image

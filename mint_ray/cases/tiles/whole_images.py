@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mint_ray.cases.schema import Rejection
-from mint_ray.cases.tiles.source import WHOLE, Picture, Place
+from mint_ray.cases.schema import RejectedCase
+from mint_ray.cases.tiles.source import WHOLE, TileImage, TileRef
 from mint_ray.images.decode import TOO_SMALL, open_rgb
 from mint_ray.images.tiling import MASK_UNREADABLE, encode_tile, image_size, open_mask, squares_of
 
@@ -27,9 +27,9 @@ class Opened(NamedTuple):
     mask: NDArray[np.int32] | None = None
 
 
-def places_of(
-    whole: Place, side: int | None, read: Callable[[], bytes | str], source: str
-) -> Iterator[Place | Rejection]:
+def tile_refs_of(
+    whole: TileRef, side: int | None, read: Callable[[], bytes | str], source: str
+) -> Iterator[TileRef | RejectedCase]:
     """The image's own place, or one for each square: `<image>#<row>_<column>`.
 
     Args:
@@ -44,11 +44,11 @@ def places_of(
     encoded = read()
     size = encoded if isinstance(encoded, str) else image_size(encoded)
     if isinstance(size, str):
-        yield Rejection(whole.case_id, source, size)
+        yield RejectedCase(whole.case_id, source, size)
         return
     squares = list(squares_of(*size, side))
     if not squares:
-        yield Rejection(whole.case_id, source, TOO_SMALL)
+        yield RejectedCase(whole.case_id, source, TOO_SMALL)
     for top, left in squares:
         case_id = f"{whole.case_id}#{top // side:03d}_{left // side:03d}"
         yield whole._replace(case_id=case_id, top=top, left=left)
@@ -67,15 +67,15 @@ def open_image(encoded: bytes | str, mask: object = None) -> Opened:
     return Opened(encoded, image, nuclei)
 
 
-def picture_of(place: Place, opened: Opened, side: int | None) -> Picture | str:
+def tile_image_of(place: TileRef, opened: Opened, side: int | None) -> TileImage | str:
     """The image as it is, or one square of it."""
     image, mask = opened.image, opened.mask
     if isinstance(image, str):
         return image
     if place.top == WHOLE or side is None:
-        return Picture(opened.encoded, image, mask)
+        return TileImage(opened.encoded, image, mask)
     window = (place.left, place.top, place.left + side, place.top + side)
     square = image.crop(window)
     if mask is not None:
         mask = mask[place.top : place.top + side, place.left : place.left + side]
-    return Picture(encode_tile(square), square, mask)
+    return TileImage(encode_tile(square), square, mask)

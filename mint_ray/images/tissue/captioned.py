@@ -20,21 +20,21 @@ from mint_ray.images.tissue.types import TISSUES, Tissue
 _SOME = {"glands": 0.55, "spaces": 0.2, "vacuoles": 0.4, "colloid": 0.35, "fibres": 0.75}
 
 
-class PracticeTile(NamedTuple):
+class CaptionedTile(NamedTuple):
     """An RGB image, and what it shows, in words."""
 
     image: Image.Image
     caption: str
 
 
-def practice_tiles(count: int, side: int, seed: int) -> Iterator[PracticeTile]:
+def draw_captioned_tiles(count: int, side: int, seed: int) -> Iterator[CaptionedTile]:
     """Draw `count` tiles of `side` pixels; the same arguments give the same tiles."""
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         habits = _random_habits(rng)
         patient = draw_patient(habits, 1.0, stable_seed(seed, "practice", str(number)))
         tile = render_tile(patient, side, int(rng.integers(2**31)))
-        yield PracticeTile(Image.fromarray(tile.rgb), caption_of(habits))
+        yield CaptionedTile(Image.fromarray(tile.rgb), caption_of(habits))
 
 
 def caption_of(habits: Tissue) -> str:

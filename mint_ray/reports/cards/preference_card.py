@@ -19,8 +19,8 @@ configs:
 # Preference pairs
 
 Each row {asks}. `chosen` names the teacher's best
-{k} labels, `rejected` its worst {q}; both are answers, not truths. `label_id` is the known
-answer where there is one.
+{chosen_size} labels, `rejected` its worst {rejected_size}; both are answers, not truths.
+`label_id` is the known answer where there is one.
 
 | | |
 |---|---|
@@ -29,7 +29,7 @@ answer where there is one.
 | step | `prefer-{key}`, mint_ray {version} |
 | known answer in `chosen` | `{gold}` |
 | order of the rejected names | `{order}` |
-| pairs per case | {windows} |
+| pairs per case | {rejected_sets} |
 | least teacher confidence | {min_confidence} |
 
 | split | pairs |
@@ -87,7 +87,16 @@ def write_card(
             key=key,
             version=__version__,
             **_WORDS[task.name],
-            **config.model_dump(include={"k", "q", "gold", "order", "windows", "min_confidence"}),
+            **config.model_dump(
+                include={
+                    "chosen_size",
+                    "rejected_size",
+                    "gold",
+                    "order",
+                    "rejected_sets",
+                    "min_confidence",
+                }
+            ),
         ),
         encoding="utf-8",
     )

@@ -123,15 +123,15 @@ class Answerer:
             if rank <= asked.top_k
         ]
         fit = self.calibration.fit_of_best(float(probability[0])) if self.calibration else None
-        doubt = asked.doubt
-        if doubt is None and inside is not None and not inside.any():
-            doubt = EMPTY_SET
+        caveat = asked.caveat
+        if caveat is None and inside is not None and not inside.any():
+            caveat = EMPTY_SET
         return Answer(
             request_id=request_id,
             model=self.model,
             ranking=entries,
             set_size=self._set_size(ranking),
-            none_of_these=NoneOfThese(p_value=fit, flagged=doubt is not None, reason=doubt),
+            none_of_these=NoneOfThese(p_value=fit, flagged=caveat is not None, reason=caveat),
             findings=self._findings(asked),
             morphology=_morphology(asked),
             shortened=ranking.shortened,
@@ -149,7 +149,7 @@ class Answerer:
             model=self.model,
             ranking=[],
             set_size=None if self.calibration is None else 0,
-            none_of_these=NoneOfThese(p_value=None, flagged=True, reason=asked.doubt),
+            none_of_these=NoneOfThese(p_value=None, flagged=True, reason=asked.caveat),
             findings=[],
             shortened=False,
         )
@@ -198,7 +198,7 @@ class Answerer:
         ]
 
     def _findings(self, asked: Asked) -> list[FindingModel]:
-        if asked.places:
+        if asked.spans:
             return [
                 FindingModel(
                     id=place.term,
@@ -207,7 +207,7 @@ class Answerer:
                     start=place.start,
                     end=place.end,
                 )
-                for place in asked.places
+                for place in asked.spans
             ]
         return [
             *(self._finding(term) for term in asked.present),
@@ -223,7 +223,7 @@ class Answerer:
 
 def _morphology(asked: Asked) -> str | None:
     """What is measured in an image, in words."""
-    if not asked.explain or not isinstance(asked.seen, bytes):
+    if not asked.explain or not isinstance(asked.student_input, bytes):
         return None
-    image = open_tile(asked.seen)
+    image = open_tile(asked.student_input)
     return None if isinstance(image, str) else describe(measure(np.asarray(image)))

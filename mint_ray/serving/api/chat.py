@@ -15,7 +15,7 @@ from mint_ray.serving.api.answers import Answer
 from mint_ray.serving.api.requests import (
     MOST_IMAGE_CHARACTERS,
     MOST_NOTE_CHARACTERS,
-    Unusable,
+    UnusableRequest,
     decode_image,
 )
 
@@ -56,11 +56,11 @@ class ChatRequest(BaseModel):
         """The note, or the image, of the user's last message.
 
         Raises:
-            Unusable: `no_message`, `not_fetched`, `not_base64`.
+            UnusableRequest: `no_message`, `not_fetched`, `not_base64`.
         """
         said = [message.content for message in self.messages if message.role == "user"]
         if not said or not said[-1]:
-            raise Unusable("no_message", "expected a message of the user, found none")
+            raise UnusableRequest("no_message", "expected a message of the user, found none")
         if isinstance(said[-1], str):
             return said[-1]
         images = [part.image_url.url for part in said[-1] if part.image_url is not None]
@@ -109,7 +109,7 @@ def _text(answer: Answer) -> str:
 def _image(url: str) -> bytes:
     head, _, data = url.partition(",")
     if not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise Unusable(
+        raise UnusableRequest(
             "not_fetched", "expected an image as data:image/...;base64, URL; no other is fetched"
         )
     return decode_image(data)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.patients.phenopackets import parse_packet
-from mint_ray.cases.schema import Case, Rejection, blank_case
+from mint_ray.cases.schema import Case, RejectedCase, blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import open_tile
@@ -34,7 +34,7 @@ NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as
 Term = Annotated[str, Field(max_length=32)]
 
 
-class Unusable(ServingError):  # noqa: N818 - a request's fate, not a failure
+class UnusableRequest(ServingError):  # noqa: N818 - a request's fate, not a failure
     """A request that cannot be answered; `reason` is a word, the message is for people."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -88,7 +88,7 @@ class TissueRequest(Options):
 
 
 @dataclass(frozen=True)
-class Place:
+class NoteSpan:
     """A finding that was read in the note, for highlighting: `note[start:end]`."""
 
     term: str
@@ -101,19 +101,19 @@ class Place:
 class Asked:
     """What a student is shown (a note, or an encoded image), and what is known beside it."""
 
-    seen: str | bytes
+    student_input: str | bytes
     present: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
-    places: tuple[Place, ...] = ()
+    spans: tuple[NoteSpan, ...] = ()
     top_k: int = 10
     explain: bool = False
-    doubt: str | None = None
+    caveat: str | None = None
     """Why the catalogue may hold no right answer, known before a model is asked."""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing that a model could be shown."""
-        return not self.seen
+        return not self.student_input
 
 
 class PatientReader:
@@ -132,7 +132,7 @@ class PatientReader:
         """What the student is asked.
 
         Raises:
-            Unusable: `unknown_terms`, `no_findings`, or why a phenopacket is turned
+            UnusableRequest: `unknown_terms`, `no_findings`, or why a phenopacket is turned
                 away (`cases.phenopackets.REASONS`).
         """
         if request.note is not None:
@@ -143,19 +143,19 @@ class PatientReader:
 
     def _from_note(self, note: str, options: Options) -> Asked:
         if not any(character.isalnum() for character in note):
-            return Asked("", top_k=options.top_k, explain=options.explain, doubt=NO_WORDS)
+            return Asked("", top_k=options.top_k, explain=options.explain, caveat=NO_WORDS)
         found = self._findings.read(note)
         present, excluded = present_and_excluded(found)
-        places = tuple(Place(item.term, item.start, item.end, item.excluded) for item in found)
+        places = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in found)
         asked = _asked(note, present, excluded, options, places)
-        return asked if present else replace(asked, doubt=NO_FINDING)
+        return asked if present else replace(asked, caveat=NO_FINDING)
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:
         if len(json.dumps(packet)) > MOST_PACKET_BYTES:
-            raise Unusable("too_large", f"expected at most {MOST_PACKET_BYTES} bytes")
+            raise UnusableRequest("too_large", f"expected at most {MOST_PACKET_BYTES} bytes")
         parsed = parse_packet(packet, "request", self._ontology)
-        if isinstance(parsed, Rejection):
-            raise Unusable(
+        if isinstance(parsed, RejectedCase):
+            raise UnusableRequest(
                 parsed.reason, f"the phenopacket cannot be used: {parsed.reason.replace('_', ' ')}"
             )
         return self._from_case(parsed.case, options)
@@ -164,7 +164,9 @@ class PatientReader:
         present = self._resolved(request.terms or [])
         excluded = [term for term in self._resolved(request.excluded_terms) if term not in present]
         if not present:
-            raise Unusable("no_findings", "expected at least one finding in terms, found none")
+            raise UnusableRequest(
+                "no_findings", "expected at least one finding in terms, found none"
+            )
         case = blank_case("request", "request")
         case |= {"terms": present, "excluded_terms": excluded}
         return self._from_case(case, request)
@@ -177,7 +179,7 @@ class PatientReader:
         found = {term: self._ontology.resolve(term.strip().upper()) for term in terms}
         unknown = [term for term, known in found.items() if known is None]
         if unknown:
-            raise Unusable(
+            raise UnusableRequest(
                 "unknown_terms",
                 f"{len(unknown)} of {len(found)} terms are no HPO ids of release "
                 f"{self._ontology.version}; expected ids such as HP:0001250",
@@ -189,13 +191,13 @@ def read_image(data: bytes, options: Options) -> Asked:
     """An image that can be shown.
 
     Raises:
-        Unusable: `too_large`, or why it cannot be decoded (`images.decode`).
+        UnusableRequest: `too_large`, or why it cannot be decoded (`images.decode`).
     """
     if len(data) > MOST_IMAGE_BYTES:
-        raise Unusable("too_large", f"expected an image of at most {MOST_IMAGE_BYTES} bytes")
+        raise UnusableRequest("too_large", f"expected an image of at most {MOST_IMAGE_BYTES} bytes")
     opened = open_tile(data)
     if isinstance(opened, str):
-        raise Unusable(opened, f"the image cannot be used: {opened.replace('_', ' ')}")
+        raise UnusableRequest(opened, f"the image cannot be used: {opened.replace('_', ' ')}")
     return Asked(data, top_k=options.top_k, explain=options.explain)
 
 
@@ -203,14 +205,14 @@ def decode_image(text: str) -> bytes:
     """The bytes of a base64 image.
 
     Raises:
-        Unusable: `not_base64`.
+        UnusableRequest: `not_base64`.
     """
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Unusable("not_base64", "expected an image as base64, found other characters") from (
-            error
-        )
+        raise UnusableRequest(
+            "not_base64", "expected an image as base64, found other characters"
+        ) from (error)
 
 
 def _asked(
@@ -218,6 +220,6 @@ def _asked(
     present: Iterable[str],
     excluded: Iterable[str],
     options: Options,
-    places: tuple[Place, ...] = (),
+    spans: tuple[NoteSpan, ...] = (),
 ) -> Asked:
-    return Asked(note, tuple(present), tuple(excluded), places, options.top_k, options.explain)
+    return Asked(note, tuple(present), tuple(excluded), spans, options.top_k, options.explain)

@@ -104,7 +104,7 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
         name=kind,
         user_config={
             "student": config.student,
-            "also": config.also,
+            "more_models": config.more_models,
             "tracking": tracking,
             "refresh_seconds": config.refresh_seconds,
             "batch_size": size,

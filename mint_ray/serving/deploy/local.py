@@ -63,6 +63,6 @@ def with_students(config: Config) -> ServingConfig:
             "serving: expected a student (serving.text.student or serving.vision.student), or a "
             "config whose student is finished; found neither: mint run CONFIG trains one"
         )
-    kind = "vision" if TASKS[config.task].sees == "image" else "text"
+    kind = "vision" if TASKS[config.task].input_modality == "image" else "text"
     student = ServedStudentConfig(student=str(found.folder))
     return serving.model_copy(update={kind: student})

@@ -9,9 +9,15 @@ from typing import Any
 
 from ray import serve
 
-from mint_ray.serving.api.requests import Asked, DiagnoseRequest, Options, Unusable, read_image
-from mint_ray.serving.engine import Engine
-from mint_ray.serving.loading import Loaded, is_outdated, load_engine
+from mint_ray.serving.api.requests import (
+    Asked,
+    DiagnoseRequest,
+    Options,
+    UnusableRequest,
+    read_image,
+)
+from mint_ray.serving.loading import Loaded, is_outdated, load_predictor
+from mint_ray.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +29,8 @@ Reply = dict[str, Any]
 class StudentReplica:
     """Answers about notes or images.
 
-    Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `also` (name -> further
-    students, loaded when first asked for, over the same base model where it is the same),
+    Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `more_models` (name ->
+    further students, loaded when first asked for, over the same base model where it is the same),
     `tracking` (where the registry is), `refresh_seconds`, `batch_size` and `batch_wait_seconds`. A
     changed one, or a new champion, is loaded beside the old student; they are swapped between two
     batches.
@@ -52,10 +58,10 @@ class StudentReplica:
     async def _swap(self, config: Mapping[str, Any]) -> None:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
-        loaded = await loop.run_in_executor(self._load, load_engine, config, config["student"])
+        loaded = await loop.run_in_executor(self._load, load_predictor, config, config["student"])
         async with self._loading:
             self._config, self._main, self._further = config, loaded, {}
-        name, version = loaded.engine.model_id
+        name, version = loaded.predictor.model_id
         logger.info("serving %s %s, loaded in %.1f s", name, version, time.perf_counter() - began)
 
     async def _watch(self) -> None:
@@ -72,40 +78,40 @@ class StudentReplica:
 
     async def check_health(self) -> None:
         """Ask the model; Serve replaces a replica whose check raises."""
-        engine = self._ready().engine
-        await asyncio.get_running_loop().run_in_executor(self._compute, engine.check)
+        predictor = self._ready().predictor
+        await asyncio.get_running_loop().run_in_executor(self._compute, predictor.check)
 
     async def diagnose(self, request_id: str, request: Mapping[str, Any]) -> Reply:
         """Answer about a patient; the request was validated by whoever calls."""
         asked = DiagnoseRequest.model_validate(request)
-        engine = await self._engine(asked.model)
-        if engine is None:
+        predictor = await self._engine(asked.model)
+        if predictor is None:
             return _unknown(asked.model)
-        if engine.reader is None:
+        if predictor.reader is None:
             return {"refused": "wrong_model", "message": "this model answers about images"}
         try:
-            return await self._answer(engine, request_id, engine.reader.read(asked))
-        except Unusable as error:
+            return await self._answer(predictor, request_id, predictor.reader.read(asked))
+        except UnusableRequest as error:
             return {"refused": error.reason, "message": str(error)}
 
     async def tissue(self, request_id: str, image: bytes, options: Mapping[str, Any]) -> Reply:
         """Answer about an image."""
         wanted = Options.model_validate(options)
-        engine = await self._engine(wanted.model)
-        if engine is None:
+        predictor = await self._engine(wanted.model)
+        if predictor is None:
             return _unknown(wanted.model)
-        if engine.reader is not None:
+        if predictor.reader is not None:
             return {"refused": "wrong_model", "message": "this model answers about notes"}
         try:
-            return await self._answer(engine, request_id, read_image(image, wanted))
-        except Unusable as error:
+            return await self._answer(predictor, request_id, read_image(image, wanted))
+        except UnusableRequest as error:
             return {"refused": error.reason, "message": str(error)}
 
     async def about(self) -> list[dict[str, Any]]:
         """The models that can be asked, the first of them by default, and what those that are
         loaded were made from."""
         main = self._ready()
-        names = [name for name in self._config["also"] if name not in self._further]
+        names = [name for name in self._config["more_models"] if name not in self._further]
         loaded = [item.about() for item in (main, *self._further.values())]
         return loaded + [{"name": name} for name in names]
 
@@ -114,12 +120,12 @@ class StudentReplica:
         """Tells Serve that this replica has a further student: its requests then come here."""
         return name
 
-    async def _engine(self, name: str | None) -> Engine | None:
-        """The engine of a name; None where there is none."""
+    async def _engine(self, name: str | None) -> Predictor | None:
+        """The predictor of a name; None where there is none."""
         main = self._ready()
-        if name is None or name == main.engine.model.name:
-            return main.engine
-        if name not in self._config["also"]:
+        if name is None or name == main.predictor.model.name:
+            return main.predictor
+        if name not in self._config["more_models"]:
             return None
         await self._here(name)
         async with self._loading:
@@ -127,15 +133,20 @@ class StudentReplica:
                 main, config = self._ready(), self._config
                 # On the computing thread: the base model is shared.
                 self._further[name] = await asyncio.get_running_loop().run_in_executor(
-                    self._compute, load_engine, config, config["also"][name], name, main.engine
+                    self._compute,
+                    load_predictor,
+                    config,
+                    config["more_models"][name],
+                    name,
+                    main.predictor,
                 )
-            return self._further[name].engine
+            return self._further[name].predictor
 
-    async def _answer(self, engine: Engine, request_id: str, asked: Asked) -> Reply:
-        return {"answer": await self._batched((engine, request_id, asked))}
+    async def _answer(self, predictor: Predictor, request_id: str, asked: Asked) -> Reply:
+        return {"answer": await self._batched((predictor, request_id, asked))}
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)  # type: ignore[untyped-decorator]
-    async def _batched(self, items: list[tuple[Engine, str, Asked]]) -> list[dict[str, Any]]:
+    async def _batched(self, items: list[tuple[Predictor, str, Asked]]) -> list[dict[str, Any]]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._compute, _answer_all, items)
 
@@ -145,15 +156,15 @@ class StudentReplica:
         return self._main
 
 
-def _answer_all(items: list[tuple[Engine, str, Asked]]) -> list[dict[str, Any]]:
+def _answer_all(items: list[tuple[Predictor, str, Asked]]) -> list[dict[str, Any]]:
     """Answers in the order of the items, computed together where the student is the same."""
-    by_engine: dict[int, tuple[Engine, dict[str, Asked]]] = {}
-    for engine, request_id, asked in items:
-        by_engine.setdefault(id(engine), (engine, {}))[1][request_id] = asked
+    by_engine: dict[int, tuple[Predictor, dict[str, Asked]]] = {}
+    for predictor, request_id, asked in items:
+        by_engine.setdefault(id(predictor), (predictor, {}))[1][request_id] = asked
     made = {
         answer.request_id: answer.model_dump(mode="json")
-        for engine, requests in by_engine.values()
-        for answer in engine.answer(requests)
+        for predictor, requests in by_engine.values()
+        for answer in predictor.answer(requests)
     }
     return [made[request_id] for _, request_id, _ in items]
 

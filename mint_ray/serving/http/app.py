@@ -22,14 +22,14 @@ from mint_ray.serving.api.requests import (
     DiagnoseRequest,
     Options,
     TissueRequest,
-    Unusable,
+    UnusableRequest,
     decode_image,
 )
 from mint_ray.serving.http import metrics as counts
 from mint_ray.serving.http import static
 from mint_ray.serving.http.guard import Guard, error_body
 from mint_ray.serving.http.security import ApiKeys, RateLimit
-from mint_ray.serving.http.service import Refused, Service
+from mint_ray.serving.http.service import RequestRefused, Service
 
 RETRY_AFTER = 1
 """Seconds after which a request that met a full queue may come again."""
@@ -87,7 +87,7 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         """JSON lines of `/v1/diagnose` requests; answers as JSON lines, in their order."""
         lines = (await request.body()).splitlines()
         if len(lines) > MOST_LINES:
-            raise Refused(413, "too_many_lines", f"expected at most {MOST_LINES} lines")
+            raise RequestRefused(413, "too_many_lines", f"expected at most {MOST_LINES} lines")
         stream = _answer_lines(service, _id(request), lines)
         return StreamingResponse(stream, media_type="application/jsonl")
 
@@ -138,7 +138,7 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
     async with request.form(max_files=1, max_fields=8) as form:
         image = form.get("image")
         if not isinstance(image, UploadFile):
-            raise Unusable("no_image", "expected a file named image in the form, found none")
+            raise UnusableRequest("no_image", "expected a file named image in the form, found none")
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
         return await image.read(), Options.model_validate(fields or options.model_dump())
 
@@ -159,7 +159,7 @@ async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[s
         return (await _patiently(service, request_id, asked)).model_dump(mode="json")
     except ValidationError as error:
         return error_body(request_id, "invalid", _problems(error.errors()))
-    except Refused as error:
+    except RequestRefused as error:
         return error_body(request_id, error.reason, str(error))
 
 
@@ -168,7 +168,7 @@ async def _patiently(service: Service, request_id: str, asked: DiagnoseRequest) 
     for _ in range(LINE_TRIES - 1):
         try:
             return await service.diagnose(request_id, asked)
-        except Refused as error:
+        except RequestRefused as error:
             if error.status != 429:
                 raise
             await asyncio.sleep(RETRY_AFTER)
@@ -193,13 +193,13 @@ def _id(request: Request) -> str:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RequestRefused)
     headers = {"Retry-After": str(RETRY_AFTER)} if error.status in (429, 503) else {}
     return JSONResponse(error_body(_id(request), error.reason, str(error)), error.status, headers)
 
 
 def _unusable(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Unusable)
+    assert isinstance(error, UnusableRequest)
     return JSONResponse(error_body(_id(request), error.reason, str(error)), 422)
 
 
@@ -218,8 +218,8 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
-    Refused: _refused,
-    Unusable: _unusable,
+    RequestRefused: _refused,
+    UnusableRequest: _unusable,
     RequestValidationError: _invalid,
     ValidationError: _invalid,
     HTTPException: _http,

@@ -15,7 +15,7 @@ from mint_ray.serving.api.requests import DiagnoseRequest, Options
 logger = logging.getLogger(__name__)
 
 
-class Refused(ServingError):  # noqa: N818 - a request's fate
+class RequestRefused(ServingError):  # noqa: N818 - a request's fate
     """A request that gets an error: `status`, a word, a sentence."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -40,7 +40,9 @@ class Service:
     ) -> None:
         self._handles = {"text": text, "vision": vision}
         self._timeout = config.timeout_seconds
-        self._further = {name for one in (config.text, config.vision) if one for name in one.also}
+        self._further = {
+            name for one in (config.text, config.vision) if one for name in one.more_models
+        }
 
     async def diagnose(self, request_id: str, request: DiagnoseRequest) -> Answer:
         """Ask a student of notes."""
@@ -67,13 +69,15 @@ class Service:
     def _handle(self, kind: str, what: str, model: str | None) -> DeploymentHandle:
         handle = self._handles[kind]
         if handle is None:
-            raise Refused(404, "no_model", f"no model that answers about {what} is served here")
+            raise RequestRefused(
+                404, "no_model", f"no model that answers about {what} is served here"
+            )
         return handle.options(multiplexed_model_id=model) if model in self._further else handle
 
     async def _answer(self, call: Any) -> Answer:
         reply = await self._wait(call)
         if "refused" in reply:
-            raise Refused(reply.get("status", 422), reply["refused"], reply["message"])
+            raise RequestRefused(reply.get("status", 422), reply["refused"], reply["message"])
         return Answer.model_validate(reply["answer"])
 
     async def _wait(self, call: Any) -> Any:
@@ -81,10 +85,12 @@ class Service:
             return await asyncio.wait_for(call, self._timeout)
         except TimeoutError as error:
             text = f"no answer within {self._timeout:g} seconds"
-            raise Refused(504, "timeout", text) from error
+            raise RequestRefused(504, "timeout", text) from error
         except BackPressureError as error:
-            raise Refused(429, "busy", "all queues are full; come again") from error
+            raise RequestRefused(429, "busy", "all queues are full; come again") from error
         # A replica that died, a cluster that is away: the caller may try again.
         except Exception as error:
             logger.error("a replica failed: %s", type(error).__name__)
-            raise Refused(503, "unavailable", "the model is not available; come again") from error
+            raise RequestRefused(
+                503, "unavailable", "the model is not available; come again"
+            ) from error

@@ -4,7 +4,7 @@ import io
 from functools import cache
 from importlib.resources import files
 
-from mint_ray.images.tissue.captioned import practice_tiles
+from mint_ray.images.tissue.captioned import draw_captioned_tiles
 
 _FILES = {
     "/": ("page.html", "text/html"),
@@ -32,7 +32,7 @@ def read(path: str) -> tuple[bytes, str]:
 @cache
 def _examples() -> list[bytes]:
     encoded = []
-    for tile in practice_tiles(len(_EXAMPLES), _SIDE, seed=11):
+    for tile in draw_captioned_tiles(len(_EXAMPLES), _SIDE, seed=11):
         buffer = io.BytesIO()
         tile.image.save(buffer, "PNG")
         encoded.append(buffer.getvalue())

@@ -14,7 +14,14 @@ import ray.data
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.patients.simulate import rank_diseases, simulate_cases
-from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, SPLITS, Case, ParsedCase, Rejection
+from mint_ray.cases.schema import (
+    CASE_SCHEMA,
+    REJECTED_SCHEMA,
+    SPLITS,
+    Case,
+    ParsedCase,
+    RejectedCase,
+)
 from mint_ray.cases.splits import join_groups, split_cases
 from mint_ray.cases.table import read_case_table
 from mint_ray.config.cases import CasesConfig
@@ -39,7 +46,7 @@ def run(context: StepContext) -> StepOutcome:
     config = context.config
     outcomes = list(_read(config))
     parsed = [item for item in outcomes if isinstance(item, ParsedCase)]
-    rejected = [vars(item) for item in outcomes if isinstance(item, Rejection)]
+    rejected = [vars(item) for item in outcomes if isinstance(item, RejectedCase)]
     counts: Counter[str] = sum((item.counts for item in parsed), Counter())
     if not parsed:
         reasons = Counter(row["reason"] for row in rejected)
@@ -67,7 +74,7 @@ def run(context: StepContext) -> StepOutcome:
     return _write(context, finished, rejected, catalogue, excluded)
 
 
-def _read(config: Config) -> Iterable[ParsedCase | Rejection]:
+def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
     """The configured source, as cases and rejections."""
     settings, ontology = config.cases, load_ontology()
     if settings.source == "simulated":

@@ -14,11 +14,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, SPLITS, Case, Rejection, blank_case
+from mint_ray.cases.schema import (
+    CASE_SCHEMA,
+    REJECTED_SCHEMA,
+    SPLITS,
+    Case,
+    RejectedCase,
+    blank_case,
+)
 from mint_ray.cases.splits import check_no_leakage, mark_seen, split_cases
 from mint_ray.cases.tiles.drawn import DrawnTiles
 from mint_ray.cases.tiles.finish import finish_tiles, tile_source
-from mint_ray.cases.tiles.source import PLACE_SCHEMA, Place
+from mint_ray.cases.tiles.source import TILE_REF_SCHEMA, TileRef
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.errors import DataError
@@ -46,7 +53,7 @@ class TileFinisher:
         self._source = tile_source(self._config, seed)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        places = [Place(**row) for row in batch.to_pylist()]
+        places = [TileRef(**row) for row in batch.to_pylist()]
         rows = [
             {"case_id": place.case_id, **done._asdict()}
             for place, done in zip(
@@ -61,14 +68,14 @@ def run(context: StepContext) -> StepOutcome:
     config = context.config
     work = context.output / "work"
     source = tile_source(config.cases, config.seed)
-    places, rejected = _list_places(source.places(), source.name)
+    places, rejected = _list_places(source.list_tiles(), source.name)
     index = _write_index(work, places)
     context.progress.say(f"{len(places)} tiles to open, {len(rejected)} turned away before")
     begin_session(context.config.resources, context.progress.say)
     job = CaseInference(
         actor=TileFinisher,
         arguments={"settings": config.cases.model_dump(mode="json"), "seed": config.seed},
-        columns=tuple(PLACE_SCHEMA.names),
+        columns=tuple(TILE_REF_SCHEMA.names),
         schema=TILE_SCHEMA,
         batch_size=BATCH,
     )
@@ -101,12 +108,12 @@ def run(context: StepContext) -> StepOutcome:
 
 
 def _list_places(
-    found: Iterable[Place | Rejection], source: str
-) -> tuple[list[Place], list[Rejection]]:
+    found: Iterable[TileRef | RejectedCase], source: str
+) -> tuple[list[TileRef], list[RejectedCase]]:
     """Places in the order of their ids, one of each label id's spellings, and rejections."""
     places, rejected = [], []
     for item in found:
-        if isinstance(item, Place):
+        if isinstance(item, TileRef):
             places.append(item)
         else:
             rejected.append(item)
@@ -124,16 +131,16 @@ def _list_places(
     return sorted(named), rejected
 
 
-def _write_index(work: Path, places: list[Place]) -> Path:
+def _write_index(work: Path, places: list[TileRef]) -> Path:
     work.mkdir(exist_ok=True)
     columns = zip(*places, strict=True)
-    pq.write_table(pa.table([list(c) for c in columns], PLACE_SCHEMA), work / "index.parquet")
+    pq.write_table(pa.table([list(c) for c in columns], TILE_REF_SCHEMA), work / "index.parquet")
     return work / "index.parquet"
 
 
 def _usable(
-    places: list[Place], faults: dict[str, str | None], config: CasesConfig, source: str
-) -> tuple[list[Place], list[Rejection]]:
+    places: list[TileRef], faults: dict[str, str | None], config: CasesConfig, source: str
+) -> tuple[list[TileRef], list[RejectedCase]]:
     """Places without a fault of labels with groups enough, and rejections of the others."""
     good = [place for place in places if faults[place.case_id] is None]
     groups: dict[str, set[str]] = {}
@@ -147,11 +154,11 @@ def _usable(
         if fault is None:
             usable.append(place)
         else:
-            rejected.append(Rejection(place.case_id, source, fault))
+            rejected.append(RejectedCase(place.case_id, source, fault))
     return usable, rejected
 
 
-def _split(usable: list[Place], config: Config, source: str) -> list[Case]:
+def _split(usable: list[TileRef], config: Config, source: str) -> list[Case]:
     """Cases without pixels, each with its split: the source's own where it sets them."""
     cases: list[Case] = [
         {
@@ -182,7 +189,7 @@ def _write_cases(file: Path, parts: Iterator[pa.Table], wanted: dict[str, Case])
 
 
 def _write_rest(
-    out: Path, cases: list[Case], rejected: list[Rejection], catalogue: Catalogue
+    out: Path, cases: list[Case], rejected: list[RejectedCase], catalogue: Catalogue
 ) -> StepOutcome:
     turned_away = pa.Table.from_pylist([vars(item) for item in rejected], REJECTED_SCHEMA)
     pq.write_table(turned_away, out / "rejected.parquet")

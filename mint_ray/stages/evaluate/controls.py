@@ -43,7 +43,7 @@ def choose_controls(context: StepContext, tested: pa.Table) -> dict[str, tuple[s
     Mean colour goes with them. A single test case has no other whose image it could show.
     """
     config = context.config
-    if TASKS[config.task].sees != "image" or not config.evaluation.controls:
+    if TASKS[config.task].input_modality != "image" or not config.evaluation.controls:
         return {}
     shuffled = (SHUFFLED,) if tested.num_rows > 1 else ()
     chosen = {"student": (STAIN, *shuffled), "teacher": (STAIN,), MEAN_COLOUR: ()}

@@ -51,7 +51,7 @@ def rank_cases(
         arguments |= {
             "teacher": str(context.inputs["teach"]),
             "top_k": ranking_depth(config.task, n_labels, config.evaluation.top_k),
-            "worst": config.preferences.q,
+            "worst": config.preferences.rejected_size,
         }
         job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
     else:
@@ -60,7 +60,7 @@ def rank_cases(
         )
         arguments |= {
             "student": None if system == "base" else str(context.inputs["train"]),
-            "settings": tree | {"k": config.preferences.k},
+            "settings": tree | {"k": config.preferences.chosen_size},
             "generate": list(free),
         }
         columns = student_columns(TASKS[config.task])

@@ -66,7 +66,7 @@ def report_context(
     cases, outcomes = measured.cases, measured.outcomes
     settings, data = config.evaluation, manifests["cases"]
     by_class = has_classes(measured.metrics)
-    shows_images = TASKS[config.task].sees == "image"
+    shows_images = TASKS[config.task].input_modality == "image"
     names = dict(zip(catalogue.ids, catalogue.names, strict=True))
     return ReportContext(
         run_name=config.name,

@@ -76,7 +76,7 @@ def run(context: StepContext) -> StepOutcome:
 
 def shows_images(context: StepContext) -> bool:
     """Whether the student is shown images."""
-    return TASKS[context.config.task].sees == "image"
+    return TASKS[context.config.task].input_modality == "image"
 
 
 def name_student(objective: str, adapter: Path | None) -> str:
@@ -202,7 +202,7 @@ def _rejections(ranked: pa.Table) -> list[dict[str, str]]:
 
 
 def _teacher_lists(context: StepContext, ranked: pa.Table, student: str) -> TeacherLists:
-    k = context.config.preferences.k
+    k = context.config.preferences.chosen_size
     return TeacherLists(
         case_ids=ranked["case_id"].to_pylist(),
         top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],

@@ -126,7 +126,7 @@ class CampaignSearch(Searcher):  # type: ignore[misc]
         """A trial that is over; the scheduler tells the campaign of those that returned."""
         if error:
             lost = "its process was lost more often than resources.max_failures"
-            self._campaign.ended(self._numbers[trial_id], error=lost)
+            self._campaign.on_trial_end(self._numbers[trial_id], error=lost)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep."""
@@ -148,13 +148,13 @@ class CampaignScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """After a checkpoint; a trial that is to stop reads so in its folder, and returns."""
-        self._campaign.hear(trial.config["number"])
+        self._campaign.on_report(trial.config["number"])
         ends = bool(self._campaign.gave_up)
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """A trial has returned."""
-        self._campaign.ended(trial.config["number"])
+        self._campaign.on_trial_end(trial.config["number"])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """See `CampaignSearch`."""

@@ -70,7 +70,7 @@ def run(context: StepContext) -> StepOutcome:
             if not campaign.is_complete():
                 run_trials(campaign, slots.count, config.resources.max_failures)
     finally:
-        campaign.interrupted()
+        campaign.on_interrupt()
         results = read_results(config, campaign.trials)
         pq.write_table(trials_table(results), output / "trials.parquet")
         if not campaign.is_complete() or campaign.gave_up:
@@ -138,7 +138,7 @@ def _prepare(context: StepContext, trial: Trial) -> None:
 def _write_cases(context: StepContext) -> int:
     """Choose the validation cases, once for all trials; return how many they are."""
     config = context.config
-    columns = ["case_id", "group_id", "split", "label_id", TASKS[config.task].sees]
+    columns = ["case_id", "group_id", "split", "label_id", TASKS[config.task].input_modality]
     cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=columns)
     limit, name = config.tune.validation_cases, "tune.validation_cases"
     chosen = choose_cases(cases, limit, config.seed, split="validation", setting=name)

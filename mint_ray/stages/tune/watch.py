@@ -11,7 +11,7 @@ import psutil
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.config import Config
 from mint_ray.pipeline.progress import ProgressHandle
-from mint_ray.runtime.polling import polling
+from mint_ray.runtime.polling import call_every
 from mint_ray.tracking.tracker import ChildRun, Run
 from mint_ray.tuning.campaign import Campaign
 from mint_ray.tuning.space import with_overrides
@@ -34,7 +34,7 @@ def watching(campaign: Campaign, run: Run, progress: ProgressHandle) -> Iterator
     """
     watch = _Watch(campaign, run, progress)
     try:
-        with polling(watch.look, POLL_SECONDS, "trials"):
+        with call_every(watch.look, POLL_SECONDS, "trials"):
             yield
     finally:
         watch.close()
@@ -60,7 +60,7 @@ class _Watch:
         for trial in list(self._campaign.trials):
             self._record(trial)
         self._measure_system()
-        self._campaign.keep_time()
+        self._campaign.save_elapsed()
         steps = [trial.steps() for trial in self._campaign.trials if trial.state == "running"]
         at = "; ".join(f"{rows[-1]['step']:.0f}/{rows[-1]['steps']:.0f}" for rows in steps if rows)
         over = sum(trial.state != "running" for trial in self._campaign.trials)

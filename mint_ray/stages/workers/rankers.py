@@ -38,7 +38,7 @@ TEACHER_COLUMNS = ("case_id", "group_id", "label_id", *SEEN_COLUMNS)
 
 def student_columns(task: Task) -> tuple[str, ...]:
     """Columns of a case that a student's ranker reads: its ids, and what the student sees."""
-    return ("case_id", "group_id", "label_id", task.sees)
+    return ("case_id", "group_id", "label_id", task.input_modality)
 
 
 def ranking_depth(task: str, n_labels: int, top_k: int) -> int:
@@ -144,8 +144,8 @@ class StudentRanker:
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
-        seen = cases[self._task.sees].to_pylist()
-        reasons = [self._task.refusal(item) for item in seen]
+        seen = cases[self._task.input_modality].to_pylist()
+        reasons = [self._task.why_unusable(item) for item in seen]
         usable = [place for place, reason in enumerate(reasons) if reason is None]
         asked = cases.take(pa.array(usable, pa.int64()))
         case_ids, known = asked["case_id"].to_pylist(), known_answers(asked, self._catalogue)
@@ -193,10 +193,10 @@ class StudentRanker:
 
         wanted = [
             row
-            for row in cases.select(["case_id", self._task.sees]).to_pylist()
+            for row in cases.select(["case_id", self._task.input_modality]).to_pylist()
             if row["case_id"] in self._generate
         ]
-        seen = [row[self._task.sees] for row in wanted]
+        seen = [row[self._task.input_modality] for row in wanted]
         texts = generate(
             self._student, seen, self._evaluation.max_new_tokens, names=self._catalogue.names
         )

@@ -22,9 +22,9 @@ class CaseScorer(StudentRanker):
     """The Ray Data actor; see `StudentRanker`. Gives rows of `SCORES_SCHEMA`."""
 
     def __call__(self, cases: pa.Table) -> pa.Table:
-        seen = cases[self._task.sees].to_pylist()
+        seen = cases[self._task.input_modality].to_pylist()
         known = known_answers(cases, self._catalogue)
-        refusals = [self._task.refusal(item) for item in seen]
+        refusals = [self._task.why_unusable(item) for item in seen]
         usable = [place for place, refusal in enumerate(refusals) if refusal is None]
         scores = self._ranker.score([seen[p] for p in usable], [known[p] for p in usable])
         scored = dict(zip(usable, scores, strict=True))
@@ -52,7 +52,7 @@ def score_cases(
     arguments = {
         "student": str(student),
         "catalogue": str(cases / "catalogue.parquet"),
-        "settings": {**tree, "k": config.preferences.k},
+        "settings": {**tree, "k": config.preferences.chosen_size},
     }
     columns = student_columns(TASKS[config.task])
     job = CaseInference(CaseScorer, arguments, columns, SCORES_SCHEMA, STUDENT_BATCH)

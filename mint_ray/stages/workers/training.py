@@ -23,12 +23,13 @@ from mint_ray.config.config import Config
 from mint_ray.pipeline.steps import StepOutcome
 from mint_ray.runtime.metrics_stream import append_metrics
 from mint_ray.runtime.ray_train import RUN_NAME, use_resources
-from mint_ray.runtime.worker_log import keep_notes
+from mint_ray.runtime.worker_log import keep_worker_log
 from mint_ray.students.engines.checkpoints import latest_good
 from mint_ray.students.models.base_models import EMBEDDED_VISION, resolve_base_model
 from mint_ray.students.models.embedded_text import EMBEDDED
 from mint_ray.students.training.trainer import TrainingSummary, train
-from mint_ray.students.training.validation import ValidationPlan
+from mint_ray.students.training_spec import TrainingSpec, ValidationPlan
+from mint_ray.tasks.task import TASKS
 from mint_ray.tuning.trials import RUNGS, TRIAL
 
 logger = logging.getLogger(__name__)
@@ -82,22 +83,21 @@ def train_worker(settings: dict[str, Any]) -> None:
         if step in rungs[:-1] and agree(first and _is_stopped(output, rungs.index(step))):
             raise _Stopped
 
-    with keep_notes(output) if first else nullcontext(), suppress(_Stopped):
-        summary = train(
-            Path(settings["pairs"]),
-            output,
+    with keep_worker_log(output) if first else nullcontext(), suppress(_Stopped):
+        spec = TrainingSpec(
+            pairs=Path(settings["pairs"]),
+            out=output,
             student=config.student,
             training=config.training,
-            k=config.preferences.k,
+            k=config.preferences.chosen_size,
             seed=config.seed,
             micro_batch_size=config.resources.micro_batch_size,
-            report=report,
-            resume_from=latest_good(output / RUN_NAME),
             catalogue=Path(settings["catalogue"]),
             lineage=settings["lineage"],
-            task=config.task,
+            task=TASKS[config.task],
             validation=plan,
         )
+        summary = train(spec, report, latest_good(output / RUN_NAME))
         if first:
             write_summary(output, summary)
 

@@ -22,9 +22,9 @@ import pyarrow.types as pt
 
 from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
 from mint_ray.errors import DataError
-from mint_ray.students.data.rows import PartMaker
-from mint_ray.students.encoding.text import Rejected
-from mint_ray.students.logprobs.examples import Compares, Example, merge
+from mint_ray.students.data.rows import RowEncoder
+from mint_ray.students.encoding.text import UnusableRow
+from mint_ray.students.logprobs.examples import CompletionKind, Example, merge
 
 _MESSAGES = ("prompt", "chosen", "rejected")
 _OPTIONAL = ("preference_id", "case_id", "group_id", "split")
@@ -33,7 +33,7 @@ _LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
 
 
 @dataclass(frozen=True)
-class Usable:
+class UsableRows:
     """Which rows can be trained on, and why the others cannot.
 
     `examples` are the row numbers of each example, in the order of their preference ids, so
@@ -55,7 +55,7 @@ class Usable:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rejected rows by reason."""
+        """UnusableRow rows by reason."""
         return dict(Counter(self.rejected.values()))
 
 
@@ -74,7 +74,7 @@ class PairTable:
             or a group in the training split and in another one.
     """
 
-    def __init__(self, path: Path, compares: Compares = "pairs") -> None:
+    def __init__(self, path: Path, compares: CompletionKind = "pairs") -> None:
         labels = _LABELS.get(compares, ())
         try:
             source = _open(path, labels)
@@ -103,35 +103,35 @@ class PairTable:
             values["preference_id"] = f"row-{number}"
         return values
 
-    def example(self, rows: Sequence[int], maker: PartMaker, number: int = 0) -> Example:
-        """The example of rows that `scan` put together; see `PartMaker.part` for what it raises."""
-        return merge([maker.part(self.row(row)) for row in rows], number)
+    def example(self, rows: Sequence[int], maker: RowEncoder, number: int = 0) -> Example:
+        """Encode the rows of one example of `scan`; see `RowEncoder.encode_row` for the errors."""
+        return merge([maker.encode_row(self.row(row)) for row in rows], number)
 
-    def scan(self, maker: PartMaker) -> Usable:
+    def scan(self, maker: RowEncoder) -> UsableRows:
         """Encode every row once, keeping no tokens, to see which can be used, and together."""
         rejected: dict[int, str] = {}
         seen: set[str] = set()
-        groups: dict[tuple[str, str], list[_Scanned]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[_ScannedRow]] = defaultdict(list)
         shortened = 0
         for number in range(len(self)):
             try:
                 row = self.row(number)
                 if row.get("split", _TRAIN) != _TRAIN:
-                    raise Rejected("unknown_split")
-                part = maker.part(row)
+                    raise UnusableRow("unknown_split")
+                part = maker.encode_row(row)
                 if part.preference_ids[0] in seen:
-                    raise Rejected("duplicate_id")
+                    raise UnusableRow("duplicate_id")
             except UnicodeDecodeError:  # text that parquet does not check
                 rejected[number] = "bad_messages"
                 continue
-            except Rejected as error:
+            except UnusableRow as error:
                 rejected[number] = error.reason
                 continue
             seen.add(part.preference_ids[0])
             shortened += part.shortened
-            prompt = _digest((part.prompt, part.pictures))
+            prompt = _digest((part.prompt, part.vision_inputs and part.vision_inputs.digest))
             group = (row.get("case_id") or f"row-{number}", prompt)
-            found = _Scanned(part.preference_ids[0], number, len(part), _digest(part))
+            found = _ScannedRow(part.preference_ids[0], number, len(part), _content_digest(part))
             groups[group].append(found)
         ordered = sorted(sorted(group) for group in groups.values())
         examples = tuple(tuple(found.row for found in group) for group in ordered)
@@ -140,7 +140,7 @@ class PairTable:
             for group, rows in zip(ordered, examples, strict=True)
         )
         digest = _digest([found.content for group in ordered for found in group])
-        return Usable(examples, lengths, rejected, shortened, digest)
+        return UsableRows(examples, lengths, rejected, shortened, digest)
 
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
         """Write one row per rejected pair: its case, its preference id as source, the reason."""
@@ -153,13 +153,29 @@ class PairTable:
         pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), path)
 
 
-class _Scanned(NamedTuple):
+class _ScannedRow(NamedTuple):
     """A usable row: sorts by its preference id."""
 
     preference_id: str
     row: int
     length: int
     content: str
+
+
+def _content_digest(example: Example) -> str:
+    """Hash what an example holds, by values alone: a renamed field is no other content."""
+    images = example.vision_inputs
+    return _digest(
+        (
+            example.preference_ids,
+            example.prompt,
+            example.completions,
+            example.preference_pairs,
+            example.nll_completions,
+            example.gold,
+            images and (images.image_positions, images.digest),
+        )
+    )
 
 
 def _digest(content: object) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mint_ray.students.encoding.name_trie import first_names
-from mint_ray.students.encoding.text import Encoder, Prompt, Rejected, text_of
-from mint_ray.students.logprobs.examples import Compares, Example, Tokens
+from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow, text_of
+from mint_ray.students.logprobs.examples import CompletionKind, Example, Tokens
 from mint_ray.tasks.prompts import answer_text
 
 
-class PartMaker:
+class RowEncoder:
     """Encodes preference rows as one kind of objective compares them.
 
     Args:
@@ -22,16 +22,16 @@ class PartMaker:
     """
 
     def __init__(
-        self, encoder: Encoder, compares: Compares, names: Mapping[str, str], k: int
+        self, encoder: Encoder, compares: CompletionKind, names: Mapping[str, str], k: int
     ) -> None:
         self.encoder = encoder
         self._compares, self._names, self._k = compares, names, k
 
-    def part(self, row: Mapping[str, Any]) -> Example:
+    def encode_row(self, row: Mapping[str, Any]) -> Example:
         """Encode one row.
 
         Raises:
-            Rejected: with one of `encoding.REJECTIONS`.
+            UnusableRow: with one of `encoding.REJECTIONS`.
         """
         name = str(row["preference_id"])
         if self._compares == "candidates":
@@ -42,20 +42,20 @@ class PartMaker:
         else:
             part = self._answers(row, name, self._chosen_and_rejected(row))
         if len(part.prompt) + max(map(len, part.completions)) > self.encoder.max_length:
-            raise Rejected("too_long")
+            raise UnusableRow("too_long")
         return part
 
     def _chosen_and_rejected(self, row: Mapping[str, Any]) -> tuple[Tokens, ...]:
         chosen, rejected = _content(row["chosen"]), _content(row["rejected"])
         if not chosen:
-            raise Rejected("empty_chosen")
+            raise UnusableRow("empty_chosen")
         if self._compares == "chosen":
             return (self.encoder.answer(chosen),)
         if not rejected:
-            raise Rejected("empty_rejected")
+            raise UnusableRow("empty_rejected")
         answers = (self.encoder.answer(chosen), self.encoder.answer(rejected))
         if chosen == rejected or answers[0] == answers[1]:
-            raise Rejected("identical_answers")
+            raise UnusableRow("identical_answers")
         return answers
 
     def _answers(self, row: Mapping[str, Any], name: str, answers: tuple[Tokens, ...]) -> Example:
@@ -69,18 +69,18 @@ class PartMaker:
             (0,),
             None,
             prompt.shortened,
-            pictures=prompt.pictures,
+            vision_inputs=prompt.vision_inputs,
         )
 
     def _candidates(self, row: Mapping[str, Any], name: str) -> Example:
         known = self._name_of(_known(row))
         names = list(dict.fromkeys(self._name_of(label) for label in row["candidates"] or ()))
         if len(names) < 2:
-            raise Rejected("too_few_candidates")
+            raise UnusableRow("too_few_candidates")
         prompt = self._prompt(row)
         prefix, completions = first_names(names, self._k, self.encoder)
         if len(set(completions)) < len(completions):
-            raise Rejected("identical_answers")
+            raise UnusableRow("identical_answers")
         answer = names.index(known) if known in names else None
         liked = () if answer is None else (answer,)
         return Example(
@@ -91,7 +91,7 @@ class PartMaker:
             liked,
             answer,
             prompt.shortened,
-            pictures=prompt.pictures,
+            vision_inputs=prompt.vision_inputs,
         )
 
     def _prompt(self, row: Mapping[str, Any]) -> Prompt:
@@ -100,14 +100,14 @@ class PartMaker:
 
     def _name_of(self, label: str) -> str:
         if label not in self._names:
-            raise Rejected("label_not_in_catalogue")
+            raise UnusableRow("label_not_in_catalogue")
         return self._names[label]
 
 
 def _known(row: Mapping[str, Any]) -> str:
     label = row.get("label_id")
     if not label:
-        raise Rejected("no_known_answer")
+        raise UnusableRow("no_known_answer")
     return str(label)
 
 
@@ -115,9 +115,9 @@ def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
     """An answer's text; empty where nothing in it can be seen."""
     last = messages[-1] if messages else {}
     if not isinstance(last, Mapping):
-        raise Rejected("bad_messages")
+        raise UnusableRow("bad_messages")
     if last.get("role", "assistant") != "assistant":
-        raise Rejected("bad_messages")
+        raise UnusableRow("bad_messages")
     content = text_of(last.get("content"))
     if not any(c.isprintable() and c != " " for c in content):
         return ""

@@ -7,12 +7,12 @@ from typing import Any
 from mint_ray.config.training import TrainingConfig
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.students.data.pair_table import PairTable, Usable
-from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.data.pair_table import PairTable, UsableRows
+from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.images import make_encoder
-from mint_ray.students.logprobs.examples import Compares, Example
-from mint_ray.students.objectives.registry import OBJECTIVES
-from mint_ray.students.training_spec import Settings
+from mint_ray.students.logprobs.examples import CompletionKind, Example
+from mint_ray.students.objectives.registry import Objective
+from mint_ray.students.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class TrainingData:
     """Rows on disk, how they are encoded, and which of them make up the examples."""
 
     table: PairTable
-    maker: PartMaker
-    usable: Usable
+    maker: RowEncoder
+    usable: UsableRows
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -42,26 +42,26 @@ class TrainingData:
 
 
 def read_data(
-    pairs: Path, settings: Settings, tokenizer: Any, processor: Any | None = None
+    spec: TrainingSpec, objective: Objective, tokenizer: Any, processor: Any | None = None
 ) -> TrainingData:
     """Find out which rows can be used; see `trainer.train` for the errors."""
-    student, compares = settings.student, _compares(settings.training)
-    table = PairTable(pairs, compares)
+    student, compares = spec.student, _compares(spec.training, objective)
+    table = PairTable(spec.pairs, compares)
     encoder = make_encoder(
-        tokenizer, processor, student.max_prompt_length, student.max_length, settings.task
+        tokenizer, processor, student.max_prompt_length, student.max_length, spec.task
     )
-    names = _names(settings.training.objective, compares, settings.catalogue)
-    maker = PartMaker(encoder, compares, names, settings.k)
+    names = _names(spec.training.objective, compares, spec.catalogue)
+    maker = RowEncoder(encoder, compares, names, spec.k)
     return TrainingData(table, maker, _scan(table, maker))
 
 
-def _compares(training: TrainingConfig) -> Compares:
+def _compares(training: TrainingConfig, objective: Objective) -> CompletionKind:
     if training.objective == "sft" and training.sft_on == "answer":
         return "answer"
-    return OBJECTIVES[training.objective].compares
+    return objective.compares
 
 
-def _names(objective: str, compares: Compares, catalogue: Path | None) -> dict[str, str]:
+def _names(objective: str, compares: CompletionKind, catalogue: Path | None) -> dict[str, str]:
     if compares in ("pairs", "chosen"):
         return {}
     if catalogue is None:
@@ -73,7 +73,7 @@ def _names(objective: str, compares: Compares, catalogue: Path | None) -> dict[s
     return {any_id: label.name for label in labels for any_id in label.ids}
 
 
-def _scan(table: PairTable, maker: PartMaker) -> Usable:
+def _scan(table: PairTable, maker: RowEncoder) -> UsableRows:
     usable = table.scan(maker)
     if not usable.examples:
         raise DataError(

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import TemplateError
 
 from mint_ray.images.decode import open_tile
-from mint_ray.students.encoding.text import IMAGE_COUNT, Encoder, Prompt, Rejected
-from mint_ray.students.encoding.vision_inputs import Pictures
+from mint_ray.students.encoding.text import IMAGE_COUNT, Encoder, Prompt, UnusableRow
+from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.task import DISEASE, Task
 
 _TEXT_INPUTS = ("input_ids", "attention_mask")
@@ -41,28 +41,28 @@ class ImageEncoder(Encoder):
             images: encoded bytes, in the order of the image parts.
 
         Raises:
-            Rejected: `too_long`; `bad_messages`; `image_count` where there are not as many
+            UnusableRow: `too_long`; `bad_messages`; `image_count` where there are not as many
                 images as image parts; or why an image shows nothing (`image_missing`,
                 `image_unreadable`, `image_too_large`, `image_too_small`, `image_blank`).
         """
         turns = [self._parts(message) for message in messages]
         if not turns:
-            raise Rejected("bad_messages")
+            raise UnusableRow("bad_messages")
         shown = sum(part["type"] == "image" for turn in turns for part in turn["content"])
         if shown != len(images):
-            raise Rejected(IMAGE_COUNT)
+            raise UnusableRow(IMAGE_COUNT)
         opened = []
         for encoded in images:
             image = open_tile(encoded)
             if isinstance(image, str):
-                raise Rejected(image)
+                raise UnusableRow(image)
             opened.append(image)
         try:
             text = self.processor.apply_chat_template(
                 turns, add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:  # a role, or an order of roles, that the model has not
-            raise Rejected("bad_messages") from error
+            raise UnusableRow("bad_messages") from error
         inputs = dict(
             self.processor(
                 text=[text],
@@ -76,7 +76,7 @@ class ImageEncoder(Encoder):
             return Prompt(ids)
         tensors = {name: value for name, value in inputs.items() if name not in _TEXT_INPUTS}
         places = tuple(place for place, token in enumerate(ids) if token == self._image_token)
-        return Prompt(ids, False, Pictures(tensors, places, _digest(images)))
+        return Prompt(ids, False, VisionInputs(tensors, places, _digest(images)))
 
     def _template(self, turns: Sequence[tuple[str, str]]) -> str:
         messages = [
@@ -91,7 +91,7 @@ class ImageEncoder(Encoder):
             turn = self._turn(message)
             return turn | {"content": [{"type": "text", "text": turn["content"]}]}
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), list):
-            raise Rejected("bad_messages")
+            raise UnusableRow("bad_messages")
         parts = [self._part(part) for part in message["content"]]
         return {"role": self._turn({**message, "content": ""})["role"], "content": parts}
 
@@ -101,7 +101,7 @@ class ImageEncoder(Encoder):
             return {"type": "image"}
         text = part.get("text") if kind == "text" else None
         if not isinstance(text, str):
-            raise Rejected("bad_messages")
+            raise UnusableRow("bad_messages")
         return {"type": "text", "text": self.clean(text)}
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
-from mint_ray.students.encoding.vision_inputs import Pictures
+from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.prompts import break_token, split_note
 from mint_ray.tasks.task import DISEASE, Task
 
@@ -36,7 +36,7 @@ IMAGE_COUNT = "image_count"
 """Reason for turning a row away: not as many images as its prompt shows, or as can be seen."""
 
 
-class Rejected(Exception):  # noqa: N818 - a row's fate, not a failure
+class UnusableRow(Exception):  # noqa: N818 - a row's fate, not a failure
     """A row cannot be used; `args[0]` is one of `REJECTIONS`, or why of an image."""
 
     @property
@@ -50,7 +50,7 @@ class Prompt(NamedTuple):
 
     ids: tuple[int, ...]
     shortened: bool = False
-    pictures: Pictures | None = None
+    vision_inputs: VisionInputs | None = None
 
 
 class Encoder:
@@ -83,15 +83,15 @@ class Encoder:
         Only the note is ever shortened, at its tail, never the instruction after it.
 
         Raises:
-            Rejected: `too_long` where no note can be cut to make it fit; `bad_messages`
+            UnusableRow: `too_long` where no note can be cut to make it fit; `bad_messages`
                 where the messages are not role and text; `image_count` where there is an image,
                 which this encoder's model cannot see.
         """
         if images:
-            raise Rejected(IMAGE_COUNT)
+            raise UnusableRow(IMAGE_COUNT)
         turns = [self._turn(message) for message in messages]
         if not turns:
-            raise Rejected("bad_messages")
+            raise UnusableRow("bad_messages")
         parts = split_note(turns[-1]["content"])
         if parts is None:
             return Prompt(self._within(self._render(turns)))
@@ -105,7 +105,7 @@ class Encoder:
             if excess <= 0:
                 return Prompt(tuple(ids), shortened)
             if not note:
-                raise Rejected("too_long")
+                raise UnusableRow("too_long")
             note, shortened = self._drop_tail(note, excess), True
 
     def answer(self, text: str) -> tuple[int, ...]:
@@ -115,10 +115,10 @@ class Encoder:
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(message, Mapping):
-            raise Rejected("bad_messages")
+            raise UnusableRow("bad_messages")
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES or not isinstance(content, str):
-            raise Rejected("bad_messages")
+            raise UnusableRow("bad_messages")
         return {"role": str(role), "content": self.clean(content)}
 
     def clean(self, text: str) -> str:
@@ -134,7 +134,7 @@ class Encoder:
                 turns, add_generation_prompt=True, tokenize=True, return_dict=True
             )
         except TemplateError as error:  # a role, or an order of roles, that the model has not
-            raise Rejected("bad_messages") from error
+            raise UnusableRow("bad_messages") from error
         return list(encoded["input_ids"])
 
     def _turn_end(self) -> tuple[int, ...]:
@@ -151,7 +151,7 @@ class Encoder:
 
     def _within(self, ids: list[int]) -> tuple[int, ...]:
         if len(ids) > self.max_prompt_length:
-            raise Rejected("too_long")
+            raise UnusableRow("too_long")
         return tuple(ids)
 
     def _drop_tail(self, note: str, excess: int) -> str:

@@ -23,27 +23,27 @@ class CannotShare(RuntimeError):  # noqa: N818 - a property of the model, not a 
 
 
 @dataclass(frozen=True)
-class Pictures:
+class VisionInputs:
     """The images of one prompt, as a processor returned them.
 
     Attributes:
         inputs: tensors that the model takes beside token ids, for this prompt alone.
-        places: positions of the image tokens in the prompt; no loss is ever taken there.
+        image_positions: positions of the image tokens in the prompt; no loss is ever taken there.
         digest: hash of the encoded images.
     """
 
     inputs: Mapping[str, Tensor] = field(repr=False, compare=False)
-    places: tuple[int, ...] = field(repr=False)
+    image_positions: tuple[int, ...] = field(repr=False)
     digest: str
 
 
-def image_inputs(pictures: Sequence[Pictures | None], base: Any) -> dict[str, Tensor]:
+def image_inputs(vision_inputs: Sequence[VisionInputs | None], base: Any) -> dict[str, Tensor]:
     """What the model takes to see the images of several prompts, in their order.
 
     Values per token are left out. Images of other sizes are padded with zeros, which models
     that take images of several sizes in one tensor know for padding.
     """
-    shown = [item.inputs for item in pictures if item is not None]
+    shown = [item.inputs for item in vision_inputs if item is not None]
     if not shown:
         return {}
     parameter = next(base.parameters())
@@ -57,14 +57,16 @@ def image_inputs(pictures: Sequence[Pictures | None], base: Any) -> dict[str, Te
     return joined
 
 
-def token_inputs(pictures: Sequence[Pictures | None], lengths: Sequence[int]) -> dict[str, Tensor]:
+def token_inputs(
+    vision_inputs: Sequence[VisionInputs | None], lengths: Sequence[int]
+) -> dict[str, Tensor]:
     """Values per token of several sequences, each a prompt with an answer behind it.
 
     An answer's tokens are text, and see of the images what the prompt's last token sees.
     """
-    if not pictures or any(item is None for item in pictures):
+    if not vision_inputs or any(item is None for item in vision_inputs):
         return {}
-    shown = [item.inputs for item in pictures if item is not None]
+    shown = [item.inputs for item in vision_inputs if item is not None]
     width = max(lengths)
     joined = {}
     for name in filter(_is_per_token, shown[0]):
@@ -77,38 +79,41 @@ def token_inputs(pictures: Sequence[Pictures | None], lengths: Sequence[int]) ->
     return joined
 
 
-def check_shareable(pictures: Sequence[Pictures | None]) -> None:
+def check_shareable(vision_inputs: Sequence[VisionInputs | None]) -> None:
     """Refuse models that look at images elsewhere than in the prompt's tokens.
 
     Raises:
         CannotShare: with cross-attention layers, whose mask is per token of one sequence.
     """
-    if any(item is not None and _CROSS_ATTENTION in item.inputs for item in pictures):
+    if any(item is not None and _CROSS_ATTENTION in item.inputs for item in vision_inputs):
         raise CannotShare("the model sees images through cross-attention, not as prompt tokens")
 
 
-def can_stand_together(pictures: Sequence[Pictures | None]) -> bool:
+def can_stand_together(vision_inputs: Sequence[VisionInputs | None]) -> bool:
     """Whether prompts may be computed in one batch without changing one another.
 
     Mllama's tokens before an image look at padding images too, so that prompts with other
     numbers of images would.
     """
-    masks = [item.inputs.get(_CROSS_ATTENTION) for item in pictures if item is not None]
+    masks = [item.inputs.get(_CROSS_ATTENTION) for item in vision_inputs if item is not None]
     return len({mask.shape[2:] for mask in masks if mask is not None}) <= 1
 
 
-def prompt_positions(base: Any, prompt: Sequence[int], pictures: Pictures | None) -> Tensor | None:
+def prompt_positions(
+    base: Any, prompt: Sequence[int], vision_inputs: VisionInputs | None
+) -> Tensor | None:
     """(3, P) positions of a prompt whose image tokens stand in a grid; None where they do not.
 
     The next token's position is the largest of them plus one. Source: M-RoPE of Qwen2-VL,
     arXiv 2409.12191.
     """
     index = getattr(base.base_model, "get_rope_index", None)
-    if index is None or pictures is None:
+    if index is None or vision_inputs is None:
         return None
     device = next(base.parameters()).device
     ids = torch.tensor([prompt], device=device)
-    named = {name: pictures.inputs[name] for name in _ROPE_INPUTS if name in pictures.inputs}
+    tensors = vision_inputs.inputs
+    named = {name: tensors[name] for name in _ROPE_INPUTS if name in tensors}
     positions: Tensor = index(ids, **{name: value.to(device) for name, value in named.items()})[0]
     return positions[:, 0]
 

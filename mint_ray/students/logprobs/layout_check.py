@@ -15,8 +15,8 @@ from mint_ray.students.logprobs.layouts import (
     Logps,
     attention_of,
     base_of,
-    plain_logps,
-    shared_logps,
+    padded_logps,
+    prefix_shared_logps,
 )
 
 logger = logging.getLogger(__name__)
@@ -31,20 +31,22 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, AttributeError, ImportError)
 
 
 def choose_layout(setting: str, model: Any, example: Example) -> str:
-    """`plain` or `shared` for `training.prefix_sharing`; `auto` compares them on a real example.
+    """Choose `padded` or `prefix_shared` by `training.prefix_sharing`.
 
-    `auto` falls back to `plain` where log-probabilities differ by more than `AGREEMENT` or the
+    `auto` compares them on a real example.
+
+    `auto` falls back to `padded` where log-probabilities differ by more than `AGREEMENT` or the
     model refuses a 4-D mask. The outcome is logged. Give it the longest example: windows of
     attention show on long ones only.
     """
     if setting != "auto":
-        return "shared" if setting == "on" else "plain"
+        return "prefix_shared" if setting == "on" else "padded"
     sample = _two_of(example)
-    difference = _difference(_sums(plain_logps, model, sample), _shared_sums(model, sample, False))
-    layout = "shared" if difference <= _allowed(model) else "plain"
+    difference = _difference(_sums(padded_logps, model, sample), _shared_sums(model, sample, False))
+    layout = "prefix_shared" if difference <= _allowed(model) else "padded"
     logger.info(
         "prefix sharing: %s (layouts differ by %.1e, allowed %.0e)",
-        "on" if layout == "shared" else "off",
+        "on" if layout == "prefix_shared" else "off",
         difference,
         _allowed(model),
     )
@@ -66,7 +68,7 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
     if sharing == "off" or setting == "sdpa" or (setting == "auto" and not on_gpu):
         return before
     sample = _two_of(example)
-    plain = _sums(plain_logps, model, sample)
+    plain = _sums(padded_logps, model, sample)
     difference = float("inf")
     try:
         base.set_attn_implementation(FLEX)
@@ -93,7 +95,7 @@ def _two_of(example: Example) -> Example:
 def _shared_sums(model: Any, example: Example, backward: bool) -> Tensor | None:
     """Sums of the shared layout; None where the model cannot compute it."""
     try:
-        return _sums(shared_logps, model, example, backward)
+        return _sums(prefix_shared_logps, model, example, backward)
     except torch.OutOfMemoryError:
         raise
     except CannotShare as error:

@@ -1,9 +1,9 @@
 """Log-probabilities of examples' completions, in two layouts of the same computation.
 
-`plain`: every completion is a sequence of its own, the prompt computed once for each; the
-readable reference, on the model's own logits. `shared`: the prompt once, then its completions,
-each seeing the prompt and itself only, several examples in a row where they fit; the head is
-computed on the needed tokens only, in chunks.
+`padded`: every completion is a sequence of its own, the prompt computed once for each; the
+readable reference, on the model's own logits. `prefix_shared`: the prompt once, then its
+completions, each seeing the prompt and itself only, several examples in a row where they fit; the
+head is computed on the needed tokens only, in chunks.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Logps(NamedTuple):
 Layout = Callable[[Any, Sequence[Example], bool], Logps]
 
 
-def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
     """One right-padded sequence per completion; N sequences in one forward pass.
 
     Args:
@@ -50,8 +50,8 @@ def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> L
         examples: B examples.
         with_prompt: also score the prompts' tokens.
     """
-    if not can_stand_together([example.pictures for example in examples]):
-        apart = [plain_logps(model, [example], with_prompt) for example in examples]
+    if not can_stand_together([example.vision_inputs for example in examples]):
+        apart = [padded_logps(model, [example], with_prompt) for example in examples]
         return Logps(*map(torch.cat, zip(*apart, strict=True)))
     device = next(model.parameters()).device
     rows = [(*example.prompt, *answer) for example in examples for answer in example.completions]
@@ -59,13 +59,14 @@ def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> L
     ends = torch.tensor([[len(row)] for row in rows], device=device)
     starts = torch.tensor([[len(e.prompt)] for e in examples for _ in e.completions], device=device)
     places = torch.arange(ids.shape[1], device=device)
-    pictures = [example.pictures for example in examples for _ in example.completions]
+    vision_inputs = [example.vision_inputs for example in examples for _ in example.completions]
+    per_token = token_inputs(vision_inputs, [len(row) for row in rows])
     logits = model(
         input_ids=ids,
         attention_mask=(places < ends).long(),
         use_cache=False,
-        **image_inputs(pictures, model),
-        **{n: v.to(device) for n, v in token_inputs(pictures, [len(row) for row in rows]).items()},
+        **image_inputs(vision_inputs, model),
+        **{name: value.to(device) for name, value in per_token.items()},
     ).logits
     logps = select_logps(logits[:, :-1], ids[:, 1:])
     answered = (places[1:] >= starts) & (places[1:] < ends)
@@ -83,21 +84,21 @@ def plain_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> L
     return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1), prompted.sum(-1))
 
 
-def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
-    """Each prompt once, with its images, then its completions; see `plain_logps`.
+def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+    """Each prompt once, with its images, then its completions; see `padded_logps`.
 
     Examples share rows no longer than the longest of them, or one single row where the model
     runs FlexAttention, which skips what a token does not see.
     """
     parameter = next(model.parameters())
     base = base_of(model)
-    pictures = [example.pictures for example in examples]
-    check_shareable(pictures)
+    vision_inputs = [example.vision_inputs for example in examples]
+    check_shareable(vision_inputs)
     flex = attention_of(base) == FLEX
     lengths = [len(example) for example in examples]
     rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
     packed = pack(examples, rows, with_prompt, parameter.device)
-    grids = [prompt_positions(base, example.prompt, example.pictures) for example in examples]
+    grids = [prompt_positions(base, example.prompt, example.vision_inputs) for example in examples]
     plain = all(grid is None for grid in grids)
     hidden = base.base_model(
         input_ids=packed.ids,
@@ -105,7 +106,7 @@ def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
         attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
         use_cache=False,
         # Models fill image tokens in the order in which they stand in the rows.
-        **image_inputs([pictures[item] for row in rows for item in row], base),
+        **image_inputs([vision_inputs[item] for row in rows for item in row], base),
     ).last_hidden_state
     wanted = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
     targets = packed.ids.reshape(-1)[packed.targets]
@@ -117,7 +118,7 @@ def shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
     return Logps(sums[split:], counts[split:], sums[:split], counts[:split])
 
 
-LAYOUTS: dict[str, Layout] = {"plain": plain_logps, "shared": shared_logps}
+LAYOUTS: dict[str, Layout] = {"padded": padded_logps, "prefix_shared": prefix_shared_logps}
 
 
 class Policy(nn.Module):
@@ -130,7 +131,7 @@ class Policy(nn.Module):
         self.with_prompt = with_prompt
 
     def forward(self, examples: Sequence[Example]) -> Logps:
-        """See `plain_logps`."""
+        """See `padded_logps`."""
         return LAYOUTS[self.layout](self.model, examples, self.with_prompt)
 
 

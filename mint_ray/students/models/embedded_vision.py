@@ -25,7 +25,7 @@ from mint_ray.images.efficientnet_lite import (
 )
 from mint_ray.students.models.embedded_text import embedded_model_folder
 from mint_ray.students.models.model_cache import make_once, save_model_folder
-from mint_ray.students.models.projector_pretraining import align
+from mint_ray.students.models.projector_pretraining import pretrain_projector
 
 # Part of the cache key: raise it when the assembly or the alignment changes.
 ASSEMBLY = 3
@@ -57,7 +57,7 @@ def embedded_vision_folder() -> Path:
 
 def _make(language: Path, target: Path) -> None:
     model, processor = assemble(language)
-    align(model, processor)
+    pretrain_projector(model, processor)
     save_model_folder(model, target)
     processor.save_pretrained(target)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mint_ray.images.efficientnet_lite import SIDE, to_pixels
-from mint_ray.images.tissue.captioned import practice_tiles
+from mint_ray.images.tissue.captioned import draw_captioned_tiles
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ QUESTION = "Describe the tile."
 
 
 @dataclass(frozen=True)
-class Alignment:
+class PretrainingSpec:
     """How long and how fast: `tiles` drawn, each seen `epochs` times."""
 
     tiles: int = 480
@@ -46,33 +46,35 @@ class Captions(NamedTuple):
         return len(self.captions)
 
 
-def align(model: Any, processor: Any, settings: Alignment | None = None) -> list[float]:
+def pretrain_projector(
+    model: Any, processor: Any, spec: PretrainingSpec | None = None
+) -> list[float]:
     """Train the projector of a LLaVA model in place.
 
     Args:
         model: `LlavaForConditionalGeneration`.
         processor: its processor, whose chat template asks for the captions.
-        settings: None for the defaults.
+        spec: None for the defaults.
 
     Returns:
         Mean negative log-likelihood of a caption's token at every step, in nats.
     """
-    settings = settings or Alignment()
-    data = look(model, processor, settings)
+    spec = spec or PretrainingSpec()
+    data = encode_captions(model, processor, spec)
     model.requires_grad_(False)
     projector = model.model.multi_modal_projector.requires_grad_(True)
-    condition(projector, data.features, model.get_input_embeddings().weight)
-    steps = -(-len(data) // settings.batch_size) * settings.epochs
-    optimizer = torch.optim.AdamW(projector.parameters(), lr=settings.learning_rate)
+    init_projector(projector, data.features, model.get_input_embeddings().weight)
+    steps = -(-len(data) // spec.batch_size) * spec.epochs
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=spec.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.1
+        optimizer, spec.learning_rate, total_steps=steps + 1, pct_start=0.1
     )
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(spec.seed)
     losses: list[float] = []
-    for _ in range(settings.epochs):
+    for _ in range(spec.epochs):
         order = torch.randperm(len(data), generator=generator).tolist()
-        for at in range(0, len(order), settings.batch_size):
-            loss = caption_loss(model, data, order[at : at + settings.batch_size])
+        for at in range(0, len(order), spec.batch_size):
+            loss = caption_loss(model, data, order[at : at + spec.batch_size])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
@@ -80,7 +82,12 @@ def align(model: Any, processor: Any, settings: Alignment | None = None) -> list
             schedule.step()
             losses.append(float(loss.detach()))
             if len(losses) % 10 == 0 or len(losses) == steps:
-                logger.info("alignment: step %d of %d, loss %.3f", len(losses), steps, losses[-1])
+                logger.info(
+                    "projector pretraining: step %d of %d, loss %.3f",
+                    len(losses),
+                    steps,
+                    losses[-1],
+                )
     model.requires_grad_(True)
     return losses
 
@@ -104,7 +111,7 @@ def caption_loss(model: Any, data: Captions, chosen: Sequence[int]) -> Tensor:
     return F.cross_entropy(model.lm_head(predicting), ids[real])
 
 
-def look(model: Any, processor: Any, settings: Alignment) -> Captions:
+def encode_captions(model: Any, processor: Any, spec: PretrainingSpec) -> Captions:
     """Draw the practice tiles and compute their features, once."""
     tokenizer = processor.tokenizer
     content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
@@ -119,16 +126,16 @@ def look(model: Any, processor: Any, settings: Alignment) -> Captions:
     before, _, after = asked.partition(processor.image_token)
     features, captions, waiting = [], [], []
     with torch.inference_mode():
-        for number, tile in enumerate(practice_tiles(settings.tiles, SIDE, settings.seed), 1):
+        for number, tile in enumerate(draw_captioned_tiles(spec.tiles, SIDE, spec.seed), 1):
             waiting.append(tile.image)
             captions.append(tokens(tile.caption + tokenizer.eos_token))
-            if len(waiting) == settings.batch_size or number == settings.tiles:
+            if len(waiting) == spec.batch_size or number == spec.tiles:
                 features.append(model.model.vision_tower(to_pixels(waiting)).last_hidden_state)
                 waiting = []
     return Captions(torch.cat(features).clone(), tokens(before), tokens(after), captions)
 
 
-def condition(projector: Any, features: Tensor, embeddings: Tensor) -> None:
+def init_projector(projector: Any, features: Tensor, embeddings: Tensor) -> None:
     """Start where learning is easy: features whitened, outputs as large as word embeddings."""
     flat = features.flatten(0, 1)
     mean, deviation = flat.mean(0), flat.std(0).clamp(min=1e-3)

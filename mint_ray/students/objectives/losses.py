@@ -17,7 +17,7 @@ from mint_ray.students.objectives.rcft import CaseBins, calibration_terms
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossTerms:
     """Sums over a micro-batch.
 
     Loss = `token_sum` / tokens of the likelihood term + `unit_sum` / units (pairs, or cases
@@ -30,7 +30,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredBatch:
     """What the policy says about a micro-batch of B examples with N completions.
 
     `reference` (N,) are the summed log-probabilities under the policy at step 0, `bins` what
@@ -54,7 +54,7 @@ class Scored:
         both = [
             (start + chosen, start + rejected)
             for start, example in zip(self.starts, self.examples, strict=True)
-            for chosen, rejected in example.pairs
+            for chosen, rejected in example.preference_pairs
         ]
         places = torch.tensor(both, device=self.logps.sums.device).view(-1, 2)
         return places[:, 0], places[:, 1]
@@ -64,14 +64,14 @@ class Scored:
         liked = [
             (start + place, number)
             for number, (start, example) in enumerate(zip(self.starts, self.examples, strict=True))
-            for place in example.likelihood
+            for place in example.nll_completions
         ]
         places = torch.tensor(liked, device=self.logps.sums.device, dtype=torch.long).view(-1, 2)
         answers = self.logps.sums[places[:, 0]].sum()
         return -(answers + self.logps.prompt_sums[places[:, 1]].sum())
 
 
-def orpo(scored: Scored, settings: TrainingConfig) -> Terms:
+def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """ORPO: NLL - lambda * mean log sigmoid(log odds(chosen) - log odds(rejected)).
 
     Hong et al., "ORPO: Monolithic Preference Optimization without Reference Model",
@@ -79,8 +79,8 @@ def orpo(scored: Scored, settings: TrainingConfig) -> Terms:
     runs over the chosen answer, and over the prompt where `training.nll_on` says so. Rewards
     are lambda * mean log-probability, as in TRL.
     """
-    means = scored.logps.sums / scored.logps.counts
-    chosen, rejected = (means[places] for places in scored.pairs)
+    mean_logps = scored.logps.sums / scored.logps.counts
+    chosen, rejected = (mean_logps[places] for places in scored.pairs)
     odds = log_odds(chosen) - log_odds(rejected)
     log_ratio = F.logsigmoid(odds)
     weight = settings.orpo_lambda
@@ -89,7 +89,7 @@ def orpo(scored: Scored, settings: TrainingConfig) -> Terms:
     return _terms(scored.negative_log_likelihood(), -weight * log_ratio.sum(), metrics)
 
 
-def dpo(scored: Scored, settings: TrainingConfig) -> Terms:
+def dpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """DPO: - log sigmoid(beta * (log ratio(chosen) - log ratio(rejected))).
 
     Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290, equation 7; a log
@@ -105,17 +105,17 @@ def dpo(scored: Scored, settings: TrainingConfig) -> Terms:
     return _terms(_nothing(loss), loss, _preference_metrics(chosen, rejected, *sums))
 
 
-def sft(scored: Scored, settings: TrainingConfig) -> Terms:
+def sft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """SFT: negative log-likelihood of the chosen answer, or of the known one (`sft_on`).
 
     The likelihood term of ORPO alone; MINT's baseline (arXiv 2505.05736) uses the chosen answer.
     """
     loss = scored.negative_log_likelihood()
-    means = scored.logps.sums / scored.logps.counts
-    return _terms(loss, _nothing(loss), {"logps/chosen": means.sum()})
+    mean_logps = scored.logps.sums / scored.logps.counts
+    return _terms(loss, _nothing(loss), {"logps/chosen": mean_logps.sum()})
 
 
-def cft(scored: Scored, settings: TrainingConfig) -> Terms:
+def cft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """CFT: negative log-likelihood of the known answer's name at the first list position.
 
     Xiao et al., "Restoring Calibration for Aligned Large Language Models", arXiv 2505.01997:
@@ -126,7 +126,7 @@ def cft(scored: Scored, settings: TrainingConfig) -> Terms:
     return _terms(loss, _nothing(loss), _candidate_metrics(scored))
 
 
-def rcft(scored: Scored, settings: TrainingConfig) -> Terms:
+def rcft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """RCFT: joint likelihood of prompt and known answer + `rcft_weight` * calibration term.
 
     The same paper's regularised form; `calibration.calibration_terms` states the second term,
@@ -136,7 +136,7 @@ def rcft(scored: Scored, settings: TrainingConfig) -> Terms:
         raise ValueError("rcft needs the bins of an E-step")
     loss = scored.negative_log_likelihood()
     terms = [
-        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.number)
+        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.index)
         for example, sums in zip(scored.examples, _by_example(scored), strict=True)
     ]
     calibration = torch.stack(terms).sum()
@@ -144,8 +144,8 @@ def rcft(scored: Scored, settings: TrainingConfig) -> Terms:
     return _terms(loss, settings.rcft_weight * calibration, metrics)
 
 
-def _terms(token_sum: Tensor, unit_sum: Tensor, metrics: dict[str, Tensor]) -> Terms:
-    return Terms(token_sum, unit_sum, {name: value.detach() for name, value in metrics.items()})
+def _terms(token_sum: Tensor, unit_sum: Tensor, metrics: dict[str, Tensor]) -> LossTerms:
+    return LossTerms(token_sum, unit_sum, {name: value.detach() for name, value in metrics.items()})
 
 
 def _nothing(like: Tensor) -> Tensor:
@@ -165,16 +165,16 @@ def _preference_metrics(
     }
 
 
-def _by_example(scored: Scored) -> Sequence[Tensor]:
+def _by_example(scored: ScoredBatch) -> Sequence[Tensor]:
     sizes = [len(example.completions) for example in scored.examples]
     return torch.split(scored.logps.sums, sizes)
 
 
-def _candidate_metrics(scored: Scored) -> dict[str, Tensor]:
+def _candidate_metrics(scored: ScoredBatch) -> dict[str, Tensor]:
     """Top confidence over the candidates, and whether the known answer has it."""
     tops = [sums.detach().softmax(-1).max(-1) for sums in _by_example(scored)]
     right = [
-        float(int(top.indices) == example.answer)
+        float(int(top.indices) == example.gold)
         for top, example in zip(tops, scored.examples, strict=True)
     ]
     return {

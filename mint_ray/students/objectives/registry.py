@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mint_ray.config.training import TrainingConfig
-from mint_ray.students.logprobs.examples import Compares
-from mint_ray.students.objectives.losses import Scored, Terms, cft, dpo, orpo, rcft, sft
+from mint_ray.students.logprobs.examples import CompletionKind
+from mint_ray.students.objectives.losses import LossTerms, ScoredBatch, cft, dpo, orpo, rcft, sft
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Objective:
     for an E-step before every epoch.
     """
 
-    terms: Callable[[Scored, TrainingConfig], Terms]
-    compares: Compares
+    terms: Callable[[ScoredBatch, TrainingConfig], LossTerms]
+    compares: CompletionKind
     reference: bool = False
     prompt_likelihood: bool | None = None
     likelihood: bool = True

@@ -67,8 +67,8 @@ def _answer(
             max_new_tokens=max_new_tokens,
             pad_token_id=student.tokenizer.pad_token_id,
             **drawn,
-            **image_inputs([prompt.pictures], student.model),
-            **token_inputs([prompt.pictures], [len(prompt.ids)]),
+            **image_inputs([prompt.vision_inputs], student.model),
+            **token_inputs([prompt.vision_inputs], [len(prompt.ids)]),
         )
     text: str = student.tokenizer.decode(output[0, len(prompt.ids) :], skip_special_tokens=True)
     return text.strip()

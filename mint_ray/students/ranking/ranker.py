@@ -24,9 +24,9 @@ from mint_ray.students.encoding.name_trie import NameTrie, build_trie, common_pr
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
-from mint_ray.students.logprobs.layouts import plain_logps
+from mint_ray.students.logprobs.layouts import padded_logps
 from mint_ray.students.ranking.beam import Beam
-from mint_ray.students.ranking.tree_scorer import Prefix, TreeScorer, keep_prefix
+from mint_ray.students.ranking.trie_scorer import Prefix, TrieScorer, keep_prefix
 from mint_ray.students.student import Student
 
 logger = logging.getLogger(__name__)
@@ -71,14 +71,14 @@ class Scores:
     labels: NDArray[np.int64]
     values: NDArray[np.float64]
     answer_rank: int | None
-    late: bool
+    scored_separately: bool
     """Whether the known answer was scored apart, and so is last."""
     shortened: bool
 
     @property
     def own(self) -> NDArray[np.float64]:
         """(m,) or (m - 1,) values without those of an answer that was scored apart."""
-        return self.values[:-1] if self.late else self.values
+        return self.values[:-1] if self.scored_separately else self.values
 
 
 class Ranker:
@@ -126,8 +126,8 @@ class Ranker:
         self._chunks = _chunks(self.trie) if self.search == "exhaustive" else []
         self._names = tuple(names)
         self._batch_size = batch_size
-        self._shares = self._takes_trees()
-        self._prefix = self._common_prefix() if keep_prefix and self._shares else None
+        self._prefix_sharing = self._supports_prefix_sharing()
+        self._prefix = self._common_prefix() if keep_prefix and self._prefix_sharing else None
         logger.info(
             "ranking: %s over %d names (%d trie tokens)", self.search, len(names), len(self.trie)
         )
@@ -153,7 +153,7 @@ class Ranker:
         """The scores behind `rank`, which takes the same and raises the same."""
         self._student.activate()
         prompts = [self._student.prompt(item, self._names) for item in seen]
-        if not self._shares:
+        if not self._prefix_sharing:
             return [
                 self._in_order(self._one_by_one(prompt), answer, False, prompt)
                 for prompt, answer in zip(prompts, answers, strict=True)
@@ -165,26 +165,34 @@ class Ranker:
         return found
 
     def _in_order(
-        self, scores: Mapping[int, float], answer: int | None, late: bool, prompt: Prompt
+        self,
+        scores: Mapping[int, float],
+        answer: int | None,
+        scored_separately: bool,
+        prompt: Prompt,
     ) -> Scores:
         """Best first, ties in the catalogue's order; an answer that was scored apart last."""
         labels = np.array(sorted(scores), dtype=np.int64)
         values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
         if not np.isfinite(values).all():
             raise ServingError("the student gives scores that are not finite; train it anew")
-        ranked_by = np.where(labels == answer, -math.inf, values) if late else values
+        ranked_by = np.where(labels == answer, -math.inf, values) if scored_separately else values
         order = np.argsort(-ranked_by, kind="stable")
         labels, values = labels[order], values[order]
         rank = None
         if answer is not None:
-            rank = len(self._names) if late else int(np.flatnonzero(labels == answer)[0]) + 1
-        return Scores(labels, values, rank, late, prompt.shortened)
+            rank = (
+                len(self._names)
+                if scored_separately
+                else int(np.flatnonzero(labels == answer)[0]) + 1
+            )
+        return Scores(labels, values, rank, scored_separately, prompt.shortened)
 
     def _ranking(self, found: Scores) -> Ranking:
         own = found.own / self._temperature
         scored = tuple(softmax(own).tolist())
         answer = None
-        if found.late:
+        if found.scored_separately:
             answer = float(expit(found.values[-1] / self._temperature - logsumexp(own)))
         elif found.answer_rank is not None:
             answer = scored[found.answer_rank - 1]
@@ -203,27 +211,29 @@ class Ranker:
     ) -> list[Scores]:
         search = self._exhaustive if self.search == "exhaustive" else self._beam
         with torch.inference_mode():
-            scorer = TreeScorer(self._student.model, self.trie, prompts, self._prefix)
+            scorer = TrieScorer(self._student.model, self.trie, prompts, self._prefix)
             scores = search(scorer, len(prompts))
-            late = [
+            scored_separately = [
                 answer if answer is not None and answer not in own else None
                 for own, answer in zip(scores, answers, strict=True)
             ]
-            if any(label is not None for label in late):
-                self._add_late(scorer, scores, late)
+            if any(label is not None for label in scored_separately):
+                self._score_separately(scorer, scores, scored_separately)
         return [
             self._in_order(own, answer, label is not None, prompt)
-            for own, answer, label, prompt in zip(scores, answers, late, prompts, strict=True)
+            for own, answer, label, prompt in zip(
+                scores, answers, scored_separately, prompts, strict=True
+            )
         ]
 
-    def _exhaustive(self, scorer: TreeScorer, cases: int) -> list[dict[int, float]]:
-        logps = scorer.child_logps([[0]] * cases, scorer.root[:, None])
+    def _exhaustive(self, scorer: TrieScorer, cases: int) -> list[dict[int, float]]:
+        logps = scorer.next_token_logps([[0]] * cases, scorer.root_hidden[:, None])
         for nodes, wanted in self._chunks:
-            hidden = scorer.feed([nodes] * cases)
-            own = scorer.child_logps([nodes[-wanted:]] * cases, hidden[:, -wanted:])
+            hidden = scorer.append_nodes([nodes] * cases)
+            own = scorer.next_token_logps([nodes[-wanted:]] * cases, hidden[:, -wanted:])
             for all_of_case, new in zip(logps, own, strict=True):
                 all_of_case |= new
-            scorer.forget()
+            scorer.reset_to_prompt()
         return [self._path_sums(of_case) for of_case in logps]
 
     def _path_sums(self, logps: Mapping[int, float]) -> dict[int, float]:
@@ -232,33 +242,36 @@ class Ranker:
             sums[node] = sums[self.trie.parents[node]] + logps[node]
         return {label: sums[end] for label, end in enumerate(self.trie.ends)}
 
-    def _beam(self, scorer: TreeScorer, cases: int) -> list[dict[int, float]]:
+    def _beam(self, scorer: TrieScorer, cases: int) -> list[dict[int, float]]:
         beams = [Beam(self.trie, self._beam_width, self._top_k) for _ in range(cases)]
-        hidden = scorer.root[:, None]
+        hidden = scorer.root_hidden[:, None]
         while any(beam.frontier for beam in beams):
-            below = scorer.child_logps([beam.frontier for beam in beams], hidden)
+            below = scorer.next_token_logps([beam.frontier for beam in beams], hidden)
             for beam, logps in zip(beams, below, strict=True):
                 beam.grow(logps)
             frontiers = [beam.frontier for beam in beams]
             if any(frontiers):
-                hidden = scorer.feed(frontiers)
+                hidden = scorer.append_nodes(frontiers)
         return [beam.finished for beam in beams]
 
-    def _add_late(
+    def _score_separately(
         self,
-        scorer: TreeScorer,
+        scorer: TrieScorer,
         scores: Sequence[dict[int, float]],
-        late: Sequence[int | None],
+        scored_separately: Sequence[int | None],
     ) -> None:
         """Score known answers that a search did not reach, each along its own path."""
-        scorer.forget()
-        paths = [[] if label is None else self.trie.path(self.trie.ends[label]) for label in late]
-        first = scorer.child_logps([[0]] * len(late), scorer.root[:, None])
+        scorer.reset_to_prompt()
+        paths = [
+            [] if label is None else self.trie.path(self.trie.ends[label])
+            for label in scored_separately
+        ]
+        first = scorer.next_token_logps([[0]] * len(scored_separately), scorer.root_hidden[:, None])
         inner = [path[:-1] for path in paths]
         if any(inner):
-            more = scorer.child_logps(inner, scorer.feed(inner))
+            more = scorer.next_token_logps(inner, scorer.append_nodes(inner))
             first = [one | two for one, two in zip(first, more, strict=True)]
-        for own, label, path, logps in zip(scores, late, paths, first, strict=True):
+        for own, label, path, logps in zip(scores, scored_separately, paths, first, strict=True):
             if label is not None:
                 own[label] = math.fsum(logps[node] for node in path)
 
@@ -269,35 +282,35 @@ class Ranker:
         for at in range(0, len(self._names), NAMES_AT_ONCE):
             ends = self.trie.ends[at : at + NAMES_AT_ONCE]
             names = [tuple(self.trie.tokens[n] for n in self.trie.path(end)) for end in ends]
-            example = Example(("ranked",), ids, tuple(names), pictures=prompt.pictures)
+            example = Example(("ranked",), ids, tuple(names), vision_inputs=prompt.vision_inputs)
             with torch.inference_mode():
-                sums = plain_logps(self._student.model, [example], False).sums
+                sums = padded_logps(self._student.model, [example], False).sums
             scores |= dict(enumerate(sums.tolist(), start=at))
         return scores
 
     def _common_prefix(self) -> Prefix | None:
         """What prompts have in common before the note or the image, computed."""
-        image = self._student.task.sees == "image"
+        image = self._student.task.input_modality == "image"
         samples = [sample_image()] * 2 if image else ["A note.", "Some other note."]
         prompts = [self._student.prompt(sample, self._names) for sample in samples]
-        pictures = prompts[0].pictures
+        vision_inputs = prompts[0].vision_inputs
         shared = common_prefix([prompt.ids for prompt in prompts])
-        if pictures is not None:
-            shared = min(shared, *pictures.places)
+        if vision_inputs is not None:
+            shared = min(shared, *vision_inputs.image_positions)
         return keep_prefix(self._student.model, prompts[0].ids[:shared]) if shared else None
 
-    def _takes_trees(self) -> bool:
+    def _supports_prefix_sharing(self) -> bool:
         """Whether the model computes all names after one prompt as it would one by one.
 
         Raises:
             ServingError: it does not, and there are too many names to score them one by one.
         """
         encoder = self._student.encoder
-        image = self._student.task.sees == "image"
+        image = self._student.task.input_modality == "image"
         prompt = self._student.prompt(sample_image() if image else "", self._names)
         answers = (encoder.answer(self._names[0]), encoder.answer(self._names[-1]))
-        sample = Example(("sample",), prompt.ids, answers, pictures=prompt.pictures)
-        if choose_layout("auto", self._student.model, sample) == "shared":
+        sample = Example(("sample",), prompt.ids, answers, vision_inputs=prompt.vision_inputs)
+        if choose_layout("auto", self._student.model, sample) == "prefix_shared":
             return True
         if image and self.search == "exhaustive":
             return False

@@ -65,7 +65,7 @@ class Reference:
 
     def of(self, examples: Sequence[Example], device: torch.device) -> Tensor:
         """(N,) log-probabilities of a micro-batch's completions, one example after the other."""
-        return torch.cat([self._sums[example.number] for example in examples]).to(device)
+        return torch.cat([self._sums[example.index] for example in examples]).to(device)
 
 
 def _compute(
@@ -75,7 +75,7 @@ def _compute(
     for at in range(0, len(numbers), size):
         batch = [example(number) for number in numbers[at : at + size]]
         parts = torch.split(score(batch).cpu(), [len(one.completions) for one in batch])
-        found |= {one.number: part.clone() for one, part in zip(batch, parts, strict=True)}
+        found |= {one.index: part.clone() for one, part in zip(batch, parts, strict=True)}
     return found
 
 

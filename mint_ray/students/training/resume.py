@@ -12,11 +12,11 @@ from mint_ray.common.collectives import rank, world_size
 from mint_ray.common.files import sha256
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, TrainingError
-from mint_ray.students.data.pair_table import Usable
+from mint_ray.students.data.pair_table import UsableRows
 from mint_ray.students.engines.base import Engine
 from mint_ray.students.engines.checkpoints import ADAPTER_FILES, Position, read_position, read_shard
 from mint_ray.students.models.base_models import BaseModel
-from mint_ray.students.training_spec import Settings
+from mint_ray.students.training_spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -30,23 +30,22 @@ _HOW = {
 }
 
 
-def fingerprint(settings: Settings, base: BaseModel, usable: Usable, dtype: torch.dtype) -> str:
+def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: torch.dtype) -> str:
     """Everything that the result depends on; how it is computed may change from start to start."""
-    training = settings.training.model_dump(mode="json", exclude=_HOW)
-    student = settings.student.model_dump(mode="json", exclude={"init_adapter"})
-    start = adapter_digest(settings.student)
+    training = spec.training.model_dump(mode="json", exclude=_HOW)
+    student = spec.student.model_dump(mode="json", exclude={"init_adapter"})
+    start = adapter_digest(spec.student)
     cut_counts = (
-        settings.training.loss_normalisation == "per_microbatch"
-        or settings.student.lora_dropout > 0
+        spec.training.loss_normalisation == "per_microbatch" or spec.student.lora_dropout > 0
     )
-    cut = settings.micro_batch_size if cut_counts else None
+    cut = spec.micro_batch_size if cut_counts else None
     content = repr(
-        (settings.seed, training, student, start, base.revision, usable.digest, str(dtype), cut)
+        (spec.seed, training, student, start, base.revision, usable.digest, str(dtype), cut)
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def check(folder: Path, run: str) -> Position:
+def check_resumable(folder: Path, run: str) -> Position:
     """The position of a checkpoint that is whole and of this run; else a TrainingError."""
     position = read_position(folder)
     if position.run != run:

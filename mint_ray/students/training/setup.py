@@ -23,22 +23,22 @@ from mint_ray.students.models.base_models import BaseModel, load_base_model, res
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_readers
 from mint_ray.students.objectives.registry import OBJECTIVES, Objective
-from mint_ray.students.student import check_sees, read_info
+from mint_ray.students.student import check_input_modality, read_info
 from mint_ray.students.training.reference import Reference, reference_key
-from mint_ray.students.training.resume import adapter_digest, check, fingerprint, resume
-from mint_ray.students.training_spec import Settings
+from mint_ray.students.training.resume import adapter_digest, check_resumable, fingerprint, resume
+from mint_ray.students.training_spec import TrainingSpec
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A run that can take its next step, number `first` of `steps` (from 0).
+class TrainingState:
+    """A run that can take its next step, number `first_step` of `steps` (from 0).
 
-    `run` is its fingerprint; `reader` the tokenizer, or the processor of a model of images;
-    `state` what a checkpoint held beside the engine's state, empty at the start.
+    `fingerprint` tells the run from others. `tokenizer_or_processor` is the processor of a model
+    of images. `restored` is what a checkpoint held beside the engine's state, empty at the start.
     """
 
     base: BaseModel
-    reader: Any
+    tokenizer_or_processor: Any
     data: TrainingData
     objective: Objective
     device: torch.device
@@ -47,14 +47,14 @@ class Ready:
     engine: Engine
     reference: Reference | None
     steps: int
-    first: int
-    state: Mapping[str, Any]
-    run: str
+    first_step: int
+    restored: Mapping[str, Any]
+    fingerprint: str
     trainable_parameters: int
 
     def position(self, done: int) -> Position:
         """Where the run stands after `done` steps."""
-        return Position(done, world_size(), self.engine.name, self.run)
+        return Position(done, world_size(), self.engine.name, self.fingerprint)
 
     @property
     def attention(self) -> str:
@@ -62,46 +62,46 @@ class Ready:
         return attention_of(base_of(self.policy.model))
 
 
-def prepare(pairs: Path, settings: Settings, resume_from: Path | None) -> Ready:
+def setup_training(spec: TrainingSpec, resume_from: Path | None) -> TrainingState:
     """Read the pairs, load the model, continue from a checkpoint; see `trainer.train`."""
-    training = settings.training
-    base = resolve_base_model(settings.student.base_model, settings.student.revision)
-    check_sees(base, settings.task)
+    training, objective = spec.training, OBJECTIVES[spec.training.objective]
+    base = resolve_base_model(spec.student.base_model, spec.student.revision)
+    check_input_modality(base, spec.task)
     tokenizer, processor = load_readers(base)
-    data = read_data(pairs, settings, tokenizer, processor)
+    data = read_data(spec, objective, tokenizer, processor)
     device = pick_device()
     dtype = pick_dtype(training.precision, device)
-    run = fingerprint(settings, base, data.usable, dtype)
+    run = fingerprint(spec, base, data.usable, dtype)
     resume_from = agree(resume_from)
-    position = check(resume_from, run) if resume_from else None
+    position = check_resumable(resume_from, run) if resume_from else None
     _refuse_disagreement(run)
-    policy = _make_policy(settings, base, dtype, device, data)
+    policy = _make_policy(spec, objective, base, dtype, device, data)
     # At step 0 the policy is its own reference: before a checkpoint's adapter is put in.
-    reference = _make_reference(settings, base, dtype, policy, data)
+    reference = _make_reference(spec, base, dtype, policy, data) if objective.reference else None
     if resume_from:
         weights = load_peft_weights(str(resume_from), device=str(device))
         set_peft_model_state_dict(policy.model, weights)
     _training_mode(policy.model, training.activation_checkpointing)
-    accumulation = max(1, training.batch_size // (world_size() * settings.micro_batch_size))
-    engine = make_engine(policy, training, settings.micro_batch_size, accumulation)
-    torch.manual_seed(settings.seed + rank())
+    accumulation = max(1, training.batch_size // (world_size() * spec.micro_batch_size))
+    engine = make_engine(policy, training, spec.micro_batch_size, accumulation)
+    torch.manual_seed(spec.seed + rank())
     steps = schedule.total_steps(
         len(data), training.batch_size, training.epochs, training.max_steps
     )
-    return Ready(
+    return TrainingState(
         base=base,
-        reader=processor or tokenizer,
+        tokenizer_or_processor=processor or tokenizer,
         data=data,
-        objective=OBJECTIVES[training.objective],
+        objective=objective,
         device=device,
         dtype=dtype,
         policy=policy,
         engine=engine,
         reference=reference,
         steps=steps,
-        first=position.step if position else 0,
-        state=resume(resume_from, position, engine, steps) if resume_from and position else {},
-        run=run,
+        first_step=position.step if position else 0,
+        restored=resume(resume_from, position, engine, steps) if resume_from and position else {},
+        fingerprint=run,
         trainable_parameters=sum(_whole_size(parameter) for parameter in trainable(policy)),
     )
 
@@ -115,40 +115,39 @@ def _refuse_disagreement(run: str) -> None:
 
 
 def _make_policy(
-    settings: Settings,
+    spec: TrainingSpec,
+    objective: Objective,
     base: BaseModel,
     dtype: torch.dtype,
     device: torch.device,
     data: TrainingData,
 ) -> Policy:
     """The model with its starting adapter, in the layout and with the attention that fit it."""
-    student, training = settings.student, settings.training
+    student, training = spec.student, spec.training
     _refuse_other_base(base, student)
     model = load_base_model(base, dtype, device)
     _refuse_short_context(model, student)
-    model = add_adapter(model, student, student.init_adapter, settings.seed)
+    model = add_adapter(model, student, student.init_adapter, spec.seed)
     sample = data.longest()
     # All ranks do as rank 0 does, also where their devices differ.
     attention = agree(choose_attention(training.attention, training.prefix_sharing, model, sample))
     if attention_of(base_of(model)) != attention:
         base_of(model).set_attn_implementation(attention)
     layout = agree(choose_layout(training.prefix_sharing, model, sample))
-    return Policy(model, layout, _prompt_counts(OBJECTIVES[training.objective], training))
+    return Policy(model, layout, _prompt_counts(objective, training))
 
 
 def _make_reference(
-    settings: Settings, base: BaseModel, dtype: torch.dtype, policy: Policy, data: TrainingData
-) -> Reference | None:
-    if not OBJECTIVES[settings.training.objective].reference:
-        return None
-    start = adapter_digest(settings.student)
+    spec: TrainingSpec, base: BaseModel, dtype: torch.dtype, policy: Policy, data: TrainingData
+) -> Reference:
+    start = adapter_digest(spec.student)
     key = reference_key(data.usable.digest, base.reference, base.revision, start, dtype)
     return Reference(
         key,
         len(data),
         data.example,
         lambda batch: score(policy, policy, batch).sums,
-        settings.micro_batch_size,
+        spec.micro_batch_size,
     )
 
 

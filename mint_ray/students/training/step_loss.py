@@ -10,11 +10,11 @@ from torch import Tensor
 
 from mint_ray.common.collectives import sum_over_ranks
 from mint_ray.config.training import TrainingConfig
-from mint_ray.students.objectives.losses import Scored
-from mint_ray.students.objectives.registry import OBJECTIVES
+from mint_ray.students.objectives.losses import ScoredBatch
+from mint_ray.students.objectives.registry import Objective
 
 
-class StepMeter:
+class StepLoss:
     """Turns log-probabilities into this micro-batch's share of the step's loss.
 
     The shares of all micro-batches on all ranks *add up* to the step's loss. `global`
@@ -22,7 +22,8 @@ class StepMeter:
     `per_microbatch` is the mean over micro-batches of each one's own loss, as in TRL.
 
     Args:
-        training: objective, its weight, and `loss_normalisation`.
+        objective: what is minimised.
+        training: the objective's weights, and `loss_normalisation`.
         tokens: tokens of the likelihood term in the whole step, over all ranks.
         units: pairs (or cases without pairs) in the whole step, over all ranks.
         micro_batches: micro-batches in the whole step, over all ranks.
@@ -31,21 +32,22 @@ class StepMeter:
 
     def __init__(
         self,
+        objective: Objective,
         training: TrainingConfig,
         tokens: float,
         units: float,
         micro_batches: int,
         with_prompt: bool,
     ) -> None:
-        self._training = training
+        self._objective, self._training = objective, training
         self._tokens, self._units = tokens, units
         self._micro_batches = micro_batches
         self._with_prompt = with_prompt
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
 
-    def loss_of(self, scored: Scored) -> Tensor:
+    def loss_of(self, scored: ScoredBatch) -> Tensor:
         """This micro-batch's share of the loss; its metrics are remembered."""
-        terms = OBJECTIVES[self._training.objective].terms(scored, self._training)
+        terms = self._objective.terms(scored, self._training)
         tokens, units = self._denominators(scored)
         nll = terms.token_sum / max(tokens, 1.0)
         loss = nll + terms.unit_sum / units
@@ -62,15 +64,15 @@ class StepMeter:
         own = [float(torch.stack(self._sums[name]).double().sum()) for name in names]
         return dict(zip(names, sum_over_ranks(own, device), strict=True))
 
-    def _denominators(self, scored: Scored) -> tuple[float, float]:
+    def _denominators(self, scored: ScoredBatch) -> tuple[float, float]:
         if self._training.loss_normalisation == "global":
             return self._tokens, self._units
         tokens = sum(one.likelihood_tokens(self._with_prompt) for one in scored.examples)
-        units = sum(example.units for example in scored.examples)
+        units = sum(example.n_pairs_or_1 for example in scored.examples)
         return float(tokens * self._micro_batches), float(units * self._micro_batches)
 
 
-class Pace:
+class Eta:
     """Time left and memory used."""
 
     def __init__(self, steps: int) -> None:

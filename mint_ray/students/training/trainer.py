@@ -19,7 +19,6 @@ import torch
 from mint_ray.common.collectives import process_group, rank, sum_over_ranks, world_size
 from mint_ray.common.devices import pick_device
 from mint_ray.config.checks import check_batch_size
-from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.errors import TrainingError
 from mint_ray.students.data import schedule
 from mint_ray.students.data.batches import cut, share_of
@@ -32,14 +31,13 @@ from mint_ray.students.engines.checkpoints import (
 )
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps
-from mint_ray.students.objectives.losses import Scored
+from mint_ray.students.objectives.losses import ScoredBatch
 from mint_ray.students.student import info_of, write_student
-from mint_ray.students.training.estep import EStep
-from mint_ray.students.training.setup import Ready, prepare
-from mint_ray.students.training.step_loss import Pace, StepMeter
-from mint_ray.students.training.validation import ValidationPlan, Validator
-from mint_ray.students.training_spec import Settings
-from mint_ray.tasks.task import TASKS
+from mint_ray.students.training.calibration_estep import EStep
+from mint_ray.students.training.setup import TrainingState, setup_training
+from mint_ray.students.training.step_loss import Eta, StepLoss
+from mint_ray.students.training.validation import Validator
+from mint_ray.students.training_spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -64,41 +62,14 @@ class TrainingSummary:
     """What was measured of the starting student's calibration, where the objective asks."""
 
 
-def train(
-    pairs: Path,
-    out: Path,
-    *,
-    student: StudentConfig,
-    training: TrainingConfig,
-    k: int,
-    seed: int,
-    micro_batch_size: int = 1,
-    report: Report,
-    resume_from: Path | None = None,
-    catalogue: Path | None = None,
-    lineage: Mapping[str, str] | None = None,
-    task: str = "disease",
-    validation: ValidationPlan | None = None,
-) -> TrainingSummary:
-    """Align a student on preference pairs and write it to `out`.
+def train(spec: TrainingSpec, report: Report, resume_from: Path | None = None) -> TrainingSummary:
+    """Align a student on preference pairs and write it to `spec.out`.
 
     Args:
-        pairs: preference parquet (file or folder); rows of split `train` are used.
-        out: folder of the finished student, which every rank may see; rank 0 writes it.
-        student: base model, adapter and length limits.
-        training: objective, schedule, engine.
-        k: names that the pairs' prompts ask for; kept with the student.
-        seed: of the adapter, the data order and dropout.
-        micro_batch_size: cases per forward pass and worker.
+        spec: what is asked for.
         report: called on every rank after every step with TRL's metric names, and with this
             rank's part of a checkpoint (a folder that is gone after the call) or None.
         resume_from: checkpoint folder to continue from, verified first.
-        catalogue: `catalogue.parquet` to keep with the student, which names the labels that
-            `cft`, `rcft` and `sft` on the known answer compare.
-        lineage: ids of what the student was made from.
-        task: name of what the pairs ask (`prompts.TASKS`).
-        validation: cases to rank on the way; what that gives is reported with a checkpoint, as
-            `validation/...`, and changes nothing about the training.
 
     Raises:
         ConfigError: settings that cannot work together.
@@ -106,153 +77,186 @@ def train(
         TrainingError: a missing base model, a damaged or foreign checkpoint, a loss or
             gradient that is not finite (with the preference ids of the step).
     """
+    training = spec.training
     even = training.deepspeed != OFF
-    check_batch_size(training.batch_size, micro_batch_size, world_size(), even)
+    check_batch_size(training.batch_size, spec.micro_batch_size, world_size(), even)
     if (device := pick_device()).type == "cuda":
         torch.cuda.set_device(device)
     sweep_scratch_folders()
-    settings = Settings(student, training, k, seed, micro_batch_size, catalogue, TASKS[task])
     with process_group(wanted=training.deepspeed != OFF):
-        ready = prepare(pairs, settings, resume_from)
-        validator = Validator(validation, settings, ready) if validation else None
-        summary = _Loop(settings, ready, validator).run(report)
-        with ready.engine.whole():
+        state = setup_training(spec, resume_from)
+        validator = Validator(spec.validation, spec, state) if spec.validation else None
+        summary = _Loop(spec, state, validator).run(report)
+        with state.engine.whole():
             if rank() == 0:
-                out.mkdir(parents=True, exist_ok=True)
-                ready.data.table.write_rejected(
-                    ready.data.usable.rejected, out / "rejected.parquet"
-                )
-                info = info_of(ready.base, student, k, training.objective, lineage or {}, task)
-                write_student(out, ready.policy.model, ready.reader, info, catalogue)
+                _write(spec, state)
     return summary
+
+
+def _write(spec: TrainingSpec, state: TrainingState) -> None:
+    """Write the finished student, and the rows that could not be used."""
+    spec.out.mkdir(parents=True, exist_ok=True)
+    rejected = state.data.usable.rejected
+    state.data.table.write_rejected(rejected, spec.out / "rejected.parquet")
+    objective, task = spec.training.objective, spec.task.name
+    info = info_of(state.base, spec.student, spec.k, objective, spec.lineage, task)
+    reader = state.tokenizer_or_processor
+    write_student(spec.out, state.policy.model, reader, info, spec.catalogue)
 
 
 class _Loop:
     """Optimizer steps from where a prepared run stands to its last."""
 
-    def __init__(self, settings: Settings, ready: Ready, validator: Validator | None) -> None:
-        self.settings, self.training = settings, settings.training
-        self.ready, self.validator = ready, validator
-        self.validated = validator.steps if validator else []
-        self.with_prompt = ready.policy.with_prompt
-        self.estep = EStep(
-            ready.objective,
-            self.training,
-            len(ready.data),
-            settings.micro_batch_size,
-            ready.engine,
-            ready.data.example,
-            ready.state.get("bins"),
+    def __init__(
+        self, spec: TrainingSpec, state: TrainingState, validator: Validator | None
+    ) -> None:
+        self._spec, self._training = spec, spec.training
+        self._state, self._validator = state, validator
+        self._validated = validator.steps if validator else []
+        self._estep = EStep(
+            state.objective,
+            self._training,
+            len(state.data),
+            spec.micro_batch_size,
+            state.engine,
+            state.data.example,
+            state.restored.get("bins"),
         )
-        self.regime: str | None = ready.state.get("regime")
+        self._regime: str | None = state.restored.get("regime")
 
     def run(self, report: Report) -> TrainingSummary:
-        """All steps; see `train`."""
-        ready, pace = self.ready, Pace(self.ready.steps - self.ready.first)
-        _announce(self.settings, ready)
+        """Take all steps; see `train`."""
+        state, eta = self._state, Eta(self._state.steps - self._state.first_step)
+        _announce(self._spec, state)
         started = time.perf_counter()
-        metrics: dict[str, float] = dict(ready.state.get("metrics", {}))
-        for step in range(ready.first, ready.steps):
-            metrics = self._step(step) | pace.step(ready.steps - step - 1, ready.device)
+        metrics: dict[str, float] = dict(state.restored.get("metrics", {}))
+        for step in range(state.first_step, state.steps):
+            metrics = self._step(step) | eta.step(state.steps - step - 1, state.device)
             done = step + 1
-            if self.validator and done in self.validated:
-                metrics |= self.validator.measure(done)
-            elif done % self.training.checkpoint_steps and done < ready.steps:
+            if self._validator and done in self._validated:
+                metrics |= self._validator.measure(done)
+            elif done % self._training.checkpoint_steps and done < state.steps:
                 report(metrics, None)
                 continue
-            with scratch_folder() as folder, ready.engine.whole():
-                state = {
-                    "engine": ready.engine.state(),
-                    "bins": self.estep.state(),
-                    "metrics": metrics,
-                    "regime": self.regime,
-                }
-                write_checkpoint(Path(folder), ready.policy.model, state, ready.position(done))
-                report(metrics, Path(folder))
+            self._report_checkpoint(done, metrics, report)
         return TrainingSummary(
-            steps=ready.steps,
-            pairs=ready.data.usable.rows,
-            cases=len(ready.data),
-            rejected=ready.data.usable.counts,
-            shortened_notes=ready.data.usable.shortened,
-            trainable_parameters=ready.trainable_parameters,
-            layout=ready.policy.layout,
-            attention=ready.attention,
-            precision=str(ready.dtype).removeprefix("torch."),
-            device=str(ready.device),
+            steps=state.steps,
+            pairs=state.data.usable.rows,
+            cases=len(state.data),
+            rejected=state.data.usable.counts,
+            shortened_notes=state.data.usable.shortened,
+            trainable_parameters=state.trainable_parameters,
+            layout=state.policy.layout,
+            attention=state.attention,
+            precision=str(state.dtype).removeprefix("torch."),
+            device=str(state.device),
             seconds=time.perf_counter() - started,
             metrics=metrics,
-            regime=self.regime,
+            regime=self._regime,
         )
 
+    def _report_checkpoint(self, done: int, metrics: dict[str, float], report: Report) -> None:
+        state = self._state
+        with scratch_folder() as folder, state.engine.whole():
+            kept = {
+                "engine": state.engine.state(),
+                "bins": self._estep.state(),
+                "metrics": metrics,
+                "regime": self._regime,
+            }
+            write_checkpoint(Path(folder), state.policy.model, kept, state.position(done))
+            report(metrics, Path(folder))
+
     def _step(self, step: int) -> dict[str, float]:
-        ready, batch_size = self.ready, self.training.batch_size
-        numbers = schedule.rows_of_step(len(ready.data), batch_size, self.settings.seed, step)
-        measured = self._measure(step)
+        """Take one optimizer step; return its metrics, those of an E-step before it included."""
+        state = self._state
+        indices = schedule.rows_of_step(
+            len(state.data), self._training.batch_size, self._spec.seed, step
+        )
+        calibration = self._measure_calibration(step)
         started = time.perf_counter()
-        micro = cut(
-            [ready.data.usable.lengths[number] for number in numbers],
-            self.settings.micro_batch_size,
-            world_size(),
+        batches, micro_batches = self._batches(indices)
+        tokens, units, computed = self._denominators(batches)
+        step_loss = StepLoss(
+            state.objective,
+            self._training,
+            tokens,
+            units,
+            micro_batches,
+            state.policy.with_prompt,
         )
-        batches = [
-            [ready.data.example(numbers[place]) for place in places]
-            for places in share_of(micro, rank(), world_size())
-        ]
-        own = [example for batch in batches for example in batch]
-        tokens, units, seen = sum_over_ranks(
-            [
-                sum(example.likelihood_tokens(self.with_prompt) for example in own)
-                * ready.objective.likelihood,
-                sum(example.units for example in own),
-                sum(map(len, own)),
-            ],
-            ready.device,
-        )
-        meter = StepMeter(self.training, tokens, units, len(micro), self.with_prompt)
         rate = schedule.learning_rate(
             step,
-            ready.steps,
-            self.training.learning_rate,
-            self.training.warmup_ratio,
-            self.training.schedule,
+            state.steps,
+            self._training.learning_rate,
+            self._training.warmup_ratio,
+            self._training.schedule,
         )
 
         def loss_of(batch: Sequence[Example], logps: Logps) -> torch.Tensor:
-            reference = ready.reference.of(batch, ready.device) if ready.reference else None
-            return meter.loss_of(Scored(batch, logps, reference, self.estep.bins))
+            reference = state.reference.of(batch, state.device) if state.reference else None
+            return step_loss.loss_of(ScoredBatch(batch, logps, reference, self._estep.bins))
 
-        norm = ready.engine.update(batches, loss_of, rate)
-        metrics = meter.result(ready.device)
+        norm = state.engine.update(batches, loss_of, rate)
+        metrics = step_loss.result(state.device)
         if not (math.isfinite(metrics["loss"]) and math.isfinite(norm)):
-            raise TrainingError(self._not_finite(step, numbers, metrics["loss"], norm))
+            raise TrainingError(self._not_finite(step, indices, metrics["loss"], norm))
         seconds = time.perf_counter() - started
         return (
             metrics
-            | measured
+            | calibration
             | {
                 "step": float(step + 1),
-                "steps": float(ready.steps),
-                "epoch": (step + 1) * batch_size / len(ready.data),
+                "steps": float(state.steps),
+                "epoch": (step + 1) * self._training.batch_size / len(state.data),
                 "learning_rate": rate,
                 "grad_norm": norm,
-                "tokens_per_second": seen / seconds,
+                "tokens_per_second": computed / seconds,
                 "pairs_per_second": units / seconds,
             }
         )
 
-    def _measure(self, step: int) -> dict[str, float]:
-        """The E-step that is due before this step, and the regime that it found."""
-        found = self.estep.before(step, first=self.ready.first)
-        if found is None:
+    def _batches(self, indices: Sequence[int]) -> tuple[list[list[Example]], int]:
+        """Encode this rank's micro-batches; return them and their number over all ranks."""
+        data = self._state.data
+        micro_batches = cut(
+            [data.usable.lengths[index] for index in indices],
+            self._spec.micro_batch_size,
+            world_size(),
+        )
+        local = [
+            [data.example(indices[position]) for position in positions]
+            for positions in share_of(micro_batches, rank(), world_size())
+        ]
+        return local, len(micro_batches)
+
+    def _denominators(self, batches: Sequence[Sequence[Example]]) -> list[float]:
+        """Return likelihood tokens, units and computed tokens of the step, over all ranks."""
+        state = self._state
+        local = [example for batch in batches for example in batch]
+        with_prompt = state.policy.with_prompt
+        likelihood = sum(example.likelihood_tokens(with_prompt) for example in local)
+        return sum_over_ranks(
+            [
+                likelihood * state.objective.likelihood,
+                sum(example.n_pairs_or_1 for example in local),
+                sum(map(len, local)),
+            ],
+            state.device,
+        )
+
+    def _measure_calibration(self, step: int) -> dict[str, float]:
+        """Run the E-step that is due before this step, if any; return the metrics of its regime."""
+        regime = self._estep.before(step, first=self._state.first_step)
+        if regime is None:
             return {}
         if step == 0:
-            self.regime = found.advice()
-            logger.info("calibration regime: %s", self.regime)
-        return found.metrics()
+            self._regime = regime.advice()
+            logger.info("calibration regime: %s", self._regime)
+        return regime.metrics()
 
-    def _not_finite(self, step: int, numbers: list[int], loss: float, norm: float) -> str:
-        ids = [name for number in numbers for name in self.ready.data.preference_ids(number)]
+    def _not_finite(self, step: int, indices: list[int], loss: float, norm: float) -> str:
+        ids = [name for index in indices for name in self._state.data.preference_ids(index)]
         return (
             f"step {step + 1}: expected a finite loss and gradient, found loss {loss} and "
             f"gradient norm {norm}; lower training.learning_rate or look at the pairs "
@@ -260,22 +264,22 @@ class _Loop:
         )
 
 
-def _announce(settings: Settings, ready: Ready) -> None:
+def _announce(spec: TrainingSpec, state: TrainingState) -> None:
     facts: dict[str, Any] = {
-        "objective": settings.training.objective,
-        "device": ready.device,
-        "precision": ready.dtype,
+        "objective": spec.training.objective,
+        "device": state.device,
+        "precision": state.dtype,
         "workers": world_size(),
-        "engine": ready.engine.name,
-        "layout": ready.policy.layout,
-        "attention": ready.attention,
-        "cases": len(ready.data),
-        "pairs": ready.data.usable.rows,
-        "cases per step": settings.training.batch_size,
-        "micro-batch": settings.micro_batch_size,
-        "steps": ready.steps,
-        "rejected": ready.data.usable.counts or "none",
-        "shortened notes": ready.data.usable.shortened,
-        "trainable parameters": f"{ready.trainable_parameters:,}",
+        "engine": state.engine.name,
+        "layout": state.policy.layout,
+        "attention": state.attention,
+        "cases": len(state.data),
+        "pairs": state.data.usable.rows,
+        "cases per step": spec.training.batch_size,
+        "micro-batch": spec.micro_batch_size,
+        "steps": state.steps,
+        "rejected": state.data.usable.counts or "none",
+        "shortened notes": state.data.usable.shortened,
+        "trainable parameters": f"{state.trainable_parameters:,}",
     }
     logger.info(", ".join(f"{name}: {value}" for name, value in facts.items()))

@@ -4,16 +4,13 @@ Shared between the ranks of a run; draws no random number and leaves the model a
 run that is validated ends in the same adapter as one that is not.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.common.collectives import gather, rank, world_size
-from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.metrics.validation import (
     VALIDATED_SCHEMA,
@@ -25,29 +22,8 @@ from mint_ray.students.engines.base import precision
 from mint_ray.students.logprobs.layouts import FLEX, attention_of, base_of
 from mint_ray.students.ranking.ranker import Ranker, Ranking
 from mint_ray.students.student import Student, info_of
-from mint_ray.students.training.setup import Ready
-from mint_ray.students.training_spec import Settings
-
-
-@dataclass(frozen=True)
-class ValidationPlan:
-    """What is ranked, when and how.
-
-    `cases` has the columns case_id, group_id, label_id and what the student sees; `shares` are
-    the parts of the run's steps after which it is ranked, besides its end; `folder` gets a file of
-    answers for each time.
-    """
-
-    cases: Path
-    catalogue: Path
-    shares: Sequence[float]
-    folder: Path
-    evaluation: EvaluationConfig
-
-    def steps(self, total: int) -> list[int]:
-        """Optimizer steps after which cases are ranked, ascending; the last is `total`."""
-        early = {max(1, round(share * total)) for share in self.shares}
-        return [*sorted(step for step in early if step < total), total]
+from mint_ray.students.training.setup import TrainingState
+from mint_ray.students.training_spec import TrainingSpec, ValidationPlan
 
 
 class Validator:
@@ -57,19 +33,19 @@ class Validator:
         ConfigError: weights that are cut up over the ranks (ZeRO-3).
     """
 
-    def __init__(self, plan: ValidationPlan, settings: Settings, ready: Ready) -> None:
-        if ready.engine.name == "zero3":
+    def __init__(self, plan: ValidationPlan, spec: TrainingSpec, state: TrainingState) -> None:
+        if state.engine.name == "zero3":
             raise ConfigError(
                 "training.deepspeed=zero3 cuts the weights up, so that nothing can be ranked "
                 "while training; expected off, zero1 or zero2"
             )
-        self._plan, self._ready = plan, ready
-        self._task, self._batch_size = settings.task, settings.micro_batch_size
-        self._student = _as_student(plan, settings, ready)
+        self._plan, self._state = plan, state
+        self._task, self._batch_size = spec.task, spec.micro_batch_size
+        self._student = _as_student(plan, spec, state)
         self._catalogue = Catalogue.read(plan.catalogue)
         self._cases = pq.read_table(plan.cases)
         self._ranker: Ranker | None = None
-        self.steps = plan.steps(ready.steps)
+        self.steps = plan.steps(state.steps)
 
     def measure(self, step: int) -> dict[str, float]:
         """Rank, let rank 0 keep the answers, return metrics as `validation/...` on every rank.
@@ -88,7 +64,7 @@ class Validator:
         return {f"validation/{name}": value for name, value in found.items()}
 
     def _rank(self, cases: pa.Table) -> list[dict[str, Any]]:
-        policy, base = self._ready.policy, base_of(self._ready.policy.model)
+        policy, base = self._state.policy, base_of(self._state.policy.model)
         attention, was_training = attention_of(base), policy.training
         policy.eval()
         if attention == FLEX:  # a tree of names needs a mask of its own
@@ -113,9 +89,10 @@ class Validator:
                 batch_size=self._batch_size,
             )
         rows = cases.to_pylist()
-        usable = [row for row in rows if self._task.refusal(row[self._task.sees]) is None]
+        modality = self._task.input_modality
+        usable = [row for row in rows if self._task.why_unusable(row[modality]) is None]
         rankings = self._ranker.rank(
-            [row[self._task.sees] for row in usable],
+            [row[modality] for row in usable],
             [self._catalogue.index_of(row["label_id"]) for row in usable],
         )
         answered = {row["case_id"]: found for row, found in zip(usable, rankings, strict=True)}
@@ -136,15 +113,16 @@ def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, An
     }
 
 
-def _as_student(plan: ValidationPlan, settings: Settings, ready: Ready) -> Student:
-    processor = ready.reader if hasattr(ready.reader, "tokenizer") else None
-    tokenizer = processor.tokenizer if processor is not None else ready.reader
+def _as_student(plan: ValidationPlan, spec: TrainingSpec, state: TrainingState) -> Student:
+    reader = state.tokenizer_or_processor
+    processor = reader if hasattr(reader, "tokenizer") else None
+    tokenizer = processor.tokenizer if processor is not None else reader
     info = info_of(
-        ready.base,
-        settings.student,
-        settings.k,
-        settings.training.objective,
+        state.base,
+        spec.student,
+        spec.k,
+        spec.training.objective,
         {},
-        settings.task.name,
+        spec.task.name,
     )
-    return Student(ready.policy.model, tokenizer, info, plan.catalogue, processor)
+    return Student(state.policy.model, tokenizer, info, plan.catalogue, processor)

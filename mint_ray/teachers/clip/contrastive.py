@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mint_ray.config.teacher import TeacherConfig
-from mint_ray.teachers.clip.encoders.base import Alignment, Floats
+from mint_ray.teachers.clip.encoders.base import Floats, Projections
 from mint_ray.teachers.clip.logistic import Doubles, Indices
 from mint_ray.teachers.optimiser import Optimiser
 
@@ -69,27 +69,27 @@ class Pairs:
     """(n,)."""
 
 
-def aligned_space(alignment: Alignment, prompts: Floats) -> JointSpace:
+def aligned_space(projections: Projections, prompts: Floats) -> JointSpace:
     """The space as a checkpoint has it.
 
     Args:
-        alignment: of the checkpoint.
+        projections: of the checkpoint.
         prompts: (n_labels, n_templates, text_width).
     """
-    width = alignment.image.shape[1]
+    width = projections.image.shape[1]
     return JointSpace(
         mean=np.zeros(width, np.float32),
         factor=np.ones(width, np.float32),
-        image=alignment.image.numpy(),
-        labels=_directions(prompts, alignment.text.numpy()),
-        scale=np.array([alignment.scale], np.float32),
+        image=projections.image.numpy(),
+        labels=_directions(prompts, projections.text.numpy()),
+        scale=np.array([projections.scale], np.float32),
     )
 
 
 def fit_space(
     pairs: Pairs,
     prompts: Floats,
-    alignment: Alignment | None,
+    projections: Projections | None,
     config: TeacherConfig,
     seed: int,
     report: Callable[[dict[str, float]], None],
@@ -103,20 +103,20 @@ def fit_space(
     rng, random = np.random.default_rng([seed, 3]), torch.Generator().manual_seed(seed)
     flat = pairs.images.reshape(-1, pairs.images.shape[-1])
     mean, factor = np.zeros_like(flat[0]), np.ones_like(flat[0])
-    if alignment is None:
+    if projections is None:
         deviation = flat.std(0)
         mean, factor = flat.mean(0), np.where(deviation > 1e-4, 1 / (deviation + 1e-4), 0)
     image = _projection(
-        alignment.image if alignment else None, config.clip.width, flat.shape[1], random
+        projections.image if projections else None, config.clip.width, flat.shape[1], random
     )
     text = _projection(
-        alignment.text if alignment else None, config.clip.width, prompts.shape[-1], random
+        projections.text if projections else None, config.clip.width, prompts.shape[-1], random
     )
-    log_scale = nn.Parameter(torch.tensor(alignment.scale if alignment else FIRST_SCALE).log())
+    log_scale = nn.Parameter(torch.tensor(projections.scale if projections else FIRST_SCALE).log())
     count, chance = len(pairs.labels), pairs.weights / pairs.weights.sum()
     size = min(config.batch_size, max(16, count // 4))
     steps = -(-count // size)
-    rate = config.learning_rate * (ALIGNED_RATE if alignment else 1)
+    rate = config.learning_rate * (ALIGNED_RATE if projections else 1)
     optimiser = Optimiser(
         [image, text, log_scale], rate, config.weight_decay, steps * config.clip.epochs
     )

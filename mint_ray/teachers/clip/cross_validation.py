@@ -12,13 +12,13 @@ import numpy as np
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.teachers.clip.contrastive import JointSpace, Pairs, aligned_space, fit_space
 from mint_ray.teachers.clip.description_numbers import usual_count
-from mint_ray.teachers.clip.encoders.base import Alignment, Floats
+from mint_ray.teachers.clip.encoders.base import Floats, Projections
 from mint_ray.teachers.clip.ensemble import (
     Blend,
     choose_blend,
     deal_folds,
     even_blend,
-    laplace,
+    laplace_smoothing,
     mean_loss,
 )
 from mint_ray.teachers.clip.examples import Examples
@@ -61,7 +61,7 @@ class HeadFitter:
         self,
         train: Examples,
         prompts: Floats,
-        alignment: Alignment | None,
+        projections: Projections | None,
         settings: TeacherConfig,
         seed: int,
     ) -> None:
@@ -70,7 +70,7 @@ class HeadFitter:
         self.weights = balanced_weights(self.classes, train.groups)
         self.with_words = settings.name == "clip_fusion" and bool(train.described.any())
         self.n_numbers = usual_count([text for text in train.descriptions if text])
-        self._prompts, self._alignment, self._settings = prompts, alignment, settings
+        self._prompts, self._alignment, self._settings = prompts, projections, settings
 
     @property
     def contrastive(self) -> bool:
@@ -125,7 +125,7 @@ class HeadFitter:
         return word_columns(texts, self.train.texts[rows], self.n_numbers)
 
 
-def choose(fitter: HeadFitter) -> Choice:
+def cross_validate(fitter: HeadFitter) -> Choice:
     """Strengths and blends of least loss on left-out groups.
 
     Rows of a label that has no other group are not judged; with none to judge, the middle
@@ -133,24 +133,26 @@ def choose(fitter: HeadFitter) -> Choice:
     """
     strengths = tuple(fitter.strength * multiple for multiple in STRENGTHS)
     names = [PROBE, JOINT] if fitter.contrastive else [PROBE]
-    judged, verdicts = _left_out(fitter, strengths)
+    judged, log_probs_by_classifier = _left_out(fitter, strengths)
     middle = strengths[len(strengths) // 2]
     if not len(judged):
         full = even_blend([*names, WORDS]) if fitter.with_words else None
         return Choice(middle, middle, even_blend(names), full)
     classes, weights = fitter.classes[judged], fitter.weights[judged]
-    smoothing = laplace(len(np.unique(fitter.train.groups)))
-    probe = _best(verdicts[PROBE], classes, weights, smoothing)
-    image = {PROBE: verdicts[PROBE][probe]}
+    smoothing = laplace_smoothing(len(np.unique(fitter.train.groups)))
+    probe = _best(log_probs_by_classifier[PROBE], classes, weights, smoothing)
+    image = {PROBE: log_probs_by_classifier[PROBE][probe]}
     if fitter.contrastive:
-        image[JOINT] = verdicts[JOINT][0]
+        image[JOINT] = log_probs_by_classifier[JOINT][0]
     blend = choose_blend(image, classes, weights, smoothing)
     words, full = middle, None
     if fitter.with_words:
         told = fitter.train.described[judged]
-        of_words = [verdict[told] for verdict in verdicts[WORDS]]
+        of_words = [log_probs[told] for log_probs in log_probs_by_classifier[WORDS]]
         best = _best(of_words, classes[told], weights[told], smoothing)
-        every = {name: verdict[told] for name, verdict in image.items()} | {WORDS: of_words[best]}
+        every = {name: log_probs[told] for name, log_probs in image.items()} | {
+            WORDS: of_words[best]
+        }
         words = strengths[best]
         full = choose_blend(every, classes[told], weights[told], smoothing)
     return Choice(strengths[probe], words, blend, full)
@@ -188,11 +190,13 @@ def _left_out(
     return rows, joined
 
 
-def _best(verdicts: list[Doubles], classes: Indices, weights: Doubles, smoothing: float) -> int:
+def _best(
+    log_probs_by_strength: list[Doubles], classes: Indices, weights: Doubles, smoothing: float
+) -> int:
     """The strength of least loss, each at its best temperature."""
     losses = []
-    for verdict in verdicts:
-        blend = choose_blend({PROBE: verdict}, classes, weights, smoothing)
-        cooled = blend.log_probs({PROBE: verdict})
+    for log_probs in log_probs_by_strength:
+        blend = choose_blend({PROBE: log_probs}, classes, weights, smoothing)
+        cooled = blend.log_probs({PROBE: log_probs})
         losses.append(mean_loss(cooled, classes, weights, smoothing))
     return int(np.argmin(losses))

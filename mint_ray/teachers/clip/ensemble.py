@@ -1,4 +1,4 @@
-"""Joins the verdicts of several classifiers into one calibrated distribution."""
+"""Joins the log_probs_by_classifier of several classifiers into one calibrated distribution."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Blend:
     weights: Mapping[str, float]
     temperature: float
 
-    def log_probs(self, verdicts: Mapping[str, Doubles]) -> Doubles:
+    def log_probs(self, log_probs_by_classifier: Mapping[str, Doubles]) -> Doubles:
         """(n, n_classes) from the same of each classifier that has a weight."""
-        total = sum(weight * verdicts[name] for name, weight in self.weights.items())
+        total = sum(weight * log_probs_by_classifier[name] for name, weight in self.weights.items())
         joined: Doubles = log_softmax(np.asarray(total) / self.temperature, axis=1)
         return joined
 
@@ -34,18 +34,21 @@ def even_blend(names: Sequence[str]) -> Blend:
 
 
 def choose_blend(
-    verdicts: Mapping[str, Doubles], classes: Indices, weights: Doubles, smoothing: float
+    log_probs_by_classifier: Mapping[str, Doubles],
+    classes: Indices,
+    weights: Doubles,
+    smoothing: float,
 ) -> Blend:
     """The weights and the temperature of least smoothed loss.
 
     Args:
-        verdicts: (n, n_classes) log-probabilities of each classifier, for rows it was not
-            fitted on.
+        log_probs_by_classifier: (n, n_classes) log-probabilities of each
+            classifier, for rows it was not fitted on.
         classes: (n,) what is right.
         weights: (n,) of the rows.
         smoothing: see `mean_loss`.
     """
-    names = list(verdicts)
+    names = list(log_probs_by_classifier)
     if not len(classes):
         return even_blend(names)
     shares = [
@@ -56,7 +59,7 @@ def choose_blend(
         given = {name: part / PARTS for name, part in zip(names, share, strict=True)}
         for temperature in TEMPERATURES:
             blend = Blend(given, temperature)
-            loss = mean_loss(blend.log_probs(verdicts), classes, weights, smoothing)
+            loss = mean_loss(blend.log_probs(log_probs_by_classifier), classes, weights, smoothing)
             options.append((loss, blend))
     return min(options, key=lambda option: option[0])[1]
 
@@ -76,7 +79,7 @@ def mean_loss(scores: Doubles, classes: Indices, weights: Doubles, smoothing: fl
     return float((weights @ losses) / weights.sum())
 
 
-def laplace(groups: int) -> float:
+def laplace_smoothing(groups: int) -> float:
     """Laplace's rule of succession: the chance to err of what was right for all of n groups."""
     return 1 / (groups + 2)
 

@@ -12,10 +12,10 @@ from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import ConfigError, TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.clip.contrastive import aligned_space
-from mint_ray.teachers.clip.cross_validation import HeadFitter, choose
-from mint_ray.teachers.clip.encoders.base import EMBEDDED, Alignment, Encoders, Floats
+from mint_ray.teachers.clip.cross_validation import HeadFitter, cross_validate
+from mint_ray.teachers.clip.encoders.base import EMBEDDED, Encoders, Floats, Projections
 from mint_ray.teachers.clip.encoders.load import load_encoders
-from mint_ray.teachers.clip.ensemble import laplace, mean_loss
+from mint_ray.teachers.clip.ensemble import laplace_smoothing, mean_loss
 from mint_ray.teachers.clip.examples import Examples, read_examples
 from mint_ray.teachers.clip.heads import Heads
 from mint_ray.teachers.clip.logistic import Doubles
@@ -50,10 +50,10 @@ def fit_clip(source: Path, config: Config, out: Path, report: Report) -> dict[st
     encoders, file = load_encoders(settings.clip), source / "cases.parquet"
     prompts = encode_prompts(catalogue, settings.clip.templates, encoders)
     if settings.clip.fit == "none":
-        heads = zero_shot_heads(prompts, encoders.alignment)
+        heads = zero_shot_heads(prompts, encoders.projections)
     else:
         train = read_examples(file, "train", catalogue, encoders, settings.clip.views, seed)
-        heads = fit_heads(train, prompts, encoders.alignment, settings, seed, report)
+        heads = fit_heads(train, prompts, encoders.projections, settings, seed, report)
     if world()[0] == 0:
         content = {"teacher": settings.model_dump(mode="json"), "seed": seed}
         save_clip(out, settings.name, catalogue, heads, encoders.facts, content)
@@ -89,18 +89,18 @@ def encode_prompts(catalogue: Catalogue, templates: tuple[str, ...], encoders: E
     return encoded.reshape(len(catalogue), len(templates), -1)
 
 
-def zero_shot_heads(prompts: Floats, alignment: Alignment | None) -> Heads:
+def zero_shot_heads(prompts: Floats, projections: Projections | None) -> Heads:
     """Heads that nothing was learned for."""
-    assert alignment is not None  # see `check_settings`
+    assert projections is not None  # see `check_settings`
     none = np.zeros(0, dtype=np.int64)
-    space = aligned_space(alignment, prompts)
+    space = aligned_space(projections, prompts)
     return Heads(len(prompts), none, 1.0, None, space, None, 0, None, None)
 
 
 def fit_heads(
     train: Examples,
     prompts: Floats,
-    alignment: Alignment | None,
+    projections: Projections | None,
     settings: TeacherConfig,
     seed: int,
     report: Report,
@@ -114,13 +114,13 @@ def fit_heads(
         raise TeacherError(
             "expected training cases with a usable image and a label of the catalogue, found none"
         )
-    fitter = HeadFitter(train, prompts, alignment, settings, seed)
-    chosen, everything = choose(fitter), np.arange(len(train))
+    fitter = HeadFitter(train, prompts, projections, settings, seed)
+    chosen, everything = cross_validate(fitter), np.arange(len(train))
     logger.info("[teacher] %s", chosen)
     heads = Heads(
         n_labels=len(prompts),
         seen=fitter.seen,
-        unseen_share=laplace(len(np.unique(train.groups))),
+        unseen_share=laplace_smoothing(len(np.unique(train.groups))),
         probe=fitter.fit_probe(everything, (chosen.probe,))[0],
         joint=fitter.fit_joint(everything, report),
         words=fitter.fit_words(everything, (chosen.words,))[0] if fitter.with_words else None,

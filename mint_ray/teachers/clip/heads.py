@@ -60,18 +60,18 @@ class Heads:
         if self.image_blend is None:
             assert everywhere is not None
             return everywhere.astype(np.float32)
-        verdicts = self.image_verdicts(images, everywhere)
-        scores = self.image_blend.log_probs(verdicts)
+        log_probs_by_classifier = self.image_log_probs(images, everywhere)
+        scores = self.image_blend.log_probs(log_probs_by_classifier)
         told = np.array([row for row, text in enumerate(descriptions) if text], dtype=np.int64)
         if self.words is not None and self.full_blend is not None and len(told):
             assert texts is not None
             columns = word_columns([descriptions[i] for i in told], texts[told], self.n_numbers)
-            full = {name: verdict[told] for name, verdict in verdicts.items()}
+            full = {name: log_probs[told] for name, log_probs in log_probs_by_classifier.items()}
             full[WORDS] = self.words.log_probs(columns)
             scores[told] = self.full_blend.log_probs(full)
         return self._with_unseen(scores, everywhere).astype(np.float32)
 
-    def image_verdicts(self, images: Floats, everywhere: Doubles | None) -> dict[str, Doubles]:
+    def image_log_probs(self, images: Floats, everywhere: Doubles | None) -> dict[str, Doubles]:
         """(n, n_seen) of each classifier of the image."""
         found = {} if self.probe is None else {PROBE: self.probe.log_probs(images)}
         if everywhere is not None and self.image_blend and JOINT in self.image_blend.weights:

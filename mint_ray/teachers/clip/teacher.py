@@ -63,7 +63,7 @@ class ClipTeacher:
                 scores[rows] = self._heads.log_probs(self._features(images), told, texts)
         return scores
 
-    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         """The reasons of `open_tile`; see `Teacher`."""
         opened = (open_tile(encoded) for encoded in batch["image"])
         return [found if isinstance(found, str) else "" for found in opened]

@@ -82,7 +82,7 @@ class FusionTeacher:
         scores[[bool(reason) for reason in reasons]] = np.nan
         return np.asarray(scores, dtype=np.float32)
 
-    def reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
+    def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         """`image_unreadable`, `image_too_large`, `no_image_or_known_term`; see `Teacher`."""
         _, rows, unreadable = decode_images(batch["image"])
         return _reasons(*self._terms(batch), rows, unreadable)

@@ -14,7 +14,7 @@ from mint_ray.cases.patients.phenopackets import (
     read_phenopackets,
     reject_duplicates,
 )
-from mint_ray.cases.schema import ParsedCase, Rejection
+from mint_ray.cases.schema import ParsedCase, RejectedCase
 from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
 from mint_ray.knowledge.ontology import load_ontology
 from tests.cases.patients.phenopacket_examples import PACKET, encode, features, packet
@@ -176,7 +176,7 @@ def test_the_disease_is_the_diagnosis_else_a_disease_that_is_not_excluded(
 )
 def test_rejections(raw, reason):
     outcome = parse_phenopacket(raw, "dir/\u202em.json", ONTOLOGY)
-    assert isinstance(outcome, Rejection)
+    assert isinstance(outcome, RejectedCase)
     assert outcome.reason == reason
     assert reason in REASONS
     assert outcome.case_id in ("case-1", "family", "dir/ m.json")
@@ -218,7 +218,7 @@ JSON = st.recursive(
 @given(st.sampled_from(sorted(PACKET)), JSON)
 def test_no_value_of_a_field_is_fatal(field, value):
     outcome = parse({**packet(), field: value})
-    assert isinstance(outcome, ParsedCase | Rejection)
+    assert isinstance(outcome, ParsedCase | RejectedCase)
     if isinstance(outcome, ParsedCase):
         json.dumps(outcome.case, ensure_ascii=False).encode()  # no unpaired surrogates
 
@@ -226,20 +226,20 @@ def test_no_value_of_a_field_is_fatal(field, value):
 @settings(max_examples=100, deadline=None)
 @given(st.binary())
 def test_no_bytes_are_fatal(raw):
-    assert isinstance(parse(raw), Rejection)
+    assert isinstance(parse(raw), RejectedCase)
 
 
 def test_the_later_of_two_equal_ids_is_rejected():
     first, second = parse(packet()), parse(packet(subject={"sex": "MALE"}))
-    bad = Rejection("case-1", "phenopackets", "not_json")
+    bad = RejectedCase("case-1", "phenopackets", "not_json")
     outcomes = list(reject_duplicates([bad, first, second]))
-    assert outcomes == [bad, first, Rejection("case-1", "phenopackets", "duplicate_id")]
+    assert outcomes == [bad, first, RejectedCase("case-1", "phenopackets", "duplicate_id")]
 
 
 @pytest.mark.skipif(not STORE.is_file(), reason="the public phenopackets are not here")
 def test_the_public_store_is_read_and_split_without_leakage():
     outcomes = list(read_phenopackets(STORE, ONTOLOGY))
-    rejected = Counter(o.reason for o in outcomes if isinstance(o, Rejection))
+    rejected = Counter(o.reason for o in outcomes if isinstance(o, RejectedCase))
     cases = join_groups([o.case for o in outcomes if isinstance(o, ParsedCase)])
     assert len(outcomes) == 8820
     assert rejected == {"no_observed_features": 3}

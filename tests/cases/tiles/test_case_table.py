@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.case_table import TileTable
 from mint_ray.cases.tiles.finish import finish_tiles
-from mint_ray.cases.tiles.source import Place
+from mint_ray.cases.tiles.source import TileRef
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import DataError
 from tests.cases.tiles.image_examples import GOOD
@@ -26,14 +26,14 @@ def test_rows_become_tiles(tmp_path: Path) -> None:
     }
     pq.write_table(pa.table(columns), tmp_path / "mine.parquet")
     source = TileTable(tmp_path / "mine.parquet")
-    found = list(source.places())
-    places = [item for item in found if isinstance(item, Place)]
+    found = list(source.list_tiles())
+    places = [item for item in found if isinstance(item, TileRef)]
     assert [(p.case_id, p.group_id, p.label_id, p.label_name) for p in places] == [
         ("a", "p", "UBERON:0002048", "Lung"),
         ("b", "b", "TISSUE:colon", "Colon"),
         ("d", "q", "TISSUE:bile_duct", "Bile duct"),
     ]
-    reasons = [item.reason for item in found if isinstance(item, Rejection)]
+    reasons = [item.reason for item in found if isinstance(item, RejectedCase)]
     assert reasons == ["duplicate_id", "no_id", "no_label"]
     config = CasesConfig(source="parquet", path=tmp_path / "mine.parquet")
     first, second, third = finish_tiles(places, source, config)

@@ -5,7 +5,7 @@ import pytest
 
 from mint_ray.cases.tiles.drawn import DrawnTiles
 from mint_ray.cases.tiles.finish import finish_tiles
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.config.cases import CasesConfig, TilesConfig
 from mint_ray.errors import ConfigError
 from mint_ray.images.decode import open_tile
@@ -17,20 +17,20 @@ from mint_ray.images.tissue.types import TISSUES
 SMALL = TilesConfig(tissues=3, patients_per_tissue=3, tiles_per_patient=2, side=64)
 
 
-def places(source: DrawnTiles) -> list[Place]:
-    return [place for place in source.places() if isinstance(place, Place)]
+def list_tiles(source: DrawnTiles) -> list[TileRef]:
+    return [place for place in source.list_tiles() if isinstance(place, TileRef)]
 
 
 def test_a_tile_depends_on_its_seed_alone() -> None:
     source, again, other = DrawnTiles(SMALL, 0), DrawnTiles(SMALL, 0), DrawnTiles(SMALL, 1)
-    listed = places(source)
+    listed = list_tiles(source)
     assert len(listed) == len({place.case_id for place in listed}) == 3 * 3 * 2
-    forwards = [p.encoded for p in source.open(listed) if isinstance(p, Picture)]
-    backwards = [p.encoded for p in again.open(listed[::-1]) if isinstance(p, Picture)]
+    forwards = [p.encoded for p in source.read_tiles(listed) if isinstance(p, TileImage)]
+    backwards = [p.encoded for p in again.read_tiles(listed[::-1]) if isinstance(p, TileImage)]
     assert forwards == backwards[::-1]
     assert len(set(forwards)) == len(listed)
-    (changed,) = other.open(listed[:1])
-    assert isinstance(changed, Picture)
+    (changed,) = other.read_tiles(listed[:1])
+    assert isinstance(changed, TileImage)
     assert changed.encoded != forwards[0]
 
 
@@ -58,7 +58,7 @@ def test_without_variation_patients_are_alike() -> None:
 def test_tiles_are_described_without_their_tissue() -> None:
     config = CasesConfig(source="tiles", tiles=SMALL)
     source = DrawnTiles(SMALL, 0)
-    listed = places(source)
+    listed = list_tiles(source)
     for place, done in zip(listed, finish_tiles(listed, source, config), strict=True):
         assert not isinstance(open_tile(done.image), str)
         assert done.description.startswith("H&E tile")

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.finish import finish_tiles
 from mint_ray.cases.tiles.folder import ImageFolder, image_source
 from mint_ray.cases.tiles.image_table import ImageTable
-from mint_ray.cases.tiles.source import Place
+from mint_ray.cases.tiles.source import TileRef
 from mint_ray.config.cases import CasesConfig, ImagesConfig
 from mint_ray.errors import DataError
 from mint_ray.images.decode import TOO_LARGE
@@ -30,17 +30,19 @@ def outcomes(root: Path, **settings: object) -> dict[str, str | None]:
     """Case id -> reason, None for a case that can be used."""
     config = CasesConfig(source="images", path=root, images=ImagesConfig(**settings))
     source = ImageFolder(root, config.images)
-    found = list(source.places())
-    places = [item for item in found if isinstance(item, Place)]
+    found = list(source.list_tiles())
+    places = [item for item in found if isinstance(item, TileRef)]
     done = finish_tiles(places, source, config)
-    reasons = {item.case_id: item.reason for item in found if isinstance(item, Rejection)}
+    reasons = {item.case_id: item.reason for item in found if isinstance(item, RejectedCase)}
     return reasons | {p.case_id: d.reason for p, d in zip(places, done, strict=True)}
 
 
 def test_labels_and_groups_are_folders(tmp_path: Path) -> None:
     files = ["adrenal_gland/p1/a.png", "Adrenal gland/p1/b/c.png", "Lung/d.png", "Lung/e.png"]
     write(tmp_path, dict.fromkeys(files, GOOD))
-    places = [p for p in ImageFolder(tmp_path, ImagesConfig()).places() if isinstance(p, Place)]
+    places = [
+        p for p in ImageFolder(tmp_path, ImagesConfig()).list_tiles() if isinstance(p, TileRef)
+    ]
     assert [(p.label_id, p.label_name, p.group_id) for p in places] == [
         ("TISSUE:adrenal_gland", "Adrenal gland", "p1"),
         ("TISSUE:lung", "Lung", "Lung/d.png"),
@@ -85,8 +87,8 @@ def test_squares_are_cut_and_the_rest_is_dropped(tmp_path: Path) -> None:
 def test_bytes_are_kept_where_nothing_is_cut(tmp_path: Path) -> None:
     write(tmp_path, {"Lung/p/a.jpg": ODD["turned.jpg"]})
     source = ImageFolder(tmp_path, ImagesConfig())
-    (place,) = source.places()
-    (picture,) = source.open([place])  # type: ignore[list-item]
+    (place,) = source.list_tiles()
+    (picture,) = source.read_tiles([place])  # type: ignore[list-item]
     assert not isinstance(picture, str)
     assert picture.encoded == ODD["turned.jpg"]
     assert picture.image.size == (48, 64)

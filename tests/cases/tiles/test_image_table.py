@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.folder import image_source
 from mint_ray.cases.tiles.image_table import ImageTable
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
@@ -36,16 +36,16 @@ def test_rows_become_places_and_pictures(tmp_path: Path) -> None:
         "image": images,
     }
     source = table(tmp_path, columns)
-    *places, rejected = source.places()
-    assert rejected == Rejection("mine-000004", "images", "no_label")
-    assert [(p.case_id, p.group_id) for p in places if isinstance(p, Place)] == [
+    *places, rejected = source.list_tiles()
+    assert rejected == RejectedCase("mine-000004", "images", "no_label")
+    assert [(p.case_id, p.group_id) for p in places if isinstance(p, TileRef)] == [
         ("mine-000000", "p1"),
         ("mine-000001", "p1"),
         ("mine-000002", "p2"),
         ("mine-000003", "mine-000003"),
     ]
-    opened = list(source.open(places))  # type: ignore[arg-type]
-    assert [p.encoded if isinstance(p, Picture) else p for p in opened] == [
+    opened = list(source.read_tiles(places))  # type: ignore[arg-type]
+    assert [p.encoded if isinstance(p, TileImage) else p for p in opened] == [
         *images[:2],
         "image_missing",
         "image_unreadable",
@@ -58,12 +58,12 @@ def test_squares_have_their_part_of_the_mask(tmp_path: Path) -> None:
     columns = {"organ": ["Lung"], "image": [GOOD], "mask": [encode(Image.fromarray(mask))]}
     settings = {"label_column": "organ", "group_column": None, "mask_column": "mask", "tile": 32}
     source = table(tmp_path, columns, **settings)
-    places = [place for place in source.places() if isinstance(place, Place)]
+    places = [place for place in source.list_tiles() if isinstance(place, TileRef)]
     assert [p.case_id for p in places] == [
         f"mine-000000#00{i}_00{j}" for i in (0, 1) for j in (0, 1)
     ]
     assert {place.group_id for place in places} == {"mine-000000"}
-    shares = [p.mask.mean() for p in source.open(places) if isinstance(p, Picture)]
+    shares = [p.mask.mean() for p in source.read_tiles(places) if isinstance(p, TileImage)]
     assert shares == [0, 1, 0, 0]
 
 
@@ -71,9 +71,9 @@ def test_masks_that_do_not_fit_are_named(tmp_path: Path) -> None:
     masks = [b"?", encode(Image.new("L", (9, 9))), None]
     columns = {"label": ["Lung"] * 3, "group": ["p"] * 3, "image": [GOOD] * 3, "mask": masks}
     source = table(tmp_path, columns, mask_column="mask")
-    *bad, good = source.open(list(source.places()))  # type: ignore[arg-type]
+    *bad, good = source.read_tiles(list(source.list_tiles()))  # type: ignore[arg-type]
     assert bad == ["mask_unreadable"] * 2
-    assert isinstance(good, Picture)
+    assert isinstance(good, TileImage)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_masks_that_do_not_fit_are_named(tmp_path: Path) -> None:
 )
 def test_no_address_is_followed(tmp_path: Path, image: object, reason: str) -> None:
     source = table(tmp_path, {"label": ["Lung"], "group": ["p"], "image": [image]})
-    assert list(source.open(list(source.places()))) == [reason]  # type: ignore[arg-type]
+    assert list(source.read_tiles(list(source.list_tiles()))) == [reason]  # type: ignore[arg-type]
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
@@ -108,11 +108,11 @@ def test_the_histology_set() -> None:
         tile=250,
     )
     source = image_source(HISTOLOGY, settings)
-    places = [place for place in source.places() if isinstance(place, Place)]
+    places = [place for place in source.list_tiles() if isinstance(place, TileRef)]
     assert len(places) == 35 * 16
     assert len({place.group_id for place in places}) == 35
-    for picture in source.open(places[:17]):
-        assert isinstance(picture, Picture)
+    for picture in source.read_tiles(places[:17]):
+        assert isinstance(picture, TileImage)
         assert picture.image.size == (250, 250)
         assert picture.mask is not None
         assert 0.02 < (picture.mask != 0).mean() < 0.7

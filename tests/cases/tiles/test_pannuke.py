@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.finish import finish_tiles
 from mint_ray.cases.tiles.pannuke import PanNuke
-from mint_ray.cases.tiles.source import Picture, Place
+from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ConfigError, DataError
 
@@ -39,14 +39,14 @@ def released(tmp_path: Path) -> Path:
 def finished(root: Path) -> dict[str, str | None]:
     config = CasesConfig(source="pannuke", path=root)
     source = PanNuke(root, SPLITS)
-    places = [place for place in source.places() if isinstance(place, Place)]
+    places = [place for place in source.list_tiles() if isinstance(place, TileRef)]
     done = finish_tiles(places, source, config)
     return {place.case_id: tile.reason for place, tile in zip(places, done, strict=True)}
 
 
 def test_official_folds_labels_and_masks(released: Path) -> None:
     source = PanNuke(released, SPLITS)
-    places = [place for place in source.places() if isinstance(place, Place)]
+    places = [place for place in source.list_tiles() if isinstance(place, TileRef)]
     assert [(p.case_id, p.group_id, p.split, p.label_name) for p in places[:5]] == [
         ("pannuke-1-00000", "fold:1", "train", "Adrenal gland"),
         ("pannuke-1-00001", "fold:1", "train", "Head and neck"),
@@ -54,8 +54,8 @@ def test_official_folds_labels_and_masks(released: Path) -> None:
         ("pannuke-1-00003", "fold:1", "train", "Breast"),
         ("pannuke-2-00000", "fold:2", "validation", "Adrenal gland"),
     ]
-    (picture,) = source.open(places[:1])
-    assert isinstance(picture, Picture)
+    (picture,) = source.read_tiles(places[:1])
+    assert isinstance(picture, TileImage)
     pixels = np.load(released / "Fold 1/images/fold1/images.npy")[0]
     assert np.array_equal(np.asarray(picture.image), pixels)
     assert picture.mask is not None
@@ -67,7 +67,7 @@ def test_flat_folders_and_other_numbers(tmp_path: Path, kind: str) -> None:
     for n in (1, 2, 10):
         write_fold(tmp_path / f"fold_{n}", tmp_path / f"fold_{n}", kind, TYPES.astype("S"))
     (tmp_path / "fold_1" / "masks.npy").unlink()
-    places = [p for p in PanNuke(tmp_path, SPLITS).places() if isinstance(p, Place)]
+    places = [p for p in PanNuke(tmp_path, SPLITS).list_tiles() if isinstance(p, TileRef)]
     assert {p.group_id: p.split for p in places} == {
         "fold:1": "train",
         "fold:2": "validation",
@@ -84,7 +84,10 @@ def test_bad_rows_are_counted(released: Path) -> None:
     np.save(folder / "types.npy", np.array(["Breast", "Breast", "Breast", ""]))
     reasons = {i: r for i, r in finished(released).items() if i.startswith("pannuke-1")}
     assert list(reasons.values()) == ["image_unreadable", "image_blank", "image_unreadable"]
-    assert Rejection("pannuke-1-00003", "pannuke", "no_label") in PanNuke(released, SPLITS).places()
+    assert (
+        RejectedCase("pannuke-1-00003", "pannuke", "no_label")
+        in PanNuke(released, SPLITS).list_tiles()
+    )
 
 
 def test_pickled_arrays_are_refused(released: Path, tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_pickled_arrays_are_refused(released: Path, tmp_path: Path) -> None:
     types = np.array([Trap()] * 4, dtype=object)
     np.save(released / "Fold 2/images/fold2/types.npy", types, allow_pickle=True)
     with pytest.raises(DataError, match="never loaded"):
-        list(PanNuke(released, SPLITS).places())
+        list(PanNuke(released, SPLITS).list_tiles())
     assert not (tmp_path / "sprung").exists()
 
 
@@ -113,14 +116,14 @@ def test_arrays_of_another_kind(
 ) -> None:
     np.save(released / f"Fold 3/images/fold3/{name}.npy", array)
     with pytest.raises(DataError, match=expected):
-        list(PanNuke(released, SPLITS).places())
+        list(PanNuke(released, SPLITS).list_tiles())
 
 
 def test_a_file_that_is_cut_short(released: Path) -> None:
     file = released / "Fold 1/images/fold1/images.npy"
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(DataError, match="cut short"):
-        list(PanNuke(released, SPLITS).places())
+        list(PanNuke(released, SPLITS).list_tiles())
 
 
 def test_folders_that_are_not_pannuke(released: Path, tmp_path: Path) -> None:

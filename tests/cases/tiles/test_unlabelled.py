@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.cases.schema import Rejection
+from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.unlabelled import read_images
 from mint_ray.errors import DataError
 from tests.students.vision_cases import picture
@@ -17,7 +17,7 @@ def outcomes(path: Path) -> list[tuple[str, str | bytes | None]]:
     """Id and image, or reason, of everything that is found."""
     return [
         (item.case_id, item.reason)
-        if isinstance(item, Rejection)
+        if isinstance(item, RejectedCase)
         else (item["case_id"], item["image"])
         for item in read_images(path)
     ]

@@ -78,7 +78,7 @@ def context(tokenizer: Any, tmp_path: Path) -> StepContext:
         {
             "task": "tissue",
             "cases": {"source": "tiles"},
-            "preferences": {"k": 2, "q": 2},
+            "preferences": {"chosen_size": 2, "rejected_size": 2},
             "student": {
                 "base_model": str(tmp_path / "model"),
                 "lora_rank": 2,

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.errors import DataError
 from mint_ray.students.data.pair_table import PairTable
-from mint_ray.students.data.rows import PartMaker
-from mint_ray.students.encoding.text import REJECTIONS, Encoder, Rejected
+from mint_ray.students.data.rows import RowEncoder
+from mint_ray.students.encoding.text import REJECTIONS, Encoder, UnusableRow
 from mint_ray.tasks.prompts import NOTE_END, answer_message, build_prompt
 from tests.students.conftest import NAMES, pair_row
 from tests.students.workers import losses_of
@@ -112,8 +112,8 @@ ODD: list[dict[str, Any]] = [
 ]
 
 
-def maker(tokenizer: Any, max_prompt_length: int, max_length: int) -> PartMaker:
-    return PartMaker(Encoder(tokenizer, max_prompt_length, max_length), "pairs", {}, k=2)
+def maker(tokenizer: Any, max_prompt_length: int, max_length: int) -> RowEncoder:
+    return RowEncoder(Encoder(tokenizer, max_prompt_length, max_length), "pairs", {}, k=2)
 
 
 def table_of(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, str]]]:
@@ -182,8 +182,8 @@ def test_any_text_is_encoded_or_rejected(
 ) -> None:
     row = pair_row(0, prompt=noted(note), chosen=said(chosen), rejected=said(rejected))
     try:
-        pair = maker(tokenizer, 400, 600).part(row)
-    except Rejected as error:
+        pair = maker(tokenizer, 400, 600).encode_row(row)
+    except UnusableRow as error:
         reason = error.reason
     else:
         assert len(pair.prompt) <= 400

@@ -8,7 +8,7 @@ import pytest
 
 from mint_ray.errors import DataError
 from mint_ray.students.data.pair_table import PairTable
-from mint_ray.students.data.rows import PartMaker
+from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.tasks.prompts import answer_message
 from tests.students.conftest import CHAT_TEMPLATE, NAMES, pair_row
@@ -16,12 +16,12 @@ from tests.students.conftest import CHAT_TEMPLATE, NAMES, pair_row
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 
 
-def make_maker(tokenizer: Any, max_prompt_length: int = 700) -> PartMaker:
-    return PartMaker(Encoder(tokenizer, max_prompt_length, 1400), "pairs", {}, k=2)
+def make_maker(tokenizer: Any, max_prompt_length: int = 700) -> RowEncoder:
+    return RowEncoder(Encoder(tokenizer, max_prompt_length, 1400), "pairs", {}, k=2)
 
 
 @pytest.fixture
-def maker(tokenizer: Any) -> PartMaker:
+def maker(tokenizer: Any) -> RowEncoder:
     return make_maker(tokenizer)
 
 
@@ -31,7 +31,7 @@ def test_rows_of_the_training_split_are_read(write_pairs: WritePairs) -> None:
     assert table.row(1) == {key: pair_row(2)[key] for key in table.row(1)}
 
 
-def test_the_order_of_files_does_not_matter(tmp_path: Path, maker: PartMaker) -> None:
+def test_the_order_of_files_does_not_matter(tmp_path: Path, maker: RowEncoder) -> None:
     digests = []
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         folder = tmp_path / str(order)
@@ -48,7 +48,7 @@ def test_the_order_of_files_does_not_matter(tmp_path: Path, maker: PartMaker) ->
 
 
 def test_a_dataset_of_another_tool_needs_three_columns(
-    write_pairs: WritePairs, maker: PartMaker
+    write_pairs: WritePairs, maker: RowEncoder
 ) -> None:
     row = {key: pair_row(0)[key] for key in ("prompt", "chosen", "rejected")}
     table = PairTable(write_pairs([row]))
@@ -56,7 +56,9 @@ def test_a_dataset_of_another_tool_needs_three_columns(
     assert table.row(0)["preference_id"] == "row-0"
 
 
-def test_windows_of_a_case_share_one_example(write_pairs: WritePairs, maker: PartMaker) -> None:
+def test_rejected_sets_of_a_case_share_one_example(
+    write_pairs: WritePairs, maker: RowEncoder
+) -> None:
     other = answer_message([NAMES[7]])
     rows = [
         pair_row(0, preference_id="a#0"),
@@ -69,7 +71,7 @@ def test_windows_of_a_case_share_one_example(write_pairs: WritePairs, maker: Par
     assert usable.examples == ((0, 2), (3,), (1,))
     assert usable.rows == 4
     example = table.example(usable.examples[0], maker, number=0)
-    assert (example.pairs, example.likelihood) == (((0, 1), (0, 2)), (0, 0))
+    assert (example.preference_pairs, example.nll_completions) == (((0, 1), (0, 2)), (0, 0))
     assert example.preference_ids == ("a#0", "a#1")
     assert (
         usable.lengths[0]
@@ -133,7 +135,7 @@ def test_no_file_is_left_behind(
     assert table.row(0)["case_id"] == "case-000"
 
 
-def test_a_row_that_is_not_utf8_is_rejected(maker: PartMaker, tmp_path: Path) -> None:
+def test_a_row_that_is_not_utf8_is_rejected(maker: RowEncoder, tmp_path: Path) -> None:
     table = pa.Table.from_pylist([pair_row(0), pair_row(1)])
     broken = pa.array([b"a note", b"a note \xff"]).view(pa.string())
     prompt = pa.StructArray.from_arrays([broken, pa.array(["user"] * 2)], ["content", "role"])

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mint_ray.students.encoding.text import Encoder, Rejected
+from mint_ray.students.encoding.text import Encoder, UnusableRow
 from mint_ray.tasks.prompts import build_prompt
 
 
@@ -48,5 +48,5 @@ def test_awkward_notes_are_shortened(encoder: Encoder, note: str) -> None:
 
 
 def test_a_foreign_prompt_is_never_cut(encoder: Encoder) -> None:
-    with pytest.raises(Rejected, match="too_long"):
+    with pytest.raises(UnusableRow, match="too_long"):
         encoder.prompt([{"role": "user", "content": "word " * 1000}])

@@ -7,13 +7,13 @@ import torch
 from mint_ray.errors import ConfigError
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
-from mint_ray.students.logprobs.layouts import FLEX, attention_of, plain_logps, shared_logps
+from mint_ray.students.logprobs.layouts import FLEX, attention_of, padded_logps, prefix_shared_logps
 from mint_ray.students.logprobs.packing import first_fit
 
 
 def test_both_layouts_agree(model: Any, examples: list[Example]) -> None:
-    plain = plain_logps(model, examples, with_prompt=True)
-    shared = shared_logps(model, examples, with_prompt=True)
+    plain = padded_logps(model, examples, with_prompt=True)
+    shared = prefix_shared_logps(model, examples, with_prompt=True)
     for ours, reference in zip(shared, plain, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
@@ -24,7 +24,7 @@ def test_plain_equals_a_hand_count(model: Any, examples: list[Example]) -> None:
     logps = model(row).logits.log_softmax(-1)[0]
     start = len(first.prompt)
     expected = sum(float(logps[at - 1, row[0, at]].detach()) for at in range(start, row.shape[1]))
-    result = plain_logps(model, examples, with_prompt=False)
+    result = padded_logps(model, examples, with_prompt=False)
     assert result.sums[1].item() == pytest.approx(expected, rel=1e-5)
     assert result.counts[:2].tolist() == [len(answer) for answer in first.completions]
     assert float(result.prompt_counts.sum()) == 0
@@ -40,8 +40,8 @@ def test_examples_of_different_shapes_share_rows(model: Any, examples: list[Exam
     many += [replace(example, prompt=example.prompt[:40]) for example in many]
     lengths = [len(example) for example in many]
     assert len(first_fit(lengths, max(lengths))) < len(many)
-    plain = plain_logps(model, many, with_prompt=True)
-    shared = shared_logps(model, many, with_prompt=True)
+    plain = padded_logps(model, many, with_prompt=True)
+    shared = prefix_shared_logps(model, many, with_prompt=True)
     for ours, reference in zip(shared, plain, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
@@ -50,8 +50,8 @@ def test_rows_that_share_a_sequence_do_not_see_one_another(
     model: Any, examples: list[Example]
 ) -> None:
     short = replace(with_completions(examples[0], 1), prompt=examples[0].prompt[:9])
-    alone = shared_logps(model, [short], with_prompt=True)
-    packed = shared_logps(model, [examples[2], short, short], with_prompt=True)
+    alone = prefix_shared_logps(model, [short], with_prompt=True)
+    packed = prefix_shared_logps(model, [examples[2], short, short], with_prompt=True)
     assert first_fit([len(examples[2]), len(short), len(short)], len(examples[2])) == [[0], [1, 2]]
     assert packed.sums[-1].item() == pytest.approx(alone.sums[0].item(), abs=1e-4)
     assert packed.prompt_sums[-1].item() == pytest.approx(alone.prompt_sums[0].item(), abs=1e-4)
@@ -60,17 +60,17 @@ def test_rows_that_share_a_sequence_do_not_see_one_another(
 def test_completions_do_not_see_one_another(model: Any, examples: list[Example]) -> None:
     first, second = examples[0].completions
     other = replace(examples[0], completions=(first[::-1], second))
-    before = shared_logps(model, [examples[0]], with_prompt=False).sums[1].detach()
-    after = shared_logps(model, [other], with_prompt=False).sums[1].detach()
+    before = prefix_shared_logps(model, [examples[0]], with_prompt=False).sums[1].detach()
+    after = prefix_shared_logps(model, [other], with_prompt=False).sums[1].detach()
     assert float(before) == pytest.approx(float(after), abs=1e-4)
 
 
 def test_flex_attention_gives_the_same(model: Any, examples: list[Example]) -> None:
     many = [with_completions(examples[i % 3], 1 + i % 3) for i in range(4)]
-    plain = plain_logps(model, many, with_prompt=True)
+    plain = padded_logps(model, many, with_prompt=True)
     model.set_attn_implementation(FLEX)
     with torch.no_grad():
-        flex = shared_logps(model, many, with_prompt=True)
+        flex = prefix_shared_logps(model, many, with_prompt=True)
     for ours, reference in zip(flex, plain, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
@@ -88,7 +88,7 @@ def test_flex_attention_that_cannot_train_is_refused(adapted: Any, examples: lis
 
 
 def test_auto_shares_where_the_layouts_agree(model: Any, examples: list[Example]) -> None:
-    assert choose_layout("auto", model, examples[0]) == "shared"
+    assert choose_layout("auto", model, examples[0]) == "prefix_shared"
 
 
 def test_auto_shares_also_where_a_student_is_sure_of_itself(
@@ -96,7 +96,7 @@ def test_auto_shares_also_where_a_student_is_sure_of_itself(
 ) -> None:
     with torch.no_grad():
         model.get_output_embeddings().weight *= 30
-    assert choose_layout("auto", model, examples[0]) == "shared"
+    assert choose_layout("auto", model, examples[0]) == "prefix_shared"
 
 
 def test_auto_falls_back_where_they_do_not(
@@ -107,10 +107,10 @@ def test_auto_falls_back_where_they_do_not(
 
     forward = model.model.forward
     monkeypatch.setattr(model.model, "forward", causal_only)
-    assert choose_layout("auto", model, examples[0]) == "plain"
+    assert choose_layout("auto", model, examples[0]) == "padded"
 
 
-@pytest.mark.parametrize(("setting", "layout"), [("on", "shared"), ("off", "plain")])
+@pytest.mark.parametrize(("setting", "layout"), [("on", "prefix_shared"), ("off", "padded")])
 def test_settings_are_obeyed(
     model: Any, examples: list[Example], setting: str, layout: str
 ) -> None:

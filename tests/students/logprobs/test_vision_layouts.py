@@ -10,7 +10,7 @@ import torch
 from mint_ray.config.training import StudentConfig
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
-from mint_ray.students.logprobs.layouts import LAYOUTS, plain_logps, shared_logps
+from mint_ray.students.logprobs.layouts import LAYOUTS, padded_logps, prefix_shared_logps
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.lora import add_adapter, sees_images
 from mint_ray.students.models.processors import load_processor
@@ -54,7 +54,7 @@ def save(kind: str, tokenizer: Any, folder: Path) -> Path:
 
 
 def loss_of(model: Any, kind: str, examples: list[Example]) -> torch.Tensor:
-    layout = "plain" if kind == "mllama" else "shared"
+    layout = "padded" if kind == "mllama" else "prefix_shared"
     loss: torch.Tensor = our_loss(model, examples, layout, "prompt_and_chosen")[0]
     return loss
 
@@ -67,15 +67,15 @@ def test_layouts_agree(built: dict[str, Built], kind: str) -> None:
         image_example(processor, 0, [picture(0), picture(1, 60, 30)]),
         image_example(processor, 1, [picture(2, 30, 44)]),
     ]
-    plain = plain_logps(model, examples, True)
-    shared = shared_logps(model, examples, True)
+    plain = padded_logps(model, examples, True)
+    shared = prefix_shared_logps(model, examples, True)
     for found, expected in zip(shared, plain, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
     plain.sums.sum().backward()
     expected_gradients = take_gradients(model)
     shared.sums.sum().backward()
     assert_same_gradients(take_gradients(model), expected_gradients)
-    assert choose_layout("auto", model, examples[0]) == "shared"
+    assert choose_layout("auto", model, examples[0]) == "prefix_shared"
 
 
 def test_cross_attention_falls_back_and_says_why(
@@ -84,7 +84,7 @@ def test_cross_attention_falls_back_and_says_why(
     model, processor = built["mllama"]
     with caplog.at_level(logging.INFO):
         layout = choose_layout("auto", model, image_example(processor, 0, [picture(0)]))
-    assert layout == "plain"
+    assert layout == "padded"
     assert "through cross-attention" in caplog.text
 
 
@@ -110,7 +110,7 @@ def test_padding_changes_nothing(built: dict[str, Built], kind: str) -> None:
     model, processor = built[kind]
     case = image_example(processor, 0, [picture(0)])
     beside = image_example(processor, 1, [picture(3, 60, 30), picture(4)])
-    layout = LAYOUTS["plain" if kind == "mllama" else "shared"]
+    layout = LAYOUTS["padded" if kind == "mllama" else "prefix_shared"]
     alone, together = layout(model, [case], True), layout(model, [case, beside], True)
     torch.testing.assert_close(together.sums[:2], alone.sums, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(together.prompt_sums[:1], alone.prompt_sums, rtol=1e-5, atol=1e-4)
@@ -125,9 +125,9 @@ def test_padding_changes_nothing(built: dict[str, Built], kind: str) -> None:
 def test_image_tokens_are_never_counted(built: dict[str, Built], kind: str) -> None:
     model, processor = built[kind]
     example = image_example(processor, 0, [picture(0), picture(1)])
-    assert example.pictures is not None
-    tokens = {example.prompt[place] for place in example.pictures.places}
+    assert example.vision_inputs is not None
+    tokens = {example.prompt[place] for place in example.vision_inputs.image_positions}
     assert len(tokens) == 1
-    assert example.prompt.count(tokens.pop()) == len(example.pictures.places) > 0
-    counted = plain_logps(model, [example], True).prompt_counts
-    assert int(counted) == len(example.prompt) - 1 - len(example.pictures.places)
+    assert example.prompt.count(tokens.pop()) == len(example.vision_inputs.image_positions) > 0
+    counted = padded_logps(model, [example], True).prompt_counts
+    assert int(counted) == len(example.prompt) - 1 - len(example.vision_inputs.image_positions)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps
-from mint_ray.students.objectives.losses import Scored, Terms, dpo, orpo, sft
+from mint_ray.students.objectives.losses import LossTerms, ScoredBatch, dpo, orpo, sft
 from mint_ray.students.objectives.rcft import CaseBins
 from mint_ray.students.objectives.registry import OBJECTIVES
 from tests.students.conftest import training_config
@@ -18,23 +18,23 @@ MEANS = st.floats(-1e4, 0.0)
 DTYPES = [torch.float32, torch.bfloat16]
 
 
-def scored(sums: Tensor, examples: list[Example], **more: Any) -> Scored:
+def scored(sums: Tensor, examples: list[Example], **more: Any) -> ScoredBatch:
     """Completions of one token each, so that sums are means."""
     none = sums.new_zeros(len(examples))
-    return Scored(examples, Logps(sums, torch.ones_like(sums), none, none), **more)
+    return ScoredBatch(examples, Logps(sums, torch.ones_like(sums), none, none), **more)
 
 
 def pairs(number: int) -> list[Example]:
-    return [Example(("x",), (1,), ((2,), (3,)), ((0, 1),), (0,), number=n) for n in range(number)]
+    return [Example(("x",), (1,), ((2,), (3,)), ((0, 1),), (0,), index=n) for n in range(number)]
 
 
 def candidates(answer: int | None, number: int = 0) -> Example:
     liked = () if answer is None else (answer,)
     completions = ((2,), (3,), (4,), (5,))
-    return Example(("x",), (1,), completions, (), liked, answer, number=number)
+    return Example(("x",), (1,), completions, (), liked, answer, index=number)
 
 
-def total(terms: Terms) -> Tensor:
+def total(terms: LossTerms) -> Tensor:
     return terms.token_sum + terms.unit_sum
 
 
@@ -97,7 +97,7 @@ def test_orpo_by_hand() -> None:
     assert float(terms.metrics["rewards/accuracies"]) == 1.0
 
 
-def test_windows_of_a_case_count_as_rows_apart() -> None:
+def test_rejected_sets_of_a_case_count_as_rows_apart() -> None:
     sums = torch.tensor([-1.0, -2.0, -3.0])
     together = Example(("a", "b"), (1,), ((2,), (3,), (4,)), ((0, 1), (0, 2)), (0, 0))
     apart = scored(sums[[0, 1, 0, 2]], pairs(2))

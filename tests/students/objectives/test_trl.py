@@ -16,7 +16,7 @@ def trl_trainer(adapted: Any, tokenizer: Any, tmp_path: Path) -> Any:
     return make_trl_trainer(adapted, tokenizer, tmp_path)
 
 
-@pytest.mark.parametrize("layout", ["plain", "shared"])
+@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
 def test_likelihood_on_prompt_and_chosen(
     trl_trainer: Any, adapted: Any, examples: list[Example], layout: str
 ) -> None:
@@ -31,7 +31,7 @@ def test_likelihood_on_prompt_and_chosen(
     assert_same_gradients(take_gradients(adapted), expected)
 
 
-@pytest.mark.parametrize("layout", ["plain", "shared"])
+@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
 def test_likelihood_on_the_chosen_answer(
     trl_trainer: Any, adapted: Any, examples: list[Example], layout: str
 ) -> None:

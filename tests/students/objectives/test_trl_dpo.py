@@ -8,8 +8,9 @@ import torch
 
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import LAYOUTS
-from mint_ray.students.objectives.losses import Scored
-from mint_ray.students.training.step_loss import StepMeter
+from mint_ray.students.objectives.losses import ScoredBatch
+from mint_ray.students.objectives.registry import OBJECTIVES
+from mint_ray.students.training.step_loss import StepLoss
 from tests.students.conftest import assert_same_gradients, take_gradients, training_config
 
 BETA = 0.3
@@ -40,7 +41,7 @@ def trl_trainer(adapted: Any, tokenizer: Any, tmp_path: Path) -> Any:
     return trainer
 
 
-@pytest.mark.parametrize("layout", ["plain", "shared"])
+@pytest.mark.parametrize("layout", ["padded", "prefix_shared"])
 def test_loss_and_gradients(
     trl_trainer: Any, adapted: Any, examples: list[Example], layout: str
 ) -> None:
@@ -57,9 +58,11 @@ def test_loss_and_gradients(
     with torch.no_grad(), adapted.disable_adapter():
         reference = LAYOUTS[layout](adapted, examples, False).sums
     training = training_config(objective="dpo", dpo_beta=BETA, batch_size=len(examples))
-    meter = StepMeter(training, 0.0, len(examples), 1, with_prompt=False)
+    step_loss = StepLoss(
+        OBJECTIVES[training.objective], training, 0.0, len(examples), 1, with_prompt=False
+    )
     logps = LAYOUTS[layout](adapted, examples, False)
-    ours = meter.loss_of(Scored(examples, logps, reference))
+    ours = step_loss.loss_of(ScoredBatch(examples, logps, reference))
     ours.backward()
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
     assert_same_gradients(take_gradients(adapted), expected)

@@ -14,6 +14,7 @@ from mint_ray.students.engines.deepspeed import deepspeed_config
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import TrainingSummary, train
+from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.prompts import build_prompt
 from tests.students.conftest import NAMES, pair_row, student_config, training_config
 from tests.students.workers import losses_of, train_on_two_ranks
@@ -47,14 +48,16 @@ def test_what_was_trained_is_ranked_first(
     notes = [f"{word} " * 12 for word in words]
     rows = [pair_row(i, prompt=build_prompt(note, k=2)) for i, note in enumerate(notes)]
     train(
-        write_pairs(rows),
-        tmp_path / "out",
-        student=StudentConfig(base_model=str(base_folder), lora_rank=32, lora_alpha=64),
-        training=training_config(batch_size=5, epochs=30, max_grad_norm=1.0),
-        k=2,
-        seed=0,
-        micro_batch_size=5,
-        report=lambda metrics, checkpoint: None,
+        TrainingSpec(
+            write_pairs(rows),
+            tmp_path / "out",
+            student=StudentConfig(base_model=str(base_folder), lora_rank=32, lora_alpha=64),
+            training=training_config(batch_size=5, epochs=30, max_grad_norm=1.0),
+            k=2,
+            seed=0,
+            micro_batch_size=5,
+        ),
+        lambda metrics, checkpoint: None,
     )
     ranker = Ranker(load_student(tmp_path / "out", "cpu"), NAMES, top_k=3)
     first = [ranking.labels[0] for ranking in ranker.rank(notes)]
@@ -126,14 +129,11 @@ def test_a_killed_run_resumes_bit_for_bit(
             keep(metrics, checkpoint)
 
         train(
-            pairs,
-            out,
-            student=student,
-            training=training_config(**settings),
-            k=2,
-            seed=0,
-            report=report,
-            resume_from=resume_from,
+            TrainingSpec(
+                pairs, out, student=student, training=training_config(**settings), k=2, seed=0
+            ),
+            report,
+            resume_from,
         )
         return losses
 
@@ -222,13 +222,8 @@ def test_a_context_that_is_too_short_is_refused(
 def train_briefly(pairs: Path, out: Path, student: StudentConfig) -> None:
     """One epoch with a student config of the test's own."""
     train(
-        pairs,
-        out,
-        student=student,
-        training=training_config(),
-        k=2,
-        seed=0,
-        report=lambda metrics, checkpoint: None,
+        TrainingSpec(pairs, out, student=student, training=training_config(), k=2, seed=0),
+        lambda metrics, checkpoint: None,
     )
 
 
@@ -262,13 +257,15 @@ def test_training_can_start_from_an_adapter(pairs: Path, base_folder: Path, tmp_
     first = losses_of(pairs, base_folder, tmp_path / "a", 4, epochs=4)
     losses: list[float] = []
     train(
-        pairs,
-        tmp_path / "b",
-        student=student_config(base_folder, init_adapter=tmp_path / "a"),
-        training=training_config(max_steps=1),
-        k=2,
-        seed=3,
-        report=lambda metrics, _: losses.append(metrics["loss"]),
+        TrainingSpec(
+            pairs,
+            tmp_path / "b",
+            student=student_config(base_folder, init_adapter=tmp_path / "a"),
+            training=training_config(max_steps=1),
+            k=2,
+            seed=3,
+        ),
+        lambda metrics, _: losses.append(metrics["loss"]),
     )
     assert losses[0] < 0.7 * first[0]
 
@@ -291,14 +288,16 @@ def test_a_run_resumed_after_its_last_step_has_metrics(
 
     def run(resume_from: Path | None) -> TrainingSummary:
         return train(
-            pairs,
-            tmp_path / "out",
-            student=student_config(base_folder),
-            training=training_config(),
-            k=2,
-            seed=0,
-            report=keep_checkpoints(tmp_path / "checkpoints"),
-            resume_from=resume_from,
+            TrainingSpec(
+                pairs,
+                tmp_path / "out",
+                student=student_config(base_folder),
+                training=training_config(),
+                k=2,
+                seed=0,
+            ),
+            keep_checkpoints(tmp_path / "checkpoints"),
+            resume_from,
         )
 
     metrics = run(None).metrics

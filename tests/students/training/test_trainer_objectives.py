@@ -112,7 +112,7 @@ def test_rcft_estimates_its_bins_anew_every_epoch(
     assert measured == [0, 3, 6]
 
 
-def test_windows_share_a_prompt_and_change_nothing(
+def test_rejected_sets_share_a_prompt_and_change_nothing(
     write_pairs: WritePairs, base_folder: Path, tmp_path: Path
 ) -> None:
     rows = [

@@ -14,6 +14,7 @@ from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training.validation import ValidationPlan
+from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
 NOTES = [f"A patient with finding {number}." for number in range(7)]
@@ -49,14 +50,16 @@ def test_a_validated_run_ends_in_the_same_student(
     reported: dict[str, list[dict[str, float]]] = {"with": [], "without": []}
     for name, rows in reported.items():
         train(
-            pairs,
-            tmp_path / name,
-            student=student_config(base_folder, lora_dropout=0.1),
-            training=training_config(epochs=3, deepspeed=deepspeed),
-            k=2,
-            seed=0,
-            report=lambda metrics, folder, rows=rows: rows.append(metrics),
-            validation=plan if name == "with" else None,
+            TrainingSpec(
+                pairs,
+                tmp_path / name,
+                student=student_config(base_folder, lora_dropout=0.1),
+                training=training_config(epochs=3, deepspeed=deepspeed),
+                k=2,
+                seed=0,
+                validation=plan if name == "with" else None,
+            ),
+            lambda metrics, folder, rows=rows: rows.append(metrics),
         )
     adapters = [(tmp_path / n / "adapter_model.safetensors").read_bytes() for n in reported]
     assert adapters[0] == adapters[1]

@@ -22,6 +22,8 @@ from mint_ray.students.ranking.generation import generate
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_base_student, load_student, read_info
 from mint_ray.students.training.trainer import train
+from mint_ray.students.training_spec import TrainingSpec
+from mint_ray.tasks.task import TISSUE
 from tests.students.conftest import training_config
 from tests.students.tiny_vision import SAVERS, rename_to_smolvlm
 from tests.students.vision_cases import TISSUES, image_row, picture, write_image_pairs
@@ -51,18 +53,21 @@ def catalogue(tmp_path: Path) -> Path:
 def run(pairs: Path, out: Path, base: Path, catalogue: Path | None = None, **more: Any) -> Any:
     settings = {"batch_size": 2, "checkpoint_steps": 2, "learning_rate": 5e-3, "epochs": 2}
     settings |= {"prefix_sharing": "auto"}
-    return train(
+    settings |= more.pop("training", {})
+    report = more.pop("report", lambda metrics, folder: None)
+    resume_from = more.pop("resume_from", None)
+    spec = TrainingSpec(
         pairs,
         out,
         student=StudentConfig(base_model=str(base), **STUDENT),  # type: ignore[arg-type]
-        training=training_config(**settings | more.pop("training", {})),
+        training=training_config(**settings),
         k=2,
         seed=0,
-        report=more.pop("report", lambda metrics, folder: None),
         catalogue=catalogue,
-        task="tissue",
+        task=TISSUE,
         **more,
     )
+    return train(spec, report, resume_from)
 
 
 @pytest.mark.parametrize("kind", ["llava", "idefics3", "qwen2_vl", "mllama"])
@@ -73,11 +78,11 @@ def test_a_trained_student_ranks_images(
     rows = [image_row(number, [image]) for number, image in enumerate(images)]
     pairs = write_image_pairs(tmp_path / "train.parquet", rows)
     summary = run(pairs, tmp_path / "student", folders[kind], catalogue)
-    assert summary.layout == ("plain" if kind == "mllama" else "shared")
+    assert summary.layout == ("padded" if kind == "mllama" else "prefix_shared")
     assert read_info(tmp_path / "student").task == "tissue"
 
     student = load_student(tmp_path / "student")
-    assert student.task.sees == "image"
+    assert student.task.input_modality == "image"
     rankings = Ranker(student, TISSUES, top_k=4).rank(images, [0, 1, 2, 3])
     for ranking in rankings:
         assert sum(ranking.probabilities) == pytest.approx(1.0)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from mint_ray.teachers.clip.augment import make_views, shift_stains, turn
 from mint_ray.teachers.clip.contrastive import supervised_contrastive
 from mint_ray.teachers.clip.description_numbers import number_columns, numbers_in, usual_count
-from mint_ray.teachers.clip.ensemble import choose_blend, deal_folds, even_blend, laplace
+from mint_ray.teachers.clip.ensemble import choose_blend, deal_folds, even_blend, laplace_smoothing
 from mint_ray.teachers.clip.logistic import balanced_weights, fit_linear
 
 
@@ -77,9 +77,9 @@ def test_an_overconfident_classifier_is_cooled() -> None:
 def test_a_classifier_that_never_erred_stays_in_bounds() -> None:
     classes = np.arange(20) % 2
     right = np.log(np.where(np.eye(2)[classes] > 0, 0.9, 0.1))
-    blend = choose_blend({"right": right}, classes, np.ones(20), laplace(20))
+    blend = choose_blend({"right": right}, classes, np.ones(20), laplace_smoothing(20))
     sure = np.exp(blend.log_probs({"right": right})).max()
-    assert sure == pytest.approx(1 - laplace(20) / 2, abs=0.02)
+    assert sure == pytest.approx(1 - laplace_smoothing(20) / 2, abs=0.02)
 
 
 def test_with_nothing_to_judge_all_count_alike() -> None:

@@ -79,13 +79,13 @@ def test_bad_rows_are_nan_and_leave_the_others_alone(
     scores = teacher.score(batch)
     assert bad_rows(scores).tolist() == [False, *[True] * len(bad), False]
     expected = ["image_missing", "image_unreadable", "image_too_small", *["image_unreadable"] * 2]
-    assert teacher.reasons(batch) == ["", *expected, ""]
+    assert teacher.unusable_reasons(batch) == ["", *expected, ""]
     np.testing.assert_allclose(scores[[0, -1]], teacher.score(columns([good, good])), atol=1e-4)
 
 
 def test_an_empty_batch_has_no_scores(teacher: Teacher) -> None:
     assert teacher.score(columns([])).shape == (0, len(CATALOGUE))
-    assert teacher.reasons(columns([])) == []
+    assert teacher.unusable_reasons(columns([])) == []
 
 
 def test_a_row_does_not_depend_on_its_batch(teacher: Teacher, rows: list[dict[str, Any]]) -> None:

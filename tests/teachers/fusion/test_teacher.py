@@ -80,13 +80,13 @@ def test_bad_rows_are_nan_and_leave_the_others_alone(fitted: Fitted, teacher: Te
     batch = columns([good, broken, blank, unknown])
     scores = teacher.score(batch)
     assert bad_rows(scores).tolist() == [False, True, True, True]
-    assert teacher.reasons(batch) == ["", UNREADABLE, NOTHING_TO_JUDGE, NOTHING_TO_JUDGE]
+    assert teacher.unusable_reasons(batch) == ["", UNREADABLE, NOTHING_TO_JUDGE, NOTHING_TO_JUDGE]
     np.testing.assert_allclose(scores[0], teacher.score(columns([good]))[0], atol=1e-5)
 
 
 def test_an_empty_batch_has_no_scores(teacher: Teacher) -> None:
     assert teacher.score(columns([])).shape == (0, len(teacher.labels))
-    assert teacher.reasons(columns([])) == []
+    assert teacher.unusable_reasons(columns([])) == []
 
 
 def test_a_saved_teacher_scores_the_same_each_time(fitted: Fitted, teacher: Teacher) -> None:

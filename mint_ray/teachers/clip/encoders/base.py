@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Projections:
     """What a checkpoint already knows of images and texts together."""
 
     image: Tensor
@@ -47,7 +47,7 @@ class Encoders(Protocol):
         """Texts of any length, their tails cut off, to features (n, text_width)."""
 
     @property
-    def alignment(self) -> Alignment | None: ...
+    def projections(self) -> Projections | None: ...
 
 
 def pick_device() -> torch.device:

@@ -14,11 +14,17 @@ from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from mint_ray.errors import ConfigError, TeacherError
-from mint_ray.teachers.clip.encoders.base import Alignment, Floats, file_hash, in_parts, pick_device
+from mint_ray.teachers.clip.encoders.base import (
+    Floats,
+    Projections,
+    file_hash,
+    in_parts,
+    pick_device,
+)
 
 
 class CheckpointEncoders:
-    """The towers of a CLIP checkpoint, without its projections; those are its `alignment`.
+    """The towers of a CLIP checkpoint, without its projections; those are its `projections`.
 
     Safetensors only, and never code from the checkpoint.
 
@@ -64,9 +70,9 @@ class CheckpointEncoders:
         return {"checkpoint": self._checkpoint, "revision": found}
 
     @cached_property
-    def alignment(self) -> Alignment:
+    def projections(self) -> Projections:
         """The checkpoint's own projections and scale."""
-        return Alignment(
+        return Projections(
             self._model.visual_projection.weight.detach().float().cpu(),
             self._model.text_projection.weight.detach().float().cpu(),
             float(self._model.logit_scale.detach().float().exp()),

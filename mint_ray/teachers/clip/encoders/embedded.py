@@ -16,8 +16,8 @@ from mint_ray.errors import TeacherError
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels, weights_file
 from mint_ray.teachers.clip.encoders.base import (
     EMBEDDED,
-    Alignment,
     Floats,
+    Projections,
     file_hash,
     in_parts,
     pick_device,
@@ -41,7 +41,7 @@ class EmbeddedEncoders:
     They were never trained together: there is no zero-shot classification without a fit.
     """
 
-    alignment: Alignment | None = None
+    projections: Projections | None = None
 
     def __init__(self) -> None:
         self._device = pick_device()

@@ -55,7 +55,7 @@ def keep_prefix(model: Any, ids: Sequence[int]) -> Prefix:
     return Prefix(tuple(ids), tuple((layer.keys, layer.values) for layer in cache.layers))
 
 
-class TreeScorer:
+class TrieScorer:
     """Scores a trie's nodes for a batch of B prompts, each by itself.
 
     `root` (B, D) is the hidden state of the root, computed with the prompt; other nodes are fed
@@ -74,12 +74,12 @@ class TreeScorer:
     def __init__(
         self, model: Any, trie: NameTrie, prompts: Sequence[Prompt], prefix: Prefix | None = None
     ) -> None:
-        pictures = [prompt.pictures for prompt in prompts]
-        check_shareable(pictures)
+        vision_inputs = [prompt.vision_inputs for prompt in prompts]
+        check_shareable(vision_inputs)
         self._base = base_of(model)
         self._device = next(model.parameters()).device
         self._trie = trie
-        self._grids = [prompt_positions(self._base, p.ids, p.pictures) for p in prompts]
+        self._grids = [prompt_positions(self._base, p.ids, p.vision_inputs) for p in prompts]
         rows = [(*prompt.ids, *trie.prefix) for prompt in prompts]
         self._lengths = [len(row) for row in rows]
         self._width = max(self._lengths)
@@ -92,14 +92,14 @@ class TreeScorer:
         # Padded with the answer's beginning, which is no token of an image.
         padded = [[*row, *[row[-1]] * (self._width - len(row))] for row in rows]
         ids = torch.tensor(padded, device=self._device)[:, kept:]
-        seen = image_inputs(pictures, self._base)
+        seen = image_inputs(vision_inputs, self._base)
         hidden = self._forward(
             ids, self._first_places()[..., kept:], self._first_mask(kept), **seen
         )
         last = torch.tensor(self._lengths, device=self._device) - 1 - kept
-        self.root = hidden[torch.arange(len(rows), device=self._device), last]
+        self.root_hidden = hidden[torch.arange(len(rows), device=self._device), last]
 
-    def feed(self, nodes: Sequence[Sequence[int]]) -> Tensor:
+    def append_nodes(self, nodes: Sequence[Sequence[int]]) -> Tensor:
         """Hidden states (B, N, D) after each prompt's nodes, which stay visible to descendants.
 
         Where a prompt has fewer than N nodes, what stands at the end of its row means nothing.
@@ -125,7 +125,7 @@ class TreeScorer:
             places = places.expand(3, -1, -1)
         return self._forward(ids.to(self._device), places, seen[:, None].to(self._device))
 
-    def forget(self) -> None:
+    def reset_to_prompt(self) -> None:
         """Drop all fed nodes, keep the prompts."""
         if self._fed:
             self._cache.crop(-self._fed)
@@ -133,7 +133,9 @@ class TreeScorer:
         for slots in self._slots:
             slots.clear()
 
-    def child_logps(self, nodes: Sequence[Sequence[int]], hidden: Tensor) -> list[dict[int, float]]:
+    def next_token_logps(
+        self, nodes: Sequence[Sequence[int]], hidden: Tensor
+    ) -> list[dict[int, float]]:
         """Log-probability of every child of each prompt's nodes.
 
         Args:

@@ -16,7 +16,13 @@ from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
 from mint_ray.serving.api.requests import MOST_ANSWERS, Asked, PatientReader
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import CATALOGUE, Student, load_beside, load_student, read_info
+from mint_ray.students.student import (
+    CATALOGUE,
+    Student,
+    load_on_shared_base,
+    load_student,
+    read_info,
+)
 from mint_ray.tasks.task import MOST_LABELS, TASKS
 
 logger = logging.getLogger(__name__)
@@ -37,7 +43,7 @@ def _knowledge() -> _Knowledge:
     return _Knowledge(ontology, PatientReader(ontology), Explainer(ontology, load_annotations()))
 
 
-class Engine:
+class Predictor:
     """A student of notes or of images, warm and ready.
 
     Args:
@@ -45,7 +51,7 @@ class Engine:
         name: of the model, as answers state it.
         version: likewise.
         batch_size: requests computed together.
-        beside: an engine whose base model is shared where it is the same; neither may compute
+        beside: an predictor whose base model is shared where it is the same; neither may compute
             while this one is made, nor both at a time.
 
     Raises:
@@ -61,7 +67,7 @@ class Engine:
         name: str,
         version: str,
         batch_size: int = 8,
-        beside: "Engine | None" = None,
+        beside: "Predictor | None" = None,
     ) -> None:
         info = read_info(folder)
         self.task = TASKS[info.task]
@@ -72,7 +78,7 @@ class Engine:
             )
         catalogue = Catalogue.read(folder / CATALOGUE)
         calibration = read_calibration(folder)
-        knowledge = _knowledge() if self.task.sees == "note" else None
+        knowledge = _knowledge() if self.task.input_modality == "note" else None
         self.reader = knowledge.reader if knowledge else None
         self.model = ModelInfo(
             name=name, version=version, coverage=calibration.coverage if calibration else None
@@ -87,7 +93,7 @@ class Engine:
         small = len(catalogue) <= MOST_LABELS
         top_k = calibration.top_k if calibration else 10
         wanted = min(len(catalogue) if small else top_k, MOST_ANSWERS)
-        shared = load_beside(beside.student, folder) if beside is not None else None
+        shared = load_on_shared_base(beside.student, folder) if beside is not None else None
         self.student: Student = shared or load_student(folder)
         self._ranker = Ranker(
             self.student,
@@ -126,7 +132,7 @@ class Engine:
         Args:
             requests: request id -> what is asked.
         """
-        seen = [item.seen for item in requests.values() if not item.is_empty]
+        seen = [item.student_input for item in requests.values() if not item.is_empty]
         rankings = iter(self._ranker.rank(seen))
         return [
             self._answerer.nothing(request_id, item)
@@ -136,4 +142,4 @@ class Engine:
         ]
 
     def _sample(self) -> str | bytes:
-        return "Seizures." if self.task.sees == "note" else sample_image()
+        return "Seizures." if self.task.input_modality == "note" else sample_image()

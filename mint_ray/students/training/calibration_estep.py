@@ -98,7 +98,7 @@ class EStep:
             sums = self._engine.score(batch).sums.double().cpu()
             parts = torch.split(sums, [len(example.completions) for example in batch])
             for example, part in zip(batch, parts, strict=True):
-                own[example.number] = (part.tolist(), example.answer)
+                own[example.index] = (part.tolist(), example.gold)
         found = {number: value for part in gather(own) for number, value in part.items()}
         ordered = [found[number] for number in chosen]
         return [np.array(sums) for sums, _ in ordered], [answer for _, answer in ordered]

@@ -1,0 +1,87 @@
+"""Former names of settings: accepted for one release, and still what steps are hashed by."""
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mint_ray.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+FORMER_NAMES: dict[str, str] = {
+    "preferences.k": "preferences.chosen_size",
+    "preferences.q": "preferences.rejected_size",
+    "preferences.windows": "preferences.rejected_sets",
+    "serving.text.also": "serving.text.more_models",
+    "serving.vision.also": "serving.vision.more_models",
+}
+"""Former dotted name to today's."""
+
+_SPACE = "tune.space"
+
+
+def current_name(name: str) -> str:
+    """Return today's name of a setting, which may be given by a former one.
+
+    >>> current_name("preferences.q"), current_name("k"), current_name("seed")
+    ('preferences.rejected_size', 'preferences.chosen_size', 'seed')
+    """
+    if name in FORMER_NAMES:
+        return FORMER_NAMES[name]
+    for former, current in FORMER_NAMES.items():
+        if former.count(".") == 1 and former.endswith(f".{name}"):
+            return current
+    return name
+
+
+def rename_former(tree: dict[str, Any]) -> None:
+    """Give the settings of a plain config tree today's names, and log a warning for each.
+
+    Raises:
+        ConfigError: a setting is there under both names.
+    """
+    for former, current in FORMER_NAMES.items():
+        section, name = _section_of(tree, former)
+        if section is None or name not in section:
+            continue
+        new = current.rpartition(".")[2]
+        if new in section:
+            raise ConfigError(f"{former} is the former name of {current}: expected one of the two")
+        section[new] = section.pop(name)
+        warn(former)
+
+
+def warn(former: str) -> None:
+    """Log that a setting was given by its former name."""
+    logger.warning(
+        "%s is now called %s; the former name works until the next release",
+        former,
+        FORMER_NAMES[former],
+    )
+
+
+def under_former_names(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config tree with the names that a step's hash was first made of.
+
+    So a step that was finished before a setting got its name stays finished.
+    """
+    hashed = copy.deepcopy(dict(tree))
+    for former, current in FORMER_NAMES.items():
+        section, name = _section_of(hashed, current)
+        if section is not None and name in section:
+            section[former.rpartition(".")[2]] = section.pop(name)
+    section, name = _section_of(hashed, _SPACE)
+    if section is not None and isinstance(section.get(name), dict):
+        former_of = {current: former for former, current in FORMER_NAMES.items()}
+        section[name] = {former_of.get(key, key): item for key, item in section[name].items()}
+    return hashed
+
+
+def _section_of(tree: Mapping[str, Any], dotted: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the section that would hold a setting, None if it is absent, and the last name."""
+    *sections, name = dotted.split(".")
+    node: Any = tree
+    for section in sections:
+        node = node.get(section) if isinstance(node, Mapping) else None
+    return (node if isinstance(node, dict) else None), name

@@ -1,0 +1,55 @@
+"""Settings under their former names: read with a warning, hashed as before."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from mint_ray.config.config import Config
+from mint_ray.config.former_names import FORMER_NAMES, under_former_names
+from mint_ray.config.load import load_config, parse_config
+from mint_ray.errors import ConfigError
+from mint_ray.pipeline.graph import plan
+
+
+def test_a_former_name_is_read_and_the_new_one_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "preferences: {k: 3, windows: 2}\n"
+        "serving: {text: {student: x, also: {second: y}}}\n"
+        "tune: {space: {preferences: {q: {kind: choice, values: [1, 2]}}}}\n",
+        encoding="utf-8",
+    )
+    with caplog.at_level(logging.WARNING):
+        config = load_config(file)
+    assert (config.preferences.chosen_size, config.preferences.rejected_sets) == (3, 2)
+    assert config.serving.text is not None
+    assert config.serving.text.more_models == {"second": "y"}
+    assert list(config.tune.space) == ["preferences.rejected_size"]
+    for former in ("preferences.k", "preferences.windows", "serving.text.also"):
+        assert f"{former} is now called {FORMER_NAMES[former]}" in caplog.text
+
+
+@pytest.mark.parametrize("override", ["k=7", "preferences.k=7", "chosen_size=7"])
+@pytest.mark.parametrize("written", ["k", "chosen_size"])
+def test_an_override_wins_under_either_name(tmp_path: Path, override: str, written: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"preferences: {{{written}: 3}}\n", encoding="utf-8")
+    assert load_config(file, [override]).preferences.chosen_size == 7
+
+
+def test_both_names_at_once_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"preferences\.k is the former name of"):
+        parse_config({"preferences": {"k": 3, "chosen_size": 3}})
+
+
+def test_steps_are_hashed_by_the_former_names(tmp_path: Path) -> None:
+    space = {"preferences.rejected_size": {"kind": "choice", "values": [1, 2]}}
+    config = parse_config({"store": str(tmp_path), "tune": {"space": space}})
+    tree = under_former_names(config.model_dump(mode="json"))
+    assert {"k", "q", "windows"} <= set(tree["preferences"])
+    assert list(tree["tune"]["space"]) == ["preferences.q"]
+    # As the release before the new names had it.
+    assert plan(Config(store=str(tmp_path)))["prefer"].key == "5973c730"
