@@ -52,12 +52,7 @@ def section(name: str) -> str:
         markdown_table(run["metrics"]),
     ]
     for stratum in strata:
-        lines += [
-            "",
-            f"Diseases {stratum} in training:",
-            "",
-            markdown_table(run["metrics"], stratum),
-        ]
+        lines += ["", markdown_table(run["metrics"], stratum)]
     return "\n".join(lines)
 
 

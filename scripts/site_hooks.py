@@ -5,6 +5,7 @@ that the links work on GitHub too; the built site gets copies.
 """
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mint_ray"
 PLOTS = ROOT / "benchmarks" / "results"
+INDEX = "api/index.md"
 
 
 def rooms() -> list[str]:
@@ -39,12 +41,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """Point links to plots at the site's copies; list the rooms where they are asked for."""
+    """Point links to plots at the site's copies, list the rooms, keep numbers on one line."""
     markdown = markdown.replace("../benchmarks/results/", "plots/")
-    return markdown.replace("<!-- rooms -->", _table()) if page.file.src_uri == INDEX else markdown
-
-
-INDEX = "api/index.md"
+    if page.file.src_uri == INDEX:
+        markdown = markdown.replace("<!-- rooms -->", _table())
+    markdown = re.sub(r"(\[-?\+?[\d.]+), (?=[-+\d.]+\])", "\\1,\N{NO-BREAK SPACE}", markdown)
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", markdown)
 
 
 def _table() -> str:
