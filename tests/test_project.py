@@ -80,8 +80,8 @@ def test_a_job_says_how_it_is_submitted_and_holds_no_logic(job: Path) -> None:
     assert len(tree.body) <= 4
 
 
-def test_the_readme_shows_the_recorded_results() -> None:
-    script = ROOT / "benchmarks" / "readme_tables.py"
+def test_readme_and_manual_show_the_recorded_results() -> None:
+    script = ROOT / "benchmarks" / "results_tables.py"
     done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

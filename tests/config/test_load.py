@@ -1,6 +1,7 @@
 """Settings: unknown keys refused, overrides applied, errors that name field and value."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -98,16 +99,35 @@ def test_an_unknown_teacher_is_refused_before_any_work() -> None:
         load_run(CONFIGS / "demo.yaml", ["teacher.name=nope"])
 
 
-DOCUMENTS = ("README.md", "cluster/README.md", "cluster/rayjob.yaml")
+DOCUMENTS = (
+    "README.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "cli",
+            "cluster",
+            "configuration",
+            "data",
+            "getting-started",
+            "promotion",
+            "results",
+            "serving",
+            "training",
+            "tuning",
+        )
+    ),
+    "cluster/rayjob.yaml",
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_of_the_documents_name_settings_that_are_legal(document: str) -> None:
     text = (CONFIGS.parent / document).read_text(encoding="utf-8").replace("\\\n", " ")
-    commands = re.findall(r"configs/(?!serve)\w+\.yaml(?: +[a-z_.]+=[^\s`'$]+)*", text)
+    setting = r"(?:'[a-z_.]+=[^'\n]+'|[a-z_.]+=[^\s`'$]+)"
+    commands = re.findall(rf"(?:configs/(?!serve)\w+\.yaml|\bCONFIG\b)(?: +{setting})*", text)
     assert commands
     for command in commands:
-        file, *overrides = command.split()
+        file, *overrides = shlex.split(command.replace("CONFIG", "configs/tune_demo.yaml"))
         load_run(CONFIGS.parent / file, overrides)
 
 

@@ -1,7 +1,7 @@
-"""Write the results tables of README.md from the committed results.
+"""Write the results tables of docs/results.md and README.md from the committed results.
 
-python benchmarks/readme_tables.py          # rewrite README.md
-python benchmarks/readme_tables.py --check  # fail where README.md differs
+python benchmarks/results_tables.py          # rewrite both
+python benchmarks/results_tables.py --check  # fail where one of them differs
 """
 
 import json
@@ -18,6 +18,7 @@ from mint_ray.tuning.trials import OUT_OF_TIME
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "docs" / "results.md", ROOT / "README.md")
 
 
 # What cases and labels are called.
@@ -51,12 +52,7 @@ def section(name: str) -> str:
         markdown_table(run["metrics"]),
     ]
     for stratum in strata:
-        lines += [
-            "",
-            f"Diseases {stratum} in training:",
-            "",
-            markdown_table(run["metrics"], stratum),
-        ]
+        lines += ["", markdown_table(run["metrics"], stratum)]
     return "\n".join(lines)
 
 
@@ -75,6 +71,37 @@ def teacher_section() -> str:
             name = "all" if stratum == "all" else f"{stratum} in training"
             words = setting.replace("_", " ")
             lines.append(f"| {words} | {name} | {row['n']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def held_out_section() -> str:
+    """What is known of the held-out patients' diseases, and how the ranked ones were drawn."""
+    result = recorded("held_out_cases")
+    if result is None:
+        return ""
+    unseen, drawn, whole = result["unseen"], result["drawn"], result["test"]
+    titles = {
+        "annotated": "in the catalogue, some annotations left",
+        "without_annotations": "in the catalogue, no annotation left",
+        "not_in_catalogue": "not in the catalogue",
+    }
+    lines = [
+        "| disease of an unseen held-out case | cases | share |",
+        "|---|---:|---:|",
+        *(
+            f"| {title} | {unseen[name]:,} | {unseen[name] / unseen['cases']:.0%} |"
+            for name, title in titles.items()
+        ),
+        f"| all | {unseen['cases']:,} | 100% |",
+        "",
+        "| held-out cases | cases | groups | mean size of a group | largest |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {title} | {part['cases']:,} | {part['groups']} | "
+            f"{part['cases'] / part['groups']:.1f} | {part['largest_group']} |"
+            for title, part in (("all", whole), ("drawn for the language models", drawn))
+        ),
+    ]
     return "\n".join(lines)
 
 
@@ -335,12 +362,13 @@ def _size(run: dict[str, Any], stratum: str) -> int:
 
 
 def render(text: str) -> str:
-    """The README's text with every results section renewed."""
+    """Return the text of a page with every results section renewed."""
 
     def renewed(match: re.Match[str]) -> str:
         name = match[1]
         special: dict[str, Callable[[], str]] = {
             "teacher": teacher_section,
+            "held_out": held_out_section,
             "throughput": throughput_section,
             "curves": curves_section,
             "tissue_teacher": tissue_teacher_section,
@@ -361,11 +389,12 @@ def render(text: str) -> str:
 
 def main() -> None:
     """Rewrite or check."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    renewed = {page: render(page.read_text(encoding="utf-8")) for page in PAGES}
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if render(text) == text else "README.md differs from benchmarks/results")
-    readme.write_text(render(text), encoding="utf-8")
+        late = [p.name for p, text in renewed.items() if p.read_text(encoding="utf-8") != text]
+        sys.exit(f"{', '.join(late)} differ from benchmarks/results" if late else 0)
+    for page, text in renewed.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
