@@ -5,8 +5,6 @@ tested on before.
 """
 
 import hashlib
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mint_ray.common.files import write_json
 from mint_ray.config.config import Config
 from mint_ray.errors import RegistryError
 from mint_ray.evaluation.calibration import calibrator as answer_calibration
@@ -94,9 +93,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
     decision = _decide(config, registry, version, champion, (item.folder, cases, work), say, force)
     registry.tag(version, _told(decision))
     (registry.promote if decision.champion else registry.challenge)(version)
-    partial = work / f".{DECISION}.{os.getpid()}"
-    partial.write_text(json.dumps(asdict(decision), indent=1) + "\n", encoding="utf-8")
-    partial.replace(work / DECISION)
+    write_json(work / DECISION, asdict(decision))
     alias = "champion" if decision.champion else "challenger"
     say(f"{name} version {version.number} is {alias} in {registry.address}: {decision.reason}")
     return decision

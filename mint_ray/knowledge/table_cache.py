@@ -9,8 +9,6 @@ and rebuilt.
 import hashlib
 import importlib.util
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.common.cache import cache_folder
+from mint_ray.common.files import write_bytes
 from mint_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -93,15 +92,7 @@ def _write(stem: str, table: pa.Table) -> None:
     content: bytes = sink.getvalue().to_pybytes()
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    # A rename within one folder is atomic: another process sees no entry or a whole one.
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f"{stem}.", suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, folder / f"{stem}-{_digest(content)}.parquet")
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(folder / f"{stem}-{_digest(content)}.parquet", content)
 
 
 def _digest(content: bytes) -> str:

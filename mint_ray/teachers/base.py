@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mint_ray.common.files import write_text
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
@@ -135,10 +136,7 @@ def write_manifest(
     files = sorted(files)
     revision = _revision(folder, files, content)
     manifest = {"name": name, "revision": revision, "files": files, "content": dict(content)}
-    text = json.dumps(manifest, indent=2) + "\n"
-    temporary = folder / f".{MANIFEST_FILE}"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / MANIFEST_FILE)
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 

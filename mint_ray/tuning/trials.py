@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mint_ray.common.files import write_json
+from mint_ray.common.files import read_json, write_json
 from mint_ray.config.tune import Value
 
 TRIALS = "trials"
@@ -102,7 +102,7 @@ class Trial:
     def failure(self) -> str | None:
         """Why the training gave up, where it did."""
         with suppress(OSError, ValueError):
-            told = json.loads((self.folder / FAILURE).read_text(encoding="utf-8"))
+            told = read_json(self.folder / FAILURE)
             return f"{told['kind']}: {told['message']}"
         return None
 
@@ -121,9 +121,7 @@ def trial_name(number: int) -> str:
 def read_trials(output: Path) -> list[Trial]:
     """All trials of a campaign's folder, by number."""
     files = sorted((output / TRIALS).glob(f"*/{TRIAL}"))
-    found = [
-        Trial(**json.loads(file.read_text(encoding="utf-8")), folder=file.parent) for file in files
-    ]
+    found = [Trial(**read_json(file), folder=file.parent) for file in files]
     return sorted(found, key=lambda trial: trial.number)
 
 

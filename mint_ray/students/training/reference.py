@@ -7,8 +7,6 @@ that is resumed, or repeated with other settings, finds them again.
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from mint_ray.common.cache import cache_folder
 from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.common.files import replacing
 from mint_ray.students.logprobs.examples import Example
 
 logger = logging.getLogger(__name__)
@@ -109,14 +108,9 @@ def _write_file(file: Path, found: dict[int, Tensor]) -> None:
     ordered = [found[number] for number in range(len(found))]
     offsets = torch.tensor([0, *(len(part) for part in ordered)]).cumsum(0)
     sums = torch.cat(ordered)
-    handle, name = tempfile.mkstemp(prefix=".", dir=file.parent)
-    os.close(handle)
     metadata = {"sha256": _digest(sums, offsets)}
-    try:
-        save_file({"sums": sums, "offsets": offsets}, name, metadata=metadata)
-        os.replace(name, file)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(file) as partial:
+        save_file({"sums": sums, "offsets": offsets}, partial, metadata=metadata)
 
 
 def _digest(sums: Tensor, offsets: Tensor) -> str:
