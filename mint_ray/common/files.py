@@ -1,11 +1,9 @@
-"""Files that are written whole or not at all, and hashes of their content."""
+"""Files that are written whole or not at all."""
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +56,3 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
-
-
-def folder_revision(folder: Path) -> str:
-    """Sixteen hex digits over the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        about = file.stat()
-        content = _digest_once(file, about.st_size, about.st_mtime_ns)
-        digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def sha256(file: Path) -> str:
-    """Hex digest of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _digest_once(file: Path, size: int, changed: int) -> str:
-    return sha256(file)

@@ -1,12 +1,12 @@
 """From one case's label scores to its preference pairs."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mint_ray.common.digests import digest_of
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import ConfigError
 
@@ -103,8 +103,7 @@ def _ordered(worst_first: Indices, config: PreferencesConfig, seed: str) -> tupl
     if config.order == "worst_last":
         worst_first = worst_first[::-1]
     elif config.order == "shuffled":
-        digest = hashlib.sha256(seed.encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = np.random.default_rng(int(digest_of(seed)[:16], 16))
         worst_first = rng.permutation(worst_first)
     return tuple(worst_first.tolist())
 

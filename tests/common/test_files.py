@@ -1,12 +1,11 @@
-"""Files are written whole or not at all; hashes name content."""
+"""Files are written whole or not at all."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from mint_ray.common.files import read_json, remove_partials, replacing, sha256, write_json
+from mint_ray.common.files import read_json, remove_partials, replacing, write_json
 
 
 def test_replacing_shows_the_new_file_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -61,9 +60,3 @@ def test_json_that_cannot_be_written_leaves_the_old_file_alone(tmp_path: Path) -
     assert read_json(file) == {"a": 1, "b": [2]}
     assert file.read_text() == json.dumps({"a": 1, "b": [2]}, indent=1) + "\n"
     assert list(tmp_path.iterdir()) == [file]
-
-
-def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
-    file = tmp_path / "a.bin"
-    file.write_bytes(bytes(range(256)) * 5000)
-    assert sha256(file) == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -5,7 +5,6 @@ memory-mapped: rows are read at random without all of them being in memory. The 
 removed from the folder at once and vanishes with the process.
 """
 
-import hashlib
 import os
 import tempfile
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
+from mint_ray.common.digests import digest_of
 from mint_ray.errors import DataError
 from mint_ray.students.data.rows import PartMaker
 from mint_ray.students.encoding.text import Rejected
@@ -129,9 +129,9 @@ class PairTable:
                 continue
             seen.add(part.preference_ids[0])
             shortened += part.shortened
-            prompt = _digest((part.prompt, part.pictures))
+            prompt = digest_of(repr((part.prompt, part.pictures)))
             group = (row.get("case_id") or f"row-{number}", prompt)
-            found = _Scanned(part.preference_ids[0], number, len(part), _digest(part))
+            found = _Scanned(part.preference_ids[0], number, len(part), digest_of(repr(part)))
             groups[group].append(found)
         ordered = sorted(sorted(group) for group in groups.values())
         examples = tuple(tuple(found.row for found in group) for group in ordered)
@@ -139,7 +139,7 @@ class PairTable:
             group[0].length if len(group) == 1 else len(self.example(rows, maker))
             for group, rows in zip(ordered, examples, strict=True)
         )
-        digest = _digest([found.content for group in ordered for found in group])
+        digest = digest_of(repr([found.content for group in ordered for found in group]))
         return Usable(examples, lengths, rejected, shortened, digest)
 
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
@@ -160,10 +160,6 @@ class _Scanned(NamedTuple):
     row: int
     length: int
     content: str
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _open(path: Path, labels: Sequence[str]) -> ds.Dataset:

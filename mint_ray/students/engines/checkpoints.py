@@ -23,7 +23,8 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from mint_ray.common.collectives import gather, rank, world_size
-from mint_ray.common.files import read_json, sha256, write_json
+from mint_ray.common.digests import sha256
+from mint_ray.common.files import read_json, write_json
 from mint_ray.errors import TrainingError
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ The key is the content: examples' tokens, base model, starting adapter and preci
 that is resumed, or repeated with other settings, finds them again.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from mint_ray.common.cache import cache_folder
 from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.common.digests import digest_of
 from mint_ray.common.files import replacing
 from mint_ray.students.logprobs.examples import Example
 
@@ -28,7 +28,7 @@ Score = Callable[[Sequence[Example]], Tensor]
 
 def reference_key(*content: object) -> str:
     """Name of a cache entry: hex digest of whatever decides its values."""
-    return hashlib.sha256(json.dumps([str(part) for part in content]).encode()).hexdigest()[:24]
+    return digest_of(json.dumps([str(part) for part in content]))[:24]
 
 
 class Reference:
@@ -114,5 +114,4 @@ def _write_file(file: Path, found: dict[int, Tensor]) -> None:
 
 
 def _digest(sums: Tensor, offsets: Tensor) -> str:
-    content = sums.numpy().tobytes() + offsets.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
+    return digest_of(sums.numpy().tobytes(), offsets.numpy().tobytes())

@@ -1,9 +1,7 @@
 """Frozen image and text encoders of the tissue teachers, one interface for all of them."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,9 +62,3 @@ def in_parts(
     with torch.inference_mode():
         parts = [encode(items[i : i + at_once]).float() for i in range(0, len(items), at_once)]
         return torch.cat(parts).cpu().numpy()
-
-
-def file_hash(file: Path) -> str:
-    """The first 16 hexadecimal digits of SHA-256."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

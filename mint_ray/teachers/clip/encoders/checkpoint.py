@@ -13,8 +13,9 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from mint_ray.common.digests import sha256
 from mint_ray.errors import ConfigError, TeacherError
-from mint_ray.teachers.clip.encoders.base import Alignment, Floats, file_hash, in_parts, pick_device
+from mint_ray.teachers.clip.encoders.base import Alignment, Floats, in_parts, pick_device
 
 
 class CheckpointEncoders:
@@ -58,7 +59,7 @@ class CheckpointEncoders:
         folder = Path(self._checkpoint)
         if folder.is_dir():
             files = sorted(folder.glob("*.safetensors"))
-            found: Any = {file.name: file_hash(file) for file in files}
+            found: Any = {file.name: sha256(file)[:16] for file in files}
         else:
             found = getattr(self._model.config, "_commit_hash", None) or self._requested
         return {"checkpoint": self._checkpoint, "revision": found}

@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from mint_ray.common.digests import sha256
 from mint_ray.errors import TeacherError
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels, weights_file
 from mint_ray.teachers.clip.encoders.base import (
     EMBEDDED,
     Alignment,
     Floats,
-    file_hash,
     in_parts,
     pick_device,
 )
@@ -53,8 +53,8 @@ class EmbeddedEncoders:
         return {
             "checkpoint": EMBEDDED,
             "layers": list(LAYERS),
-            "image": file_hash(weights_file()),
-            "text": file_hash(_text_folder() / "model.safetensors"),
+            "image": sha256(weights_file())[:16],
+            "text": sha256(_text_folder() / "model.safetensors")[:16],
             "versions": {package: importlib.metadata.version(package)},
         }
 
