@@ -6,7 +6,6 @@ trials/000/metrics.jsonl    metrics of every optimizer step, likewise
 trials/000/validated-*.parquet, the student's own files once the trial is finished
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mint_ray.common.files import read_json, write_json
+from mint_ray.common.json_lines import read_lines
 from mint_ray.config.tune import Value
 
 TRIALS = "trials"
@@ -77,17 +77,17 @@ class Trial:
 
     def rungs(self) -> list[Row]:
         """Validation metrics by rung, in order of steps; of a rung that was repeated, the last."""
-        rows = {row["step"]: row for row in read_rows(self.folder / RUNGS)}
+        rows = {row["step"]: row for row in read_lines(self.folder / RUNGS)}
         return [rows[step] for step in sorted(rows)]
 
     def steps(self) -> list[Row]:
         """Metrics by optimizer step; of a step that was repeated after a restart, the last."""
-        rows = {row["step"]: row for row in read_rows(self.folder / METRICS)}
+        rows = {row["step"]: row for row in read_lines(self.folder / METRICS)}
         return [rows[step] for step in sorted(rows)]
 
     def spent(self) -> int:
         """Optimizer steps that were computed, repeated ones included."""
-        return len(read_rows(self.folder / METRICS))
+        return len(read_lines(self.folder / METRICS))
 
     def last_activity(self) -> float:
         """When a worker last wrote of a step, in seconds of the epoch; 0 if never."""
@@ -123,13 +123,3 @@ def read_trials(output: Path) -> list[Trial]:
     files = sorted((output / TRIALS).glob(f"*/{TRIAL}"))
     found = [Trial(**read_json(file), folder=file.parent) for file in files]
     return sorted(found, key=lambda trial: trial.number)
-
-
-def read_rows(file: Path) -> list[Row]:
-    """All whole lines; what a lost worker left of a line is passed over."""
-    rows = []
-    if file.exists():
-        for line in file.read_bytes().split(b"\n")[:-1]:
-            with suppress(ValueError):
-                rows.append(json.loads(line))
-    return rows
