@@ -1,6 +1,7 @@
 """Parquet files that grow row group by row group."""
 
 from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,12 @@ TEXT_ROWS, IMAGE_ROWS = 256, 64
 # The pairs of one case repeat its image, and lie side by side: a dictionary as large as any row
 # group of tiles keeps it once. Arrow's limit of 1 MiB would be reached after a few images.
 _DICTIONARY_BYTES = 64 * 2**20
+
+
+def group_starts(file: pq.ParquetFile) -> list[int]:
+    """Return the number of each row group's first row, and the number of rows last."""
+    groups = range(file.metadata.num_row_groups)
+    return list(accumulate((file.metadata.row_group(g).num_rows for g in groups), initial=0))
 
 
 class TableFile:
