@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from mint_ray.errors import DataError
+from mint_ray.evaluation.calibration.temperature import search_temperature
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 
 Floats = NDArray[np.float64]
@@ -116,11 +116,10 @@ def fit_temperature(cases: ScoredCases) -> float:
             f"search, found none of {len(cases)}"
         )
 
-    def loss(log_temperature: float) -> float:
-        return float(-answer_log_probabilities(cases, math.exp(log_temperature))[known].mean())
+    def loss(temperature: float) -> float:
+        return float(-answer_log_probabilities(cases, temperature)[known].mean())
 
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE, method="bounded", options={"xatol": 1e-5})
-    return float(math.exp(found.x))
+    return search_temperature(loss, LOG_TEMPERATURE)
 
 
 def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from mint_ray.evaluation.calibration.temperature import search_temperature
 from mint_ray.evaluation.metrics.ece import assign_bins
 
 Floats = NDArray[np.float64]
@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 _SECOND = math.log(3.0)
 # Draws of perfectly calibrated outcomes that a measured ECE is compared with.
 _NULL_DRAWS = 500
+_LOG_TEMPERATURE = (-4.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -181,15 +182,19 @@ def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> NDArr
 
 
 def _temperature(scores: Sequence[Floats], correct: NDArray[np.bool_]) -> float:
-    """Temperature whose top confidence fits the outcomes best (binary log loss)."""
+    """Temperature whose top confidence fits the outcomes best (binary log loss).
 
-    def loss(log_temperature: float) -> float:
-        top = top_confidence(scores, math.exp(log_temperature))
+    Not the likelihood of the answers, which `fit_temperature` of a finished student takes: the ECE
+    looks at the top answer only, and the floor is what is left of it. Its range is wider too, since
+    a training student's sums may be far from any calibration.
+    """
+
+    def loss(temperature: float) -> float:
+        top = top_confidence(scores, temperature)
         top = np.clip(top, 1e-12, 1 - 1e-12)
         return float(-np.where(correct, np.log(top), np.log1p(-top)).mean())
 
-    found = minimize_scalar(loss, bounds=(-4.0, 6.0), method="bounded")
-    return float(math.exp(found.x))
+    return search_temperature(loss, _LOG_TEMPERATURE)
 
 
 def _ece(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> float:
