@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch.distributed as dist
 from numpy.typing import NDArray
 
+from mint_ray.common.collectives import gather, rank, world_size
 from mint_ray.common.seeds import stable_seed
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.clip.augment import make_views
 from mint_ray.teachers.clip.encoders.base import Encoders, Floats
 from mint_ray.teachers.clip.logistic import Indices
-from mint_ray.teachers.optimiser import world
 
 logger = logging.getLogger(__name__)
 
@@ -81,15 +80,11 @@ def read_examples(
         seed: of the views.
     """
     parts = []
-    rank, processes = world()
     for number, rows in enumerate(_batches(file, split)):
-        if number % processes == rank:
+        if number % world_size() == rank():
             parts.append((number, _encode(rows, catalogue, encoders, views, seed)))
-    if processes > 1:
-        gathered: list[Any] = [None] * processes
-        dist.all_gather_object(gathered, parts)
-        parts = sorted((part for share in gathered for part in share), key=lambda part: part[0])
-    examples = _join([part for _, part in parts])
+    shares = (part for share in gather(parts) for part in share)
+    examples = _join([part for _, part in sorted(shares, key=lambda part: part[0])])
     if examples.skipped:
         logger.warning("%d cases of split %s are left out", examples.skipped, split)
     return examples

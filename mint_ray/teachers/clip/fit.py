@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch.distributed as dist
 
+from mint_ray.common.collectives import rank, wait_for_all
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import ConfigError, TeacherError
@@ -20,7 +20,6 @@ from mint_ray.teachers.clip.examples import Examples, read_examples
 from mint_ray.teachers.clip.heads import Heads
 from mint_ray.teachers.clip.logistic import Doubles
 from mint_ray.teachers.clip.teacher import CLIP, CLIP_FUSION, save_clip
-from mint_ray.teachers.optimiser import world
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +53,10 @@ def fit_clip(source: Path, config: Config, out: Path, report: Report) -> dict[st
     else:
         train = read_examples(file, "train", catalogue, encoders, settings.clip.views, seed)
         heads = fit_heads(train, prompts, encoders.alignment, settings, seed, report)
-    if world()[0] == 0:
+    if rank() == 0:
         content = {"teacher": settings.model_dump(mode="json"), "seed": seed}
         save_clip(out, settings.name, catalogue, heads, encoders.facts, content)
-    if world()[1] > 1:
-        dist.barrier()
+    wait_for_all()
     return measure(heads, read_examples(file, "validation", catalogue, encoders, 1, seed))
 
 

@@ -48,11 +48,6 @@ class Encoders(Protocol):
     def alignment(self) -> Alignment | None: ...
 
 
-def pick_device() -> torch.device:
-    """A GPU where this process sees one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def in_parts(
     encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any], at_once: int = AT_ONCE
 ) -> Floats:

@@ -13,9 +13,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from mint_ray.common.devices import pick_device
 from mint_ray.common.digests import sha256
 from mint_ray.errors import ConfigError, TeacherError
-from mint_ray.teachers.clip.encoders.base import Alignment, Floats, in_parts, pick_device
+from mint_ray.teachers.clip.encoders.base import Alignment, Floats, in_parts
 
 
 class CheckpointEncoders:

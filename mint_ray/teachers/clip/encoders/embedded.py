@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from mint_ray.common.devices import pick_device
 from mint_ray.common.digests import sha256
 from mint_ray.errors import TeacherError
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels, weights_file
@@ -20,7 +21,6 @@ from mint_ray.teachers.clip.encoders.base import (
     Alignment,
     Floats,
     in_parts,
-    pick_device,
 )
 
 LAYERS = (4, 7, 10)
