@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats
 from mint_ray.common.files import read_json, write_json
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.conformal import (
@@ -30,8 +30,6 @@ from mint_ray.evaluation.calibration.scores import (
 from mint_ray.evaluation.metrics.bootstrap import percentile_interval, resample_blocks
 from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums
 from mint_ray.evaluation.results import MetricValue
-
-Floats = NDArray[np.float64]
 
 FILE = "calibration.json"
 FORMAT = 2
@@ -69,12 +67,12 @@ class AnswerCalibration:
     """On the test groups, `before` and `after`: mrr, top1, top3, top10, which stay as they were,
     nll, ece; coverage (of cases whose answer the catalogue has), set_size, none_of_these."""
 
-    def contains(self, probability: Floats) -> NDArray[np.bool_]:
+    def contains(self, probability: Floats) -> Bools:
         """Which answers belong to the set, by their calibrated probabilities.
 
         Where none does, the answer is: none of these.
         """
-        inside: NDArray[np.bool_] = 1.0 - probability <= self.threshold + _ROUNDING
+        inside: Bools = 1.0 - probability <= self.threshold + _ROUNDING
         return inside
 
     def set_size(self, scored: Floats, n_labels: int) -> int:

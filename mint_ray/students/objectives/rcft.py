@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mint_ray.common.arrays import Bools, Floats
 from mint_ray.evaluation.calibration.temperature import search_temperature
 from mint_ray.evaluation.metrics.ece import assign_bins
-
-Floats = NDArray[np.float64]
 
 # tanh(ln 3) = 0.8: where the paper puts the second option's target on the curve.
 _SECOND = math.log(3.0)
@@ -81,7 +79,7 @@ class Regime:
         }
 
 
-def expectation(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> CaseBins:
+def expectation(confidence: Floats, correct: Bools, bins: int) -> CaseBins:
     """E-step: bin examples by confidence (equal widths), estimate each bin's accuracy.
 
     Args:
@@ -175,13 +173,13 @@ def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats
     return np.array(tops, dtype=np.float64)
 
 
-def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> NDArray[np.bool_]:
+def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> Bools:
     """(N,) whether the highest score is the known answer's."""
     both = zip(scores, answers, strict=True)
     return np.array([int(values.argmax()) == answer for values, answer in both])
 
 
-def _temperature(scores: Sequence[Floats], correct: NDArray[np.bool_]) -> float:
+def _temperature(scores: Sequence[Floats], correct: Bools) -> float:
     """Temperature whose top confidence fits the outcomes best (binary log loss).
 
     Not the likelihood of the answers, which `fit_temperature` of a finished student takes: the ECE
@@ -197,7 +195,7 @@ def _temperature(scores: Sequence[Floats], correct: NDArray[np.bool_]) -> float:
     return search_temperature(loss, _LOG_TEMPERATURE)
 
 
-def _ece(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> float:
+def _ece(confidence: Floats, correct: Bools, bins: int) -> float:
     member = assign_bins(confidence, bins)
     gaps = np.bincount(member, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))

@@ -4,20 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from mint_ray.common.arrays import Floats32
 
 EMBEDDED = "embedded"
 
 
 AT_ONCE = 16
 """Images or texts per forward pass."""
-
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,10 @@ class Encoders(Protocol):
     @property
     def facts(self) -> dict[str, Any]: ...
 
-    def images(self, images: Sequence[Image.Image]) -> Floats:
+    def images(self, images: Sequence[Image.Image]) -> Floats32:
         """RGB images of any size to features (n, image_width)."""
 
-    def texts(self, texts: Sequence[str]) -> Floats:
+    def texts(self, texts: Sequence[str]) -> Floats32:
         """Texts of any length, their tails cut off, to features (n, text_width)."""
 
     @property
@@ -50,7 +47,7 @@ class Encoders(Protocol):
 
 def in_parts(
     encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any], at_once: int = AT_ONCE
-) -> Floats:
+) -> Floats32:
     """`encode` over parts of the items, without gradients; (n, width) float32."""
     if not len(items):
         raise ValueError("nothing to encode")
