@@ -4,9 +4,6 @@ Both are asked about the same test cases, over the catalogue of the new one, wha
 tested on before.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mint_ray.common.digests import sha256
+from mint_ray.common.files import write_json
 from mint_ray.config.config import Config
 from mint_ray.errors import RegistryError
 from mint_ray.evaluation.calibration import calibrator as answer_calibration
@@ -84,7 +83,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
     registry = Registry(tracking_uri(config.tracking.uri, config.store), config.tracking.experiment)
     champion = registry.champion(name)
     files = [*manifest.facts["files"], answer_calibration.FILE, CARD]
-    key = f"{item.folder.name}-{_digest(*(item.folder / file for file in files))[:8]}"
+    key = f"{item.folder.name}-{sha256(*(item.folder / file for file in files))[:8]}"
     version = registry.register(name, key, item.folder, files, _lineage(config, manifest))
     work = Path(config.store).absolute() / f"promote-{item.key}"
     work.mkdir(parents=True, exist_ok=True)
@@ -94,9 +93,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
     decision = _decide(config, registry, version, champion, (item.folder, cases, work), say, force)
     registry.tag(version, _told(decision))
     (registry.promote if decision.champion else registry.challenge)(version)
-    partial = work / f".{DECISION}.{os.getpid()}"
-    partial.write_text(json.dumps(asdict(decision), indent=1) + "\n", encoding="utf-8")
-    partial.replace(work / DECISION)
+    write_json(work / DECISION, asdict(decision))
     alias = "champion" if decision.champion else "challenger"
     say(f"{name} version {version.number} is {alias} in {registry.address}: {decision.reason}")
     return decision
@@ -187,7 +184,7 @@ def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
     source = config.promotion.source
     info = read_info(steps["calibrate"])
     prefer = steps["prefer"].with_name(info.lineage.get("prefer", steps["prefer"].name))
-    pairs = read_manifest(prefer)
+    pairs, train = read_manifest(prefer), prefer / "train.parquet"
     told = {
         "task": config.task,
         "base_model": info.base_model,
@@ -196,7 +193,7 @@ def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
         "mint_ray.student": steps[source].name,
         CASES: steps["cases"].name,
         "mint_ray.pairs": prefer.name,
-        "mint_ray.pairs_sha256": _digest(prefer / "train.parquet"),
+        "mint_ray.pairs_sha256": sha256(train) if train.is_file() else "",
         "mint_ray.teacher": str(pairs.facts.get("teacher", "")) if pairs else "",
     }
     campaign = read_manifest(steps[source]) if source == "tune" else None
@@ -206,17 +203,6 @@ def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
         told |= {f"chosen.{k}": str(v) for k, v in campaign.facts["overrides"].items()}
     numbers = {name: f"{value:.4f}" for name, value in manifest.metrics.items()}
     return {key: value for key, value in told.items() if value} | numbers
-
-
-def _digest(*files: Path) -> str:
-    """SHA-256 of the content of files, one after the other."""
-    digest = hashlib.sha256()
-    for file in files:
-        if not file.is_file():  # the store was cleared up, the student is still there
-            return ""
-        with file.open("rb") as stream:
-            hashlib.file_digest(stream, lambda: digest)
-    return digest.hexdigest()
 
 
 def _told(decision: Decision) -> dict[str, object]:

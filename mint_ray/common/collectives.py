@@ -44,6 +44,12 @@ def agree(value: T) -> T:
     return first
 
 
+def wait_for_all() -> None:
+    """Return once every process has come here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     """Add the gradients of all ranks, in place, in one message."""
     if world_size() == 1:

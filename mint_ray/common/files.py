@@ -1,43 +1,58 @@
-"""Files."""
+"""Files that are written whole or not at all."""
 
-import hashlib
 import json
-import os
-from collections.abc import Mapping
-from functools import lru_cache
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def folder_revision(folder: Path) -> str:
-    """Sixteen hex digits over the names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        about = file.stat()
-        content = _digest_once(file, about.st_size, about.st_mtime_ns)
-        digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
-    return digest.hexdigest()[:16]
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write; it takes the place of `target` once the body ended.
+
+    A reader sees the old file or the new one. Where the body fails, the old file stays and nothing
+    else is left. Several processes, also of several machines, may write the same target at once.
+    """
+    # Random, since processes of different machines that share a file system may share a number.
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def sha256(file: Path) -> str:
-    """Hex digest of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def remove_partials(target: Path) -> None:
+    """Remove what killed writers of `target` left; nobody may be writing it."""
+    for partial in target.parent.glob(f".{target.name}.*.partial"):
+        partial.unlink(missing_ok=True)
 
 
-@lru_cache(maxsize=256)
-def _digest_once(file: Path, size: int, changed: int) -> str:
-    return sha256(file)
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    with replacing(file) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file of UTF-8 that appears whole or not at all."""
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    partial.replace(file)
+    """Write an object, indented, into a file that appears whole or not at all."""
+    write_text(file, json.dumps(content, indent=1) + "\n")
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """What `write_json` wrote."""
+    """Return the object of a JSON file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no JSON.
+    """
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content

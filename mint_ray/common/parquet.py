@@ -1,12 +1,15 @@
-"""Parquet."""
+"""Parquet files that grow row group by row group."""
 
-import os
+from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from mint_ray.common.files import remove_partials, replacing
 
 TEXT_ROWS, IMAGE_ROWS = 256, 64
 """Rows of a row group without and with images."""
@@ -15,6 +18,12 @@ TEXT_ROWS, IMAGE_ROWS = 256, 64
 # The pairs of one case repeat its image, and lie side by side: a dictionary as large as any row
 # group of tiles keeps it once. Arrow's limit of 1 MiB would be reached after a few images.
 _DICTIONARY_BYTES = 64 * 2**20
+
+
+def group_starts(file: pq.ParquetFile) -> list[int]:
+    """Return the number of each row group's first row, and the number of rows last."""
+    groups = range(file.metadata.num_row_groups)
+    return list(accumulate((file.metadata.row_group(g).num_rows for g in groups), initial=0))
 
 
 class TableFile:
@@ -26,13 +35,17 @@ class TableFile:
 
     def __init__(self, path: Path, schema: pa.Schema, group_rows: int) -> None:
         self._path, self._schema, self._group_rows = path, schema, group_rows
-        self._partial = path.with_name(f".{path.name}.partial")
         self._waiting = schema.empty_table()
 
     def __enter__(self) -> Self:
-        self._writer = pq.ParquetWriter(
-            self._partial, self._schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
-        )
+        # Large, and written by one process: what a killed run left of it would stay for ever.
+        remove_partials(self._path)
+        with ExitStack() as opening:
+            partial = opening.enter_context(replacing(self._path))
+            self._writer = opening.enter_context(
+                pq.ParquetWriter(partial, self._schema, dictionary_pagesize_limit=_DICTIONARY_BYTES)
+            )
+            self._open = opening.pop_all()
         return self
 
     def __exit__(
@@ -41,14 +54,12 @@ class TableFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None and self._waiting.num_rows:
+        if kind is not None:
+            self._open.__exit__(kind, error, trace)
+            return
+        with self._open:
+            if self._waiting.num_rows:
                 self._writer.write_table(self._waiting)
-            self._writer.close()
-            if kind is None:
-                os.replace(self._partial, self._path)
-        finally:
-            self._partial.unlink(missing_ok=True)
 
     def add(self, rows: pa.Table) -> None:
         """Append rows of the schema; whole row groups are written at once."""

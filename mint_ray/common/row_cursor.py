@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mint_ray.common.parquet import group_starts
 from mint_ray.errors import DataError
 
 _ROWS = 8  # decoded together
@@ -17,15 +18,14 @@ class RowCursor:
     """Goes through a file in one pass for whoever asks for ascending rows.
 
     A row behind the last one, or in a later row group, starts another pass at that row group.
+    Memory holds a few rows, which is why inference, whose batches lie side by side, does not read
+    this way: it keeps a whole row group and takes rows from it in any order.
     """
 
     def __init__(self, file: Path, columns: list[str]) -> None:
         self._path, self._columns = file, columns
         self._file = pq.ParquetFile(file, buffer_size=_BUFFER)
-        metadata = self._file.metadata
-        self._starts = [0]
-        for group in range(metadata.num_row_groups):
-            self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
+        self._starts = group_starts(self._file)
         self._group = -1
         self._rows: Iterator[dict[str, Any]] = iter(())
         self._next = 0

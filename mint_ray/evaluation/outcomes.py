@@ -11,19 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.errors import DataError
 from mint_ray.evaluation.name_similarity import names_match
 from mint_ray.evaluation.predictions import validate_predictions
 from mint_ray.tasks.task import MOST_LABELS
-
-Floats = NDArray[np.float64]
-
-
-Bools = NDArray[np.bool_]
-
-
-Codes = NDArray[np.int64]
-
 
 PROBABILITY_FLOOR = 1e-12
 """What a probability of 0 counts as where its logarithm is taken."""
@@ -43,9 +35,9 @@ class EvaluatedCases:
     """The denominator: n cases, their groups, known answers and strata."""
 
     case_ids: tuple[str, ...]
-    groups: Codes
+    groups: Ints
     """(n,) position of the case's group among the groups."""
-    known: Codes
+    known: Ints
     """(n,) code of the known answer, negative where the catalogue lacks it."""
     known_ids: tuple[str, ...]
     """Primary id of the known answer, or the id as given where the catalogue lacks it."""
@@ -140,7 +132,7 @@ class Outcomes:
     """(n,) probability of the first answer, 0 where there is none."""
     listed: Bools
     """(n, k) whether a name stands at the place."""
-    codes: Codes
+    codes: Ints
     """(n, k) catalogue code of the name, -1 for none."""
     lenient: Bools
     """(n, k) whether the name is similar to a name of the known answer."""
@@ -150,7 +142,7 @@ class Outcomes:
     not known."""
 
     @property
-    def first(self) -> Codes:
+    def first(self) -> Ints:
         """(n,) code of the first answer, negative where there is none in the catalogue."""
         return self.codes[:, 0]
 
@@ -196,9 +188,9 @@ def collect_outcomes(
 class _Answers:
     """The prediction rows of one system, column-wise."""
 
-    case: Codes
-    rank: Codes
-    code: Codes
+    case: Ints
+    rank: Ints
+    code: Ints
     probability: Floats
     text: NDArray[np.object_]
 

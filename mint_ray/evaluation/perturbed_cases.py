@@ -97,6 +97,8 @@ def _spool_images(
     source: Path, scratch: Path, wanted: frozenset[str]
 ) -> dict[str, tuple[int, int]]:
     """Write the wanted cases' images where they can be reached singly: batch and row by case."""
+    # Shuffled cases ask for images in no order at all: by number, a row group of parquet would be
+    # decoded for each, while Arrow's own format is mapped into memory.
     places: dict[str, tuple[int, int]] = {}
     schema = pa.schema([pa.field("image", pa.binary())])
     ids = pa.array(sorted(wanted), pa.string())

@@ -1,6 +1,5 @@
 """Predictions: who ranked which answer where, as rows of `predictions.parquet`."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mint_ray.common.files import replacing
 from mint_ray.errors import DataError
 
 _CHUNK = 256  # cases ranked at once: bounds memory on catalogues of many thousand labels
@@ -81,9 +81,8 @@ def write_predictions(path: Path, table: pa.Table) -> None:
         if name not in checked.column_names:
             checked = checked.append_column(name, table[name])
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    pq.write_table(checked, partial, compression="zstd")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        pq.write_table(checked, partial, compression="zstd")
 
 
 def read_predictions(path: Path) -> pa.Table:

@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from mint_ray.common.files import write_text
 from mint_ray.errors import DataError
 
 
@@ -176,9 +176,7 @@ def system_size(metrics: Metrics, system: str, stratum: str) -> int:
 def write_metrics(path: Path, metrics: Metrics) -> None:
     """Write `metrics.json`; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(metrics, indent=1, allow_nan=False) + "\n")
 
 
 def read_metrics(path: Path) -> Metrics:

@@ -17,6 +17,8 @@ from skimage.measure import label, regionprops_table
 from skimage.morphology import remove_small_holes, remove_small_objects
 from skimage.segmentation import watershed
 
+from mint_ray.common.arrays import Bools, Bytes, Floats, Ints32
+
 MICRONS_PER_PIXEL = 0.25
 """Scale of a slide scanned at 40×."""
 
@@ -28,9 +30,6 @@ SMALLEST_NUCLEUS = 6.0
 
 _NUCLEI_AT_LEAST = 0.02
 """Haematoxylin, as `rgb2hed` gives it, above which a pixel may belong to a nucleus."""
-
-Labels = NDArray[np.int32]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ class Morphology:
 
 
 def measure(
-    rgb: NDArray[np.uint8],
-    mask: NDArray[np.integer] | NDArray[np.bool_] | None = None,
+    rgb: Bytes,
+    mask: NDArray[np.integer] | Bools | None = None,
     microns_per_pixel: float = MICRONS_PER_PIXEL,
 ) -> Morphology:
     """Measure a tile.
@@ -106,8 +105,8 @@ def measure(
 
 
 def find_nuclei(
-    haematoxylin: Floats, lumen: NDArray[np.bool_], microns_per_pixel: float = MICRONS_PER_PIXEL
-) -> Labels:
+    haematoxylin: Floats, lumen: Bools, microns_per_pixel: float = MICRONS_PER_PIXEL
+) -> Ints32:
     """Nuclei of a tile by Otsu's threshold on haematoxylin; touching ones parted by watershed.
 
     Args:
@@ -131,7 +130,7 @@ def find_nuclei(
     return nuclei
 
 
-def _part(dark: NDArray[np.bool_], microns_per_pixel: float) -> Labels:
+def _part(dark: Bools, microns_per_pixel: float) -> Ints32:
     """A number for each nucleus of a plain mask; touching ones parted at their waists."""
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(dark), 0.4 / microns_per_pixel)
     reach = max(1, round(1.75 / microns_per_pixel))
@@ -167,7 +166,7 @@ def describe(found: Morphology) -> str:
     )
 
 
-def _numbered(mask: NDArray[np.integer] | NDArray[np.bool_], microns_per_pixel: float) -> Labels:
+def _numbered(mask: NDArray[np.integer] | Bools, microns_per_pixel: float) -> Ints32:
     """One number for each nucleus: the mask's own, or new ones for a plain mask."""
     ids, numbered = np.unique(mask, return_inverse=True)
     if np.count_nonzero(ids) <= 1:
@@ -177,7 +176,7 @@ def _numbered(mask: NDArray[np.integer] | NDArray[np.bool_], microns_per_pixel: 
     return np.asarray(numbered.reshape(mask.shape) + shift, np.int32)
 
 
-def _within(values: Floats, nuclei: Labels, numbers: NDArray[np.int_]) -> tuple[Floats, Floats]:
+def _within(values: Floats, nuclei: Ints32, numbers: NDArray[np.int_]) -> tuple[Floats, Floats]:
     """Mean and standard deviation of values in each nucleus, in the order of `numbers`."""
     flat, where = values.ravel(), nuclei.ravel()
     count = np.bincount(where).clip(1)

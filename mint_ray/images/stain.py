@@ -10,10 +10,10 @@ shift is too small to tell anything, and β between ± `MOST_OFFSET` of optical 
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from skimage.color import hed_from_rgb, rgb_from_hed
 
+from mint_ray.common.arrays import Floats
 from mint_ray.images.decode import open_tile
 
 LEAST_SCALE, MOST_SCALE = 0.1, 0.3
@@ -22,7 +22,6 @@ LEAST_SCALE, MOST_SCALE = 0.1, 0.3
 MOST_OFFSET = 0.05
 """Most that is added to a stain's amount, or taken away, in optical density (base 10)."""
 
-Floats = NDArray[np.float64]
 
 _DARKEST = 1 / 255  # black has no finite optical density
 

@@ -1,6 +1,5 @@
 """The label catalogue: every answer that may be given, in one namespace."""
 
-import hashlib
 import json
 import logging
 import unicodedata
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mint_ray.common.digests import digest_of
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.names import normalise
@@ -73,7 +73,7 @@ class Catalogue:
     def revision(self) -> str:
         """Hash of the content, 12 hexadecimal digits."""
         content = json.dumps([asdict(label) for label in self.labels], ensure_ascii=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return digest_of(content)[:12]
 
     def write(self, path: Path) -> None:
         """Write one parquet file from which `read` makes an equal catalogue."""

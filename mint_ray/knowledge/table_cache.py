@@ -6,11 +6,8 @@ own bytes in its name, so that a stale entry is never found and a damaged one is
 and rebuilt.
 """
 
-import hashlib
 import importlib.util
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.common.cache import cache_folder
+from mint_ray.common.digests import digest_of, sha256
+from mint_ray.common.files import write_bytes
 from mint_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -67,11 +66,8 @@ def cached_table(
 
 
 def _key(sources: Sequence[Path], version: int) -> str:
-    digest = hashlib.sha256(str(version).encode())
-    for source in sources:
-        with source.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+    contents = (bytes.fromhex(sha256(source)) for source in sources)
+    return digest_of(str(version), *contents)[:16]
 
 
 def _read(stem: str) -> pa.Table | None:
@@ -80,7 +76,7 @@ def _read(stem: str) -> pa.Table | None:
             content = path.read_bytes()
         except OSError:
             continue
-        if path.stem == f"{stem}-{_digest(content)}":
+        if path.stem == f"{stem}-{digest_of(content)[:16]}":
             return pq.read_table(pa.BufferReader(content))
         logger.warning("damaged cache entry %s is rebuilt", path.name)
         path.unlink(missing_ok=True)
@@ -93,16 +89,4 @@ def _write(stem: str, table: pa.Table) -> None:
     content: bytes = sink.getvalue().to_pybytes()
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    # A rename within one folder is atomic: another process sees no entry or a whole one.
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f"{stem}.", suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, folder / f"{stem}-{_digest(content)}.parquet")
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+    write_bytes(folder / f"{stem}-{digest_of(content)[:16]}.parquet", content)

@@ -5,7 +5,6 @@ folder is `<store>/<name>-<8 hex>`, a hash of exactly those; a folder whose mani
 complete is never run again. There is no mutable index: the folders are the state.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mint_ray.common.digests import digest_of, sha256
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import under_former_names
 from mint_ray.errors import ConfigError, MintError
@@ -72,7 +72,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             "inputs": {name: planned[name].key for name in step.inputs_of(config)},
         }
         text = json.dumps(_without_paths(record, step.files), sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()[:8]
+        key = digest_of(text)[:8]
         folder = Path(config.store).absolute() / f"{step.name}-{key}"
         planned[step.name] = PlannedStep(step, key, folder, settings)
     return planned
@@ -101,31 +101,30 @@ def _fingerprint(name: str, value: str | None) -> str | None:
     path = Path(value)
     if not path.exists():
         raise ConfigError(f"{name}={value}: no such file or folder")
-    digest = hashlib.sha256()
+    parts: list[str | bytes] = []
     try:
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         for file in files:
-            digest.update(file.relative_to(path).as_posix().encode())
-            digest.update(_file_digest(file))
+            parts += [file.relative_to(path).as_posix(), bytes.fromhex(_file_digest(file))]
     except OSError as error:
         raise ConfigError(f"{name}={value}: cannot be read: {error}") from error
-    return digest.hexdigest()[:16]
+    return digest_of(*parts)[:16]
 
 
-def _file_digest(file: Path) -> bytes:
+def _file_digest(file: Path) -> str:
     """Hash of a file's content; of a huge one's size, time of change and evenly spaced pieces.
 
     Reading tens of gigabytes before every command would take minutes.
     """
     about = file.stat()
+    if about.st_size <= HASHED_WHOLE:
+        return sha256(file)
+    pieces = []
     with file.open("rb") as stream:
-        if about.st_size <= HASHED_WHOLE:
-            return hashlib.file_digest(stream, "sha256").digest()
-        digest = hashlib.sha256(f"{about.st_size} {about.st_mtime_ns}".encode())
         for place in range(_PIECES):
             stream.seek(place * (about.st_size - _PIECE_BYTES) // (_PIECES - 1))
-            digest.update(stream.read(_PIECE_BYTES))
-        return digest.digest()
+            pieces.append(stream.read(_PIECE_BYTES))
+    return digest_of(f"{about.st_size} {about.st_mtime_ns}", *pieces)
 
 
 def select(until: str | None = None) -> list[Step]:

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mint_ray import __version__
+from mint_ray.common.files import write_text
 from mint_ray.errors import DataError
 
 FILE_NAME = "manifest.json"
@@ -85,9 +85,7 @@ def package_versions() -> dict[str, str]:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` atomically: a reader sees the old or the new one, never half."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, default=str)
-    temporary = folder / f".{FILE_NAME}.{os.getpid()}"
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(folder / FILE_NAME)
+    write_text(folder / FILE_NAME, text + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -1,16 +1,14 @@
 """From one case's label scores to its preference pairs."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.common.digests import digest_of
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import ConfigError
-
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def check_catalogue_size(n_labels: int, config: PreferencesConfig) -> None:
 
 
 def rank_pairs(
-    scores: npt.NDArray[np.float32],
+    scores: Floats32,
     gold: int | None,
     config: PreferencesConfig,
     seed: str,
@@ -93,7 +91,7 @@ def rank_pairs(
     return PairSelection(pairs=tuple(pairs))
 
 
-def _chosen(order: Indices, gold: int | None, config: PreferencesConfig) -> tuple[int, ...]:
+def _chosen(order: Ints, gold: int | None, config: PreferencesConfig) -> tuple[int, ...]:
     if gold is None or config.gold == "keep":
         return tuple(order[: config.chosen_size].tolist())
     others = order[order != gold]
@@ -102,12 +100,11 @@ def _chosen(order: Indices, gold: int | None, config: PreferencesConfig) -> tupl
     return (gold, *others[: config.chosen_size - 1].tolist())
 
 
-def _ordered(worst_first: Indices, config: PreferencesConfig, seed: str) -> tuple[int, ...]:
+def _ordered(worst_first: Ints, config: PreferencesConfig, seed: str) -> tuple[int, ...]:
     if config.order == "worst_last":
         worst_first = worst_first[::-1]
     elif config.order == "shuffled":
-        digest = hashlib.sha256(seed.encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = np.random.default_rng(int(digest_of(seed)[:16], 16))
         worst_first = rng.permutation(worst_first)
     return tuple(worst_first.tolist())
 

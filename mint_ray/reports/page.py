@@ -1,10 +1,11 @@
 """What every HTML page of a report shares: how it is rendered, and how it is written."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from mint_ray.common.files import write_text
 
 OWN = "mint_ray.reports"
 
@@ -32,6 +33,4 @@ def render_page(
 def write_page(path: Path, text: str) -> None:
     """Write a page; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial_file.write_text(text, encoding="utf-8")
-    os.replace(partial_file, path)
+    write_text(path, text)

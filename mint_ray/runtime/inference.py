@@ -23,6 +23,7 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 import ray.data
 
+from mint_ray.common.parquet import group_starts
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import DataError
 
@@ -135,9 +136,7 @@ class RowReader:
         # Read ahead, Arrow would keep every row group that it has read.
         self._file = pq.ParquetFile(source, pre_buffer=False)
         self._columns = list(job.columns)
-        groups = range(self._file.metadata.num_row_groups)
-        sizes = [self._file.metadata.row_group(group).num_rows for group in groups]
-        self._starts = np.cumsum([0, *sizes])
+        self._starts = np.array(group_starts(self._file))
         self._group, self._held = -1, pa.table({})
 
     def __call__(self, batch: pa.Table) -> pa.Table:

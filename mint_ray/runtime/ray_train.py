@@ -14,6 +14,7 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig,
 from ray.train.torch import TorchTrainer
 
 from mint_ray import errors
+from mint_ray.common.files import read_json, write_json
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import MintError, TrainingError
 
@@ -72,7 +73,7 @@ def fit(
             "the workers' output"
         ) from error
     if refusal.exists():
-        found = json.loads(refusal.read_text(encoding="utf-8"))
+        found = read_json(refusal)
         raise getattr(errors, found["kind"])(found["message"])
 
 
@@ -84,10 +85,7 @@ def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[
     try:
         worker(settings)
     except MintError as error:
-        own = Path(f"{refusal}.{os.getpid()}")
-        content = {"kind": type(error).__name__, "message": str(error)}
-        own.write_text(json.dumps(content), encoding="utf-8")
-        own.replace(refusal)
+        write_json(Path(refusal), {"kind": type(error).__name__, "message": str(error)})
 
 
 def _drop_broken_snapshot(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Stage `teach`: fit the multimodal teacher on Ray Train."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray.train
 
+from mint_ray.common.files import read_json, write_json
 from mint_ray.config.config import Config
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import append_metrics, follow_metrics
@@ -38,7 +38,7 @@ def run(context: StepContext) -> StepOutcome:
 
     with follow_metrics(output, watch):
         fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
-    metrics = json.loads((output / SUMMARY).read_text(encoding="utf-8"))
+    metrics = read_json(output / SUMMARY)
     manifest = load_manifest(output)
     context.progress.say(f"teacher {manifest['name']}, revision {manifest['revision']}")
     cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=["split"])
@@ -64,4 +64,4 @@ def _worker(settings: dict[str, Any]) -> None:
 
     metrics = find_fitter(config).load()(source, config, output, report)
     if first:
-        (output / SUMMARY).write_text(json.dumps(metrics), encoding="utf-8")
+        write_json(output / SUMMARY, metrics)

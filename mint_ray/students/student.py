@@ -6,7 +6,6 @@ catalogue.parquet                                the labels it may answer, where
 student.json                                     base model, prompt settings, lineage; last
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import torch
 from peft import PeftModel
 
 from mint_ray.common.devices import Precision, pick_device, pick_dtype
+from mint_ray.common.files import read_json, write_json
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.encoding.images import make_encoder
@@ -254,7 +254,7 @@ def read_info(folder: Path) -> StudentInfo:
         TrainingError: there is no finished student in the folder.
     """
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = read_json(folder / MANIFEST)
         if content.pop("format") != FORMAT:
             raise ValueError("format")
         info = StudentInfo(**content)
@@ -290,7 +290,7 @@ def write_student(
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / CATALOGUE)
     content = {"format": FORMAT, **asdict(info)}
-    (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_json(folder / MANIFEST, content)
 
 
 def info_of(

@@ -4,7 +4,6 @@ A fitted teacher is a folder that needs nothing else: `teacher.json` names the i
 and the revision, weights are safetensors, labels are a catalogue in parquet.
 """
 
-import hashlib
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mint_ray.common.digests import digest_of, sha256
+from mint_ray.common.files import write_text
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
@@ -135,10 +136,7 @@ def write_manifest(
     files = sorted(files)
     revision = _revision(folder, files, content)
     manifest = {"name": name, "revision": revision, "files": files, "content": dict(content)}
-    text = json.dumps(manifest, indent=2) + "\n"
-    temporary = folder / f".{MANIFEST_FILE}"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / MANIFEST_FILE)
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 
@@ -163,10 +161,8 @@ def bad_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _revision(folder: Path, files: Sequence[str], content: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    for name in files:
-        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    contents = (bytes.fromhex(sha256(folder / name)) for name in files)
+    return digest_of(json.dumps(content, sort_keys=True), *contents)[:12]
 
 
 def _damaged(path: Path, found: str) -> str:

@@ -5,14 +5,9 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 
+from mint_ray.common.collectives import world_size
+
 MAX_GRADIENT_NORM = 5.0
-
-
-def world() -> tuple[int, int]:
-    """This process's rank and the number of processes."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
 
 
 class Optimiser:
@@ -35,12 +30,11 @@ class Optimiser:
         """One update; gradients of all processes are averaged first."""
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        _, processes = world()
-        if processes > 1:
+        if world_size() > 1:
             for parameter in self._parameters:
                 if parameter.grad is not None:
                     dist.all_reduce(parameter.grad)
-                    parameter.grad /= processes
+                    parameter.grad /= world_size()
         torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
         self._adam.step()
         self._schedule.step()

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mint_ray.common.files import write_text
 from mint_ray.tracking.records import Record, cut
 
 logger = logging.getLogger(__name__)
@@ -187,9 +188,7 @@ class RunStore:
             connection.close()
 
     def _write_state(self, state: Mapping[str, str]) -> None:
-        partial = self.state.with_name(f".{self.state.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(dict(state)) + "\n", encoding="utf-8")
-        os.replace(partial, self.state)
+        write_text(self.state, json.dumps(dict(state)) + "\n")
 
 
 def connect_client(uri: str) -> Any:

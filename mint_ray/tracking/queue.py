@@ -6,7 +6,6 @@ records carry their time). Several processes on one machine may share the file.
 """
 
 import fcntl
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from mint_ray.common.json_lines import append_line, line_of, parse_line
 from mint_ray.tracking.records import Record
 
 logger = logging.getLogger(__name__)
@@ -33,12 +33,11 @@ class RecordQueue:
 
         A status is accepted beyond the bound: it is short, and the last one counts.
         """
-        line = json.dumps(record).encode() + b"\n"
         with self._locked() as file:
-            size = file.seek(0, os.SEEK_END)
-            if size + len(line) > self.max_bytes and record["kind"] != "status":
+            size = file.seek(0, os.SEEK_END) + len(line_of(record))
+            if size > self.max_bytes and record["kind"] != "status":
                 return False
-            file.write(line)
+            append_line(file, record)
         return True
 
     def drain(self, send: Callable[[Record], None]) -> int:
@@ -80,12 +79,10 @@ class RecordQueue:
 
 
 def _parse(line: bytes) -> Record | None:
-    try:
-        record: Record = json.loads(line)
-    except ValueError:
+    record = parse_line(line)
+    if record is None:
         # Only a process killed while appending leaves half a line.
         logger.warning("[Tracking] dropped a damaged queue line of %d bytes", len(line))
-        return None
     return record
 
 

@@ -6,14 +6,14 @@ trials/000/metrics.jsonl    metrics of every optimizer step, likewise
 trials/000/validated-*.parquet, the student's own files once the trial is finished
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mint_ray.common.files import write_json
+from mint_ray.common.files import read_json, write_json
+from mint_ray.common.json_lines import read_lines
 from mint_ray.config.tune import Value
 
 TRIALS = "trials"
@@ -77,17 +77,17 @@ class Trial:
 
     def rungs(self) -> list[Row]:
         """Validation metrics by rung, in order of steps; of a rung that was repeated, the last."""
-        rows = {row["step"]: row for row in read_rows(self.folder / RUNGS)}
+        rows = {row["step"]: row for row in read_lines(self.folder / RUNGS)}
         return [rows[step] for step in sorted(rows)]
 
     def steps(self) -> list[Row]:
         """Metrics by optimizer step; of a step that was repeated after a restart, the last."""
-        rows = {row["step"]: row for row in read_rows(self.folder / METRICS)}
+        rows = {row["step"]: row for row in read_lines(self.folder / METRICS)}
         return [rows[step] for step in sorted(rows)]
 
     def spent(self) -> int:
         """Optimizer steps that were computed, repeated ones included."""
-        return len(read_rows(self.folder / METRICS))
+        return len(read_lines(self.folder / METRICS))
 
     def last_activity(self) -> float:
         """When a worker last wrote of a step, in seconds of the epoch; 0 if never."""
@@ -102,7 +102,7 @@ class Trial:
     def failure(self) -> str | None:
         """Why the training gave up, where it did."""
         with suppress(OSError, ValueError):
-            told = json.loads((self.folder / FAILURE).read_text(encoding="utf-8"))
+            told = read_json(self.folder / FAILURE)
             return f"{told['kind']}: {told['message']}"
         return None
 
@@ -121,17 +121,5 @@ def trial_name(number: int) -> str:
 def read_trials(output: Path) -> list[Trial]:
     """All trials of a campaign's folder, by number."""
     files = sorted((output / TRIALS).glob(f"*/{TRIAL}"))
-    found = [
-        Trial(**json.loads(file.read_text(encoding="utf-8")), folder=file.parent) for file in files
-    ]
+    found = [Trial(**read_json(file), folder=file.parent) for file in files]
     return sorted(found, key=lambda trial: trial.number)
-
-
-def read_rows(file: Path) -> list[Row]:
-    """All whole lines; what a lost worker left of a line is passed over."""
-    rows = []
-    if file.exists():
-        for line in file.read_bytes().split(b"\n")[:-1]:
-            with suppress(ValueError):
-                rows.append(json.loads(line))
-    return rows

@@ -1,8 +1,9 @@
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge import table_cache as cache
 from mint_ray.knowledge.table_cache import cached_table, source_file
 
 
@@ -64,7 +65,7 @@ def test_an_interrupted_write_leaves_nothing(folder, source, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache.os, "replace", killed)
+    monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         cached_table("t", [source], 1, Builder())
     assert list(folder.iterdir()) == []

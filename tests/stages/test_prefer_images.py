@@ -78,7 +78,7 @@ def test_images_go_with_their_pairs_also_when_resumed(context: StepContext) -> N
     assert all("image" not in str(pq.read_schema(file)) for file in scored)
     scored[0].unlink()
     (context.output / "train.parquet").unlink()
-    (context.output / ".test.parquet.partial").write_bytes(b"torn")
+    (context.output / ".test.parquet.0.partial").write_bytes(b"torn")
     assert prefer.run(context) == outcome
     assert content(context.output) == first
 

@@ -3,17 +3,16 @@
 Fitted on validation groups alone, measured on test groups, written as `calibration.json`.
 """
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats
+from mint_ray.common.files import read_json, write_json
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.conformal import (
     group_weights,
@@ -31,8 +30,6 @@ from mint_ray.evaluation.calibration.scores import (
 from mint_ray.evaluation.metrics.bootstrap import percentile_interval, resample_blocks
 from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums
 from mint_ray.evaluation.results import MetricValue
-
-Floats = NDArray[np.float64]
 
 FILE = "calibration.json"
 FORMAT = 2
@@ -70,12 +67,12 @@ class AnswerCalibration:
     """On the test groups, `before` and `after`: mrr, top1, top3, top10, which stay as they were,
     nll, ece; coverage (of cases whose answer the catalogue has), set_size, none_of_these."""
 
-    def contains(self, probability: Floats) -> NDArray[np.bool_]:
+    def contains(self, probability: Floats) -> Bools:
         """Which answers belong to the set, by their calibrated probabilities.
 
         Where none does, the answer is: none of these.
         """
-        inside: NDArray[np.bool_] = 1.0 - probability <= self.threshold + _ROUNDING
+        inside: Bools = 1.0 - probability <= self.threshold + _ROUNDING
         return inside
 
     def set_size(self, scored: Floats, n_labels: int) -> int:
@@ -246,9 +243,7 @@ def write_calibration(folder: Path, calibration: AnswerCalibration) -> None:
     content = {"format": FORMAT} | asdict(calibration)
     if math.isinf(calibration.threshold):
         content["threshold"] = None  # JSON has no infinity
-    partial = folder / f".{FILE}.{os.getpid()}"
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / FILE)
+    write_json(folder / FILE, content)
 
 
 def read_calibration(folder: Path) -> AnswerCalibration | None:
@@ -261,7 +256,7 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
     if not file.is_file():
         return None
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
         content["threshold"] = math.inf if content["threshold"] is None else content["threshold"]

@@ -11,14 +11,13 @@ probability, whatever the student is like. It says nothing of a patient from els
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mint_ray.common.arrays import Floats, Ints
 
 _ROUNDING = 1e-12
 
 
-def group_weights(groups: NDArray[np.int64]) -> Floats:
+def group_weights(groups: Ints) -> Floats:
     """(n,) weight of each case: 1 / (G + 1) for each of G groups, shared by its cases.
 
     The weight that is left, 1 / (G + 1), stands for the new group.

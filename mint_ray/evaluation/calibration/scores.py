@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.errors import DataError
+from mint_ray.evaluation.calibration.temperature import search_temperature
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
-
-Floats = NDArray[np.float64]
 
 SCORES_SCHEMA = pa.schema(
     [
@@ -43,7 +41,7 @@ class ScoredCases:
     `groups` (n,) codes."""
 
     case_ids: tuple[str, ...]
-    groups: NDArray[np.int64]
+    groups: Ints
     scores: tuple[Floats, ...]
     answers: tuple[int | None, ...]
 
@@ -51,12 +49,12 @@ class ScoredCases:
         return len(self.case_ids)
 
     @property
-    def answerable(self) -> NDArray[np.bool_]:
+    def answerable(self) -> Bools:
         """(n,) whether the catalogue has the known answer."""
         return np.array([answer is not None for answer in self.answers], dtype=np.bool_)
 
     @property
-    def reached(self) -> NDArray[np.bool_]:
+    def reached(self) -> Bools:
         """(n,) whether the known answer is among the names that were scored."""
         pairs = zip(self.scores, self.answers, strict=True)
         return np.array([a is not None and a < len(s) for s, a in pairs], dtype=np.bool_)
@@ -116,11 +114,10 @@ def fit_temperature(cases: ScoredCases) -> float:
             f"search, found none of {len(cases)}"
         )
 
-    def loss(log_temperature: float) -> float:
-        return float(-answer_log_probabilities(cases, math.exp(log_temperature))[known].mean())
+    def loss(temperature: float) -> float:
+        return float(-answer_log_probabilities(cases, temperature)[known].mean())
 
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE, method="bounded", options={"xatol": 1e-5})
-    return float(math.exp(found.x))
+    return search_temperature(loss, LOG_TEMPERATURE)
 
 
 def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:

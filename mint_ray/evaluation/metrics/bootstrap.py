@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-Floats = NDArray[np.float64]
+from mint_ray.common.arrays import Floats, Ints
 
 _MOST_CELLS = 4_000_000  # of the (resamples, groups) draw matrix held at once: 32 MB
 
@@ -27,9 +26,7 @@ class Interval:
     n: int
 
 
-def resample_sums(
-    values: Floats, groups: NDArray[np.int64], samples: int, seed: int
-) -> tuple[Floats, Floats]:
+def resample_sums(values: Floats, groups: Ints, samples: int, seed: int) -> tuple[Floats, Floats]:
     """Sums of the columns over bootstrap resamples of whole groups.
 
     Args:
@@ -60,7 +57,7 @@ def resample_sums(
 
 
 def resample_blocks(
-    blocks: Mapping[str, Floats], groups: NDArray[np.int64], samples: int, seed: int
+    blocks: Mapping[str, Floats], groups: Ints, samples: int, seed: int
 ) -> dict[str, Floats]:
     """Sums of several blocks of columns over the sample itself and over its resamples.
 
@@ -92,13 +89,13 @@ def percentile_interval(value: float, resampled: Floats, n: int) -> Interval:
     return Interval(value, float(min(low, value)), float(max(high, value)), n)
 
 
-def mean_interval(values: Floats, groups: NDArray[np.int64], samples: int, seed: int) -> Interval:
+def mean_interval(values: Floats, groups: Ints, samples: int, seed: int) -> Interval:
     """The mean of a per-case metric (n,) with its interval."""
     sums, counts = resample_sums(values[:, None], groups, samples, seed)
     return percentile_interval(float(values.mean()), sums[:, 0] / counts, len(values))
 
 
-def sign_flip_p_value(gaps: Floats, groups: NDArray[np.int64], seed: int) -> float:
+def sign_flip_p_value(gaps: Floats, groups: Ints, seed: int) -> float:
     """One-sided p-value of paired differences: how often they would be as far above 0 by chance.
 
     Under the null hypothesis each group's sum is as likely to have the other sign. All signs are

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_blocks
 from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns
 from mint_ray.evaluation.metrics.per_class import (
@@ -20,10 +21,8 @@ from mint_ray.evaluation.metrics.teacher_agreement import (
     coverage_avoidance_rate,
     teacher_metrics,
 )
-from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, Bools, EvaluatedCases, Outcomes
+from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import Metrics, MetricValue
-
-Floats = NDArray[np.float64]
 
 COMPARED = ("top1", "top3", "top10", "mrr")
 CLASS_COMPARED = ("top1", "top3", "balanced_accuracy", "top1_by_group")
@@ -114,7 +113,7 @@ def _class_blocks(
 def _evaluate_stratum(
     blocks: dict[str, Floats],
     means: list[str],
-    groups: NDArray[np.int64],
+    groups: Ints,
     samples: int,
     seed: int,
 ) -> dict[str, MetricValue]:

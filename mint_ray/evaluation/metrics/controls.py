@@ -7,11 +7,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from mint_ray.common.arrays import Floats, Ints
 from mint_ray.errors import DataError
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.predictions import rank_scores
-
-Floats = NDArray[np.float64]
 
 _SWAPS_PER_CASE = 20
 
@@ -43,9 +42,7 @@ def derange(case_ids: Sequence[str], groups: Sequence[str], seed: int) -> dict[s
     }
 
 
-def _swap_if_allowed(
-    order: NDArray[np.int64], donors: NDArray[np.int64], group: NDArray[np.int64], a: int, b: int
-) -> None:
+def _swap_if_allowed(order: Ints, donors: Ints, group: Ints, a: int, b: int) -> None:
     """Swap two donors unless a case would get itself or one more its own group."""
     if order[a] == donors[b] or order[b] == donors[a]:
         return

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Floats, Ints
 from mint_ray.evaluation.outcomes import Outcomes
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class ReliabilityBin:
     n: int
 
 
-def assign_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
+def assign_bins(confidence: Floats, bins: int) -> Ints:
     """(n,) equal-width bin of each confidence; 1.0 belongs to the last bin."""
     return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 

@@ -7,15 +7,13 @@ and the metrics are computed from the sums.
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.evaluation.metrics.ece import assign_bins
-from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, Codes
-
-Floats = NDArray[np.float64]
+from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 
 
-def class_blocks(first: Codes, known: Codes, n_labels: int) -> dict[str, Floats]:
+def class_blocks(first: Ints, known: Ints, n_labels: int) -> dict[str, Floats]:
     """Per case and answer, (n, n_labels + 1) each: whether it is known, given, and both.
 
     Known answers that the catalogue lacks share the last column, which nobody can answer; a case
@@ -30,7 +28,7 @@ def class_blocks(first: Codes, known: Codes, n_labels: int) -> dict[str, Floats]
     return {"known": known_column, "answered": answered, "right": known_column * answered}
 
 
-def _one_hot(codes: Codes, width: int) -> Floats:
+def _one_hot(codes: Ints, width: int) -> Floats:
     """(n, width) of 0 and 1; all 0 in the rows of negative codes."""
     columns: Floats = (codes[:, None] == np.arange(width)[None, :]).astype(np.float64)
     return columns
@@ -56,12 +54,12 @@ def macro_f1(sums: Mapping[str, Floats]) -> Floats:
     return _mean_over(f1, below > 0)
 
 
-def _mean_over(values: Floats, present: NDArray[np.bool_]) -> Floats:
+def _mean_over(values: Floats, present: Bools) -> Floats:
     mean: Floats = (values * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
     return mean
 
 
-def class_gaps(distribution: Floats, known: Codes, bins: int) -> Floats:
+def class_gaps(distribution: Floats, known: Ints, bins: int) -> Floats:
     """(n, n_labels·bins): of every answer its probability − whether it is known, in its bin.
 
     Args:
@@ -86,7 +84,7 @@ def classwise_ece(gap_sums: Floats, n: Floats, n_labels: int) -> Floats:
     return ece
 
 
-def group_blocks(distribution: Floats, known: Codes, groups: Codes) -> dict[str, Floats]:
+def group_blocks(distribution: Floats, known: Ints, groups: Ints) -> dict[str, Floats]:
     """One answer per group: `group_right` and `group_units`, (n, 1) each, at its first case.
 
     The answer is the one of the highest mean log probability over the group's cases; where those

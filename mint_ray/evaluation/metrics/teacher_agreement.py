@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_ray.evaluation.outcomes import Bools, Codes, EvaluatedCases, Outcomes
-
-Floats = NDArray[np.float64]
+from mint_ray.common.arrays import Bools, Floats, Ints
+from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 
 CAR_LAMBDA = 0.5
 
@@ -50,7 +49,7 @@ def _code_lists(
     case_ids: Sequence[str],
     labels: NDArray[np.object_] | Sequence[Sequence[str]],
     cases: EvaluatedCases,
-) -> Codes:
+) -> Ints:
     """(n, width) codes in the order of the evaluated cases; -3 equals no listed code."""
     width = max((len(row) for row in labels), default=0)
     codes = np.full((len(cases), width), -3, dtype=np.int64)
@@ -61,7 +60,7 @@ def _code_lists(
     return codes
 
 
-def _share_in(listed: Bools, codes: Codes, lists: Codes) -> Floats:
+def _share_in(listed: Bools, codes: Ints, lists: Ints) -> Floats:
     inside = (codes[:, :, None] == lists[:, None, :]).any(axis=2) & listed
     share: Floats = inside.sum(axis=1) / np.maximum(listed.sum(axis=1), 1)
     return share

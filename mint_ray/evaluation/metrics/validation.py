@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Floats, Ints
 from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_blocks
 from mint_ray.evaluation.metrics.compute import case_metrics
 from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns
 from mint_ray.evaluation.outcomes import Outcomes
-
-Floats = NDArray[np.float64]
 
 VALIDATED_SCHEMA = pa.schema(
     [
@@ -76,7 +74,7 @@ def paired_differences(
 
 
 def _resampled(
-    table: pa.Table, groups: NDArray[np.int64], bins: int, samples: int, seed: int
+    table: pa.Table, groups: Ints, bins: int, samples: int, seed: int
 ) -> dict[str, Floats]:
     """(1 + B,) of every metric: of the table itself, then of its resamples."""
     columns = _columns(table, bins)

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from mint_ray.common.arrays import Floats
 
 SIZE = 112
 _SCALE = 2
 _EYE_LINE = 54.0
 _ZOOM = 1.14  # image pixels per pixel of face coordinates: the head fills the crop
 
-Points = NDArray[np.float64]
+Points = Floats
 Colour = tuple[int, int, int]
 
 _ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)

@@ -4,10 +4,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from mint_ray.images.tissue.layout import Floats, Nuclei, place_glands, place_nuclei
+from mint_ray.common.arrays import Bools, Bytes, Floats, Ints32
+from mint_ray.images.tissue.layout import Nuclei, place_glands, place_nuclei
 from mint_ray.images.tissue.patients import Patient
 from mint_ray.images.tissue.types import Tissue
 
@@ -23,8 +23,8 @@ class Tile(NamedTuple):
         nuclei: (side, side) int32: 0 outside nuclei, 1, 2, ... inside each.
     """
 
-    rgb: NDArray[np.uint8]
-    nuclei: NDArray[np.int32]
+    rgb: Bytes
+    nuclei: Ints32
 
 
 def render_tile(patient: Patient, side: int, seed: int) -> Tile:
@@ -65,7 +65,7 @@ def _spline(side: int, scale: float) -> Floats:
     return np.where(away < 1, near, (2 - away).clip(0) ** 3 / 6)
 
 
-def _spaces(tissue: Tissue, side: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _spaces(tissue: Tissue, side: int, rng: np.random.Generator) -> Bools:
     field = _field(side, 55, rng) + 0.1 * _field(side, 12, rng)
     if not tissue.spaces:
         return np.zeros((side, side), bool)
@@ -114,7 +114,7 @@ def _draw_glands(
 
 def _draw_nuclei(
     tissue: Tissue, nuclei: Nuclei, side: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int32], Floats]:
+) -> tuple[Ints32, Floats]:
     """Labels and haematoxylin of all nuclei; a later one lies over an earlier one."""
     labels, dark = np.zeros((side, side), np.int32), np.zeros((side, side))
     clumps = 1 + 0.45 * tissue.clumps * _field(side, 3.5, rng)
@@ -150,9 +150,7 @@ def _draw_nuclei(
     return labels, dark
 
 
-def _scan(
-    patient: Patient, haematoxylin: Floats, eosin: Floats, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _scan(patient: Patient, haematoxylin: Floats, eosin: Floats, rng: np.random.Generator) -> Bytes:
     """Lambert-Beer: light that stains of these amounts let through, blurred, with noise."""
     soft = [ndimage.gaussian_filter(stain, patient.blur) for stain in (haematoxylin, eosin)]
     density = np.stack(soft, -1) @ patient.stains

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats
 from mint_ray.images.tissue.types import Tissue
-
-Floats = NDArray[np.float64]
 
 _TRIES = 6  # candidates drawn for each nucleus that is wanted
 
@@ -66,7 +65,7 @@ def place_glands(tissue: Tissue, side: int, per_pixel: float, rng: np.random.Gen
 def place_nuclei(
     tissue: Tissue,
     glands: Glands,
-    empty: NDArray[np.bool_],
+    empty: Bools,
     direction: Floats,
     per_pixel: float,
     rng: np.random.Generator,

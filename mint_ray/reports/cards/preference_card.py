@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mint_ray import __version__
+from mint_ray.common.files import write_text
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.tasks.task import Task
 
@@ -75,8 +76,8 @@ def write_card(
     key: str,
 ) -> None:
     """Write the dataset's README from the step's own numbers; it appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(
+    write_text(
+        path,
         TEMPLATE.format(
             files="\n".join(f"  - split: {s}\n    path: {s}.parquet" for s in pairs),
             pairs="\n".join(f"| {split} | {n} |" for split, n in pairs.items()),
@@ -98,6 +99,4 @@ def write_card(
                 }
             ),
         ),
-        encoding="utf-8",
     )
-    partial.replace(path)

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Ints
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.reports.svg import drawing, rectangle, text
-
-Counts = NDArray[np.int64]
 
 NO_ANSWER = "no answer"
 NOT_LISTED = "not in the catalogue"
@@ -24,7 +22,7 @@ _CELL, _LEFT, _TOP, _NAME = 26, 128, 96, 20
 class Confusion:
     """First answers against known ones, as counts of cases."""
 
-    counts: Counts
+    counts: Ints
     """(rows, columns)."""
     known: tuple[str, ...]
     """Names of the rows: the known answers that occur."""

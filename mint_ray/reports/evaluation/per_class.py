@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Ints
 from mint_ray.evaluation.metrics.bootstrap import resample_blocks
 from mint_ray.evaluation.metrics.controls import expected_by_chance
 from mint_ray.evaluation.metrics.per_class import class_blocks
@@ -13,8 +13,6 @@ from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.systems import in_order
 from mint_ray.reports.evaluation.confusion import Confusion, confusion_of
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,7 @@ def _recalls(
     return found
 
 
-def _commonest(
-    wrong: NDArray[np.int64], names: Sequence[str], cases: int
-) -> tuple[str, float] | None:
+def _commonest(wrong: Ints, names: Sequence[str], cases: int) -> tuple[str, float] | None:
     counts = np.bincount(wrong[wrong >= 0], minlength=len(names))
     if not counts.any():
         return None

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Floats
 from mint_ray.evaluation.outcomes import Outcomes
 from mint_ray.reports.svg import drawing, line, polyline, rectangle, text
-
-Floats = NDArray[np.float64]
 
 _POINTS = 240  # of a drawn curve
 

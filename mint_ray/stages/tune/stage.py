@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import ray
 
-from mint_ray.common.files import write_json
+from mint_ray.common.files import replacing, write_json
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.evaluation.case_sample import choose_cases
@@ -142,9 +142,8 @@ def _write_cases(context: StepContext) -> int:
     cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=columns)
     limit, name = config.tune.validation_cases, "tune.validation_cases"
     chosen = choose_cases(cases, limit, config.seed, split="validation", setting=name)
-    partial = context.output / f".{CASES}"
-    pq.write_table(chosen.drop_columns(["split"]), partial)
-    partial.replace(context.output / CASES)
+    with replacing(context.output / CASES) as partial_file:
+        pq.write_table(chosen.drop_columns(["split"]), partial_file)
     return int(chosen.num_rows)
 
 

@@ -3,7 +3,6 @@
 Shared by the stages that train students: one run, or the many of a campaign.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from ray.train import Checkpoint
 
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.common.collectives import agree
-from mint_ray.common.files import read_json
+from mint_ray.common.files import read_json, write_json
 from mint_ray.config.config import Config
 from mint_ray.pipeline.steps import StepOutcome
 from mint_ray.runtime.metrics_stream import append_metrics
@@ -139,14 +138,12 @@ def _validation(settings: Mapping[str, Any], config: Config) -> ValidationPlan |
 
 def write_summary(output: Path, summary: TrainingSummary) -> None:
     """Keep the summary beside the student; it appears whole or not at all."""
-    partial = output / f".{SUMMARY}"
-    partial.write_text(json.dumps(asdict(summary)), encoding="utf-8")
-    partial.replace(output / SUMMARY)
+    write_json(output / SUMMARY, asdict(summary))
 
 
 def read_summary(output: Path) -> TrainingSummary:
     """What `write_summary` wrote."""
-    return TrainingSummary(**json.loads((output / SUMMARY).read_text(encoding="utf-8")))
+    return TrainingSummary(**read_json(output / SUMMARY))
 
 
 def refuse_leakage(prefer: Path) -> None:

@@ -5,7 +5,6 @@ memory-mapped: rows are read at random without all of them being in memory. The 
 removed from the folder at once and vanishes with the process.
 """
 
-import hashlib
 import os
 import tempfile
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
+from mint_ray.common.digests import digest_of
 from mint_ray.errors import DataError
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import UnusableRow
@@ -129,7 +129,9 @@ class PairTable:
                 continue
             seen.add(part.preference_ids[0])
             shortened += part.shortened
-            prompt = _digest((part.prompt, part.vision_inputs and part.vision_inputs.digest))
+            prompt = digest_of(
+                repr((part.prompt, part.vision_inputs and part.vision_inputs.digest))
+            )
             group = (row.get("case_id") or f"row-{number}", prompt)
             found = _ScannedRow(part.preference_ids[0], number, len(part), _content_digest(part))
             groups[group].append(found)
@@ -139,7 +141,7 @@ class PairTable:
             group[0].length if len(group) == 1 else len(self.example(rows, maker))
             for group, rows in zip(ordered, examples, strict=True)
         )
-        digest = _digest([found.content for group in ordered for found in group])
+        digest = digest_of(repr([found.content for group in ordered for found in group]))
         return UsableRows(examples, lengths, rejected, shortened, digest)
 
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
@@ -165,21 +167,16 @@ class _ScannedRow(NamedTuple):
 def _content_digest(example: Example) -> str:
     """Hash what an example holds, by values alone: a renamed field is no other content."""
     images = example.vision_inputs
-    return _digest(
-        (
-            example.preference_ids,
-            example.prompt,
-            example.completions,
-            example.preference_pairs,
-            example.nll_completions,
-            example.gold,
-            images and (images.image_positions, images.digest),
-        )
+    values = (
+        example.preference_ids,
+        example.prompt,
+        example.completions,
+        example.preference_pairs,
+        example.nll_completions,
+        example.gold,
+        images and (images.image_positions, images.digest),
     )
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(repr(content).encode()).hexdigest()
+    return digest_of(repr(values))
 
 
 def _open(path: Path, labels: Sequence[str]) -> ds.Dataset:

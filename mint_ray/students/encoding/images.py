@@ -1,11 +1,11 @@
 """From chat messages with images to token ids and pixels."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
 
+from mint_ray.common.digests import digest_of
 from mint_ray.images.decode import open_tile
 from mint_ray.students.encoding.text import IMAGE_COUNT, Encoder, Prompt, UnusableRow
 from mint_ray.students.encoding.vision_inputs import VisionInputs
@@ -75,8 +75,12 @@ class ImageEncoder(Encoder):
         if not opened:
             return Prompt(ids)
         tensors = {name: value for name, value in inputs.items() if name not in _TEXT_INPUTS}
+        # Of each image apart, so that what one ends with counts as its own.
+        digest = digest_of(
+            *(bytes.fromhex(digest_of(one if isinstance(one, bytes) else b"")) for one in images)
+        )
         places = tuple(place for place, token in enumerate(ids) if token == self._image_token)
-        return Prompt(ids, False, VisionInputs(tensors, places, _digest(images)))
+        return Prompt(ids, False, VisionInputs(tensors, places, digest))
 
     def _template(self, turns: Sequence[tuple[str, str]]) -> str:
         messages = [
@@ -112,10 +116,3 @@ def make_encoder(
     if processor is None:
         return Encoder(tokenizer, max_prompt_length, max_length, task)
     return ImageEncoder(processor, max_prompt_length, max_length, task)
-
-
-def _digest(images: Sequence[object]) -> str:
-    digest = hashlib.sha256()
-    for encoded in images:
-        digest.update(hashlib.sha256(encoded if isinstance(encoded, bytes) else b"").digest())
-    return digest.hexdigest()

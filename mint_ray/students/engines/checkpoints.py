@@ -9,7 +9,6 @@ away (Ray Train) brings them together again.
 """
 
 import copy
-import json
 import logging
 import os
 import shutil
@@ -24,7 +23,8 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from mint_ray.common.collectives import gather, rank, world_size
-from mint_ray.common.files import sha256
+from mint_ray.common.digests import sha256
+from mint_ray.common.files import read_json, write_json
 from mint_ray.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def write_checkpoint(folder: Path, model: Any, state: dict[str, Any], position: 
     files = {name: digest for part in gather(own) for name, digest in part.items()}
     if rank() == 0:
         content = {"format": FORMAT, **asdict(position), "files": dict(sorted(files.items()))}
-        (folder / MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_json(folder / MANIFEST, content)
 
 
 def read_position(folder: Path) -> Position:
@@ -86,7 +86,7 @@ def read_position(folder: Path) -> Position:
         TrainingError: the checkpoint is incomplete or damaged.
     """
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = read_json(folder / MANIFEST)
         files = content["files"]
         position = Position(**{key: content[key] for key in Position.__dataclass_fields__})
         bad = sorted(name for name in files if sha256(folder / name) != files[name])

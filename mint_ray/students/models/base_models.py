@@ -17,7 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from mint_ray.common.files import folder_revision
+from mint_ray.common.digests import folder_revision
 from mint_ray.errors import TrainingError
 from mint_ray.students.models.embedded_text import EMBEDDED, embedded_model_folder
 

@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from mint_ray.common.cache import cache_folder
-from mint_ray.common.files import sha256
+from mint_ray.common.digests import sha256
 from mint_ray.errors import TrainingError
 from mint_ray.students.models.model_cache import make_once, save_model_folder
 

@@ -14,7 +14,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.llava.modeling_llava import LlavaForConditionalGeneration
 
 from mint_ray.common.cache import cache_folder
-from mint_ray.common.files import sha256
+from mint_ray.common.digests import sha256
 from mint_ray.images.efficientnet_lite import (
     DEVIATION,
     MEAN,

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 from safetensors.torch import save_model
 
-from mint_ray.common.files import sha256
+from mint_ray.common.digests import sha256
 
 logger = logging.getLogger(__name__)
 

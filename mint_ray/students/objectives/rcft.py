@@ -11,18 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from mint_ray.common.arrays import Bools, Floats
+from mint_ray.evaluation.calibration.temperature import search_temperature
 from mint_ray.evaluation.metrics.ece import assign_bins
-
-Floats = NDArray[np.float64]
 
 # tanh(ln 3) = 0.8: where the paper puts the second option's target on the curve.
 _SECOND = math.log(3.0)
 # Draws of perfectly calibrated outcomes that a measured ECE is compared with.
 _NULL_DRAWS = 500
+_LOG_TEMPERATURE = (-4.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Regime:
         }
 
 
-def expectation(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> CaseBins:
+def expectation(confidence: Floats, correct: Bools, bins: int) -> CaseBins:
     """E-step: bin examples by confidence (equal widths), estimate each bin's accuracy.
 
     Args:
@@ -174,25 +173,29 @@ def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats
     return np.array(tops, dtype=np.float64)
 
 
-def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> NDArray[np.bool_]:
+def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> Bools:
     """(N,) whether the highest score is the known answer's."""
     both = zip(scores, answers, strict=True)
     return np.array([int(values.argmax()) == answer for values, answer in both])
 
 
-def _temperature(scores: Sequence[Floats], correct: NDArray[np.bool_]) -> float:
-    """Temperature whose top confidence fits the outcomes best (binary log loss)."""
+def _temperature(scores: Sequence[Floats], correct: Bools) -> float:
+    """Temperature whose top confidence fits the outcomes best (binary log loss).
 
-    def loss(log_temperature: float) -> float:
-        top = top_confidence(scores, math.exp(log_temperature))
+    Not the likelihood of the answers, which `fit_temperature` of a finished student takes: the ECE
+    looks at the top answer only, and the floor is what is left of it. Its range is wider too, since
+    a training student's sums may be far from any calibration.
+    """
+
+    def loss(temperature: float) -> float:
+        top = top_confidence(scores, temperature)
         top = np.clip(top, 1e-12, 1 - 1e-12)
         return float(-np.where(correct, np.log(top), np.log1p(-top)).mean())
 
-    found = minimize_scalar(loss, bounds=(-4.0, 6.0), method="bounded")
-    return float(math.exp(found.x))
+    return search_temperature(loss, _LOG_TEMPERATURE)
 
 
-def _ece(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> float:
+def _ece(confidence: Floats, correct: Bools, bins: int) -> float:
     member = assign_bins(confidence, bins)
     gaps = np.bincount(member, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))

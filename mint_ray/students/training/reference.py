@@ -4,11 +4,8 @@ The key is the content: examples' tokens, base model, starting adapter and preci
 that is resumed, or repeated with other settings, finds them again.
 """
 
-import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +16,8 @@ from torch import Tensor
 
 from mint_ray.common.cache import cache_folder
 from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.common.digests import digest_of
+from mint_ray.common.files import replacing
 from mint_ray.students.logprobs.examples import Example
 
 logger = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ Score = Callable[[Sequence[Example]], Tensor]
 
 def reference_key(*content: object) -> str:
     """Name of a cache entry: hex digest of whatever decides its values."""
-    return hashlib.sha256(json.dumps([str(part) for part in content]).encode()).hexdigest()[:24]
+    return digest_of(json.dumps([str(part) for part in content]))[:24]
 
 
 class Reference:
@@ -109,16 +108,10 @@ def _write_file(file: Path, found: dict[int, Tensor]) -> None:
     ordered = [found[number] for number in range(len(found))]
     offsets = torch.tensor([0, *(len(part) for part in ordered)]).cumsum(0)
     sums = torch.cat(ordered)
-    handle, name = tempfile.mkstemp(prefix=".", dir=file.parent)
-    os.close(handle)
     metadata = {"sha256": _digest(sums, offsets)}
-    try:
-        save_file({"sums": sums, "offsets": offsets}, name, metadata=metadata)
-        os.replace(name, file)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(file) as partial:
+        save_file({"sums": sums, "offsets": offsets}, partial, metadata=metadata)
 
 
 def _digest(sums: Tensor, offsets: Tensor) -> str:
-    content = sums.numpy().tobytes() + offsets.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
+    return digest_of(sums.numpy().tobytes(), offsets.numpy().tobytes())

@@ -1,6 +1,5 @@
 """Going on from a checkpoint: whether it is this run's, and how much of it fits."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from mint_ray.common.collectives import rank, world_size
-from mint_ray.common.files import sha256
+from mint_ray.common.digests import digest_of, sha256
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.students.data.pair_table import UsableRows
@@ -42,7 +41,7 @@ def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: 
     content = repr(
         (spec.seed, training, student, start, base.revision, usable.digest, str(dtype), cut)
     )
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return digest_of(content)[:16]
 
 
 def check_resumable(folder: Path, run: str) -> Position:

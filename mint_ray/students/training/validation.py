@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.common.files import replacing
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.metrics.validation import (
     VALIDATED_SCHEMA,
@@ -56,10 +57,8 @@ class Validator:
         rows = [row for part in gather(self._rank(own)) for row in part]
         table = pa.Table.from_pylist(rows, VALIDATED_SCHEMA).sort_by("case_id")
         if rank() == 0:
-            file = validated_file(self._plan.folder, step)
-            partial = file.with_name(f".{file.name}")
-            pq.write_table(table, partial)
-            partial.replace(file)
+            with replacing(validated_file(self._plan.folder, step)) as partial:
+                pq.write_table(table, partial)
         found = validation_metrics(table, self._plan.evaluation.calibration_bins)
         return {f"validation/{name}": value for name, value in found.items()}
 

@@ -10,9 +10,9 @@ from scipy.special import log_softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.config.teacher import TeacherConfig
-from mint_ray.teachers.clip.encoders.base import Floats, Projections
-from mint_ray.teachers.clip.logistic import Doubles, Indices
+from mint_ray.teachers.clip.encoders.base import Projections
 from mint_ray.teachers.optimiser import Optimiser
 
 FIRST_SCALE = 10.0
@@ -26,21 +26,21 @@ ALIGNED_RATE = 0.05
 class JointSpace:
     """Zero-shot classification: softmax of scaled cosine similarities to the labels."""
 
-    mean: Floats
+    mean: Floats32
     """(image_width,) subtracted from image features."""
-    factor: Floats
+    factor: Floats32
     """(image_width,) they are multiplied by then."""
-    image: Floats
+    image: Floats32
     """(width, image_width) projection."""
-    labels: Floats
+    labels: Floats32
     """(n_labels, width) of length one: the mean direction of each label's prompts."""
-    scale: Floats
+    scale: Floats32
     """(1,)."""
 
-    def log_probs(self, features: Floats) -> Doubles:
+    def log_probs(self, features: Floats32) -> Floats:
         """(n, n_labels) from (n, image_width)."""
         projected = ((features - self.mean) * self.factor).astype(np.float64) @ self.image.T
-        found: Doubles = log_softmax(float(self.scale[0]) * _unit(projected) @ self.labels.T, 1)
+        found: Floats = log_softmax(float(self.scale[0]) * _unit(projected) @ self.labels.T, 1)
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -57,19 +57,19 @@ class JointSpace:
 class Pairs:
     """Training images with their labels and descriptions, encoded."""
 
-    images: Floats
+    images: Floats32
     """(n, views, image_width)."""
-    labels: Indices
+    labels: Ints
     """(n,) catalogue indices."""
-    weights: Doubles
+    weights: Floats
     """(n,) chances to be drawn."""
-    texts: Floats
+    texts: Floats32
     """(n, text_width) of the descriptions; what stands in rows without one is not used."""
-    described: NDArray[np.bool_]
+    described: Bools
     """(n,)."""
 
 
-def aligned_space(projections: Projections, prompts: Floats) -> JointSpace:
+def aligned_space(projections: Projections, prompts: Floats32) -> JointSpace:
     """The space as a checkpoint has it.
 
     Args:
@@ -88,7 +88,7 @@ def aligned_space(projections: Projections, prompts: Floats) -> JointSpace:
 
 def fit_space(
     pairs: Pairs,
-    prompts: Floats,
+    prompts: Floats32,
     projections: Projections | None,
     config: TeacherConfig,
     seed: int,
@@ -149,7 +149,7 @@ def fit_space(
 
 
 def supervised_contrastive(
-    images: Tensor, texts: Tensor, image_labels: Indices, text_labels: Indices, scale: Tensor
+    images: Tensor, texts: Tensor, image_labels: Ints, text_labels: Ints, scale: Tensor
 ) -> Tensor:
     """Mean of −log softmax over the positives of each row, in both directions.
 
@@ -174,7 +174,7 @@ def supervised_contrastive(
     return (losses[0] + losses[1]) / 2
 
 
-def _texts(features: Floats, projection: Tensor) -> Tensor:
+def _texts(features: Floats32, projection: Tensor) -> Tensor:
     return F.normalize(torch.from_numpy(features) @ projection.T, dim=1)
 
 
@@ -186,7 +186,7 @@ def _projection(
     return nn.Parameter(torch.randn(width, inputs, generator=random) / inputs**0.5)
 
 
-def _directions(prompts: Floats, projection: Floats) -> Floats:
+def _directions(prompts: Floats32, projection: Floats32) -> Floats32:
     """The prompt ensemble of CLIP: means of the normalised prompts of each label, normalised."""
     return _unit(_unit(prompts @ projection.T).mean(1)).astype(np.float32)
 

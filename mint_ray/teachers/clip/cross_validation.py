@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.teachers.clip.contrastive import JointSpace, Pairs, aligned_space, fit_space
 from mint_ray.teachers.clip.description_numbers import usual_count
-from mint_ray.teachers.clip.encoders.base import Floats, Projections
+from mint_ray.teachers.clip.encoders.base import Projections
 from mint_ray.teachers.clip.ensemble import (
     Blend,
     choose_blend,
@@ -23,7 +24,7 @@ from mint_ray.teachers.clip.ensemble import (
 )
 from mint_ray.teachers.clip.examples import Examples
 from mint_ray.teachers.clip.heads import JOINT, PROBE, WORDS, renormalise, word_blocks, word_columns
-from mint_ray.teachers.clip.logistic import Doubles, Indices, Linear, balanced_weights, fit_linear
+from mint_ray.teachers.clip.logistic import Linear, balanced_weights, fit_linear
 
 FOLDS = 4
 """Parts of the training groups that are left out in turn."""
@@ -60,7 +61,7 @@ class HeadFitter:
     def __init__(
         self,
         train: Examples,
-        prompts: Floats,
+        prompts: Floats32,
         projections: Projections | None,
         settings: TeacherConfig,
         seed: int,
@@ -77,7 +78,7 @@ class HeadFitter:
         """Whether the joint space is fitted, and joined with the probe."""
         return self._settings.clip.fit == "contrastive"
 
-    def fit_probe(self, rows: Indices, strengths: tuple[float, ...]) -> list[Linear]:
+    def fit_probe(self, rows: Ints, strengths: tuple[float, ...]) -> list[Linear]:
         """Classifiers of all views of the images, one per strength in ascending order."""
         images = self.train.images[rows]
         views = images.shape[1]
@@ -90,7 +91,7 @@ class HeadFitter:
             strengths,
         )
 
-    def fit_words(self, rows: Indices, strengths: tuple[float, ...]) -> list[Linear]:
+    def fit_words(self, rows: Ints, strengths: tuple[float, ...]) -> list[Linear]:
         """Classifiers of the descriptions, of those rows that have one."""
         rows = rows[self.train.described[rows]]
         return fit_linear(
@@ -103,7 +104,7 @@ class HeadFitter:
         )
 
     def fit_joint(
-        self, rows: Indices, report: Callable[[dict[str, float]], None] = lambda metrics: None
+        self, rows: Ints, report: Callable[[dict[str, float]], None] = lambda metrics: None
     ) -> JointSpace | None:
         """The joint space: fitted, or as the checkpoint has it; None without either."""
         if not self.contrastive:
@@ -119,7 +120,7 @@ class HeadFitter:
         )
         return fit_space(pairs, self._prompts, self._alignment, self._settings, self.seed, report)
 
-    def words(self, rows: Indices) -> Floats:
+    def words(self, rows: Ints) -> Floats32:
         """Features of the descriptions of some rows."""
         texts = [self.train.descriptions[row] for row in rows]
         return word_columns(texts, self.train.texts[rows], self.n_numbers)
@@ -160,12 +161,12 @@ def cross_validate(fitter: HeadFitter) -> Choice:
 
 def _left_out(
     fitter: HeadFitter, strengths: tuple[float, ...]
-) -> tuple[Indices, dict[str, list[Doubles]]]:
+) -> tuple[Ints, dict[str, list[Floats]]]:
     """Rows (m,), and of each classifier (m, n_seen) per strength, by fits without their groups."""
     train = fitter.train
     folds = deal_folds(fitter.classes, train.groups, FOLDS, fitter.seed)
-    judged: list[Indices] = []
-    found: dict[str, list[list[Doubles]]] = {PROBE: [], JOINT: [], WORDS: []}
+    judged: list[Ints] = []
+    found: dict[str, list[list[Floats]]] = {PROBE: [], JOINT: [], WORDS: []}
     for fold in range(FOLDS):
         rest = np.flatnonzero(folds != fold)
         known = np.isin(fitter.classes, fitter.classes[rest])
@@ -191,7 +192,7 @@ def _left_out(
 
 
 def _best(
-    log_probs_by_strength: list[Doubles], classes: Indices, weights: Doubles, smoothing: float
+    log_probs_by_classifier: list[Floats], classes: Ints, weights: Floats, smoothing: float
 ) -> int:
     """The strength of least loss, each at its best temperature."""
     losses = []

@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mint_ray.common.arrays import Floats32
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
-
-Floats = NDArray[np.float32]
 
 
 def numbers_in(text: str) -> list[float]:
@@ -27,7 +26,7 @@ def usual_count(texts: Sequence[str]) -> int:
     return min(counts, key=lambda count: (-counts[count], count)) if counts else 0
 
 
-def number_columns(texts: Sequence[str], count: int) -> Floats:
+def number_columns(texts: Sequence[str], count: int) -> Floats32:
     """(n, 2 × count) the numbers, and their logarithms; NaN for a text of another form."""
     columns = np.full((len(texts), 2 * count), np.nan, dtype=np.float32)
     for row, text in enumerate(texts):

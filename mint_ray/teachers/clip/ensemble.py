@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from scipy.special import log_softmax
 
-from mint_ray.teachers.clip.logistic import Doubles, Indices
+from mint_ray.common.arrays import Floats, Ints
 
 TEMPERATURES = tuple(np.geomspace(0.25, 16, 25).tolist())
 PARTS = 10
@@ -21,10 +21,10 @@ class Blend:
     weights: Mapping[str, float]
     temperature: float
 
-    def log_probs(self, log_probs_by_classifier: Mapping[str, Doubles]) -> Doubles:
+    def log_probs(self, log_probs_by_classifier: Mapping[str, Floats]) -> Floats:
         """(n, n_classes) from the same of each classifier that has a weight."""
         total = sum(weight * log_probs_by_classifier[name] for name, weight in self.weights.items())
-        joined: Doubles = log_softmax(np.asarray(total) / self.temperature, axis=1)
+        joined: Floats = log_softmax(np.asarray(total) / self.temperature, axis=1)
         return joined
 
 
@@ -34,10 +34,7 @@ def even_blend(names: Sequence[str]) -> Blend:
 
 
 def choose_blend(
-    log_probs_by_classifier: Mapping[str, Doubles],
-    classes: Indices,
-    weights: Doubles,
-    smoothing: float,
+    log_probs_by_classifier: Mapping[str, Floats], classes: Ints, weights: Floats, smoothing: float
 ) -> Blend:
     """The weights and the temperature of least smoothed loss.
 
@@ -64,7 +61,7 @@ def choose_blend(
     return min(options, key=lambda option: option[0])[1]
 
 
-def mean_loss(scores: Doubles, classes: Indices, weights: Doubles, smoothing: float = 0.0) -> float:
+def mean_loss(scores: Floats, classes: Ints, weights: Floats, smoothing: float = 0.0) -> float:
     """Weighted mean of the negative log-probability of what is right.
 
     Args:
@@ -84,7 +81,7 @@ def laplace_smoothing(groups: int) -> float:
     return 1 / (groups + 2)
 
 
-def deal_folds(classes: Indices, groups: Indices, count: int, seed: int) -> Indices:
+def deal_folds(classes: Ints, groups: Ints, count: int, seed: int) -> Ints:
     """(n,) fold of each row, whole groups at a time, the groups of each class spread evenly."""
     rng, folds = np.random.default_rng([seed, 4]), np.zeros(len(groups), dtype=np.int64)
     ids, first = np.unique(groups, return_index=True)

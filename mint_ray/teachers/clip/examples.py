@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch.distributed as dist
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Bools, Floats32, Ints
+from mint_ray.common.collectives import gather, rank, world_size
 from mint_ray.common.seeds import stable_seed
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.clip.augment import make_views
-from mint_ray.teachers.clip.encoders.base import Encoders, Floats
-from mint_ray.teachers.clip.logistic import Indices
-from mint_ray.teachers.optimiser import world
+from mint_ray.teachers.clip.encoders.base import Encoders
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +29,15 @@ COLUMNS = ("case_id", "group_id", "label_id", "image", "description")
 class Examples:
     """Cases with a known label of the catalogue and a usable image, encoded."""
 
-    images: Floats
+    images: Floats32
     """(n, views, image_width); the first view is the image as it is."""
-    labels: Indices
+    labels: Ints
     """(n,) catalogue index of the answer."""
-    groups: Indices
+    groups: Ints
     """(n,) number of the patient or slide."""
     descriptions: tuple[str, ...]
     """(n,), "" for none."""
-    texts: Floats
+    texts: Floats32
     """(n, text_width) of the descriptions; zero for none."""
     skipped: int = 0
     """Cases of the split without a label of the catalogue or a usable image."""
@@ -48,11 +46,11 @@ class Examples:
         return len(self.labels)
 
     @property
-    def described(self) -> NDArray[np.bool_]:
+    def described(self) -> Bools:
         """(n,) whether there is a description."""
         return np.array([bool(text) for text in self.descriptions], dtype=bool)
 
-    def take(self, rows: Indices) -> "Examples":
+    def take(self, rows: Ints) -> "Examples":
         """The examples at some positions."""
         return replace(
             self,
@@ -81,15 +79,11 @@ def read_examples(
         seed: of the views.
     """
     parts = []
-    rank, processes = world()
     for number, rows in enumerate(_batches(file, split)):
-        if number % processes == rank:
+        if number % world_size() == rank():
             parts.append((number, _encode(rows, catalogue, encoders, views, seed)))
-    if processes > 1:
-        gathered: list[Any] = [None] * processes
-        dist.all_gather_object(gathered, parts)
-        parts = sorted((part for share in gathered for part in share), key=lambda part: part[0])
-    examples = _join([part for _, part in parts])
+    shares = (part for share in gather(parts) for part in share)
+    examples = _join([part for _, part in sorted(shares, key=lambda part: part[0])])
     if examples.skipped:
         logger.warning("%d cases of split %s are left out", examples.skipped, split)
     return examples
@@ -132,7 +126,7 @@ def tidy(description: str | None) -> str:
     return (description or "").encode("utf-8", "replace").decode("utf-8").strip()
 
 
-def encode_descriptions(texts: list[str], encoders: Encoders) -> Floats:
+def encode_descriptions(texts: list[str], encoders: Encoders) -> Floats32:
     """(n, text_width), zero where there is no description; (n, 0) where none has one."""
     told = [row for row, text in enumerate(texts) if text]
     if not told:
@@ -163,5 +157,5 @@ def _join(parts: list[dict[str, list[Any]]]) -> Examples:
     )
 
 
-def _widened(part: Floats, width: int) -> Floats:
+def _widened(part: Floats32, width: int) -> Floats32:
     return part if part.shape[1] else np.zeros((len(part), width), np.float32)

@@ -5,22 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch.distributed as dist
 
+from mint_ray.common.arrays import Floats, Floats32
+from mint_ray.common.collectives import rank, wait_for_all
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import ConfigError, TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.clip.contrastive import aligned_space
 from mint_ray.teachers.clip.cross_validation import HeadFitter, cross_validate
-from mint_ray.teachers.clip.encoders.base import EMBEDDED, Encoders, Floats, Projections
+from mint_ray.teachers.clip.encoders.base import EMBEDDED, Encoders, Projections
 from mint_ray.teachers.clip.encoders.load import load_encoders
 from mint_ray.teachers.clip.ensemble import laplace_smoothing, mean_loss
 from mint_ray.teachers.clip.examples import Examples, read_examples
 from mint_ray.teachers.clip.heads import Heads
-from mint_ray.teachers.clip.logistic import Doubles
 from mint_ray.teachers.clip.teacher import CLIP, CLIP_FUSION, save_clip
-from mint_ray.teachers.optimiser import world
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +53,10 @@ def fit_clip(source: Path, config: Config, out: Path, report: Report) -> dict[st
     else:
         train = read_examples(file, "train", catalogue, encoders, settings.clip.views, seed)
         heads = fit_heads(train, prompts, encoders.projections, settings, seed, report)
-    if world()[0] == 0:
+    if rank() == 0:
         content = {"teacher": settings.model_dump(mode="json"), "seed": seed}
         save_clip(out, settings.name, catalogue, heads, encoders.facts, content)
-    if world()[1] > 1:
-        dist.barrier()
+    wait_for_all()
     return measure(heads, read_examples(file, "validation", catalogue, encoders, 1, seed))
 
 
@@ -82,14 +80,16 @@ def check_settings(settings: TeacherConfig) -> None:
         )
 
 
-def encode_prompts(catalogue: Catalogue, templates: tuple[str, ...], encoders: Encoders) -> Floats:
+def encode_prompts(
+    catalogue: Catalogue, templates: tuple[str, ...], encoders: Encoders
+) -> Floats32:
     """(n_labels, n_templates, text_width)."""
     texts = [template.replace("{}", name) for name in catalogue.names for template in templates]
     encoded = encoders.texts(texts)
     return encoded.reshape(len(catalogue), len(templates), -1)
 
 
-def zero_shot_heads(prompts: Floats, projections: Projections | None) -> Heads:
+def zero_shot_heads(prompts: Floats32, projections: Projections | None) -> Heads:
     """Heads that nothing was learned for."""
     assert projections is not None  # see `check_settings`
     none = np.zeros(0, dtype=np.int64)
@@ -99,7 +99,7 @@ def zero_shot_heads(prompts: Floats, projections: Projections | None) -> Heads:
 
 def fit_heads(
     train: Examples,
-    prompts: Floats,
+    prompts: Floats32,
     projections: Projections | None,
     settings: TeacherConfig,
     seed: int,
@@ -133,7 +133,7 @@ def fit_heads(
     return heads
 
 
-def heads_loss(heads: Heads, examples: Examples, weights: Doubles) -> float:
+def heads_loss(heads: Heads, examples: Examples, weights: Floats) -> float:
     """Weighted mean negative log-likelihood of the examples by their images alone."""
     scores = heads.log_probs(examples.images[:, 0]).astype(np.float64)
     return mean_loss(scores, examples.labels, weights)

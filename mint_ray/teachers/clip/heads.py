@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.teachers.clip.contrastive import JointSpace
 from mint_ray.teachers.clip.description_numbers import number_columns
-from mint_ray.teachers.clip.encoders.base import Floats
 from mint_ray.teachers.clip.ensemble import Blend
-from mint_ray.teachers.clip.logistic import Doubles, Indices, Linear
+from mint_ray.teachers.clip.logistic import Linear
 
 PROBE, JOINT, WORDS = "probe", "joint", "words"
 """Names of the classifiers: image features, similarity to the labels' prompts, description."""
@@ -26,7 +25,7 @@ class Heads:
     """Classifiers of the labels with training images, and what is left for the other labels."""
 
     n_labels: int
-    seen: Indices
+    seen: Ints
     """(n_seen,) catalogue indices of the labels with training images."""
     unseen_share: float
     """Probability that the answer is among the others, where there is no `joint` to say it."""
@@ -44,8 +43,8 @@ class Heads:
     """How all are joined for an image with a description."""
 
     def log_probs(
-        self, images: Floats, descriptions: Sequence[str] = (), texts: Floats | None = None
-    ) -> NDArray[np.float32]:
+        self, images: Floats32, descriptions: Sequence[str] = (), texts: Floats32 | None = None
+    ) -> Floats32:
         """(n, n_labels) log-probabilities.
 
         With unseen labels U, p(c) = p(U)·p(c | U) for those and (1 − p(U))·p(c | seen) for the
@@ -71,14 +70,14 @@ class Heads:
             scores[told] = self.full_blend.log_probs(full)
         return self._with_unseen(scores, everywhere).astype(np.float32)
 
-    def image_log_probs(self, images: Floats, everywhere: Doubles | None) -> dict[str, Doubles]:
+    def image_log_probs(self, images: Floats32, everywhere: Floats | None) -> dict[str, Floats]:
         """(n, n_seen) of each classifier of the image."""
         found = {} if self.probe is None else {PROBE: self.probe.log_probs(images)}
         if everywhere is not None and self.image_blend and JOINT in self.image_blend.weights:
             found[JOINT] = renormalise(everywhere[:, self.seen])
         return found
 
-    def _with_unseen(self, scores: Doubles, everywhere: Doubles | None) -> Doubles:
+    def _with_unseen(self, scores: Floats, everywhere: Floats | None) -> Floats:
         others = np.setdiff1d(np.arange(self.n_labels), self.seen)
         if not len(others):
             return scores
@@ -136,7 +135,7 @@ class Heads:
         )
 
 
-def word_columns(descriptions: Sequence[str], texts: Floats, n_numbers: int) -> Floats:
+def word_columns(descriptions: Sequence[str], texts: Floats32, n_numbers: int) -> Floats32:
     """(n, text_width + 2 × n_numbers): the embedding, and the stated numbers."""
     return np.concatenate([texts, number_columns(descriptions, n_numbers)], axis=1)
 
@@ -146,7 +145,7 @@ def word_blocks(text_width: int, n_numbers: int) -> tuple[int, ...]:
     return (text_width, 2 * n_numbers) if n_numbers else (text_width,)
 
 
-def renormalise(scores: Doubles) -> Doubles:
+def renormalise(scores: Floats) -> Floats:
     """Log-probabilities given that the answer is among these columns."""
-    kept: Doubles = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    kept: Floats = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
     return kept

@@ -5,37 +5,33 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from mint_ray.teachers.clip.encoders.base import Floats
+from mint_ray.common.arrays import Floats, Floats32, Ints
 
 STEPS = 200
 """Most steps of L-BFGS."""
-
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Linear:
     """logits = W·((x − mean)·factor) + b; a missing value (NaN) counts as the mean."""
 
-    mean: Floats
+    mean: Floats32
     """(width,)."""
-    factor: Floats
+    factor: Floats32
     """(width,) one over deviation and root of the width of the column's block."""
-    weight: Floats
+    weight: Floats32
     """(n_classes, width)."""
-    bias: Floats
+    bias: Floats32
     """(n_classes,)."""
 
-    def log_probs(self, features: Floats) -> Doubles:
+    def log_probs(self, features: Floats32) -> Floats:
         """(n, n_classes) from (n, width)."""
         scaled = np.nan_to_num((features - self.mean) * self.factor)
         logits = scaled.astype(np.float64) @ self.weight.T + self.bias
-        found: Doubles = log_softmax(logits, axis=1)
+        found: Floats = log_softmax(logits, axis=1)
         return found
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -49,10 +45,10 @@ class Linear:
 
 
 def fit_linear(
-    features: Floats,
+    features: Floats32,
     blocks: tuple[int, ...],
-    classes: Indices,
-    weights: Doubles,
+    classes: Ints,
+    weights: Floats,
     n_classes: int,
     strengths: tuple[float, ...],
 ) -> list[Linear]:
@@ -84,12 +80,12 @@ def fit_linear(
 
 
 def _minimise(
-    scaled: Floats, classes: Indices, weights: Doubles, start: Doubles, strength: float
-) -> Doubles:
+    scaled: Floats32, classes: Ints, weights: Floats, start: Floats, strength: float
+) -> Floats:
     """(n_classes, width + 1): weights, and biases in the last column."""
     rows = np.arange(len(classes))
 
-    def loss(flat: Doubles) -> tuple[float, Doubles]:
+    def loss(flat: Floats) -> tuple[float, Floats]:
         theta = flat.reshape(start.shape)
         # Products in float32: half the time, and far more exact than the data.
         logits = scaled @ theta[:, :-1].T.astype(np.float32) + theta[:, -1]
@@ -108,7 +104,7 @@ def _minimise(
     return np.asarray(done.x, np.float64).reshape(start.shape)
 
 
-def balanced_weights(classes: Indices, groups: Indices) -> Doubles:
+def balanced_weights(classes: Ints, groups: Ints) -> Floats:
     """(n,) weights with mean one: each class alike, and within it each group alike."""
     weights = np.zeros(len(classes))
     for label in np.unique(classes):

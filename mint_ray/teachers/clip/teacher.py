@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from mint_ray.common.arrays import Floats32
 from mint_ray.config.teacher import ClipConfig
 from mint_ray.errors import TeacherError
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.base import check_files, register_teacher, write_manifest
 from mint_ray.teachers.clip.augment import turn
-from mint_ray.teachers.clip.encoders.base import Encoders, Floats
+from mint_ray.teachers.clip.encoders.base import Encoders
 from mint_ray.teachers.clip.encoders.load import load_encoders
 from mint_ray.teachers.clip.examples import encode_descriptions, tidy
 from mint_ray.teachers.clip.heads import Heads
@@ -48,7 +48,7 @@ class ClipTeacher:
         self._reads = name == CLIP_FUSION
         self._heads, self._encoders, self._views = heads, encoders, scoring_views
 
-    def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    def score(self, batch: Mapping[str, Sequence[Any]]) -> Floats32:
         """Log-probabilities, (n, n_labels); see `Teacher.score`."""
         count = len(batch["image"])
         scores = np.full((count, len(self.labels)), np.nan, dtype=np.float32)
@@ -68,7 +68,7 @@ class ClipTeacher:
         opened = (open_tile(encoded) for encoded in batch["image"])
         return [found if isinstance(found, str) else "" for found in opened]
 
-    def _features(self, images: Sequence[Image.Image]) -> Floats:
+    def _features(self, images: Sequence[Image.Image]) -> Floats32:
         """(n, image_width), averaged over the scoring views."""
         turned = [
             self._encoders.images([turn(image, number) for image in images])

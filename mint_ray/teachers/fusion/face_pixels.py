@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mint_ray.common.arrays import Bytes, Ints
 from mint_ray.images.decode import MAX_PIXELS, TOO_LARGE, UNREADABLE, open_rgb
 
 __all__ = ["MAX_PIXELS", "SIDE", "TOO_LARGE", "UNREADABLE", "decode_image", "decode_images"]
@@ -13,10 +13,8 @@ __all__ = ["MAX_PIXELS", "SIDE", "TOO_LARGE", "UNREADABLE", "decode_image", "dec
 SIDE = 112
 """Height and width of a decoded image, in pixels."""
 
-Pixels = NDArray[np.uint8]
 
-
-def decode_image(encoded: bytes) -> Pixels | str:
+def decode_image(encoded: bytes) -> Bytes | str:
     """Pixels (3, 112, 112), red green blue, or a reason: `image_unreadable`, `image_too_large`.
 
     See `open_rgb`; the middle square is taken and resized.
@@ -28,11 +26,11 @@ def decode_image(encoded: bytes) -> Pixels | str:
     return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
 
 
-def decode_images(column: Sequence[bytes | None]) -> tuple[Pixels, NDArray[np.int64], list[str]]:
+def decode_images(column: Sequence[bytes | None]) -> tuple[Bytes, Ints, list[str]]:
     """Decode a column of images.
 
     Returns:
-        Pixels (m, 3, 112, 112) of the images that could be read, the rows (m,) they belong to,
+        Bytes (m, 3, 112, 112) of the images that could be read, the rows (m,) they belong to,
         and per row of the column a reason, empty where there is none.
     """
     pixels, rows, reasons = [], [], [""] * len(column)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from mint_ray.common.collectives import rank, wait_for_all, world_size
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import TeacherError
@@ -52,7 +52,7 @@ from mint_ray.teachers.fusion.training_patients import (
     real_patients,
     vary,
 )
-from mint_ray.teachers.optimiser import Optimiser, world
+from mint_ray.teachers.optimiser import Optimiser
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +131,10 @@ def fit_teacher(
         )
     parts = FusionParts(catalogue, ontology, reader, network, weights, match)
     _fit_network(parts, encoder, real, simulated, config, seed, report)
-    if world()[0] == 0:
+    if rank() == 0:
         settings = config.model_dump(mode="json") | {"seed": seed}
         save_fusion(out, parts, settings)
-    if world()[1] > 1:
-        dist.barrier()
+    wait_for_all()
     held_out = cases.filter(pc.equal(cases["split"], "validation"))
     return accuracy(FusionTeacher(parts), held_out, catalogue)
 
@@ -198,7 +197,7 @@ def _fit_network(
     seed: int,
     report: Report,
 ) -> None:
-    network, (rank, processes) = parts.network, world()
+    network, processes = parts.network, world_size()
     per_epoch = len(real) * config.real_repeats + len(simulated.labels) * config.simulated_per_label
     steps = -(-per_epoch // config.batch_size)
     optimiser = Optimiser(
@@ -216,7 +215,7 @@ def _fit_network(
         total = 0.0
         for at in range(0, len(order), config.batch_size):
             batch = [patients[i] for i in order[at : at + config.batch_size]]
-            own = batch[rank::processes] or batch[:1]
+            own = batch[rank() :: processes] or batch[:1]
             logits = network(
                 features_of(own, encoder, parts.term_weights, parts.match, len(FINDINGS))
             )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from mint_ray.common.arrays import Bytes, Floats32, Ints
 from mint_ray.errors import TeacherError
 from mint_ray.images.faces.findings import FACE_FINDINGS
 from mint_ray.knowledge.catalogue import Catalogue
@@ -28,8 +28,6 @@ FACES_AT_ONCE = 256
 NOTHING_TO_JUDGE = "no_image_or_known_term"
 """Reason for no scores: the case has no image, and no term that the ontology knows."""
 
-Indices = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class FusionParts:
@@ -39,7 +37,7 @@ class FusionParts:
     ontology: Ontology
     reader: FaceReader
     network: FusionNetwork
-    term_weights: NDArray[np.float32]
+    term_weights: Floats32
     """(n_terms,) weight of each observed term."""
     match: ProfileMatch
 
@@ -59,7 +57,7 @@ class FusionTeacher:
         self._term_weights, self._match = parts.term_weights, parts.match
         self._ones = np.ones_like(parts.term_weights)
 
-    def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    def score(self, batch: Mapping[str, Sequence[Any]]) -> Floats32:
         """Log-probabilities, (n, n_labels); see `Teacher.score`."""
         if not (n := len(batch["terms"])):
             return np.zeros((0, len(self.labels)), dtype=np.float32)
@@ -87,20 +85,20 @@ class FusionTeacher:
         _, rows, unreadable = decode_images(batch["image"])
         return _reasons(*self._terms(batch), rows, unreadable)
 
-    def _terms(self, batch: Mapping[str, Sequence[Any]]) -> tuple[list[Indices], list[Indices]]:
+    def _terms(self, batch: Mapping[str, Sequence[Any]]) -> tuple[list[Ints], list[Ints]]:
         """What is known of each row's observed and excluded terms."""
         observed = [self._encoder.closure(terms) for terms in batch["terms"]]
         return observed, [self._encoder.plain(terms) for terms in batch["excluded_terms"]]
 
-    def read_faces(self, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+    def read_faces(self, pixels: Bytes) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities of findings (m, n_findings) and features (m, FACE_WIDTH) of m faces."""
         return read_faces(self._reader, pixels)
 
 
 def _reasons(
-    observed: Sequence[Indices],
-    excluded: Sequence[Indices],
-    faces: Indices,
+    observed: Sequence[Ints],
+    excluded: Sequence[Ints],
+    faces: Ints,
     unreadable: Sequence[str],
 ) -> list[str]:
     """Why each row cannot be judged, "" for none; `faces` are the rows with a face to see."""
@@ -111,7 +109,7 @@ def _reasons(
     ]
 
 
-def read_faces(reader: FaceReader, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+def read_faces(reader: FaceReader, pixels: Bytes) -> tuple[torch.Tensor, torch.Tensor]:
     """See `FusionTeacher.read_faces`; `reader` is in evaluation mode."""
     found = [torch.zeros(0, len(FACE_FINDINGS))]
     features = [torch.zeros(0, FACE_WIDTH)]
@@ -173,7 +171,7 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     return FusionTeacher(parts, f"{NAME}@{manifest['revision']}")
 
 
-def finding_closures(encoder: TermEncoder) -> list[NDArray[np.int64]]:
+def finding_closures(encoder: TermEncoder) -> list[Ints]:
     """Closure of each facial finding, in the reader's order."""
     return [encoder.closure([finding]) for finding in FACE_FINDINGS]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from mint_ray.common.files import folder_revision
+from mint_ray.common.digests import folder_revision
 from mint_ray.errors import TrainingError
 from mint_ray.students.models import base_models, embedded_text
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model

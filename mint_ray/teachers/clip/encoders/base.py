@@ -1,25 +1,20 @@
 """Frozen image and text encoders of the tissue teachers, one interface for all of them."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from mint_ray.common.arrays import Floats32
 
 EMBEDDED = "embedded"
 
 
 AT_ONCE = 16
 """Images or texts per forward pass."""
-
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -40,33 +35,22 @@ class Encoders(Protocol):
     @property
     def facts(self) -> dict[str, Any]: ...
 
-    def images(self, images: Sequence[Image.Image]) -> Floats:
+    def images(self, images: Sequence[Image.Image]) -> Floats32:
         """RGB images of any size to features (n, image_width)."""
 
-    def texts(self, texts: Sequence[str]) -> Floats:
+    def texts(self, texts: Sequence[str]) -> Floats32:
         """Texts of any length, their tails cut off, to features (n, text_width)."""
 
     @property
     def projections(self) -> Projections | None: ...
 
 
-def pick_device() -> torch.device:
-    """A GPU where this process sees one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def in_parts(
     encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any], at_once: int = AT_ONCE
-) -> Floats:
+) -> Floats32:
     """`encode` over parts of the items, without gradients; (n, width) float32."""
     if not len(items):
         raise ValueError("nothing to encode")
     with torch.inference_mode():
         parts = [encode(items[i : i + at_once]).float() for i in range(0, len(items), at_once)]
         return torch.cat(parts).cpu().numpy()
-
-
-def file_hash(file: Path) -> str:
-    """The first 16 hexadecimal digits of SHA-256."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -13,14 +13,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPConfig
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from mint_ray.common.arrays import Floats32
+from mint_ray.common.devices import pick_device
+from mint_ray.common.digests import sha256
 from mint_ray.errors import ConfigError, TeacherError
-from mint_ray.teachers.clip.encoders.base import (
-    Floats,
-    Projections,
-    file_hash,
-    in_parts,
-    pick_device,
-)
+from mint_ray.teachers.clip.encoders.base import Projections, in_parts
 
 
 class CheckpointEncoders:
@@ -64,7 +61,7 @@ class CheckpointEncoders:
         folder = Path(self._checkpoint)
         if folder.is_dir():
             files = sorted(folder.glob("*.safetensors"))
-            found: Any = {file.name: file_hash(file) for file in files}
+            found: Any = {file.name: sha256(file)[:16] for file in files}
         else:
             found = getattr(self._model.config, "_commit_hash", None) or self._requested
         return {"checkpoint": self._checkpoint, "revision": found}
@@ -78,11 +75,11 @@ class CheckpointEncoders:
             float(self._model.logit_scale.detach().float().exp()),
         )
 
-    def images(self, images: Sequence[Image.Image]) -> Floats:
+    def images(self, images: Sequence[Image.Image]) -> Floats32:
         """Pooled features of the vision tower."""
         return in_parts(self._image_features, images)
 
-    def texts(self, texts: Sequence[str]) -> Floats:
+    def texts(self, texts: Sequence[str]) -> Floats32:
         """Pooled features of the text tower; texts end where its context does."""
         return in_parts(self._text_features, texts)
 

@@ -12,16 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from mint_ray.common.arrays import Floats32
+from mint_ray.common.devices import pick_device
+from mint_ray.common.digests import sha256
 from mint_ray.errors import TeacherError
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels, weights_file
-from mint_ray.teachers.clip.encoders.base import (
-    EMBEDDED,
-    Floats,
-    Projections,
-    file_hash,
-    in_parts,
-    pick_device,
-)
+from mint_ray.teachers.clip.encoders.base import EMBEDDED, Projections, in_parts
 
 LAYERS = (4, 7, 10)
 """Blocks of EfficientNet-Lite0 whose outputs are pooled: the last ones of 40, 80 and 112 channels.
@@ -53,16 +49,16 @@ class EmbeddedEncoders:
         return {
             "checkpoint": EMBEDDED,
             "layers": list(LAYERS),
-            "image": file_hash(weights_file()),
-            "text": file_hash(_text_folder() / "model.safetensors"),
+            "image": sha256(weights_file())[:16],
+            "text": sha256(_text_folder() / "model.safetensors")[:16],
             "versions": {package: importlib.metadata.version(package)},
         }
 
-    def images(self, images: Sequence[Image.Image]) -> Floats:
+    def images(self, images: Sequence[Image.Image]) -> Floats32:
         """Means and deviations of each channel of `LAYERS`: (n, 2 × (40 + 80 + 112))."""
         return in_parts(lambda part: self._image_features(to_pixels(part)), images)
 
-    def texts(self, texts: Sequence[str]) -> Floats:
+    def texts(self, texts: Sequence[str]) -> Floats32:
         """Mean of the token features, of length one: (n, 384)."""
         return in_parts(self._text_features, texts)
 

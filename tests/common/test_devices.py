@@ -1,0 +1,43 @@
+"""A process computes on the GPU that it was given."""
+
+import pytest
+import torch
+
+from mint_ray.common.devices import pick_device
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOCAL_RANK", "ACCELERATE_TORCH_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def see(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rank", "expected"),
+    [
+        (0, "1", "cpu"),
+        (4, None, "cuda:0"),
+        (4, "2", "cuda:2"),  # a launcher whose workers all see the node's GPUs
+        (1, "2", "cuda:0"),  # CUDA_VISIBLE_DEVICES shows a worker its own alone
+    ],
+)
+def test_the_local_rank_picks_among_the_gpus_that_are_seen(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, rank: str | None, expected: str
+) -> None:
+    see(monkeypatch, gpus)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert pick_device() == torch.device(expected)
+
+
+def test_what_the_caller_or_ray_train_says_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, 4)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "cuda:3")
+    assert pick_device() == torch.device("cuda:3")
+    assert pick_device("cpu") == torch.device("cpu")
