@@ -166,8 +166,8 @@ def collect_outcomes(
             entries: `Outcomes.distribution` is filled where all probability is accounted for.
     """
     table = validate_predictions(predictions)
-    place = {case_id: position for position, case_id in enumerate(cases.case_ids)}
-    case = np.array([place.get(c, -1) for c in table["case_id"].to_pylist()], dtype=np.int64)
+    row_of = {case_id: row for row, case_id in enumerate(cases.case_ids)}
+    case = np.array([row_of.get(c, -1) for c in table["case_id"].to_pylist()], dtype=np.int64)
     system = np.array(table["system"].to_pylist(), dtype=object)
     rank = table["rank"].to_numpy().astype(np.int64)
     code = np.array(
@@ -179,64 +179,108 @@ def collect_outcomes(
     outcomes = {}
     for name in sorted(set(system.tolist())):
         rows = np.flatnonzero((system == name) & (case >= 0))
-        answers = _Answers(case[rows], rank[rows], code[rows], probability[rows], text[rows])
+        answers = _Answers(
+            case=case[rows],
+            rank=rank[rows],
+            code=code[rows],
+            probability=probability[rows],
+            text=text[rows],
+        )
         outcomes[name] = _outcomes_of(answers, cases, top_k, whole)
     return outcomes
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """The prediction rows of one system, column-wise."""
+    """The m prediction rows of one system, column-wise, each (m,)."""
 
     case: Ints
     rank: Ints
     code: Ints
     probability: Floats
+    """NaN where the system gives none."""
     text: NDArray[np.object_]
+
+    @property
+    def clipped_probability(self) -> Floats:
+        """(m,) between 0 and 1; 0 where the system gives none."""
+        return np.nan_to_num(self.probability, nan=0.0).clip(0.0, 1.0)
 
 
 def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int, whole: bool) -> Outcomes:
-    n = len(cases)
-    probability = np.nan_to_num(answers.probability, nan=0.0).clip(0.0, 1.0)
-    best_rank = np.full(n, np.inf)
-    right = answers.code == cases.known[answers.case]
-    np.minimum.at(best_rank, answers.case[right], answers.rank[right])
-    known_probability = np.zeros(n)
-    best = right & (answers.rank == best_rank[answers.case])
-    known_probability[answers.case[best]] = probability[best]
-    confidence = np.zeros(n)
-    first = answers.rank == 1
-    confidence[answers.case[first]] = probability[first]
-    listed = np.zeros((n, top_k), dtype=np.bool_)
-    codes = np.full((n, top_k), _NO_ANSWER, dtype=np.int64)
-    lenient = np.zeros((n, top_k), dtype=np.bool_)
-    within = np.flatnonzero(answers.rank <= top_k)
-    spot = answers.case[within], answers.rank[within] - 1
-    listed[spot] = True
-    codes[spot] = answers.code[within]
-    lenient[spot] = [
-        names_match(answers.text[row], cases.known_names[answers.case[row]]) for row in within
-    ]
+    rank = _known_ranks(answers, cases)
     has_probabilities = not bool(np.isnan(answers.probability).any())
-    distribution = _distribution(answers, probability, cases) if whole else None
     return Outcomes(
-        best_rank,
-        known_probability,
-        confidence,
-        listed,
-        codes,
-        lenient,
-        has_probabilities,
-        distribution if has_probabilities else None,
+        rank=rank,
+        probability=_known_probabilities(answers, cases, rank),
+        confidence=_first_probabilities(answers, len(cases)),
+        listed=_listed_places(answers, len(cases), top_k),
+        codes=_listed_codes(answers, len(cases), top_k),
+        lenient=_lenient_matches(answers, cases, top_k),
+        has_probabilities=has_probabilities,
+        distribution=_distribution(answers, cases) if whole and has_probabilities else None,
     )
 
 
-def _distribution(answers: _Answers, probability: Floats, cases: EvaluatedCases) -> Floats | None:
-    """(n, n_labels); None where an answered case's rows leave probability out."""
+def _known_ranks(answers: _Answers, cases: EvaluatedCases) -> Floats:
+    """(n,) best rank of the known answer, infinite for a miss."""
+    ranks = np.full(len(cases), np.inf)
+    is_known = answers.code == cases.known[answers.case]
+    np.minimum.at(ranks, answers.case[is_known], answers.rank[is_known])
+    return ranks
+
+
+def _known_probabilities(answers: _Answers, cases: EvaluatedCases, known_ranks: Floats) -> Floats:
+    """(n,) probability of the known answer at its best rank, 0 for a miss."""
+    probabilities = np.zeros(len(cases))
+    is_known = answers.code == cases.known[answers.case]
+    is_best = is_known & (answers.rank == known_ranks[answers.case])
+    probabilities[answers.case[is_best]] = answers.clipped_probability[is_best]
+    return probabilities
+
+
+def _first_probabilities(answers: _Answers, n: int) -> Floats:
+    """(n,) probability of the first answer, 0 where there is none."""
+    probabilities = np.zeros(n)
+    is_first = answers.rank == 1
+    probabilities[answers.case[is_first]] = answers.clipped_probability[is_first]
+    return probabilities
+
+
+def _listed_places(answers: _Answers, n: int, top_k: int) -> Bools:
+    """(n, k) whether a name stands at the place."""
+    listed = np.zeros((n, top_k), dtype=np.bool_)
+    inside = answers.rank <= top_k
+    listed[answers.case[inside], answers.rank[inside] - 1] = True
+    return listed
+
+
+def _listed_codes(answers: _Answers, n: int, top_k: int) -> Ints:
+    """(n, k) catalogue code of the name at the place, -1 for none."""
+    codes = np.full((n, top_k), _NO_ANSWER, dtype=np.int64)
+    inside = answers.rank <= top_k
+    codes[answers.case[inside], answers.rank[inside] - 1] = answers.code[inside]
+    return codes
+
+
+def _lenient_matches(answers: _Answers, cases: EvaluatedCases, top_k: int) -> Bools:
+    """(n, k) whether the name at the place is similar to a name of the known answer."""
+    lenient = np.zeros((len(cases), top_k), dtype=np.bool_)
+    for row in np.flatnonzero(answers.rank <= top_k):
+        case = answers.case[row]
+        lenient[case, answers.rank[row] - 1] = names_match(
+            answers.text[row], cases.known_names[case]
+        )
+    return lenient
+
+
+def _distribution(answers: _Answers, cases: EvaluatedCases) -> Floats | None:
+    """(n, n_labels) probability of every answer; None where rows leave probability out."""
     if cases.n_labels > MOST_LABELS:
         return None
     table = np.zeros((len(cases), cases.n_labels))
     inside = answers.code >= 0
-    np.maximum.at(table, (answers.case[inside], answers.code[inside]), probability[inside])
+    cells = answers.case[inside], answers.code[inside]
+    np.maximum.at(table, cells, answers.clipped_probability[inside])
     answered = np.unique(answers.case)
     return table if bool(np.all(np.abs(table[answered].sum(axis=1) - 1) < _WHOLE)) else None

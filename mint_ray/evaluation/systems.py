@@ -1,6 +1,35 @@
-"""What the compared systems are called, and which of them are controls."""
+"""Compared systems: their runs, the names of these in files, titles, order, and controls."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Perturbation(StrEnum):
+    """A change of the tested images that a system is measured under."""
+
+    STAIN = "stain"
+    """Haematoxylin and eosin are shifted."""
+    SHUFFLED = "shuffled"
+    """Every case shows the image of another one."""
+
+
+@dataclass(frozen=True)
+class SystemRun:
+    """One way in which one system answers the tested cases."""
+
+    system: str
+    """What the system is called in files: `teacher`, `orpo`, ..."""
+    perturbation: Perturbation | None = None
+    free: bool = False
+    """The answer is generated freely instead of chosen from the catalogue."""
+
+    @property
+    def name(self) -> str:
+        """Name in `predictions.parquet` and `metrics.json`: `orpo`, `orpo_generated`."""
+        parts = [self.system, self.perturbation, "generated" if self.free else None]
+        return "_".join(part for part in parts if part)
+
 
 SYSTEMS: dict[str, str] = {
     "majority": "Majority",
@@ -59,11 +88,14 @@ def student_system(objective: str, initial: str | None = None) -> str:
 
 
 def split_variant(system: str) -> tuple[str, str]:
-    """A system's name without its variant, and the variant's end of it: ("orpo", "_stain")."""
-    for end in VARIANTS:
-        base, found, rest = system.partition(end)
-        if found and base:
-            return base, found + rest
+    """Split a name read from a file into system and suffix: ("orpo", "_stain").
+
+    The opposite of `SystemRun.name`.
+    """
+    for suffix in VARIANTS:
+        base, matched, rest = system.partition(suffix)
+        if matched and base:
+            return base, matched + rest
     return system, ""
 
 
@@ -90,11 +122,11 @@ def system_title(system: str) -> str:
 
 def in_order(systems: Iterable[str]) -> list[str]:
     """System names in the order of tables: as in `SYSTEMS`, unknown ones by name, controls last."""
-    places = {name: place for place, name in enumerate(SYSTEMS)}
+    positions = {name: position for position, name in enumerate(SYSTEMS)}
 
-    def place_of(system: str) -> tuple[bool, int, str]:
+    def sort_key(system: str) -> tuple[bool, int, str]:
         control = is_control(system)
         name = split_variant(system)[0] if control else system
-        return control, places.get(name, len(places)), system
+        return control, positions.get(name, len(positions)), system
 
-    return sorted(systems, key=place_of)
+    return sorted(systems, key=sort_key)

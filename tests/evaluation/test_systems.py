@@ -1,9 +1,12 @@
 import pytest
 
 from mint_ray.evaluation.systems import (
+    Perturbation,
+    SystemRun,
     control_meaning,
     in_order,
     is_control,
+    split_variant,
     student_system,
     system_title,
 )
@@ -58,3 +61,18 @@ def test_controls_come_last_and_are_called_after_what_they_change() -> None:
     assert system_title("orpo_cft_stain") == "ORPO + CFT student, stain shifted"
     assert "another one" in control_meaning("orpo_shuffled")
     assert "colour" in control_meaning("mean_colour")
+
+
+@pytest.mark.parametrize(
+    ("run", "suffix"),
+    [
+        (SystemRun("orpo_cft"), ""),
+        (SystemRun("orpo_cft", free=True), "_generated"),
+        (SystemRun("orpo_cft", Perturbation.STAIN), "_stain"),
+        (SystemRun("orpo_cft", Perturbation.SHUFFLED), "_shuffled"),
+    ],
+)
+def test_the_name_of_a_run_is_read_back(run: SystemRun, suffix: str) -> None:
+    assert run.name == f"orpo_cft{suffix}"
+    assert split_variant(run.name) == ("orpo_cft", suffix)
+    assert is_control(run.name) is (run.perturbation is not None)

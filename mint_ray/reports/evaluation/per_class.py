@@ -11,7 +11,7 @@ from mint_ray.evaluation.metrics.controls import expected_by_chance
 from mint_ray.evaluation.metrics.per_class import class_blocks
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import MetricValue
-from mint_ray.evaluation.systems import in_order
+from mint_ray.evaluation.systems import Perturbation, SystemRun, in_order
 from mint_ray.reports.evaluation.confusion import Confusion, confusion_of
 
 
@@ -123,7 +123,7 @@ def report_classes(
     """Gather `ClassReport`; arguments as for `class_rows`, with all systems' outcomes."""
     shown = {name: outcomes[name] for name in in_order({student, "teacher"} & outcomes.keys())}
     compared = {name: outcomes[name] for name in in_order({"base"} & outcomes.keys())} | shown
-    shuffled = f"{student}_shuffled"
+    shuffled = SystemRun(student, Perturbation.SHUFFLED).name
     return ClassReport(
         class_rows(compared, cases, names, student=student, samples=samples, seed=seed),
         {name: confusion_of(outcome, cases, names) for name, outcome in shown.items()},

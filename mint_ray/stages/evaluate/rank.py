@@ -1,13 +1,20 @@
-"""One system's rankings of the tested cases, on Ray Data."""
+"""Rankings of the tested cases: by training frequency, by the teacher, by language models."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mint_ray.evaluation.perturbed_cases import PLAIN, key_of, of_variation
-from mint_ray.pipeline.steps import StepContext
+from mint_ray.config.config import Config
+from mint_ray.evaluation.answers import SystemAnswers
+from mint_ray.evaluation.metrics.teacher_agreement import TeacherLists
+from mint_ray.evaluation.perturbed_cases import key_of, select_perturbation
+from mint_ray.evaluation.predictions import majority_predictions
+from mint_ray.evaluation.systems import Perturbation, SystemRun
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.runtime.inference import CaseInference, infer
 from mint_ray.stages.workers.rankers import (
     RANKED_SCHEMA,
@@ -16,60 +23,157 @@ from mint_ray.stages.workers.rankers import (
     TEACHER_COLUMNS,
     StudentRanker,
     TeacherRanker,
+    predictions_of,
     ranking_depth,
     student_columns,
 )
 from mint_ray.tasks.task import TASKS
 
 
-def rank_cases(
-    context: StepContext,
-    system: str,
-    tested: frozenset[str],
-    n_labels: int,
-    *,
-    free: Sequence[str] = (),
-    variations: Sequence[str] = (PLAIN,),
-    source: Path | None = None,
-) -> dict[str, pa.Table]:
-    """Rows of `RANKED_SCHEMA` by variation; resumable.
+@dataclass(frozen=True)
+class Comparison:
+    """The tested cases, and where systems find what they need to rank them."""
 
-    Args:
-        system: `teacher`, `base` or `student`.
-        tested: cases to rank.
-        n_labels: size of the catalogue.
-        free: cases that a student also answers freely.
-        variations: ways in which each case is asked about.
-        source: the file of `write_asked` with those; None for the plain cases.
-    """
-    config, cases = context.config, context.inputs["cases"]
-    arguments: dict[str, Any] = {
-        "catalogue": str(cases / "catalogue.parquet"),
+    config: Config
+    inputs: Mapping[str, Path]
+    """Folders of the finished steps `cases`, `teach` and `train`."""
+    output: Path
+    all_cases: pa.Table
+    """case_id, group_id, split, label_id, label_name, seen of every case, tested or not."""
+    tested: pa.Table
+    """The rows of the tested cases."""
+    catalogue: Catalogue
+    student: str
+    """Name of the trained student in tables and files."""
+
+    @property
+    def cases_file(self) -> Path:
+        """All cases with notes and images."""
+        return self.inputs["cases"] / "cases.parquet"
+
+    @property
+    def perturbed_file(self) -> Path:
+        """The tested cases as `write_perturbed_cases` writes them; there while systems rank."""
+        return self.output / "perturbed.parquet"
+
+    @property
+    def tested_ids(self) -> list[str]:
+        """Ids of the tested cases, in the order of `tested`."""
+        ids: list[str] = self.tested["case_id"].to_pylist()
+        return ids
+
+    @property
+    def free_cases(self) -> list[str]:
+        """Ids of the tested cases that language models also answer freely."""
+        return sorted(self.tested_ids)[: self.config.evaluation.generate_cases]
+
+    @property
+    def depth(self) -> int:
+        """Number of labels that are ranked for each case."""
+        config = self.config
+        return ranking_depth(config.task, len(self.catalogue), config.evaluation.top_k)
+
+
+def rank_by_majority(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
+    """Answer every case with the commonest training labels."""
+    cases, catalogue = comparison.all_cases, comparison.catalogue
+    train = cases.filter(pc.equal(cases["split"], "train"))
+    counts = Counter(train["label_id"].drop_null().to_pylist())
+    names = dict(zip(catalogue.ids, catalogue.names, strict=True))
+    predictions = majority_predictions(counts, comparison.tested, comparison.depth, names)
+    return SystemAnswers(dict.fromkeys(runs, predictions))
+
+
+def rank_by_teacher(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
+    """Rank by the fitted teacher's scores; resumable."""
+    config = comparison.config
+    arguments = {
+        "teacher": str(comparison.inputs["teach"]),
+        "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),
+        "top_k": comparison.depth,
+        "worst": config.preferences.rejected_size,
         "stain": config.seed,
     }
-    if system == "teacher":
-        arguments |= {
-            "teacher": str(context.inputs["teach"]),
-            "top_k": ranking_depth(config.task, n_labels, config.evaluation.top_k),
-            "worst": config.preferences.rejected_size,
-        }
-        job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
-    else:
-        tree = config.model_dump(
-            mode="json", include={"evaluation", "resources", "student", "task"}
-        )
-        arguments |= {
-            "student": None if system == "base" else str(context.inputs["train"]),
-            "settings": tree | {"k": config.preferences.chosen_size},
-            "generate": list(free),
-        }
-        columns = student_columns(TASKS[config.task])
-        job = CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
+    job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
+    ranked = _rank_on_ray(comparison, job, "teacher", runs)
+    return SystemAnswers(
+        predictions=_predictions(ranked, runs),
+        teacher_lists=_teacher_lists(comparison, ranked[None]),
+    )
+
+
+def rank_by_base_model(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
+    """Rank by the likelihood of the student's base model; resumable."""
+    return _rank_by_model(comparison, runs, "base", None)
+
+
+def rank_by_student(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
+    """Rank by the trained student's likelihood; resumable."""
+    return _rank_by_model(comparison, runs, "student", comparison.inputs["train"])
+
+
+def _rank_by_model(
+    comparison: Comparison, runs: Sequence[SystemRun], folder: str, student: Path | None
+) -> SystemAnswers:
+    config = comparison.config
+    tree = config.model_dump(mode="json", include={"evaluation", "resources", "student", "task"})
+    arguments = {
+        "student": None if student is None else str(student),
+        "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),
+        "settings": tree | {"k": config.preferences.chosen_size},
+        "generate": comparison.free_cases if any(run.free for run in runs) else [],
+        "stain": config.seed,
+    }
+    columns = student_columns(TASKS[config.task])
+    job = CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
+    ranked = _rank_on_ray(comparison, job, folder, runs)
+    return SystemAnswers(
+        predictions=_predictions(ranked, runs),
+        rejected=_rejections(ranked[None]),
+        shortened=pc.sum(ranked[None]["shortened"]).as_py(),
+    )
+
+
+Ranked = Mapping[Perturbation | None, pa.Table]
+"""Rows of `RANKED_SCHEMA` by perturbation."""
+
+
+def _rank_on_ray(
+    comparison: Comparison, job: CaseInference, folder: str, runs: Sequence[SystemRun]
+) -> Ranked:
+    """Rank the tested cases under every perturbation of the runs, with the model loaded once."""
+    perturbations = {run.perturbation for run in runs}
+    keys = frozenset(key_of(case_id, p) for case_id in comparison.tested_ids for p in perturbations)
     ranked = infer(
         job,
-        source or cases / "cases.parquet",
-        context.output / "ranked" / system,
-        config.resources,
-        only=frozenset(key_of(case_id, end) for case_id in tested for end in variations),
+        comparison.perturbed_file if any(perturbations) else comparison.cases_file,
+        comparison.output / "ranked" / folder,
+        comparison.config.resources,
+        only=keys,
     )
-    return {end: of_variation(ranked, end, tested) for end in variations}
+    return {p: select_perturbation(ranked, p, comparison.tested_ids) for p in perturbations}
+
+
+def _predictions(ranked: Ranked, runs: Sequence[SystemRun]) -> dict[SystemRun, pa.Table]:
+    columns = {False: "listed", True: "generated"}
+    return {
+        run: predictions_of(ranked[run.perturbation], run.name, columns[run.free]) for run in runs
+    }
+
+
+def _rejections(ranked: pa.Table) -> list[dict[str, str]]:
+    """Return rows of `REJECTED_SCHEMA`: cases that a model could not be asked about."""
+    refused = ranked.filter(pc.is_valid(ranked["reason"])).select(["case_id", "reason"])
+    return [{**row, "source": "evaluate"} for row in refused.to_pylist()]
+
+
+def _teacher_lists(comparison: Comparison, ranked: pa.Table) -> TeacherLists:
+    k = comparison.config.preferences.chosen_size
+    shows_images = TASKS[comparison.config.task].input_modality == "image"
+    return TeacherLists(
+        case_ids=ranked["case_id"].to_pylist(),
+        top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
+        bottom=ranked["worst"].to_pylist(),
+        systems=frozenset({"base", comparison.student}),
+        depth=k if shows_images else None,
+    )

@@ -1,215 +1,124 @@
-"""Stage `evaluate`: every system ranks the same held-out cases; metrics, table, report.
+"""Stage `evaluate`: rankings of the same held-out cases by every system, metrics, report.
 
+Three phases: *rank* asks the systems (on Ray), *measure* and *report* are pure and take its record.
 Writes `predictions.parquet`, `metrics.json` and `report.html`; where images are named also
 `tiles.html`, and `rejected.parquet` for test images that could not be shown to the student.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import REJECTED_SCHEMA
-from mint_ray.errors import TrainingError
+from mint_ray.evaluation.answers import Answers
 from mint_ray.evaluation.case_sample import choose_cases
-from mint_ray.evaluation.metrics.compute import evaluate
-from mint_ray.evaluation.metrics.teacher_agreement import TeacherLists
-from mint_ray.evaluation.outcomes import collect_outcomes, index_cases
-from mint_ray.evaluation.perturbed_cases import PLAIN
-from mint_ray.evaluation.predictions import majority_predictions, write_predictions
+from mint_ray.evaluation.measurement import measure_answers
+from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.evaluation.results import Metrics, write_metrics
-from mint_ray.evaluation.systems import student_system
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.reports.evaluation import tiles_page
+from mint_ray.reports.evaluation.gather import choose_tiles, gather_report
 from mint_ray.reports.evaluation.report import write_report
 from mint_ray.runtime.session import begin_session
-from mint_ray.stages.evaluate.controls import (
-    MEAN_COLOUR,
-    ask_mean_colour,
-    choose_controls,
-    write_variations,
-)
-from mint_ray.stages.evaluate.rank import rank_cases
-from mint_ray.stages.evaluate.report import Answers, Measured, report_context, write_tiles_page
-from mint_ray.stages.workers.rankers import predictions_of, ranking_depth
-from mint_ray.tasks.task import MOST_LABELS, TASKS
-
-GENERATED = "_generated"
+from mint_ray.stages.evaluate.controls import write_perturbed
+from mint_ray.stages.evaluate.provenance import read_provenance
+from mint_ray.stages.evaluate.rank import Comparison
+from mint_ray.stages.evaluate.systems import name_student, plan_runs
+from mint_ray.tasks.task import TASKS
 
 
 def run(context: StepContext) -> StepOutcome:
     """Rank, measure, report."""
-    everything = pq.read_table(
-        context.inputs["cases"] / "cases.parquet",
-        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen"],
+    config, output = context.config, context.output
+    task = TASKS[config.task]
+    comparison = _prepare(context)
+    tested, catalogue = comparison.tested, comparison.catalogue
+    begin_session(config.resources, context.progress.say)
+
+    answers = rank_cases(comparison, context.progress.update)
+    write_predictions(output / "predictions.parquet", answers.predictions)
+
+    measurement = measure_answers(
+        answers, tested, catalogue, settings=config.evaluation, seed=config.seed, task=task
     )
-    catalogue = Catalogue.read(context.inputs["cases"] / "catalogue.parquet")
-    tested = choose_cases(everything, context.config.evaluation.max_cases, context.config.seed)
-    begin_session(context.config.resources, context.progress.say)
-    answers = _ask_systems(context, everything, tested, catalogue)
-    write_predictions(context.output / "predictions.parquet", answers.predictions)
-    measured = _measure(context, answers, tested, catalogue)
-    metrics = measured.metrics
-    write_metrics(context.output / "metrics.json", metrics)
-    report = report_context(context, everything, catalogue, answers, measured)
-    write_report(context.output / "report.html", report)
-    if shows_images(context):
-        write_tiles_page(context, catalogue, answers, measured)
-        rejected = pa.Table.from_pylist(answers.rejected, REJECTED_SCHEMA)
-        pq.write_table(rejected, context.output / "rejected.parquet")
+    write_metrics(output / "metrics.json", measurement.metrics)
+
+    report = gather_report(
+        config, comparison.all_cases, catalogue, answers, measurement, read_provenance(context)
+    )
+    write_report(output / "report.html", report)
+    rejected = answers.of_student.rejected
+    if task.input_modality == "image":
+        examples = choose_tiles(answers, measurement, catalogue, config.seed)
+        images = _read_images(comparison.cases_file, [example.case_id for example in examples])
+        tiles = tiles_page.make_tiles(examples, images, answers.student)
+        tiles_page.write_tiles(output / tiles_page.NAME, tiles, config.name, answers.student)
+        pq.write_table(pa.Table.from_pylist(rejected, REJECTED_SCHEMA), output / "rejected.parquet")
     for name in ("metrics.json", "report.html"):  # never tiles.html: it holds images
-        context.run.log_artifact(context.output / name)
+        context.run.log_artifact(output / name)
     return StepOutcome(
-        rows_in=everything.num_rows,
+        rows_in=comparison.all_cases.num_rows,
         rows_out=tested.num_rows,
-        rejected=Counter(row["reason"] for row in answers.rejected),
-        metrics=_flat(metrics),
+        rejected=Counter(row["reason"] for row in rejected),
+        metrics=_flat(measurement.metrics),
         facts={
-            "systems": sorted(metrics),
+            "systems": sorted(measurement.metrics),
             "groups": report.groups,
             "student": answers.student,
         },
     )
 
 
-def shows_images(context: StepContext) -> bool:
-    """Whether the student is shown images."""
-    return TASKS[context.config.task].input_modality == "image"
+def _prepare(context: StepContext) -> Comparison:
+    """Read the cases and the catalogue, choose the tested cases, name the student."""
+    config, cases = context.config, context.inputs["cases"]
+    all_cases = pq.read_table(
+        cases / "cases.parquet",
+        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen"],
+    )
+    return Comparison(
+        config=config,
+        inputs=context.inputs,
+        output=context.output,
+        all_cases=all_cases,
+        tested=choose_cases(all_cases, config.evaluation.max_cases, config.seed),
+        catalogue=Catalogue.read(cases / "catalogue.parquet"),
+        student=name_student(config.training.objective, config.student.init_adapter),
+    )
 
 
-def name_student(objective: str, adapter: Path | None) -> str:
-    """System name of a student trained with `objective`, from `adapter` on where there is one.
+def rank_cases(comparison: Comparison, on_progress: Callable[[float, float, str], None]) -> Answers:
+    """Let every system answer the tested cases in all of its runs.
 
-    An adapter that another program wrote does not say what it was trained with.
+    Args:
+        on_progress: is given the systems that are done, their total, and what follows.
     """
-    if adapter is None:
-        return student_system(objective)
-    from mint_ray.students.student import read_info
+    n_tested = comparison.tested.num_rows
+    plan = plan_runs(comparison.config, comparison.student, n_tested)
+    perturbed = any(run.perturbation for runs in plan.values() for run in runs)
+    if perturbed:
+        write_perturbed(comparison)
+    answers = {}
+    for done, (system, runs) in enumerate(plan.items()):
+        on_progress(done, len(plan), f"{system.name}: {n_tested} cases")
+        answers[system.name] = system.rank(comparison, runs)
+    if perturbed:
+        comparison.perturbed_file.unlink()  # the images of all test cases, several times
+    on_progress(len(plan), len(plan), "")
+    return Answers(answers, comparison.student, frozenset(comparison.free_cases))
 
-    try:
-        return student_system(objective, read_info(adapter).objective)
-    except TrainingError:
-        return student_system(objective)
 
-
-def _measure(
-    context: StepContext, answers: Answers, tested: pa.Table, catalogue: Catalogue
-) -> Measured:
-    """All systems on all tested cases; free answers apart, on the cases that were answered so."""
-    free = pc.ends_with(answers.predictions["system"], GENERATED)
-    ranked = answers.predictions.filter(pc.invert(free))
-    rankings = _measure_on(context, answers, ranked, tested, catalogue)
-    asked = tested.filter(pc.is_in(tested["case_id"], pa.array(answers.generated, pa.string())))
-    if not asked.num_rows:
-        return rankings
-    apart = _measure_on(context, answers, answers.predictions.filter(free), asked, catalogue)
-    return Measured(
-        rankings.cases, rankings.outcomes | apart.outcomes, rankings.metrics | apart.metrics
+def _read_images(cases_file: Path, case_ids: Sequence[str]) -> dict[str, bytes | None]:
+    """Read the encoded images of a few cases."""
+    rows = pds.dataset(cases_file, format="parquet").to_table(
+        columns=["case_id", "image"], filter=pds.field("case_id").isin(case_ids)
     )
-
-
-def _measure_on(
-    context: StepContext,
-    answers: Answers,
-    predictions: pa.Table,
-    tested: pa.Table,
-    catalogue: Catalogue,
-) -> Measured:
-    settings = context.config.evaluation
-    cases = index_cases(
-        tested,
-        {any_id: label.label_id for label in catalogue.labels for any_id in label.ids},
-        {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels},
-    )
-    whole = shows_images(context) and len(catalogue) <= MOST_LABELS
-    outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole)
-    metrics = evaluate(
-        outcomes,
-        cases,
-        bins=settings.calibration_bins,
-        samples=settings.bootstrap_samples,
-        seed=context.config.seed,
-        teacher=answers.teacher,
-        by_class=whole,
-    )
-    return Measured(cases, outcomes, metrics)
-
-
-def _ask_systems(
-    context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
-) -> Answers:
-    config, case_ids = context.config, tested["case_id"].to_pylist()
-    systems, controls = config.evaluation.systems, choose_controls(context, tested)
-    student = name_student(config.training.objective, config.student.init_adapter)
-    parts, varied, teacher, shortened = [], [], None, 0
-    rejected: list[dict[str, str]] = []
-    free = sorted(case_ids)[: config.evaluation.generate_cases]
-    source = write_variations(context, tested) if any(controls.values()) else None
-    total = len(systems) + bool(controls)
-    for done, system in enumerate(systems):
-        name = student if system == "student" else system
-        context.progress.update(done, total, f"{name}: {tested.num_rows} cases")
-        if system == "majority":
-            parts.append(_ask_majority(context, everything, tested, catalogue))
-            continue
-        asked = free if system != "teacher" else []
-        ends = controls.get(system, ())
-        answered = rank_cases(
-            context,
-            system,
-            frozenset(case_ids),
-            len(catalogue),
-            free=asked,
-            variations=(PLAIN, *ends),
-            source=source if ends else None,
-        )
-        ranked = answered[PLAIN]
-        parts.append(predictions_of(ranked, name))
-        varied += [predictions_of(answered[end], f"{name}{end}") for end in ends]
-        if system == "teacher":
-            teacher = _teacher_lists(context, ranked, student)
-        else:
-            shortened = pc.sum(ranked["shortened"]).as_py()
-            rejected = _rejections(ranked)
-            if free:
-                parts.append(predictions_of(ranked, f"{name}{GENERATED}", "generated"))
-    if source is not None:
-        source.unlink()  # the images of all test cases, several times
-    if controls:
-        context.progress.update(total - 1, total, f"{MEAN_COLOUR}: {tested.num_rows} cases")
-        parts.append(ask_mean_colour(context, everything, tested, catalogue))
-    context.progress.update(total, total)
-    everyone = pa.concat_tables([*parts, *varied])
-    return Answers(everyone, teacher, shortened, free, student, rejected)
-
-
-def _ask_majority(
-    context: StepContext, everything: pa.Table, tested: pa.Table, catalogue: Catalogue
-) -> pa.Table:
-    train = everything.filter(pc.equal(everything["split"], "train"))
-    counts = Counter(train["label_id"].drop_null().to_pylist())
-    names = dict(zip(catalogue.ids, catalogue.names, strict=True))
-    depth = ranking_depth(context.config.task, len(catalogue), context.config.evaluation.top_k)
-    return majority_predictions(counts, tested, depth, names)
-
-
-def _rejections(ranked: pa.Table) -> list[dict[str, str]]:
-    """Rows of `REJECTED_SCHEMA`: the cases that a student could not be asked about."""
-    bad = ranked.filter(pc.is_valid(ranked["reason"])).select(["case_id", "reason"])
-    return [{**row, "source": "evaluate"} for row in bad.to_pylist()]
-
-
-def _teacher_lists(context: StepContext, ranked: pa.Table, student: str) -> TeacherLists:
-    k = context.config.preferences.chosen_size
-    return TeacherLists(
-        case_ids=ranked["case_id"].to_pylist(),
-        top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
-        bottom=ranked["worst"].to_pylist(),
-        systems=frozenset({"base", student}),
-        depth=k if shows_images(context) else None,
-    )
+    return dict(zip(rows["case_id"].to_pylist(), rows["image"].to_pylist(), strict=True))
 
 
 def _flat(metrics: Metrics) -> dict[str, float]:

@@ -192,7 +192,7 @@ def _left_out(
 
 
 def _best(
-    log_probs_by_classifier: list[Floats], classes: Ints, weights: Floats, smoothing: float
+    log_probs_by_strength: list[Floats], classes: Ints, weights: Floats, smoothing: float
 ) -> int:
     """The strength of least loss, each at its best temperature."""
     losses = []

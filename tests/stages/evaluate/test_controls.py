@@ -1,7 +1,6 @@
-"""What the controls read and write, without a model."""
+"""Perturbed cases and the control by mean colour, without a model."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +11,18 @@ from PIL import Image
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config.config import Config
-from mint_ray.config.resources import ResourcesConfig
 from mint_ray.evaluation.metrics.controls import derange
 from mint_ray.evaluation.perturbed_cases import (
-    PLAIN,
-    SHUFFLED,
-    STAIN,
     key_of,
-    of_variation,
+    select_perturbation,
     shift_stains,
-    write_asked,
+    write_perturbed_cases,
 )
+from mint_ray.evaluation.systems import Perturbation, SystemRun
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.pipeline.steps import StepContext
-from mint_ray.stages.evaluate.controls import ColourReader, ask_mean_colour, choose_controls
-from mint_ray.stages.workers.rankers import ranking_depth, student_columns
+from mint_ray.stages.evaluate.controls import ColourReader, rank_by_mean_colour, write_perturbed
+from mint_ray.stages.evaluate.rank import Comparison
+from mint_ray.stages.workers.rankers import TEACHER_COLUMNS, ranking_depth, student_columns
 from mint_ray.tasks.task import DISEASE, TISSUE
 
 
@@ -55,42 +51,52 @@ def cases() -> pa.Table:
 
 
 @pytest.fixture
-def context(cases: pa.Table, tmp_path: Path) -> StepContext:
+def comparison(cases: pa.Table, tmp_path: Path) -> Comparison:
     (tmp_path / "cases").mkdir()
     (tmp_path / "out").mkdir()
     pq.write_table(cases, tmp_path / "cases" / "cases.parquet", row_group_size=3)
     config = Config.model_validate(
         {"task": "tissue", "cases": {"source": "tiles"}, "resources": {"actors": 1}}
     )
-    inputs = {"cases": tmp_path / "cases"}
-    return StepContext(config, "key", inputs, tmp_path / "out", None, None)  # type: ignore[arg-type]
+    names = ("Blue", "Red")
+    labels = [Label(f"TISSUE:{n.lower()}", n, (f"TISSUE:{n.lower()}",), (), ()) for n in names]
+    return Comparison(
+        config=config,
+        inputs={"cases": tmp_path / "cases"},
+        output=tmp_path / "out",
+        all_cases=cases,
+        tested=cases.slice(12),
+        catalogue=Catalogue(labels),
+        student="orpo",
+    )
 
 
-def test_cases_are_written_as_often_as_they_are_asked_about(
+def test_every_case_is_written_under_each_perturbation(
     cases: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mint_ray.evaluation.perturbed_cases._ROWS", 3)
-    source, target = tmp_path / "cases.parquet", tmp_path / "asked.parquet"
+    source, target = tmp_path / "cases.parquet", tmp_path / "perturbed.parquet"
     pq.write_table(cases, source, row_group_size=7)
     tested = cases.slice(12)
     case_ids = tested["case_id"].to_pylist()
     donors = derange(case_ids, tested["group_id"].to_pylist(), 0)
-    write_asked(source, target, case_ids, donors, student_columns(TISSUE))
+    write_perturbed_cases(source, target, case_ids, donors, student_columns(TISSUE))
     written = pq.read_table(target)
     assert set(written.column_names) == set(student_columns(TISSUE))
     assert written.num_rows == 3 * len(case_ids)
     images = dict(zip(cases["case_id"].to_pylist(), cases["image"].to_pylist(), strict=True))
-    own = {row["case_id"]: row for row in tested.to_pylist()}
-    for variation in (PLAIN, STAIN, SHUFFLED):
-        rows = of_variation(written, variation, case_ids).to_pylist()
+    rows_by_case = {row["case_id"]: row for row in tested.to_pylist()}
+    for perturbation in (None, *Perturbation):
+        rows = select_perturbation(written, perturbation, case_ids).to_pylist()
         assert [row["case_id"] for row in rows] == case_ids
         for row in rows:
-            shown = donors[row["case_id"]] if variation == SHUFFLED else row["case_id"]
+            shuffled = perturbation is Perturbation.SHUFFLED
+            shown = donors[row["case_id"]] if shuffled else row["case_id"]
             assert row["image"] == images[shown]
-            assert row["label_id"] == own[row["case_id"]]["label_id"]
+            assert row["label_id"] == rows_by_case[row["case_id"]]["label_id"]
     assert all(images[donors[case_id]] != images[case_id] for case_id in case_ids)
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".arrow"] == []
-    write_asked(source, target, case_ids[:1], {}, student_columns(TISSUE))
+    write_perturbed_cases(source, target, case_ids[:1], {}, student_columns(TISSUE))
     assert pq.read_metadata(target).num_rows == 2  # nobody's image could be shown
 
 
@@ -102,7 +108,8 @@ def test_unusable_images_have_no_colours(cases: pa.Table) -> None:
 def test_one_group_is_stained_alike(cases: pa.Table) -> None:
     same = pa.array([cases["image"][0].as_py()] * 5, pa.binary())
     table = cases.slice(0, 5).set_column(cases.column_names.index("image"), "image", same)
-    keys = [key_of(f"c{place}", STAIN if place < 4 else PLAIN) for place in range(5)]
+    stain = Perturbation.STAIN
+    keys = [key_of(f"c{place}", stain if place < 4 else None) for place in range(5)]
     table = table.set_column(0, "case_id", pa.array(keys))
     shifted = shift_stains(table, 5)["image"].to_pylist()
     assert shifted[0] == shifted[1] != shifted[2] == shifted[3]
@@ -111,16 +118,11 @@ def test_one_group_is_stained_alike(cases: pa.Table) -> None:
     assert shift_stains(plain, None) is plain
 
 
-def test_controls_belong_to_images(context: StepContext, cases: pa.Table) -> None:
-    assert choose_controls(context, cases) == {
-        "student": ("_stain", "_shuffled"),
-        "teacher": ("_stain",),
-        "mean_colour": (),
-    }
-    assert choose_controls(context, cases.slice(0, 1))["student"] == ("_stain",)
-    off = {"task": "tissue", "cases": {"source": "tiles"}, "evaluation": {"controls": False}}
-    assert choose_controls(replace(context, config=Config.model_validate(off)), cases) == {}
-    assert choose_controls(replace(context, config=Config()), cases) == {}
+def test_perturbed_cases_hold_what_students_and_teachers_read(comparison: Comparison) -> None:
+    write_perturbed(comparison)
+    written = pq.read_table(comparison.perturbed_file)
+    assert {*student_columns(TISSUE), *TEACHER_COLUMNS} == set(written.column_names)
+    assert written.num_rows == 3 * len(comparison.tested_ids)
 
 
 def test_small_catalogues_of_tissues_are_ranked_whole() -> None:
@@ -133,14 +135,9 @@ def test_small_catalogues_of_tissues_are_ranked_whole() -> None:
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("ray_cluster")
-def test_mean_colour_is_fitted_to_training_tiles(context: StepContext, cases: pa.Table) -> None:
-    catalogue = Catalogue(
-        Label(f"TISSUE:{name.lower()}", name, (f"TISSUE:{name.lower()}",), (), ())
-        for name in ("Blue", "Red")
-    )
-    assert context.config.resources == ResourcesConfig(actors=1)
-    tested = cases.slice(12)
-    found = ask_mean_colour(context, cases, tested, catalogue)
-    first = {row["case_id"]: row["label_id"] for row in found.to_pylist() if row["rank"] == 1}
-    known = dict(zip(tested["case_id"].to_pylist(), tested["label_id"].to_pylist(), strict=True))
+def test_mean_colour_is_fitted_to_training_tiles(comparison: Comparison) -> None:
+    run = SystemRun("mean_colour")
+    rows = rank_by_mean_colour(comparison, [run]).predictions[run].to_pylist()
+    first = {row["case_id"]: row["label_id"] for row in rows if row["rank"] == 1}
+    known = {row["case_id"]: row["label_id"] for row in comparison.tested.to_pylist()}
     assert first == {case_id: label for case_id, label in known.items() if case_id != "c19"}

@@ -1,14 +1,16 @@
-"""Which cases are evaluated, what a ranking's rows turn into, and what a student is called."""
+"""Choice of the tested cases, runs and names of the systems, rows of a ranking."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from mint_ray.config.config import Config
 from mint_ray.errors import DataError
 from mint_ray.evaluation.case_sample import choose_cases
-from mint_ray.stages.evaluate.stage import name_student
+from mint_ray.stages.evaluate.systems import name_student, plan_runs
 from mint_ray.stages.workers.rankers import RANKED_SCHEMA, predictions_of
 
 
@@ -64,3 +66,47 @@ def test_a_student_is_named_after_the_one_it_continued_from(tmp_path: Path) -> N
 def test_an_adapter_of_another_program_gives_no_name(tmp_path: Path) -> None:
     assert name_student("cft", tmp_path) == "cft"
     assert name_student("rcft", None) == "rcft"
+
+
+def runs_of(evaluation: dict[str, Any], *, images: bool = True, n_tested: int = 9) -> list[str]:
+    task = {"task": "tissue", "cases": {"source": "tiles"}} if images else {}
+    plan = plan_runs(Config.model_validate(task | {"evaluation": evaluation}), "dpo", n_tested)
+    for system, runs in plan.items():
+        assert {run.system for run in runs} == {system.name}
+    return [run.name for runs in plan.values() for run in runs]
+
+
+def test_systems_are_asked_in_the_order_of_the_setting() -> None:
+    assert runs_of({}, images=False) == ["majority", "base", "dpo", "teacher"]
+    assert runs_of({"systems": ["teacher", "majority"]}, images=False) == ["teacher", "majority"]
+
+
+def test_language_models_also_answer_freely() -> None:
+    assert runs_of({"generate_cases": 1}, images=False) == [
+        "majority",
+        "base",
+        "base_generated",
+        "dpo",
+        "dpo_generated",
+        "teacher",
+    ]
+
+
+def test_controls_belong_to_images() -> None:
+    assert runs_of({}) == [
+        "majority",
+        "base",
+        "dpo",
+        "dpo_stain",
+        "dpo_shuffled",
+        "teacher",
+        "teacher_stain",
+        "mean_colour",
+    ]
+    assert runs_of({"controls": False}) == ["majority", "base", "dpo", "teacher"]
+    assert runs_of({"systems": ["majority"]}) == ["majority", "mean_colour"]
+
+
+def test_a_single_case_has_no_other_image_to_show() -> None:
+    assert "dpo_shuffled" not in runs_of({}, n_tested=1)
+    assert "dpo_stain" in runs_of({}, n_tested=1)

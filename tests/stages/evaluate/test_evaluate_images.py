@@ -132,7 +132,7 @@ def test_an_image_student_is_measured_with_its_controls(context: StepContext) ->
     assert "data:image/jpeg" in (context.output / "tiles.html").read_text()
     assert isinstance(context.run, Recorder)
     assert context.run.artifacts == ["metrics.json", "report.html"]
-    assert not (context.output / "asked.parquet").exists()
+    assert not (context.output / "perturbed.parquet").exists()
     assert [folder.name for folder in sorted((context.output / "ranked").iterdir())] == [
         "mean_colour",
         "student",

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from mint_ray.config.config import Config
-from mint_ray.evaluation.perturbed_cases import STAIN, key_of
+from mint_ray.evaluation.perturbed_cases import key_of
+from mint_ray.evaluation.systems import Perturbation
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.stages.workers.rankers import RANKED_SCHEMA, StudentRanker, student_columns
 from mint_ray.tasks.task import TISSUE
@@ -78,10 +79,10 @@ def test_every_tissue_is_ranked_by_the_image(arguments: dict[str, Any], cases: p
 
 
 def test_a_stain_shift_reaches_the_student(arguments: dict[str, Any], cases: pa.Table) -> None:
-    keys = [key_of(case_id, STAIN) for case_id in cases["case_id"].to_pylist()]
+    keys = [key_of(case_id, Perturbation.STAIN) for case_id in cases["case_id"].to_pylist()]
     asked = cases.set_column(0, "case_id", pa.array(keys))
     plain, stained = rows_of(arguments, cases), rows_of(arguments, asked, stain=1)
-    shifted = {case_id: stained[key_of(case_id, STAIN)] for case_id in plain}
+    shifted = {case_id: stained[key_of(case_id, Perturbation.STAIN)] for case_id in plain}
     assert probabilities(plain["a"]) != pytest.approx(probabilities(shifted["a"]), rel=1e-2)
     assert shifted["damaged"]["reason"] == "image_unreadable"
 

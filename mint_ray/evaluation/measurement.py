@@ -1,0 +1,77 @@
+"""Metrics of all compared systems, from what they answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.evaluation.answers import Answers
+from mint_ray.evaluation.metrics.compute import evaluate
+from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes, index_cases
+from mint_ray.evaluation.results import Metrics
+from mint_ray.evaluation.systems import SystemRun
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.tasks.task import MOST_LABELS, Task
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of a comparison, and the arrays that they were computed from."""
+
+    cases: EvaluatedCases
+    """All tested cases."""
+    outcomes: dict[str, Outcomes]
+    """By name of the run. Free answers are arrays over the cases that were answered so."""
+    metrics: Metrics
+
+
+def measure_answers(
+    answers: Answers,
+    tested: pa.Table,
+    catalogue: Catalogue,
+    *,
+    settings: EvaluationConfig,
+    seed: int,
+    task: Task,
+) -> Measurement:
+    """Measure rankings on all tested cases, and free answers on the cases that were answered so.
+
+    Args:
+        tested: case_id, group_id, label_id, label_name, seen of the tested cases.
+        seed: of the resamples.
+
+    Raises:
+        DataError: there is no tested case, or one is unusable; see `index_cases`.
+    """
+    primary_ids = {any_id: label.label_id for label in catalogue.labels for any_id in label.ids}
+    names = {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels}
+    whole = task.input_modality == "image" and len(catalogue) <= MOST_LABELS
+
+    def measure(runs: Sequence[SystemRun], table: pa.Table) -> Measurement:
+        cases = index_cases(table, primary_ids, names)
+        predictions = answers.predictions_of(runs)
+        outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole)
+        metrics = evaluate(
+            outcomes,
+            cases,
+            bins=settings.calibration_bins,
+            samples=settings.bootstrap_samples,
+            seed=seed,
+            teacher=answers.teacher_lists,
+            by_class=whole,
+        )
+        return Measurement(cases, outcomes, metrics)
+
+    rankings = measure([run for run in answers.runs if not run.free], tested)
+    free_runs = [run for run in answers.runs if run.free]
+    if not free_runs:
+        return rankings
+    answered_freely = pa.array(sorted(answers.free_cases), pa.string())
+    free = measure(free_runs, tested.filter(pc.is_in(tested["case_id"], answered_freely)))
+    return Measurement(
+        cases=rankings.cases,
+        outcomes=rankings.outcomes | free.outcomes,
+        metrics=rankings.metrics | free.metrics,
+    )

@@ -1,0 +1,93 @@
+"""Systems of a comparison: what each is called, how it ranks, and which runs it gets.
+
+A system that is added gets an entry in `known_systems`, its word in the setting
+`evaluation.systems`, and a title in `mint_ray.evaluation.systems`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mint_ray.config.config import Config
+from mint_ray.errors import TrainingError
+from mint_ray.evaluation.answers import SystemAnswers
+from mint_ray.evaluation.systems import Perturbation, SystemRun, student_system
+from mint_ray.stages.evaluate.controls import MEAN_COLOUR, rank_by_mean_colour
+from mint_ray.stages.evaluate.rank import (
+    Comparison,
+    rank_by_base_model,
+    rank_by_majority,
+    rank_by_student,
+    rank_by_teacher,
+)
+from mint_ray.tasks.task import TASKS
+
+
+@dataclass(frozen=True)
+class System:
+    """One system of a comparison."""
+
+    name: str
+    """In tables and files: `base`, `teacher`, `orpo`, ..."""
+    rank: Callable[[Comparison, Sequence[SystemRun]], SystemAnswers]
+    """Answer the tested cases in all runs; each of these is a key of the predictions."""
+    perturbations: tuple[Perturbation, ...] = ()
+    """Under which it is measured too, where an evaluation has controls."""
+    answers_freely: bool = False
+    """Whether it also answers some cases by free generation."""
+
+
+def known_systems(student: str) -> dict[str, System]:
+    """Return every system by its word in `evaluation.systems`, and the control by mean colour.
+
+    Args:
+        student: name of the trained student.
+    """
+    return {
+        "majority": System("majority", rank_by_majority),
+        "base": System("base", rank_by_base_model, answers_freely=True),
+        "student": System(
+            student, rank_by_student, perturbations=tuple(Perturbation), answers_freely=True
+        ),
+        "teacher": System("teacher", rank_by_teacher, perturbations=(Perturbation.STAIN,)),
+        MEAN_COLOUR: System(MEAN_COLOUR, rank_by_mean_colour),
+    }
+
+
+def plan_runs(config: Config, student: str, n_tested: int) -> dict[System, tuple[SystemRun, ...]]:
+    """Return the compared systems in the order in which they are asked, each with its runs.
+
+    Perturbations and mean colour are controls of image students; see `evaluation.controls`.
+    Shuffling needs at least two tested cases.
+    """
+    settings, known = config.evaluation, known_systems(student)
+    controls = settings.controls and TASKS[config.task].input_modality == "image"
+    plan = {}
+    for word in (*settings.systems, *([MEAN_COLOUR] if controls else [])):
+        system = known[word]
+        runs = [SystemRun(system.name)]
+        if system.answers_freely and settings.generate_cases:
+            runs.append(SystemRun(system.name, free=True))
+        if controls:
+            runs += [
+                SystemRun(system.name, perturbation)
+                for perturbation in system.perturbations
+                if perturbation is not Perturbation.SHUFFLED or n_tested > 1
+            ]
+        plan[system] = tuple(runs)
+    return plan
+
+
+def name_student(objective: str, adapter: Path | None) -> str:
+    """Return the name of a student trained with `objective`, from `adapter` on if there is one.
+
+    An adapter that another program wrote does not say what it was trained with.
+    """
+    if adapter is None:
+        return student_system(objective)
+    from mint_ray.students.student import read_info  # late: slow to import
+
+    try:
+        return student_system(objective, read_info(adapter).objective)
+    except TrainingError:
+        return student_system(objective)

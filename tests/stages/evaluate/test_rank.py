@@ -1,0 +1,56 @@
+"""The ranking phase with the one system that needs neither Ray nor a model."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mint_ray.config.config import Config
+from mint_ray.evaluation.systems import SystemRun
+from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.stages.evaluate.rank import Comparison
+from mint_ray.stages.evaluate.stage import rank_cases
+
+IDS = ("OMIM:1", "OMIM:2", "OMIM:3")
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    """Three training cases of two answers, and two test cases; one answer was never trained on."""
+    cases = pa.table(
+        {
+            "case_id": ["a", "b", "c", "d", "e"],
+            "group_id": ["g1", "g2", "g3", "g4", "g5"],
+            "split": ["train", "train", "train", "test", "test"],
+            "label_id": ["OMIM:2", "OMIM:1", "OMIM:2", "OMIM:1", "OMIM:3"],
+        }
+    )
+    evaluation = {"systems": ["majority"], "top_k": 1, "generate_cases": 1}
+    return Comparison(
+        config=Config.model_validate({"evaluation": evaluation}),
+        inputs={"cases": tmp_path},
+        output=tmp_path,
+        all_cases=cases,
+        tested=cases.slice(3),
+        catalogue=Catalogue(Label(i, f"Disease {i[-1]}", (i,), (), ()) for i in IDS),
+        student="orpo",
+    )
+
+
+def test_each_system_answers_in_its_turn(comparison: Comparison) -> None:
+    progress: list[tuple[float, float, str]] = []
+    answers = rank_cases(comparison, lambda *update: progress.append(update))
+    assert progress == [(0, 1, "majority: 2 cases"), (1, 1, "")]
+    assert answers.runs == [SystemRun("majority")]
+    assert answers.student == "orpo"
+    assert answers.free_cases == {"d"}
+
+
+def test_majority_answers_with_the_commonest_training_labels(comparison: Comparison) -> None:
+    answers = rank_cases(comparison, lambda *update: None)
+    rows = answers.predictions.select(["case_id", "rank", "label_id", "text"]).to_pylist()
+    assert sorted(map(tuple, (row.values() for row in rows))) == [
+        ("d", 1, "OMIM:2", "Disease 2"),
+        ("d", 2, "OMIM:1", "Disease 1"),  # the known answer, beyond the list
+        ("e", 1, "OMIM:2", "Disease 2"),
+    ]
