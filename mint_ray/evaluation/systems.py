@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 SYSTEMS: dict[str, str] = {
     "majority": "Majority",
-    "knowledge": "Knowledge matcher",
     "base": "Base model",
     "sft": "SFT student",
     "sft_cft": "SFT + CFT student",
@@ -17,10 +16,6 @@ SYSTEMS: dict[str, str] = {
     "orpo_rcft": "ORPO + RCFT student",
     "cft": "CFT student",
     "rcft": "RCFT student",
-    "rag": "RAG",
-    "cot": "CoT",
-    "rag_cot": "RAG-driven CoT",
-    "cot_rag": "CoT-driven RAG",
     "teacher": "Teacher",
     "mean_colour": "Mean colour",
 }
