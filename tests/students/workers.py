@@ -8,9 +8,9 @@ import torch
 import torch.distributed as dist
 
 from mint_ray.common.collectives import rank
-from mint_ray.students.engines.checkpoints import keep_checkpoints
 from mint_ray.students.training.trainer import train
 from tests.students.conftest import student_config, training_config
+from tests.students.kept_checkpoints import keep_checkpoints
 
 
 def losses_of(
