@@ -22,7 +22,7 @@ def scored(lengths: list[int]) -> Scored:
     ]
     counts = torch.tensor([float(n) for length in lengths for n in (length, 3)])
     none = torch.zeros(len(lengths))
-    return Scored(examples, Logps(-counts * counts, counts, none, none))
+    return Scored(examples, Logps(-counts * counts, counts, none))
 
 
 def loss(normalisation: str, parts: list[list[int]]) -> float:
