@@ -31,7 +31,7 @@ class PartMaker:
         """Encode one row.
 
         Raises:
-            Rejected: with one of `encoding.REJECTIONS`.
+            Rejected: see `text.Reason`.
         """
         name = str(row["preference_id"])
         if self._compares == "candidates":
