@@ -1,7 +1,8 @@
-"""Axes."""
+"""Round numbers along an axis."""
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -21,3 +22,8 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     step = values[1] - values[0] if len(values) > 1 else 1.0
     decimals = next((d for d in range(6) if math.isclose(step, round(step, d))), 6)
     return [f"{value:,.{decimals}f}".replace("-", "−") for value in values]
+
+
+def is_number(value: float | None) -> TypeGuard[float]:
+    """Whether there is a value that can be drawn."""
+    return value is not None and math.isfinite(value)

@@ -45,7 +45,8 @@ Reason = Literal[
 _SEXES: dict[str | int | None, str] = {"FEMALE": "female", "MALE": "male", 1: "female", 2: "male"}
 
 
-_AGE = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
+# As the schema has it: whole numbers. Tables of users may hold decimals; see `note_phrases`.
+_SCHEMA_AGE = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 _PUBLICATION = re.compile(r"(?:PMID|PUBMED):\s*0*(\d+)", re.IGNORECASE)
@@ -232,7 +233,7 @@ def _read_age(subject: Mapping[str, Any], counts: Counter[str]) -> str | None:
     """
     stated = get_object(subject, "time_at_last_encounter")
     age = get_text(get_object(stated, "age"), "iso8601duration")
-    if _AGE.fullmatch(age):
+    if _SCHEMA_AGE.fullmatch(age):
         return age
     counts["unmapped_age"] += bool(stated)
     return None

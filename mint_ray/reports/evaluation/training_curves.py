@@ -6,11 +6,11 @@ Beside the curves of an ORPO student stand the published points of the released 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.axes import is_number, tick_labels, ticks
 from mint_ray.reports.svg import circle, drawing, line, polyline, text
 
 Rows = Sequence[Mapping[str, float]]
@@ -101,7 +101,7 @@ def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
         system: what the student is; `orpo` gets the released run's points beside its own, up
             to the last epoch that it reached itself.
     """
-    epochs = max((row["epoch"] for row in rows if _is_number(row.get("epoch"))), default=0.0)
+    epochs = max((row["epoch"] for row in rows if is_number(row.get("epoch"))), default=0.0)
     panels, notes = [], []
     for panel in PANELS:
         curve = averaged(rows, panel.metric)
@@ -125,15 +125,11 @@ def averaged(rows: Rows, metric: str) -> list[Point]:
     found = [
         Point(row["epoch"], row[metric])
         for row in rows
-        if _is_number(row.get("epoch")) and _is_number(row.get(metric))
+        if is_number(row.get("epoch")) and is_number(row.get(metric))
     ]
     found.sort(key=lambda point: point.epoch)
     size = steps_per_point(len(found))
     return [_mean(found[start : start + size]) for start in range(0, len(found), size)]
-
-
-def _is_number(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
 
 
 def _mean(points: Sequence[Point]) -> Point:
