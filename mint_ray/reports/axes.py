@@ -1,8 +1,28 @@
-"""Round numbers along an axis."""
+"""Axes of plots: places of values, and the round numbers beside them."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeGuard
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers to places on an axis, `start` to `end`; logarithmic where `log`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Place of a value."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + share * (self.end - self.start)
 
 
 def ticks(low: float, high: float) -> list[float]:

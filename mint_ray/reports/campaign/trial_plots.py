@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from mint_ray.evaluation.results import METRICS as MEASURES
-from mint_ray.reports.axes import is_number, tick_labels, ticks
+from mint_ray.reports.axes import Scale, is_number, tick_labels, ticks
 from mint_ray.reports.evaluation.training_curves import Point, averaged
 from mint_ray.reports.svg import circle, drawing, line, polyline, rectangle, text
 from mint_ray.tuning.results import Results, TrialResult
@@ -15,25 +14,6 @@ from mint_ray.tuning.space import shown
 
 WINNER, DEFAULT, FINISHED, STOPPED = "c-teal", "c-amber", "c-indigo", "c-grey"
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 220, 48, 14, 10, 40
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Numbers to places on an axis, `start` to `end`; logarithmic where `log`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def at(self, value: float) -> float:
-        """Place of a value."""
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        share = (value - low) / (high - low) if high > low else 0.5
-        return self.start + share * (self.end - self.start)
 
 
 def colour_of(results: Results, one: TrialResult) -> str:
