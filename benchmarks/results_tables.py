@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mint_ray.reports.evaluation.table import markdown_table
+from mint_ray.evaluation.results import Metrics
+from mint_ray.reports.evaluation.table import caption, columns_of, header, rows_of
 from mint_ray.reports.evaluation.training_curves import PANELS
 from mint_ray.tuning.trials import OUT_OF_TIME
 
@@ -54,6 +55,20 @@ def section(name: str) -> str:
     for stratum in strata:
         lines += ["", markdown_table(run["metrics"], stratum)]
     return "\n".join(lines)
+
+
+def markdown_table(metrics: Metrics, stratum: str = "all") -> str:
+    """The comparison table with its caption."""
+    columns = columns_of(metrics)
+    titles = header(columns)
+    lines = [
+        caption(metrics, stratum),
+        "",
+        "| " + " | ".join(titles) + " |",
+        "|---|" + "---:|" * (len(titles) - 1),
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in rows_of(metrics, stratum, columns)]
+    return "\n".join(lines) + "\n"
 
 
 def teacher_section() -> str:

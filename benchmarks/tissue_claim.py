@@ -28,6 +28,7 @@ from record_run import hardware
 from mint_ray.config.config import Config
 from mint_ray.evaluation.metrics.compute import compare, evaluate
 from mint_ray.evaluation.outcomes import collect_outcomes, index_cases
+from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.check import load_run
@@ -74,7 +75,7 @@ def read_fold(config: Config, name: str, shared: bool) -> tuple[pa.Table, pa.Tab
         names["teacher"] = TEACHERS[name]
     if shared:
         names |= {system: system for system in SHARED}
-    table = pq.read_table(steps["evaluate"].folder / "predictions.parquet")
+    table = read_predictions(steps["evaluate"].folder / "predictions.parquet")
     parts = []
     for system, title in names.items():
         part = table.filter(pc.equal(table["system"], system))

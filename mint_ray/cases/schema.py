@@ -9,6 +9,9 @@ import pyarrow as pa
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
+SEXES = ("female", "male")
+"""Of a case whose sex is known; else it is "unknown"."""
+
 
 class Case(TypedDict):
     """One row of `CASE_SCHEMA`; plain Python values, images as encoded bytes."""

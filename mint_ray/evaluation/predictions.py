@@ -86,7 +86,10 @@ def write_predictions(path: Path, table: pa.Table) -> None:
 
 
 def read_predictions(path: Path) -> pa.Table:
-    """Read a parquet file, or every parquet file of a folder, and validate.
+    """Read what `mint predict` or the evaluate stage wrote, for an analysis of one's own.
+
+    Args:
+        path: a parquet file, or a folder of them.
 
     Raises:
         DataError: nothing there, damaged, or not predictions (see `validate_predictions`).

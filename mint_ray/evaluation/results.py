@@ -134,9 +134,6 @@ METRICS: dict[str, MetricDefinition] = {
     ),
 }
 
-CLASS_METRICS = ("balanced_accuracy", "macro_f1", "top1_by_group", "classwise_ece", "top5")
-"""What is measured beside the rest where there are few answers, and all of them are ranked."""
-
 STRATA: dict[str, str] = {
     "all": "All cases",
     "seen": "Diseases seen in training",

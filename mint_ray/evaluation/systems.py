@@ -33,7 +33,6 @@ class SystemRun:
 
 SYSTEMS: dict[str, str] = {
     "majority": "Majority",
-    "knowledge": "Knowledge matcher",
     "base": "Base model",
     "sft": "SFT student",
     "sft_cft": "SFT + CFT student",
@@ -46,10 +45,6 @@ SYSTEMS: dict[str, str] = {
     "orpo_rcft": "ORPO + RCFT student",
     "cft": "CFT student",
     "rcft": "RCFT student",
-    "rag": "RAG",
-    "cot": "CoT",
-    "rag_cot": "RAG-driven CoT",
-    "cot_rag": "CoT-driven RAG",
     "teacher": "Teacher",
     "mean_colour": "Mean colour",
 }

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import Final, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,14 +19,19 @@ BLANK_DEVIATION = 1.0
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """Formats that are decoded; found from the content, whatever a file's name says."""
 
-MISSING = "image_missing"
-UNREADABLE = "image_unreadable"
-TOO_LARGE = "image_too_large"
-TOO_SMALL = "image_too_small"
-BLANK = "image_blank"
+MISSING: Final = "image_missing"
+UNREADABLE: Final = "image_unreadable"
+TOO_LARGE: Final = "image_too_large"
+TOO_SMALL: Final = "image_too_small"
+BLANK: Final = "image_blank"
+
+Fault = Literal[
+    "image_missing", "image_unreadable", "image_too_large", "image_too_small", "image_blank"
+]
+"""Why an image shows nothing."""
 
 
-def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | str:
+def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fault:
     """The image upright and in RGB, or a reason: `image_unreadable`, `image_too_large`.
 
     The orientation that EXIF states is applied. Grey, 16-bit, palette and CMYK images become
@@ -50,7 +56,7 @@ def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | str
         return UNREADABLE
 
 
-def open_tile(encoded: object) -> Image.Image | str:
+def open_tile(encoded: object) -> Image.Image | Fault:
     """An image that shows something, as `open_rgb`, or a reason.
 
     Beyond those of `open_rgb`: `image_missing` (no bytes), `image_too_small`, and `image_blank`
@@ -66,7 +72,7 @@ def open_tile(encoded: object) -> Image.Image | str:
     return tile_fault(image) or image
 
 
-def tile_fault(image: Image.Image) -> str | None:
+def tile_fault(image: Image.Image) -> Fault | None:
     """Why an RGB image shows nothing: `image_too_small`, `image_blank`; None where it does."""
     if min(image.size) < MIN_SIDE:
         return TOO_SMALL

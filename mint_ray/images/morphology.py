@@ -18,6 +18,7 @@ from skimage.morphology import remove_small_holes, remove_small_objects
 from skimage.segmentation import watershed
 
 from mint_ray.common.arrays import Bools, Bytes, Floats, Ints32
+from mint_ray.images.words import word_below
 
 MICRONS_PER_PIXEL = 0.25
 """Scale of a slide scanned at 40×."""
@@ -147,17 +148,19 @@ def describe(found: Morphology) -> str:
     tells most first. The bounds of the words part what was measured on real and drawn tiles about
     evenly.
     """
-    eosin = _word(found.eosin, (1.7, "pale"), (2.2, "moderate"), last="strong")
+    eosin = word_below(found.eosin, (1.7, "pale"), (2.2, "moderate"), last="strong")
     slide = f"Eosin {eosin}; stroma {100 * found.stroma:.0f}%, lumen {100 * found.lumen:.0f}%."
     if not found.nuclei:
         return f"H&E tile without nuclei. {slide}"
-    size = _word(found.area, (21, "small"), (30, "medium-sized"), (45, "large"), last="very large")
-    evenness = _word(found.area_spread, (0.28, "even"), (0.5, "variable"), last="pleomorphic")
-    shape = _word(found.eccentricity, (0.55, "round"), (0.74, "oval"), last="elongated")
-    outline = _word(found.solidity, (0.89, "irregular"), (0.94, "uneven"), last="smooth")
-    crowd = _word(found.density, (4000, "sparse"), (8000, "moderately dense"), last="dense")
-    texture = _word(found.texture, (0.17, "fine"), (0.25, "granular"), last="coarse")
-    chromatin = _word(found.haematoxylin, (6.2, "pale"), (9, "moderate"), last="dark")
+    size = word_below(
+        found.area, (21, "small"), (30, "medium-sized"), (45, "large"), last="very large"
+    )
+    evenness = word_below(found.area_spread, (0.28, "even"), (0.5, "variable"), last="pleomorphic")
+    shape = word_below(found.eccentricity, (0.55, "round"), (0.74, "oval"), last="elongated")
+    outline = word_below(found.solidity, (0.89, "irregular"), (0.94, "uneven"), last="smooth")
+    crowd = word_below(found.density, (4000, "sparse"), (8000, "moderately dense"), last="dense")
+    texture = word_below(found.texture, (0.17, "fine"), (0.25, "granular"), last="coarse")
+    chromatin = word_below(found.haematoxylin, (6.2, "pale"), (9, "moderate"), last="dark")
     return (
         f"H&E tile: {size} {evenness} {shape} nuclei, {outline} outlines, {crowd} "
         f"({found.density:.0f}/mm2), {texture} {chromatin} chromatin, area {found.area:.0f} um2 "
@@ -187,8 +190,3 @@ def _within(values: Floats, nuclei: Ints32, numbers: NDArray[np.int_]) -> tuple[
 
 def _mean(values: Floats) -> float:
     return float(values.mean()) if values.size else 0.0
-
-
-def _word(value: float, *steps: tuple[float, str], last: str) -> str:
-    """The word of the first step that the value is below."""
-    return next((word for limit, word in steps if value < limit), last)

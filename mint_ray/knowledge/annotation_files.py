@@ -8,11 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge.ontology import PARSER_VERSION as ONTOLOGY_VERSION
-from mint_ray.knowledge.ontology import Ontology, load_ontology
+from mint_ray.knowledge.ontology import ONTOLOGY_VERSION, Ontology, load_ontology
 from mint_ray.knowledge.table_cache import cached_table, source_file
 
-PARSER_VERSION = 1
+_ANNOTATIONS_VERSION = 1
 _COLUMNS = 12
 _DISEASE, _NAME, _QUALIFIER, _TERM, _REFERENCE, _FREQUENCY = 0, 1, 2, 3, 4, 7
 _SEX, _ASPECT, _CURATION = 8, 10, 11
@@ -62,7 +61,7 @@ def load_row_table() -> pa.Table:
         "annotations",
         [source, source_file("hp.obo")],
         # The rows hold ids that the ontology's parser resolved.
-        1000 * PARSER_VERSION + ONTOLOGY_VERSION,
+        1000 * _ANNOTATIONS_VERSION + ONTOLOGY_VERSION,
         lambda: _row_table(source, load_ontology()),
     )
 
@@ -73,7 +72,7 @@ def load_disease_table() -> pa.Table:
     return cached_table(
         "diseases",
         [annotations, genes],
-        PARSER_VERSION,
+        _ANNOTATIONS_VERSION,
         lambda: _disease_table(annotations, genes),
     )
 

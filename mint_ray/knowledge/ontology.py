@@ -17,7 +17,9 @@ from mint_ray.knowledge.table_cache import cached_table, source_file
 PHENOTYPE_ROOT = "HP:0000118"
 """Phenotypic abnormality: everything below it can be seen in a patient."""
 
-PARSER_VERSION = 1
+ONTOLOGY_VERSION = 1
+"""Version of the parser; raise it when it would make another table of the same release."""
+
 _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)" EXACT ?(\S*)')
 # Kinds of exact synonym that cannot stand in a sentence in the place of the name.
 _UNUSABLE_SYNONYMS = {"abbreviation", "obsolete_synonym", "plural_form"}
@@ -113,7 +115,7 @@ def load_ontology() -> Ontology:
         DataError: the packaged file is absent, cut short or not an ontology.
     """
     source = source_file("hp.obo")
-    table = cached_table("ontology", [source], PARSER_VERSION, lambda: _to_table(source))
+    table = cached_table("ontology", [source], ONTOLOGY_VERSION, lambda: _to_table(source))
     version = (table.schema.metadata or {})[b"version"].decode()
     columns = [table[name].to_pylist() for name in _SCHEMA.names]
     return Ontology((Term(*row) for row in zip(*columns, strict=True)), version)

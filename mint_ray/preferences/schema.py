@@ -24,7 +24,7 @@ def _pair_fields(messages: pa.DataType) -> list[pa.Field]:
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
-        pa.field("task", pa.string(), nullable=False),  # disease, gene, tissue, or a user's own
+        pa.field("task", pa.string(), nullable=False),  # a name of `TASKS`
         pa.field("prompt", messages, nullable=False),
         pa.field("chosen", messages, nullable=False),
         pa.field("rejected", messages, nullable=False),

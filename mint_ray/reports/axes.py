@@ -1,7 +1,28 @@
-"""Axes."""
+"""Axes of plots: places of values, and the round numbers beside them."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers to places on an axis, `start` to `end`; logarithmic where `log`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Place of a value."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + share * (self.end - self.start)
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -21,3 +42,8 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     step = values[1] - values[0] if len(values) > 1 else 1.0
     decimals = next((d for d in range(6) if math.isclose(step, round(step, d))), 6)
     return [f"{value:,.{decimals}f}".replace("-", "−") for value in values]
+
+
+def is_number(value: float | None) -> TypeGuard[float]:
+    """Whether there is a value that can be drawn."""
+    return value is not None and math.isfinite(value)

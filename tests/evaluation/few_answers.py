@@ -10,6 +10,9 @@ from mint_ray.evaluation.predictions import rank_scores
 LABELS = ("TISSUE:a", "TISSUE:b", "TISSUE:c", "TISSUE:d")
 NAMES = ("Adrenal gland", "Breast", "Colon", "Ductus <b>")
 
+CLASS_METRICS = ("balanced_accuracy", "macro_f1", "top1_by_group", "classwise_ece", "top5")
+"""Measured beside the rest where there are few answers, and all of them are ranked."""
+
 
 def draw(
     n: int = 120, per_group: int = 3, seed: int = 0, system: str = "orpo"

@@ -54,7 +54,7 @@ def test_controls_come_last_and_are_called_after_what_they_change() -> None:
         "teacher_stain",
         "mean_colour",
     ]
-    assert [is_control(name) for name in [*controls, "orpo", "base_generated", "rag_cot"]] == [
+    assert [is_control(name) for name in [*controls, "orpo", "base_generated", "teacher"]] == [
         *[True] * 4,
         *[False] * 3,
     ]

@@ -21,7 +21,7 @@ from mint_ray.stages import prefer
 from mint_ray.teachers.fusion.label_profiles import ProfileMatch
 from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
 from mint_ray.teachers.fusion.teacher import FusionParts, finding_closures, save_fusion
-from mint_ray.teachers.fusion.term_features import TermEncoder, information_content
+from mint_ray.teachers.fusion.term_features import TermEncoder, smoothed_information_content
 from tests.teachers.fusion.test_face_pixels import decompression_bomb
 
 LABELS = {f"OMIM:90000{i}": f"Invented disease {i}" for i in range(6)}
@@ -52,7 +52,7 @@ def save_unfitted(folder: Path, catalogue: Catalogue) -> None:
         ontology,
         FaceReader(len(FACE_FINDINGS)),
         FusionNetwork(n_terms, len(FACE_FINDINGS), len(catalogue), 8, 0.0),
-        information_content(profiles, encoder, n_terms),
+        smoothed_information_content(profiles, encoder, n_terms),
         ProfileMatch.of_profiles(profiles, encoder, n_terms, finding_closures(encoder)),
     )
     save_fusion(folder, parts, {"hidden": 8})

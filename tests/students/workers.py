@@ -8,10 +8,10 @@ import torch
 import torch.distributed as dist
 
 from mint_ray.common.collectives import rank
-from mint_ray.students.engines.checkpoints import keep_checkpoints
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import student_config, training_config
+from tests.students.kept_checkpoints import keep_checkpoints
 
 
 def losses_of(

@@ -13,7 +13,7 @@ from mint_ray.knowledge.names import normalise
 
 # FBN1, C9orf72, MT-CO1, HLA-B, H3-3A; also abbreviations of disease names, such as CHARGE.
 _SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
-_CURIE = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
+_NUMBERED_ID = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
 _POSSESSIVE = re.compile(r"['’]s\b")
 _SHORTEST_NUMBER = 6  # digits below which a bare id could be any number
 
@@ -44,7 +44,7 @@ def _prepare(entry: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
     symbol: re.Pattern[str] | None = None
     names: set[str] = set()
     for part in map(str.strip, entry.split(";")):
-        curie = _CURIE.fullmatch(part)
+        curie = _NUMBERED_ID.fullmatch(part)
         if curie:
             prefix, number = normalise(curie[1]), curie[2]
             names |= {f"{prefix} {number}", f"{prefix}{number}"}

@@ -47,7 +47,9 @@ _SEVERITY = re.compile(
 _TEST_RESULT = re.compile(r"(EMG|EEG|MRI): (.+)")
 _ALTERNATIVES = re.compile(r"\b([A-Za-z]{5,})/([A-Za-z]{5,})\b")
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
-_AGE = re.compile(rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?(T[\dHMS.,]+)?")
+_DURATION = re.compile(
+    rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?(T[\dHMS.,]+)?"
+)
 
 
 class Person(NamedTuple):
@@ -132,7 +134,7 @@ def _noun(sex: str, days: int | None) -> str:
 
 def _age_in_days(age: str | None) -> int | None:
     """Days of an ISO 8601 duration (months of 30, years of 365 days); None if it is not one."""
-    match = _AGE.fullmatch(age or "")
+    match = _DURATION.fullmatch(age or "")
     if match is None or not any(match.groups()):
         return None
     years, months, weeks, days = (

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mint_ray.cases.patients.phenopacket_files import MAX_MEMBER_BYTES, iter_members
 from mint_ray.cases.patients.protobuf_json import (
@@ -29,23 +29,24 @@ from mint_ray.knowledge.ontology import Ontology
 SOURCE = "phenopackets"
 
 
-REASONS = {
-    "unreadable": "the file or archive member cannot be read",
-    "too_large": f"more than {MAX_MEMBER_BYTES} bytes",
-    "not_json": "not JSON, or nested too deeply to be read",
-    "not_a_phenopacket": "JSON without the metaData object of a phenopacket",
-    "wrong_schema_version": "metaData.phenopacketSchemaVersion is not 2.x",
-    "no_id": "the phenopacket has no id",
-    "no_observed_features": "no observed phenotypic feature that the ontology knows",
-    "duplicate_id": "an earlier phenopacket of the same source has the same id",
-}
+Reason = Literal[
+    "unreadable",  # the file or archive member cannot be read
+    "too_large",  # more than `MAX_MEMBER_BYTES`
+    "not_json",  # not JSON, or nested too deeply to be read
+    "not_a_phenopacket",  # JSON without the metaData object of a phenopacket
+    "wrong_schema_version",  # metaData.phenopacketSchemaVersion is not 2.x
+    "no_id",  # the phenopacket has no id
+    "no_observed_features",  # no observed phenotypic feature that the ontology knows
+    "duplicate_id",  # an earlier phenopacket of the same source has the same id
+]
 """Why a phenopacket is turned away."""
 
 
 _SEXES: dict[str | int | None, str] = {"FEMALE": "female", "MALE": "male", 1: "female", 2: "male"}
 
 
-_AGE = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
+# As the schema has it: whole numbers. Tables of users may hold decimals; see `note_phrases`.
+_SCHEMA_AGE = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 _PUBLICATION = re.compile(r"(?:PMID|PUBMED):\s*0*(\d+)", re.IGNORECASE)
@@ -86,7 +87,7 @@ def reject_duplicates(
             continue
         case_id = outcome.case["case_id"]
         source = outcome.case["source"]
-        yield RejectedCase(case_id, source, "duplicate_id") if case_id in seen else outcome
+        yield _turned_away(case_id, "duplicate_id", source) if case_id in seen else outcome
         seen.add(case_id)
 
 
@@ -102,21 +103,25 @@ def parse_phenopacket(
     """
     name = clean_text(member)
     if raw is None:
-        return RejectedCase(name, SOURCE, "unreadable")
+        return _turned_away(name, "unreadable")
     if len(raw) > MAX_MEMBER_BYTES:
-        return RejectedCase(name, SOURCE, "too_large")
+        return _turned_away(name, "too_large")
     try:
         packet = json.loads(raw)
     except (ValueError, RecursionError):
-        return RejectedCase(name, SOURCE, "not_json")
+        return _turned_away(name, "not_json")
     return parse_packet(packet, name, ontology)
+
+
+def _turned_away(case_id: str, reason: Reason, source: str = SOURCE) -> RejectedCase:
+    return RejectedCase(case_id, source, reason)
 
 
 def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | RejectedCase:
     """The case of one phenopacket that is already read from JSON; see `parse_phenopacket`."""
     meta = get_object(packet, "meta_data")
     case_id = get_text(packet, "id")
-    reason = None
+    reason: Reason | None = None
     if not meta:
         reason = "not_a_phenopacket"
     elif not re.match(r"2(\.|$)", get_text(meta, "phenopacket_schema_version")):
@@ -125,11 +130,11 @@ def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | R
     elif not case_id:
         reason = "no_id"
     if reason is not None:
-        return RejectedCase(case_id or member, SOURCE, reason)
+        return _turned_away(case_id or member, reason)
     counts: Counter[str] = Counter()
     observed, excluded = _read_terms(packet, ontology, counts)
     if not observed:
-        return RejectedCase(case_id, SOURCE, "no_observed_features")
+        return _turned_away(case_id, "no_observed_features")
     diseases = _read_diseases(packet, counts)
     label_id, label_name = next(iter(diseases.items()), (None, None))
     publications = _read_publications(meta)
@@ -230,7 +235,7 @@ def _read_age(subject: Mapping[str, Any], counts: Counter[str]) -> str | None:
     """
     stated = get_object(subject, "time_at_last_encounter")
     age = get_text(get_object(stated, "age"), "iso8601duration")
-    if _AGE.fullmatch(age):
+    if _SCHEMA_AGE.fullmatch(age):
         return age
     counts["unmapped_age"] += bool(stated)
     return None

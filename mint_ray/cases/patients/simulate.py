@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_ray.cases.schema import Case, blank_case
+from mint_ray.cases.schema import SEXES, Case, blank_case
 from mint_ray.common.seeds import stable_seed
 from mint_ray.config.cases import SimulationConfig
 from mint_ray.knowledge.annotations import Annotation, Annotations
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 MAX_EXCLUDED = 6
 """Most findings recorded as excluded in one simulated patient."""
-
-SEXES = ("female", "male")
 
 # Share of simulated patients seen at each age: unit, youngest and oldest (inclusive).
 _AGES: tuple[tuple[float, str, int, int], ...] = (

@@ -75,7 +75,7 @@ def evaluate(
         bins: equal-width confidence bins of the ECE.
         samples: bootstrap resamples of groups.
         teacher: gives the systems it names their coverage, avoidance and CAR.
-        by_class: answers are few: measure each by itself as well (`results.CLASS_METRICS`).
+        by_class: answers are few: measure each by itself as well.
     """
     metrics: Metrics = {}
     for system, outcome in outcomes.items():

@@ -70,13 +70,13 @@ def ellipse(x: float, y: float, width: float, height: float) -> Points:
 
 def outline(controls: Sequence[tuple[float, float]]) -> Points:
     """A smooth closed curve through the control points."""
-    curve: Points = _spline(len(controls), True) @ np.array(controls)
+    curve: Points = _catmull_rom(len(controls), True) @ np.array(controls)
     return curve
 
 
 def ribbon(controls: Sequence[tuple[float, float]], thickness: float, ends: float = 1.0) -> Points:
     """A smooth band along the control points; `ends` is the relative thickness of its ends."""
-    line = _spline(len(controls), False) @ np.array(controls)
+    line = _catmull_rom(len(controls), False) @ np.array(controls)
     normal = np.gradient(line, axis=0)[:, ::-1] * (-1, 1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     along = np.linspace(-1, 1, len(line))[:, None] ** 2
@@ -95,7 +95,7 @@ def _bounded(rng: np.random.Generator, deviation: float) -> float:
 
 
 @lru_cache(maxsize=32)
-def _spline(count: int, closed: bool, steps: int = 5) -> Points:
+def _catmull_rom(count: int, closed: bool, steps: int = 5) -> Points:
     """Weights (n, count) of a Catmull-Rom curve through `count` control points."""
     rows = []
     for segment in range(count if closed else count - 1):

@@ -15,6 +15,7 @@ from mint_ray.common.seeds import stable_seed
 from mint_ray.images.tissue.drawing import render_tile
 from mint_ray.images.tissue.patients import draw_patient
 from mint_ray.images.tissue.types import TISSUES, Tissue
+from mint_ray.images.words import word_below
 
 # Share of tiles that have any of what most tissues lack.
 _SOME = {"glands": 0.55, "spaces": 0.2, "vacuoles": 0.4, "colloid": 0.35, "fibres": 0.75}
@@ -39,21 +40,21 @@ def draw_captioned_tiles(count: int, side: int, seed: int) -> Iterator[Captioned
 
 def caption_of(habits: Tissue) -> str:
     """What a tile with these habits shows, in a few words each."""
-    size = _word(habits.nucleus, (2.6, "small"), (3.3, "medium"), last="large")
-    shape = _word(habits.elongation, (1.2, "round"), (1.6, "oval"), last="elongated")
-    crowd = _word(habits.density, (3000, "sparse"), (4500, "moderate"), last="dense")
+    size = word_below(habits.nucleus, (2.6, "small"), (3.3, "medium"), last="large")
+    shape = word_below(habits.elongation, (1.2, "round"), (1.6, "oval"), last="elongated")
+    crowd = word_below(habits.density, (3000, "sparse"), (4500, "moderate"), last="dense")
     nucleoli = ", nucleoli" if habits.nucleoli > 0.5 else ""
     glands = "no glands"
     if habits.glands:
-        many = _word(habits.glands, (2.5, "few"), (6, "several"), last="many")
-        width = _word(habits.gland_radius, (9.5, "small"), last="large")
+        many = word_below(habits.glands, (2.5, "few"), (6, "several"), last="many")
+        width = word_below(habits.gland_radius, (9.5, "small"), last="large")
         inside = (
             "colloid"
             if habits.colloid
-            else _word(habits.lumen, (0.2, "solid"), (0.5, "narrow lumen"), last="wide lumen")
+            else word_below(habits.lumen, (0.2, "solid"), (0.5, "narrow lumen"), last="wide lumen")
         )
         glands = f"{many} {width} glands, {inside}"
-    stroma = _word(habits.fibres, (0.15, "smooth"), (0.5, "some fibres"), last="strong fibres")
+    stroma = word_below(habits.fibres, (0.15, "smooth"), (0.5, "some fibres"), last="strong fibres")
     extras = [
         *(["empty spaces"] if habits.spaces else []),
         *(["clear droplets"] if habits.vacuoles > 0.08 else []),
@@ -77,8 +78,3 @@ def _random_habits(rng: np.random.Generator) -> Tissue:
         else:
             drawn[field.name] = float(rng.uniform(least, most))
     return Tissue(name="practice", drawn="", **drawn)
-
-
-def _word(value: float, *steps: tuple[float, str], last: str) -> str:
-    """The word of the first step that the value is below."""
-    return next((word for limit, word in steps if value < limit), last)

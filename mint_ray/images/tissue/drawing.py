@@ -48,7 +48,7 @@ def render_tile(patient: Patient, side: int, seed: int) -> Tile:
 
 def _field(side: int, scale: float, rng: np.random.Generator) -> Floats:
     """Smooth noise of mean 0 and deviation 1; `scale` in pixels."""
-    spline = _spline(side, scale)
+    spline = _b_splines(side, scale)
     noise = rng.standard_normal((spline.shape[1], spline.shape[1]))
     field: Floats = spline @ noise @ spline.T
     field -= field.mean()
@@ -57,7 +57,7 @@ def _field(side: int, scale: float, rng: np.random.Generator) -> Floats:
 
 
 @lru_cache(maxsize=32)
-def _spline(side: int, scale: float) -> Floats:
+def _b_splines(side: int, scale: float) -> Floats:
     """(side, knots) weights of cubic B-splines with knots every `scale` pixels."""
     knots = int(np.ceil(side / scale)) + 3
     away = np.abs(np.arange(side)[:, None] / scale + 1 - np.arange(knots))

@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from mint_ray.config.tune import Choice, Dimension, Value
 from mint_ray.evaluation.results import METRICS as MEASURES
+from mint_ray.reports.axes import Scale
 from mint_ray.reports.campaign.trial_plots import (
     DEFAULT,
     WINNER,
-    Scale,
     colour_of,
     hint_of,
     measured,

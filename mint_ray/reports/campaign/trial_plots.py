@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from mint_ray.evaluation.results import METRICS as MEASURES
-from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.axes import Scale, is_number, tick_labels, ticks
 from mint_ray.reports.evaluation.training_curves import Point, averaged
 from mint_ray.reports.svg import circle, drawing, line, polyline, rectangle, text
 from mint_ray.tuning.results import Results, TrialResult
@@ -15,25 +14,6 @@ from mint_ray.tuning.space import shown
 
 WINNER, DEFAULT, FINISHED, STOPPED = "c-teal", "c-amber", "c-indigo", "c-grey"
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 220, 48, 14, 10, 40
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Numbers to places on an axis, `start` to `end`; logarithmic where `log`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def at(self, value: float) -> float:
-        """Place of a value."""
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        share = (value - low) / (high - low) if high > low else 0.5
-        return self.start + share * (self.end - self.start)
 
 
 def colour_of(results: Results, one: TrialResult) -> str:
@@ -73,7 +53,7 @@ def metric_curves(results: Results) -> Markup:
     """The compared metric at every rung of every trial."""
     name = results.config.tune.metric
     lines = [
-        (one, [Point(row["step"], row[name]) for row in one.rungs if _is_number(row.get(name))])
+        (one, [Point(row["step"], row[name]) for row in one.rungs if is_number(row.get(name))])
         for one in measured(results)
     ]
     return _curves(results, lines, MEASURES[results.measure].title, dots=True)
@@ -173,7 +153,3 @@ def _frame(across: Scale, up: Scale, marks: Sequence[float], title: str) -> list
         shapes.append(text(across.at(value), _HEIGHT - _BOTTOM + 16, label, "tick", "middle"))
     shapes.append(text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, title, "tick", "middle"))
     return shapes
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)

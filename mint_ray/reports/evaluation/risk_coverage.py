@@ -29,11 +29,6 @@ def risk_coverage(outcome: Outcomes) -> tuple[Floats, Floats]:
     return answered / len(order), errors[last] / answered
 
 
-def area_under_risk(coverage: Floats, risk: Floats) -> float:
-    """Mean risk over all coverages: the area under the curve, whose steps go up to each point."""
-    return float((np.diff(coverage, prepend=0.0) * risk).sum())
-
-
 def risk_coverage_plot(outcomes: Mapping[str, Outcomes], styles: Mapping[str, str]) -> Markup:
     """One curve per system, in the given style-sheet classes; the lower the better."""
     width, height, left, top = 300, 170, 40, 8

@@ -1,4 +1,4 @@
-"""The comparison table, from `metrics.json`: in the terminal, as plain text, as Markdown."""
+"""The comparison table, from `metrics.json`: in the terminal, and as plain text."""
 
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ def print_table(
     title = caption(metrics, stratum, intervals=wide)
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     columns = columns_of(metrics)
-    for place, cell in enumerate(_header(columns)):
+    for place, cell in enumerate(header(columns)):
         table.add_column(cell, justify="right" if place else "left", no_wrap=True)
     for system in in_order(metrics):
         values = metrics[system].get(stratum, {})
@@ -57,7 +57,7 @@ def print_table(
 def plain_table(metrics: Metrics, stratum: str = "all") -> str:
     """Aligned columns without colour or frame, for logs and pipes."""
     columns = columns_of(metrics)
-    rows = [_header(columns), *_rows(metrics, stratum, columns)]
+    rows = [header(columns), *rows_of(metrics, stratum, columns)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = [caption(metrics, stratum)]
     for row in rows:
@@ -65,22 +65,6 @@ def plain_table(metrics: Metrics, stratum: str = "all") -> str:
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def markdown_table(
-    metrics: Metrics, stratum: str = "all", columns: Sequence[str] | None = None
-) -> str:
-    """A Markdown table with its caption, for a README; columns default to `columns_of`."""
-    columns = columns or columns_of(metrics)
-    header = _header(columns)
-    lines = [
-        caption(metrics, stratum),
-        "",
-        "| " + " | ".join(header) + " |",
-        "|---|" + "---:|" * (len(header) - 1),
-    ]
-    lines += ["| " + " | ".join(row) + " |" for row in _rows(metrics, stratum, columns)]
-    return "\n".join(lines) + "\n"
 
 
 def columns_of(metrics: Metrics) -> tuple[str, ...]:
@@ -102,11 +86,13 @@ def _row_title(metrics: Metrics, system: str, stratum: str) -> str:
     return f"{system_title(system)} (n = {size:,})" if fewer else system_title(system)
 
 
-def _header(columns: Sequence[str]) -> list[str]:
+def header(columns: Sequence[str]) -> list[str]:
+    """Return the cells above `rows_of`."""
     return ["System", *(column_title(name) for name in columns)]
 
 
-def _rows(metrics: Metrics, stratum: str, columns: Sequence[str]) -> list[list[str]]:
+def rows_of(metrics: Metrics, stratum: str, columns: Sequence[str]) -> list[list[str]]:
+    """Return a row of cells per system, its name first, in the order of tables."""
     return [
         [
             _row_title(metrics, system, stratum),

@@ -6,11 +6,11 @@ Beside the curves of an ORPO student stand the published points of the released 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from mint_ray.reports.axes import tick_labels, ticks
+from mint_ray.reports.axes import Scale, is_number, tick_labels, ticks
 from mint_ray.reports.svg import circle, drawing, line, polyline, text
 
 Rows = Sequence[Mapping[str, float]]
@@ -101,7 +101,7 @@ def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
         system: what the student is; `orpo` gets the released run's points beside its own, up
             to the last epoch that it reached itself.
     """
-    epochs = max((row["epoch"] for row in rows if _is_number(row.get("epoch"))), default=0.0)
+    epochs = max((row["epoch"] for row in rows if is_number(row.get("epoch"))), default=0.0)
     panels, notes = [], []
     for panel in PANELS:
         curve = averaged(rows, panel.metric)
@@ -125,15 +125,11 @@ def averaged(rows: Rows, metric: str) -> list[Point]:
     found = [
         Point(row["epoch"], row[metric])
         for row in rows
-        if _is_number(row.get("epoch")) and _is_number(row.get(metric))
+        if is_number(row.get("epoch")) and is_number(row.get(metric))
     ]
     found.sort(key=lambda point: point.epoch)
     size = steps_per_point(len(found))
     return [_mean(found[start : start + size]) for start in range(0, len(found), size)]
-
-
-def _is_number(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
 
 
 def _mean(points: Sequence[Point]) -> Point:
@@ -146,24 +142,6 @@ def _reached(released: Mapping[int, float], epochs: float) -> list[Point]:
     return [Point(epoch, value) for epoch, value in released.items() if epoch <= 1.05 * epochs]
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """Epochs from 0 to the right, values between the outer ticks upwards."""
-
-    epochs: float
-    ticks: Sequence[float]
-
-    def x(self, epoch: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * epoch / self.epochs
-
-    def y(self, value: float) -> float:
-        low, high = self.ticks[0], self.ticks[-1]
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
-
-    def place(self, points: Sequence[Point]) -> list[tuple[float, float]]:
-        return [(self.x(point.epoch), self.y(point.value)) for point in points]
-
-
 def _draw(
     panel: Panel,
     curve: Sequence[Point],
@@ -173,27 +151,32 @@ def _draw(
 ) -> Markup:
     values = [panel.reach, *(point.value for point in (*curve, *dashed, *released))]
     last = max([epochs, *(point.epoch for point in released)]) or 1.0
-    axes = _Axes(last, ticks(min(values), max(values)))
-    shapes = _frame(axes)
+    marks = ticks(min(values), max(values))
+    across = Scale(0.0, last, _LEFT, _WIDTH - _RIGHT)
+    up = Scale(marks[0], marks[-1], _HEIGHT - _BOTTOM, _TOP)
+
+    def places(points: Sequence[Point]) -> list[tuple[float, float]]:
+        return [(across.at(point.epoch), up.at(point.value)) for point in points]
+
+    shapes = _frame(across, up, marks)
     if dashed:
-        shapes.append(polyline(axes.place(dashed), f"curve dashed {_OWN}"))
-    shapes.append(polyline(axes.place(curve), f"curve {_OWN}"))
-    for point in released:
+        shapes.append(polyline(places(dashed), f"curve dashed {_OWN}"))
+    shapes.append(polyline(places(curve), f"curve {_OWN}"))
+    for point, (x, y) in zip(released, places(released), strict=True):
         hint = f"released run, epoch {point.epoch:g}: {point.value:g}"
-        x, y = axes.x(point.epoch), axes.y(point.value)
         shapes.append(circle(x, y, 4.5, f"dot hollow {_RELEASED}", hint))
     title = f"{panel.title} by epoch, from {curve[0].value:.3g} to {curve[-1].value:.3g}"
     return drawing(_WIDTH, _HEIGHT, title, shapes)
 
 
-def _frame(axes: _Axes) -> list[str]:
+def _frame(across: Scale, up: Scale, marks: Sequence[float]) -> list[str]:
     """Grid lines and labels of both axes."""
     shapes = []
-    for value, label in zip(axes.ticks, tick_labels(axes.ticks), strict=True):
-        shapes.append(line(_LEFT, axes.y(value), _WIDTH - _RIGHT, axes.y(value), "grid"))
-        shapes.append(text(_LEFT - 9, axes.y(value) + 4, label, "tick", "end"))
-    inside = [epoch for epoch in ticks(0.0, axes.epochs) if epoch <= axes.epochs * 1.001]
+    for value, label in zip(marks, tick_labels(marks), strict=True):
+        shapes.append(line(_LEFT, up.at(value), _WIDTH - _RIGHT, up.at(value), "grid"))
+        shapes.append(text(_LEFT - 9, up.at(value) + 4, label, "tick", "end"))
+    inside = [epoch for epoch in ticks(0.0, across.high) if epoch <= across.high * 1.001]
     for epoch, label in zip(inside, tick_labels(inside), strict=True):
-        shapes.append(text(axes.x(epoch), _HEIGHT - 20, label, "tick", "middle"))
-    shapes.append(text(axes.x(axes.epochs / 2), _HEIGHT - 4, "epoch", "tick", "middle"))
+        shapes.append(text(across.at(epoch), _HEIGHT - 20, label, "tick", "middle"))
+    shapes.append(text(across.at(across.high / 2), _HEIGHT - 4, "epoch", "tick", "middle"))
     return shapes

@@ -133,7 +133,7 @@ class PatientReader:
 
         Raises:
             UnusableRequest: `unknown_terms`, `no_findings`, or why a phenopacket is turned
-                away (`cases.phenopackets.REASONS`).
+                away (`phenopackets.Reason`).
         """
         if request.note is not None:
             return self._from_note(request.note, request)

@@ -31,7 +31,7 @@ class RowEncoder:
         """Encode one row.
 
         Raises:
-            UnusableRow: with one of `encoding.REJECTIONS`.
+            UnusableRow: see `text.Reason`.
         """
         name = str(row["preference_id"])
         if self._compares == "candidates":

@@ -7,7 +7,7 @@ from jinja2 import TemplateError
 
 from mint_ray.common.digests import digest_of
 from mint_ray.images.decode import open_tile
-from mint_ray.students.encoding.text import IMAGE_COUNT, Encoder, Prompt, UnusableRow
+from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
 from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.task import DISEASE, Task
 
@@ -50,7 +50,7 @@ class ImageEncoder(Encoder):
             raise UnusableRow("bad_messages")
         shown = sum(part["type"] == "image" for turn in turns for part in turn["content"])
         if shown != len(images):
-            raise UnusableRow(IMAGE_COUNT)
+            raise UnusableRow("image_count")
         opened = []
         for encoded in images:
             image = open_tile(encoded)

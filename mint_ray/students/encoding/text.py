@@ -5,10 +5,11 @@ straddles their border.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 
+from mint_ray.images.decode import Fault
 from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.prompts import break_token, split_note
 from mint_ray.tasks.task import DISEASE, Task
@@ -20,7 +21,7 @@ _CHARACTERS_PER_TOKEN = 50
 # Roles of chat templates; anything else could carry template tokens past the cleaning of text.
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
-REJECTIONS = (
+Reason = Literal[
     "too_long",
     "empty_chosen",
     "empty_rejected",
@@ -31,18 +32,17 @@ REJECTIONS = (
     "no_known_answer",
     "label_not_in_catalogue",
     "too_few_candidates",
-)
-IMAGE_COUNT = "image_count"
-"""Reason for turning a row away: not as many images as its prompt shows, or as can be seen."""
+    "image_count",  # not as many images as its prompt shows, or as can be seen
+]
+"""Why a row cannot be used."""
 
 
 class UnusableRow(Exception):  # noqa: N818 - a row's fate, not a failure
-    """A row cannot be used; `args[0]` is one of `REJECTIONS`, or why of an image."""
+    """A row cannot be used, for a `reason` of its own or of its image."""
 
-    @property
-    def reason(self) -> str:
-        """Why, as a word."""
-        return str(self.args[0])
+    def __init__(self, reason: Reason | Fault) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Prompt(NamedTuple):
@@ -88,7 +88,7 @@ class Encoder:
                 which this encoder's model cannot see.
         """
         if images:
-            raise UnusableRow(IMAGE_COUNT)
+            raise UnusableRow("image_count")
         turns = [self._turn(message) for message in messages]
         if not turns:
             raise UnusableRow("bad_messages")

@@ -133,31 +133,6 @@ def latest_good(folder: Path) -> Path | None:
     return None
 
 
-def keep_checkpoints(folder: Path, keep: int = 2) -> Report:
-    """A report function that keeps the newest `keep` checkpoints as `step-00000050` and so on.
-
-    For runs whose ranks all see `folder`. A checkpoint appears there whole or not at all.
-    """
-
-    def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
-        if checkpoint is None:
-            return
-        target = folder / f"step-{int(metrics['step']):08d}"
-        working = folder / f".{target.name}"
-        working.mkdir(parents=True, exist_ok=True)
-        for file in checkpoint.iterdir():
-            shutil.copyfile(file, working / file.name)
-        gather(None)
-        if rank() == 0:
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(working, target)
-            for old in sorted(folder.glob("step-*"))[:-keep]:
-                shutil.rmtree(old)
-        gather(None)
-
-    return report
-
-
 def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
     """A folder of this process's own for a checkpoint on its way to `Report`."""
     name = f"{_SCRATCH}rank{rank()}of{world_size()}-{os.getpid()}-"

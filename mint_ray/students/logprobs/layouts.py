@@ -29,14 +29,13 @@ FLEX = "flex_attention"
 class Logps(NamedTuple):
     """Summed token log-probabilities of B examples with N completions in all.
 
-    `prompt_sums` and `prompt_counts` (B,) cover the prompts' tokens but their first, which
-    nothing predicts, and their image tokens; zero where the likelihood does not need them.
+    `prompt_sums` covers the prompts' tokens but their first, which nothing predicts, and their
+    image tokens; zero where the likelihood does not need them.
     """
 
     sums: Tensor  # (N,) float, examples one after the other
     counts: Tensor  # (N,) tokens
     prompt_sums: Tensor  # (B,) float
-    prompt_counts: Tensor  # (B,) tokens
 
 
 Layout = Callable[[Any, Sequence[Example], bool], Logps]
@@ -81,7 +80,7 @@ def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
     for row, example in zip(prompted, examples, strict=True):
         row[list(example.prompt_targets)] = True
     prompted = prompted[:, 1:]
-    return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1), prompted.sum(-1))
+    return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1))
 
 
 def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
@@ -115,7 +114,7 @@ def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bo
     sums = logps.new_zeros(total).index_add(0, packed.slots, logps)
     counts = torch.bincount(packed.slots, minlength=total)
     split = len(examples)
-    return Logps(sums[split:], counts[split:], sums[:split], counts[:split])
+    return Logps(sums[split:], counts[split:], sums[:split])
 
 
 LAYOUTS: dict[str, Layout] = {"padded": padded_logps, "prefix_shared": prefix_shared_logps}
@@ -146,7 +145,7 @@ def attention_of(base: Any) -> str:
 
 
 def _without_prompt(sums: Tensor, counts: Tensor, examples: int) -> Logps:
-    return Logps(sums, counts, sums.new_zeros(examples), counts.new_zeros(examples))
+    return Logps(sums, counts, sums.new_zeros(examples))
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

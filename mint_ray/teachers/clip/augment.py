@@ -3,10 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.color import rgb_from_hed
 
 # Optical density of haematoxylin, eosin and a third stain in red, green and blue (Ruifrok &
-# Johnston, 2001, Anal Quant Cytol Histol 23:291-299), each of length one.
-_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
+# Johnston, 2001, Anal Quant Cytol Histol 23:291-299), each of length one. The control in
+# `images.stain` shifts the same stains in the units of skimage (base 10, not quite of length one);
+# the strengths below are in natural logarithms, and in other units a teacher would be another one.
+_STAINS = rgb_from_hed.astype(np.float32)
 _STAINS /= np.linalg.norm(_STAINS, axis=1, keepdims=True)
 _UNMIX = np.linalg.inv(_STAINS).astype(np.float32)
 

@@ -100,6 +100,9 @@ def _minimise(
         return float(penalty - weights @ logp[rows, classes]), gradient.ravel()
 
     options = {"maxiter": STEPS, "gtol": 1e-3}
+    # Not scikit-learn's LogisticRegression, which knows the classes that occur alone: a fold may
+    # lack some, and their columns must be there all the same. Missing values and the variance of
+    # blocks are matters of the scaling, and no reason.
     done = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     return np.asarray(done.x, np.float64).reshape(start.shape)
 

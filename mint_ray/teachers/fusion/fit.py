@@ -43,7 +43,7 @@ from mint_ray.teachers.fusion.teacher import (
     read_faces,
     save_fusion,
 )
-from mint_ray.teachers.fusion.term_features import TermEncoder, information_content
+from mint_ray.teachers.fusion.term_features import TermEncoder, smoothed_information_content
 from mint_ray.teachers.fusion.training_patients import (
     Patient,
     SimulatedPatients,
@@ -116,7 +116,7 @@ def fit_teacher(
     choice = np.flatnonzero(possible)
     reader, faces, noise = _fit_faces(train, choice, catalogue, ontology, config, seed)
     encoder = TermEncoder(ontology)
-    weights = information_content(profiles, encoder, n_terms)
+    weights = smoothed_information_content(profiles, encoder, n_terms)
     match = ProfileMatch.of_profiles(profiles, encoder, n_terms, finding_closures(encoder))
     torch.manual_seed(seed)
     network = FusionNetwork(

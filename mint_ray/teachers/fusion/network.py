@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mint_ray.teachers.fusion.term_features import SEXES, Features
+from mint_ray.teachers.fusion.term_features import SEX_STATES, Features
 
 FACE_WIDTH = 64
 
@@ -63,7 +63,7 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.observed = nn.EmbeddingBag(n_terms, hidden, mode="sum")
         self.excluded = nn.EmbeddingBag(n_terms, hidden, mode="sum")
-        self.sex = nn.Embedding(len(SEXES), hidden)
+        self.sex = nn.Embedding(len(SEX_STATES), hidden)
         self.findings = nn.Linear(n_findings, hidden, bias=False)
         self.face = nn.Linear(FACE_WIDTH, hidden, bias=False)
         self.norm = nn.LayerNorm(hidden)

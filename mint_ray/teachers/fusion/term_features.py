@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mint_ray.cases.schema import SEXES
 from mint_ray.knowledge.annotations import Annotation
 from mint_ray.knowledge.ontology import Ontology
 
-SEXES = ("female", "male", "unknown")
+SEX_STATES = (*SEXES, "unknown")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Features:
     observed: Bags
     excluded: Bags
     sex: torch.Tensor
-    """(n,) position in `SEXES`."""
+    """(n,) position in `SEX_STATES`."""
     findings: torch.Tensor
     """(n, n_findings) probability that the face shows each finding; 0 without a face."""
     face: torch.Tensor
@@ -81,12 +82,13 @@ def pack(bags: Sequence[NDArray[np.int64]], weights: NDArray[np.float32]) -> Bag
     )
 
 
-def information_content(
+def smoothed_information_content(
     profiles: Sequence[Sequence[Annotation]], encoder: TermEncoder, n_terms: int
 ) -> NDArray[np.float32]:
     """IC = −ln((1 + labels that have the term or one below it) / (1 + labels)); (n_terms,).
 
-    Source: Resnik, IJCAI 1995, with add-one smoothing.
+    Source: Resnik, IJCAI 1995, with add-one smoothing, which gives terms of no label a weight.
+    Explanations count all annotated diseases instead: `knowledge.evidence.information_content`.
     """
     counts = np.zeros(n_terms)
     for profile in profiles:
@@ -96,5 +98,5 @@ def information_content(
 
 
 def sex_index(sex: str | None) -> int:
-    """Position in `SEXES`; anything else counts as unknown."""
-    return SEXES.index(sex) if sex in SEXES else SEXES.index("unknown")
+    """Position in `SEX_STATES`; anything else counts as unknown."""
+    return SEX_STATES.index(sex) if sex in SEX_STATES else SEX_STATES.index("unknown")

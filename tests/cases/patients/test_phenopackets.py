@@ -2,6 +2,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from mint_ray.cases.patients.phenopacket_files import MAX_MEMBER_BYTES
 from mint_ray.cases.patients.phenopackets import (
-    REASONS,
+    Reason,
     parse_phenopacket,
     read_phenopackets,
     reject_duplicates,
@@ -178,7 +179,7 @@ def test_rejections(raw, reason):
     outcome = parse_phenopacket(raw, "dir/\u202em.json", ONTOLOGY)
     assert isinstance(outcome, RejectedCase)
     assert outcome.reason == reason
-    assert reason in REASONS
+    assert reason in get_args(Reason)
     assert outcome.case_id in ("case-1", "family", "dir/ m.json")
 
 

@@ -14,9 +14,9 @@ from mint_ray.evaluation.metrics.per_class import (
     macro_f1,
 )
 from mint_ray.evaluation.outcomes import collect_outcomes, index_cases
-from mint_ray.evaluation.results import CLASS_METRICS, METRICS
+from mint_ray.evaluation.results import METRICS
 from tests.evaluation.conftest import predictions_of
-from tests.evaluation.few_answers import LABELS, case_table, draw
+from tests.evaluation.few_answers import CLASS_METRICS, LABELS, case_table, draw
 
 
 def sums_of(first: list[int], known: list[int], n_labels: int = 4) -> dict[str, np.ndarray]:

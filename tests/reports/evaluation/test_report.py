@@ -194,7 +194,7 @@ def test_best_is_chosen_among_systems_on_the_same_cases() -> None:
     def system(value: float, n: int) -> dict:
         return {"all": {"nll": {"value": value, "low": 0.0, "high": 9.0, "n": n}}}
 
-    metrics = {"base": system(3.0, 300), "orpo": system(2.0, 300), "cot": system(1.0, 20)}
+    metrics = {"base": system(3.0, 300), "orpo": system(2.0, 300), "teacher": system(1.0, 20)}
     assert best_systems(metrics, "all", "nll") == {"orpo"}
     assert best_systems({"base": system(3.0, 300)}, "all", "nll") == set()
 

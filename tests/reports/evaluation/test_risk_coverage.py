@@ -6,7 +6,6 @@ import pytest
 
 from mint_ray.evaluation.outcomes import Outcomes
 from mint_ray.reports.evaluation.risk_coverage import (
-    area_under_risk,
     risk_coverage,
     risk_coverage_plot,
 )
@@ -16,7 +15,6 @@ def test_the_surest_are_answered_first(outcome_of: Callable[..., Outcomes]) -> N
     coverage, risk = risk_coverage(outcome_of([0.2, 0.9, 0.5, 0.7], [False, True, False, True]))
     assert coverage.tolist() == [0.25, 0.5, 0.75, 1]
     assert risk == pytest.approx([0, 0, 1 / 3, 1 / 2])
-    assert area_under_risk(coverage, risk) == pytest.approx((0 + 0 + 1 / 3 + 1 / 2) / 4)
 
 
 def test_equal_confidences_are_answered_together(outcome_of: Callable[..., Outcomes]) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config.config import Config
-from mint_ray.evaluation.results import CLASS_METRICS, read_metrics
+from mint_ray.evaluation.results import read_metrics
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.manifest import Manifest, write_manifest
 from mint_ray.pipeline.steps import StepContext
@@ -22,6 +22,7 @@ from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_processor
 from mint_ray.students.student import info_of, write_student
 from mint_ray.tracking.tracker import NullRun
+from tests.evaluation.few_answers import CLASS_METRICS
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES, picture
 

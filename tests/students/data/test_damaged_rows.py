@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +21,7 @@ from mint_ray.cases.splits import check_no_leakage
 from mint_ray.errors import DataError
 from mint_ray.students.data.pair_table import PairTable
 from mint_ray.students.data.rows import RowEncoder
-from mint_ray.students.encoding.text import REJECTIONS, Encoder, UnusableRow
+from mint_ray.students.encoding.text import Encoder, Reason, UnusableRow
 from mint_ray.tasks.prompts import NOTE_END, answer_message, build_prompt
 from tests.students.conftest import NAMES, pair_row
 from tests.students.workers import losses_of
@@ -167,7 +167,7 @@ def test_every_kind_of_damage_falls_in_its_class(
     rows += [pair_row(len(kinds) + number, **change) for number, change in enumerate(ODD)]
     rows.append(pair_row(len(rows), preference_id=rows[-1]["preference_id"]))
     usable = PairTable(write_pairs(rows)).scan(maker(tokenizer, 700, 1400))
-    assert {*UNUSABLE, DUPLICATE} == set(REJECTIONS) - OF_LABELS
+    assert {*UNUSABLE, DUPLICATE} == set(get_args(Reason)) - OF_LABELS - {"image_count"}
     assert usable.counts == Counter([*(reason for reason, _ in kinds), DUPLICATE])
     good = range(len(kinds), len(kinds) + len(ODD))
     assert usable.examples == tuple((row,) for row in good)
@@ -190,7 +190,7 @@ def test_any_text_is_encoded_or_rejected(
         end = tokenizer.eos_token_id
         assert [ids.count(end) for ids in (pair.prompt, *pair.completions)] == [2, 1, 1]
         return
-    assert reason in REJECTIONS
+    assert reason in get_args(Reason)
 
 
 def test_one_class_only_is_trained_on(

@@ -12,7 +12,6 @@ from mint_ray.errors import TrainingError
 from mint_ray.students.engines.checkpoints import (
     MANIFEST,
     Position,
-    keep_checkpoints,
     latest_good,
     read_position,
     read_shard,
@@ -20,6 +19,7 @@ from mint_ray.students.engines.checkpoints import (
 )
 from mint_ray.students.models.lora import add_adapter
 from tests.students.conftest import make_model, student_config
+from tests.students.kept_checkpoints import keep_checkpoints
 
 POSITION = Position(step=3, world_size=1, engine="plain", run="abc")
 STATE = {"optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}}

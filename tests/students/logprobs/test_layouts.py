@@ -27,7 +27,7 @@ def test_plain_equals_a_hand_count(model: Any, examples: list[Example]) -> None:
     result = padded_logps(model, examples, with_prompt=False)
     assert result.sums[1].item() == pytest.approx(expected, rel=1e-5)
     assert result.counts[:2].tolist() == [len(answer) for answer in first.completions]
-    assert float(result.prompt_counts.sum()) == 0
+    assert not result.prompt_sums.any()
 
 
 def with_completions(example: Example, number: int) -> Example:

@@ -21,7 +21,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 def scored(sums: Tensor, examples: list[Example], **more: Any) -> ScoredBatch:
     """Completions of one token each, so that sums are means."""
     none = sums.new_zeros(len(examples))
-    return ScoredBatch(examples, Logps(sums, torch.ones_like(sums), none, none), **more)
+    return ScoredBatch(examples, Logps(sums, torch.ones_like(sums), none), **more)
 
 
 def pairs(number: int) -> list[Example]:

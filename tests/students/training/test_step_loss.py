@@ -25,7 +25,7 @@ def scored(lengths: list[int]) -> ScoredBatch:
     ]
     counts = torch.tensor([float(n) for length in lengths for n in (length, 3)])
     none = torch.zeros(len(lengths))
-    return ScoredBatch(examples, Logps(-counts * counts, counts, none, none))
+    return ScoredBatch(examples, Logps(-counts * counts, counts, none))
 
 
 def loss(normalisation: str, parts: list[list[int]]) -> float:

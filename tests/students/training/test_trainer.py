@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
-from mint_ray.students.engines.checkpoints import keep_checkpoints, latest_good
+from mint_ray.students.engines.checkpoints import latest_good
 from mint_ray.students.engines.deepspeed import deepspeed_config
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
@@ -17,6 +17,7 @@ from mint_ray.students.training.trainer import TrainingSummary, train
 from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.prompts import build_prompt
 from tests.students.conftest import NAMES, pair_row, student_config, training_config
+from tests.students.kept_checkpoints import keep_checkpoints
 from tests.students.workers import losses_of, train_on_two_ranks
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]

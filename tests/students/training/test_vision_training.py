@@ -14,7 +14,7 @@ from PIL import Image
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.students.engines.checkpoints import keep_checkpoints, latest_good
+from mint_ray.students.engines.checkpoints import latest_good
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.lora import lora_targets
 from mint_ray.students.models.processors import load_processor
@@ -25,6 +25,7 @@ from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.task import TISSUE
 from tests.students.conftest import training_config
+from tests.students.kept_checkpoints import keep_checkpoints
 from tests.students.tiny_vision import SAVERS, rename_to_smolvlm
 from tests.students.vision_cases import TISSUES, image_row, picture, write_image_pairs
 
