@@ -317,15 +317,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler: Callable[..., Any] = cli.main
     try:
         handler(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except MintError as error:
-        click.echo(f"mint: {type(error).__name__}: {error}", err=True)
-        return 1
     except click.ClickException as error:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("mint: interrupted; the same command continues", err=True)
         return 130
+    except Exception as error:
+        from mint_ray.commands.failures import find_mint_error
+
+        found = find_mint_error(error)
+        if found is None:
+            raise
+        click.echo(f"mint: {type(found).__name__}: {found}", err=True)
+        return 1
     return 0
 
 

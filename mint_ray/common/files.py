@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,10 +37,27 @@ def write_bytes(file: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a file of UTF-8 that appears whole or not at all."""
+def write_text(file: Path, text: str, *, sync: bool = False) -> None:
+    """Write a file of UTF-8 that appears whole or not at all.
+
+    Args:
+        sync: wait until the disk has it, so that it also survives a loss of power.
+    """
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8")
+        if sync:
+            sync_to_disk(partial)
+    if sync:
+        sync_to_disk(file.parent)
+
+
+def sync_to_disk(path: Path) -> None:
+    """Wait until the disk has a file's content, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -10,18 +10,19 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mint_ray.common.digests import digest_of, sha256
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import under_former_names
-from mint_ray.errors import ConfigError, MintError
+from mint_ray.errors import ConfigError
+from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
+from mint_ray.pipeline.seal import check_complete, seal_files
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
 from mint_ray.tracking.tracker import NullTracker, Tracker, create_tracker
 
@@ -179,21 +180,17 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
     )
     for step in steps:
         item = planned[step.name]
-        if force == step.name and item.folder.exists():
-            shutil.rmtree(item.folder)
-        if item.complete:
-            progress.skip(step.name, item.key)
-            tracker.flush(step.name, item.folder.name, item.folder)
-            continue
-        for name in step.inputs_of(config):
-            if not planned[name].complete:
-                raise ConfigError(f"stage {step.name} needs {name}, which is not complete")
         inputs = {name: planned[name].folder for name in step.inputs_of(config)}
-        for name, variant in variants[step.name].items():
-            progress.say(f"{step.name:<9} needs {name}")
-            run_steps(variant, needed_for(EXTRA_INPUT_STEP, variant), None, progress)
-            inputs[name] = plan(variant)[EXTRA_INPUT_STEP].folder
-        _run_step(config, item, inputs, tracker, progress)
+        forced = force == step.name
+        if forced or not item.complete:
+            for name, variant in variants[step.name].items():
+                progress.say(f"{step.name:<9} needs {name}")
+                run_steps(variant, needed_for(EXTRA_INPUT_STEP, variant), None, progress)
+                inputs[name] = plan(variant)[EXTRA_INPUT_STEP].folder
+            if _run_step(config, item, inputs, tracker, progress, forced):
+                continue
+        progress.skip(step.name, item.key)
+        tracker.flush(step.name, item.folder.name, item.folder)
 
 
 def _extra_inputs(config: Config, step: Step) -> Mapping[str, Config]:
@@ -207,43 +204,56 @@ def _run_step(
     inputs: Mapping[str, Path],
     tracker: Tracker | NullTracker,
     progress: Progress,
+    force: bool,
+) -> bool:
+    """Run a step under its lock; return False if another process completed it in the meantime.
+
+    The lock comes first. What is discarded, and whether there is work at all, is decided under it.
+    """
+    with ExitStack() as locks:
+        locks.enter_context(hold_for_writing(item.folder))
+        if force and item.folder.exists():
+            shutil.rmtree(item.folder)
+        elif item.complete:
+            return False
+        for name, folder in inputs.items():
+            locks.enter_context(hold_for_reading(folder))
+            check_complete(folder, item.step.name, name)
+        item.folder.mkdir(exist_ok=True)
+        _work(config, item, inputs, tracker, progress)
+    return True
+
+
+def _work(
+    config: Config,
+    item: PlannedStep,
+    inputs: Mapping[str, Path],
+    tracker: Tracker | NullTracker,
+    progress: Progress,
 ) -> None:
     step = item.step
-    try:
-        item.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"store={config.store}: expected a folder that can be written: {error}"
-        ) from error
-    lock = FileLock(item.folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise MintError(f"another process is running {item.folder.name}; wait for it") from None
     manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
     write_manifest(item.folder, manifest)
     names = {name: folder.name for name, folder in inputs.items()}
     began = time.monotonic()
-    try:
-        with (
-            progress.stage(step.name, step.about) as task,
-            tracker.run(step.name, item.folder.name, item.folder, names) as run,
-        ):
-            run.log_params(dict(item.slice))
-            outcome = step.load()(StepContext(config, item.key, inputs, item.folder, run, task))
-            run.log_metrics({**outcome.metrics, **_count_metrics(outcome)})
-            manifest = manifest.finish(
-                rows_in=outcome.rows_in,
-                rows_out=outcome.rows_out,
-                rejected=dict(outcome.rejected),
-                facts=dict(outcome.facts),
-                metrics=dict(outcome.metrics),
-                wall_seconds=time.monotonic() - began,
-            )
-            write_manifest(item.folder, manifest)
-            run.log_artifact(item.folder / "manifest.json")
-    finally:
-        lock.release()
+    with (
+        progress.stage(step.name, step.about) as handle,
+        tracker.run(step.name, item.folder.name, item.folder, names) as run,
+    ):
+        run.log_params(dict(item.slice))
+        outcome = step.load()(StepContext(config, item.key, inputs, item.folder, run, handle))
+        run.log_metrics({**outcome.metrics, **_count_metrics(outcome)})
+        manifest = manifest.finish(
+            rows_in=outcome.rows_in,
+            rows_out=outcome.rows_out,
+            rejected=dict(outcome.rejected),
+            facts=dict(outcome.facts),
+            metrics=dict(outcome.metrics),
+            wall_seconds=time.monotonic() - began,
+            files=seal_files(item.folder),
+        )
+        write_manifest(item.folder, manifest)
+        run.log_artifact(item.folder / "manifest.json")
     progress.done(step.name, item.key, manifest)
 
 

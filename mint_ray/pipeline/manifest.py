@@ -38,6 +38,8 @@ class Manifest:
     rejected: Mapping[str, int] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file in the folder, without those of its subfolders; see `seal_files`."""
 
     @classmethod
     def start(
@@ -85,7 +87,7 @@ def package_versions() -> dict[str, str]:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` atomically: a reader sees the old or the new one, never half."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, default=str)
-    write_text(folder / FILE_NAME, text + "\n")
+    write_text(folder / FILE_NAME, text + "\n", sync=True)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

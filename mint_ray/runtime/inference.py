@@ -88,12 +88,22 @@ def infer_in_order(
 
 
 def finished_cases(folder: Path, schema: pa.Schema) -> set[str]:
-    """Ids in the whole files of the folder; torn files are removed."""
+    """Return the ids in the whole files of the folder; torn files are removed.
+
+    Raises:
+        DataError: a file cannot be read for another reason; it is left as it is.
+    """
     finished: set[str] = set()
     for file in sorted(folder.rglob("*.parquet")):
         try:
             ids = pq.read_table(file, columns=["case_id"], schema=schema)["case_id"]
-        except (pa.ArrowInvalid, OSError):
+        except (pa.ArrowInvalid, OSError) as error:
+            # Arrow says OSError of damaged pages too, but then without a number of the system.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise DataError(
+                    f"{file} cannot be read: {error.strerror}; its rows are kept: see to the file, "
+                    "then run the same command again"
+                ) from error
             logger.warning("removed %s: torn by an interrupted run", file.name)
             file.unlink()
             continue

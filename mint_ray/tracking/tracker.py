@@ -234,14 +234,15 @@ class Tracker:
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
         """Send what an earlier run left waiting; returns how many records still wait."""
-        own = [self._open(stage, key, folder, None)] if (folder / QUEUE_FILE).exists() else []
+        waits = RecordQueue(folder / QUEUE_FILE).waits()
+        own = [self._open(stage, key, folder, None)] if waits else []
         return _flush([*own, *self._children(key, folder)])
 
     def _children(self, key: str, folder: Path) -> Iterator[TrackedRun]:
         """Those with something to send; to be flushed after their parent, which they name."""
-        for queue in sorted((folder / CHILDREN).glob(f"*/{QUEUE_FILE}")):
-            if queue.stat().st_size:
-                yield self._child(key, queue.parent)
+        for child in sorted((folder / CHILDREN).glob("*")):
+            if RecordQueue(child / QUEUE_FILE).waits():
+                yield self._child(key, child)
 
     def _open(
         self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from rich.console import Console
 
 from mint_ray.config.config import Config
@@ -159,13 +161,110 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
         pipeline.select("tune")
 
 
-def test_two_drivers_cannot_run_one_step(tmp_path: Path, steps: Callable[..., list[str]]) -> None:
+@contextmanager
+def another_process_holds(folder: Path, kind: str) -> Iterator[None]:
+    """Let another process hold a step's lock while the body runs."""
+    code = (
+        f"from pathlib import Path; from mint_ray.pipeline.locks import hold_for_{kind}\n"
+        f"with hold_for_{kind}(Path({str(folder)!r})): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.kill()
+
+
+@pytest.mark.parametrize("force", [None, "cases"])
+def test_two_drivers_cannot_run_one_step(
+    tmp_path: Path, steps: Callable[..., list[str]], force: str | None
+) -> None:
     made, ran = config(tmp_path), steps()
     folder = pipeline.plan(made)["cases"].folder
-    folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(MintError, match="another process"):
-        run(made)
+    with (
+        another_process_holds(folder, "writing"),
+        pytest.raises(MintError, match=r"another process is running or reading cases-.*wait until"),
+    ):
+        run(made, force=force)
     assert ran == []
+    run(made)  # the lock of a process that was killed is free
+
+
+def test_force_does_not_touch_what_another_driver_works_on(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = config(tmp_path), steps()
+    run(made)
+    ran.clear()
+    planned = pipeline.plan(made)
+    for step, kind in (("train", "writing"), ("cases", "reading")):
+        before = sorted(planned[step].folder.iterdir())
+        with (
+            another_process_holds(planned[step].folder, kind),
+            pytest.raises(MintError, match=f"another process is running or reading {step}-"),
+        ):
+            run(made, force=step)
+        assert sorted(planned[step].folder.iterdir()) == before
+    assert ran == []
+
+
+def test_a_step_that_another_driver_completed_meanwhile_is_skipped(
+    tmp_path: Path, steps: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, ran = config(tmp_path), steps()
+    hold, other = pipeline.hold_for_writing, []
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        if not other:  # between the look at the manifest and the lock, another driver runs it all
+            other.append(folder)
+            run(made)
+            ran.clear()
+        with hold(folder):
+            yield
+
+    monkeypatch.setattr(pipeline, "hold_for_writing", late)
+    assert run(made).count("complete, skipped") == 5
+    assert ran == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_input_is_named_and_not_read(
+    tmp_path: Path, steps: Callable[..., list[str]], damage: str
+) -> None:
+    made, ran = config(tmp_path), steps()
+    run(made)
+    ran.clear()
+    file = pipeline.plan(made)["prefer"].folder / "data.txt"
+    content = file.read_bytes()
+    if damage == "flip":
+        file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    elif damage == "cut":
+        file.write_bytes(content[:-1])
+    else:
+        file.unlink()
+    changed = config(tmp_path, training={"orpo_lambda": 0.5})
+    with pytest.raises(DataError, match=r"data\.txt is damaged: .*--force"):
+        run(changed)
+    assert ran == []
+    assert "done" in run(changed, force="prefer")
+
+
+def test_files_that_change_later_are_not_sealed(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made = config(tmp_path)
+    steps()
+    run(made)
+    folder = pipeline.plan(made)["cases"].folder
+    (folder / "tracking-queue.jsonl").write_text("later")
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert list(manifest.files) == ["data.txt"]
+    run(config(tmp_path, teacher={"epochs": 3}))
 
 
 def test_the_manifest_says_what_was_asked_and_what_came_out(
@@ -177,7 +276,7 @@ def test_the_manifest_says_what_was_asked_and_what_came_out(
     planned = pipeline.plan(made)
     manifest = json.loads((planned["prefer"].folder / "manifest.json").read_text())
     assert manifest["inputs"] == {name: planned[name].folder.name for name in ("cases", "teach")}
-    assert manifest["config"]["preferences"]["k"] == made.preferences.chosen_size
+    assert manifest["config"]["preferences"]["chosen_size"] == made.preferences.chosen_size
     assert (manifest["rows_in"], manifest["rows_out"]) == (3, 2)
     assert manifest["rejected"] == {"empty_note": 1}
 

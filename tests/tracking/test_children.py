@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 
 from mint_ray.tracking import Tracker
 from mint_ray.tracking.mlflow_store import RunStore
+from mint_ray.tracking.queue import RecordQueue
 from mint_ray.tracking.tracker import CHILDREN, QUEUE_FILE
 from tests.tracking.conftest import runs_of
 from tests.tracking.servers import free_port, server
@@ -88,10 +89,10 @@ def test_a_server_that_is_away_gets_everything_when_it_is_back(
     port, step = free_port(), tmp_path / KEY
     tracker = Tracker(f"http://127.0.0.1:{port}", "trials")
     record(tracker, step, range(2))  # nobody listens: the work goes on
-    assert all((trial_folder(step, n) / QUEUE_FILE).stat().st_size for n in range(2))
+    assert all(RecordQueue(trial_folder(step, n) / QUEUE_FILE).waits() for n in range(2))
     with server(store_file, port):
         record(tracker, step, range(2), first=3)
         client = MlflowClient(f"http://127.0.0.1:{port}")
         assert_each_once(client, 2, [1, 2, 3, 4])
-        assert not any((trial_folder(step, n) / QUEUE_FILE).stat().st_size for n in range(2))
+        assert not any(RecordQueue(trial_folder(step, n) / QUEUE_FILE).waits() for n in range(2))
         assert tracker.flush("tune", KEY, step) == 0

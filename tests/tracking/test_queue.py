@@ -1,7 +1,11 @@
 import logging
 import multiprocessing
+import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +108,78 @@ def test_two_processes_share_the_file(queue: RecordQueue) -> None:
     steps = [item["step"] for item in sent]
     assert sorted(steps) == [*range(100), *range(1000, 1100)]
     assert [s for s in steps if s < 1000] == list(range(100))
+
+
+def test_nobody_waits_for_a_slow_store(queue: RecordQueue) -> None:
+    queue.append(record(0))
+    sent: list[Record] = []
+
+    def send(item: Record) -> None:
+        if item["step"] == 0:  # in the middle of sending: others append, and do not send
+            assert queue.append(record(1))
+            assert RecordQueue(queue.path).drain(sent.append) == 2
+        sent.append(item)
+
+    assert queue.drain(send) == 0
+    assert sent == [record(0), record(1)]
+
+
+_STEPS = ("open", "replace", "unlink", "write_bytes", "read_bytes")
+
+
+def _drain_and_die(path: Path, sent: Path, at: int) -> None:
+    """Append a record and drain; die without a farewell at one of the operations on files."""
+    left = iter(range(at, -1, -1))
+
+    def dying(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Path, *args: Any, **kwargs: Any) -> Any:
+            if self.parent == path.parent and not next(left, 1):
+                os._exit(9)
+            return method(self, *args, **kwargs)
+
+        return call
+
+    for name in _STEPS:
+        setattr(Path, name, dying(getattr(Path, name)))
+
+    def send(item: Record) -> None:
+        with open(sent, "a", encoding="utf-8") as file:
+            file.write(f"{item['step']}\n")
+        if item["step"] == 2:
+            raise ConnectionError
+
+    queue = RecordQueue(path)
+    queue.append(record(3))
+    with suppress(ConnectionError):
+        queue.drain(send)
+    os._exit(0)
+
+
+def test_a_kill_at_any_point_loses_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for at in range(100):
+        path, sent = tmp_path / str(at) / "queue.jsonl", tmp_path / f"sent-{at}"
+        queue = RecordQueue(path)
+        for number in range(3):
+            queue.append(record(number))
+        process = context.Process(target=_drain_and_die, args=(path, sent, at))
+        process.start()
+        process.join()
+        before = [int(step) for step in sent.read_text().split()] if sent.exists() else []
+        after = [item["step"] for item in drained(queue)]
+        assert {0, 1, 2} <= {*before, *after}, at
+        assert after == sorted(after)
+        assert 2 in after  # the store never took it
+        if process.exitcode == 0:
+            assert at > 5
+            assert after == [2, 3]
+            return
+    pytest.fail("the process never came to its end")
+
+
+def test_a_record_after_a_torn_one_is_kept(queue: RecordQueue) -> None:
+    queue.append(record(0))
+    with queue.path.open("rb+") as file:
+        file.truncate(queue.path.stat().st_size - 4)
+    queue.append(record(1))
+    assert drained(queue) == [record(1)]
