@@ -11,7 +11,6 @@ from mint_ray.errors import DataError
 from mint_ray.evaluation.answers import Answers, SystemAnswers
 from mint_ray.evaluation.measurement import Measurement, measure_answers
 from mint_ray.evaluation.metrics.teacher_agreement import TeacherLists
-from mint_ray.evaluation.results import CLASS_METRICS
 from mint_ray.evaluation.systems import Perturbation, SystemRun
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.tasks.task import DISEASE, TISSUE, Task
