@@ -1,1 +1,1 @@
-"""Unimodal students: prompts, alignment and ranking."""
+"""Unimodal students: encoding, training on preference pairs, ranking and export."""

@@ -1,4 +1,4 @@
-"""A student as a plain Hugging Face folder, for servers that know nothing of adapters or of us."""
+"""Export of a student as a plain Hugging Face folder, for servers without adapters or mint_ray."""
 
 import json
 import os
@@ -40,16 +40,18 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
 
     Raises:
         ConfigError: there is something at `out`.
-        TrainingError: the folder is no finished student.
+        TrainingError: the folder is not a finished student.
     """
     info = read_info(folder)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())) and not force:
-        raise ConfigError(f"{out}: expected no such folder, or an empty one; --force replaces it")
+        raise ConfigError(
+            f"{out}: expected no such folder, or an empty one, found content; --force replaces it"
+        )
     student = load_student(folder, "cpu", "float32")
     merged = student.model.merge_and_unload(safe_merge=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as made:
-        target = Path(made) / "model"
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        target = Path(scratch) / "model"
         merged.to(_precision(info)).save_pretrained(target)
         (student.processor or student.tokenizer).save_pretrained(target)
         for name in COPIED:
@@ -63,28 +65,28 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
 
 
 def _precision(info: StudentInfo) -> torch.dtype:
-    """The precision that the base model is stored in."""
+    """Return the precision that the base model is stored in."""
     local = Path(info.base_model).is_dir()
     base = resolve_base_model(info.base_model, None if local else info.base_revision)
-    found = AutoConfig.from_pretrained(base.path, revision=None if base.is_local else base.revision)
-    named = found.dtype or torch.float32
-    return named if isinstance(named, torch.dtype) else getattr(torch, str(named))
+    revision = None if base.is_local else base.revision
+    dtype = AutoConfig.from_pretrained(base.path, revision=revision).dtype or torch.float32
+    return dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype))
 
 
 def _write_card(folder: Path, target: Path, base: str) -> None:
-    """The student's own card, if it has one, with what an export is."""
-    own = folder / CARD
-    card = own.read_text(encoding="utf-8") if own.is_file() else f"# Student of `{base}`\n"
+    """Write the student's card, if it has one, and a section about the export."""
+    file = folder / CARD
+    card = file.read_text(encoding="utf-8") if file.is_file() else f"# Student of `{base}`\n"
     text = f"{card}\n## Export\n\nThe adapter is merged into `{base}`. {_FREE}\n"
     (target / CARD).write_text(text, encoding="utf-8")
 
 
-def _write_serving(target: Path, place: Path, student: Student) -> None:
+def _write_serving(target: Path, out: Path, student: Student) -> None:
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-    own = [kind for kind in _model_types(config) if kind not in CONFIG_MAPPING_NAMES]
-    if own:
+    foreign = [kind for kind in _model_types(config) if kind not in CONFIG_MAPPING_NAMES]
+    if foreign:
         text = (
-            f"vLLM and ray.serve.llm cannot load this model: its part {', '.join(own)} is no "
+            f"vLLM and ray.serve.llm cannot load this model: its part {', '.join(foreign)} is no "
             "architecture of transformers. `import mint_ray.images.efficientnet_lite` teaches "
             "transformers to load it; serve the adapter with mint_ray.\n"
         )
@@ -99,7 +101,7 @@ def _write_serving(target: Path, place: Path, student: Student) -> None:
         "args": {
             "llm_configs": [
                 {
-                    "model_loading_config": {"model_id": name, "model_source": str(place)},
+                    "model_loading_config": {"model_id": name, "model_source": str(out)},
                     "deployment_config": {
                         "autoscaling_config": {"min_replicas": 1, "max_replicas": 2}
                     },
@@ -110,13 +112,13 @@ def _write_serving(target: Path, place: Path, student: Student) -> None:
     }
     text = yaml.safe_dump({"applications": [app]}, sort_keys=False)
     (target / RAY).write_text(f"# serve deploy {RAY}\n# {_FREE}\n{text}", encoding="utf-8")
-    command = f"vllm serve {place} --served-model-name {name} --max-model-len {length}\n"
+    command = f"vllm serve {out} --served-model-name {name} --max-model-len {length}\n"
     (target / VLLM).write_text(f"#!/bin/sh\n# {_FREE}\nexec {command}", encoding="utf-8")
     (target / VLLM).chmod(0o755)
 
 
 def _model_types(config: Mapping[str, Any]) -> list[str]:
-    """Architectures of a model and of its parts."""
-    own = [str(config["model_type"])] if "model_type" in config else []
+    """List the architectures of a model and of its parts, from its `config.json`."""
+    model_type = [str(config["model_type"])] if "model_type" in config else []
     parts = [value for value in config.values() if isinstance(value, Mapping)]
-    return own + [kind for part in parts for kind in _model_types(part)]
+    return model_type + [kind for part in parts for kind in _model_types(part)]

@@ -1,9 +1,11 @@
-"""A finished student: an adapter folder that says all that is needed to use it.
+"""Finished students: an adapter folder with everything that is needed to use it.
 
 adapter_model.safetensors, adapter_config.json   the adapter, as PEFT reads it
-tokenizer files, of images the processor too    with the chat template
+tokenizer files                                  with the chat template; of a student of images
+                                                 the processor's files too
 catalogue.parquet                                the labels it may answer, where known
-student.json                                     base model, prompt settings, lineage; last
+student.json                                     base model, prompt settings, lineage; written
+                                                 last
 """
 
 import logging
@@ -37,7 +39,7 @@ MANIFEST = "student.json"
 
 
 FIRST_ADAPTER = "default"
-"""What PEFT calls the first adapter of a model."""
+"""PEFT's name for the first adapter of a model."""
 
 
 CATALOGUE = "catalogue.parquet"
@@ -57,16 +59,16 @@ FILES = (
     CATALOGUE,
     MANIFEST,
 )
-"""What the files of an adapter and of a tokenizer or processor are called."""
+"""Name patterns of the files of an adapter, of a tokenizer or processor, and of a student."""
 
 
 @dataclass(frozen=True)
 class StudentInfo:
-    """What `student.json` holds.
+    """Content of `student.json`.
 
-    `k` is the number of names a prompt asks for, `objective` is None for a base model alone,
-    `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them, `task` is
-    what the student is asked (`prompts.TASKS`).
+    `k` is the number of names a prompt asks for. `objective` is None for a base model alone.
+    `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them. `task` is the
+    name of the student's task (`tasks.task.TASKS`).
     """
 
     base_model: str
@@ -83,8 +85,8 @@ class StudentInfo:
 class Student:
     """A loaded student, or a base model in its place, in evaluation mode.
 
-    `processor` is None for a model of text alone; `adapter` names the student's own weights in the
-    model, None for a base model.
+    `processor` is None for a model of text alone. `adapter` names the student's weights in the
+    model; it is None for a base model.
     """
 
     model: Any
@@ -95,52 +97,53 @@ class Student:
     adapter: str | None = None
 
     def activate(self) -> None:
-        """Make the model answer as this student, where several share it (`load_on_shared_base`)."""
+        """Select this student's adapter where several share the model (`load_on_shared_base`)."""
         if self.adapter is not None and self.model.active_adapter != self.adapter:
             self.model.set_adapter(self.adapter)
 
     @property
     def task(self) -> Task:
-        """What the student is asked."""
+        """The student's task: input modality, and the form of prompt and answer."""
         return TASKS[self.info.task]
 
     @cached_property
     def encoder(self) -> Encoder:
-        """Encodes prompts exactly as in training."""
+        """The encoder of prompts, the same as in training."""
         info = self.info
         return make_encoder(
             self.tokenizer, self.processor, info.max_prompt_length, info.max_length, self.task
         )
 
-    def prompt(self, seen: str | bytes, names: Sequence[str] = ()) -> Prompt:
-        """Token ids of the prompt for what the student sees of a case.
+    def prompt(self, student_input: str | bytes, names: Sequence[str] = ()) -> Prompt:
+        """Encode the prompt of a case.
 
         Args:
-            seen: a note, or an encoded image for a student of images.
-            names: of the catalogue, among which a student of images is asked to choose.
+            student_input: the case's note, or its encoded image for a student of images.
+            names: the catalogue's names, which a student of images is to choose among.
 
         Raises:
             ConfigError: `student.max_prompt_length` has no room for the instruction alone.
             DataError: the image cannot be used.
         """
         try:
-            if isinstance(seen, bytes):
-                return self.encoder.prompt(build_image_prompt(names, self.info.k), [seen])
-            return self.encoder.prompt(build_prompt(seen, self.info.k))
+            if isinstance(student_input, bytes):
+                return self.encoder.prompt(build_image_prompt(names, self.info.k), [student_input])
+            return self.encoder.prompt(build_prompt(student_input, self.info.k))
         except UnusableRow as error:
             if error.reason != "too_long":
                 raise DataError(
-                    f"expected an image that can be seen, found {error.reason}",
+                    f"expected an image that can be used, found {error.reason}; replace it or "
+                    "leave it out",
                     {error.reason: 1},
                 ) from error
             raise ConfigError(
-                f"student.max_prompt_length={self.info.max_prompt_length} has no room for the "
-                "instruction alone; raise it"
+                f"student.max_prompt_length={self.info.max_prompt_length}: expected room for the "
+                "instruction alone, found too few tokens; raise it"
             ) from error
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device that the model is on."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
@@ -149,7 +152,7 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
     """Load a finished student folder, its base model included.
 
     Args:
-        folder: what `train` wrote.
+        folder: output of the `train` step.
         device: torch device; None for a GPU where there is one.
         precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere.
 
@@ -165,26 +168,28 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
             base.revision,
             info.base_revision,
         )
-    place = pick_device(device)
+    torch_device = pick_device(device)
     model = PeftModel.from_pretrained(
-        load_base_model(base, pick_dtype(precision, place), place), str(folder)
+        load_base_model(base, pick_dtype(precision, torch_device), torch_device), str(folder)
     )
     return _student(model.eval(), base, info, _catalogue_of(folder), FIRST_ADAPTER)
 
 
 def load_on_shared_base(other: Student, folder: Path) -> Student | None:
-    """A student on the base model that another one has loaded: both then share its weights, and
-    whoever asks one calls `activate` first. Not to be called while the model computes.
+    """Load a second adapter onto the base model of `other`.
+
+    The students share the base model's weights, so call `activate` before using either. Do not
+    call this function while the model is computing.
 
     Returns:
-        None where their base models differ.
+        The second student; None where the base models differ.
 
     Raises:
         TrainingError: the folder is not a finished student.
     """
     info = read_info(folder)
-    theirs = other.info
-    if (theirs.base_model, theirs.base_revision) != (info.base_model, info.base_revision):
+    loaded = other.info
+    if (loaded.base_model, loaded.base_revision) != (info.base_model, info.base_revision):
         return None
     name = f"beside_{len(other.model.peft_config)}"
     other.model.load_adapter(str(folder), adapter_name=name)
@@ -205,20 +210,31 @@ def load_base_student(
     catalogue: Path | None = None,
     task: str = "disease",
 ) -> Student:
-    """The base model alone, under a student's prompt settings: the `base` system.
+    """Load the base model alone, under a student's prompt settings: the `base` system.
+
+    Args:
+        student: base model and length limits.
+        k: names that a prompt asks for.
+        device: torch device; None for a GPU where there is one.
+        precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere.
+        catalogue: `catalogue.parquet` of the labels that it may answer.
+        task: name of the task.
 
     Raises:
         TrainingError: the base model is missing.
-        ConfigError: the task's cases are images, and the model sees none.
+        ConfigError: the task's cases are images, which the model does not take.
     """
     base = resolve_base_model(student.base_model, student.revision)
-    place = pick_device(device)
+    torch_device = pick_device(device)
     info = StudentInfo(
         base.reference, base.revision, k, student.max_prompt_length, student.max_length, task=task
     )
     check_input_modality(base, TASKS[task])
     return _student(
-        load_base_model(base, pick_dtype(precision, place), place), base, info, catalogue
+        load_base_model(base, pick_dtype(precision, torch_device), torch_device),
+        base,
+        info,
+        catalogue,
     )
 
 
@@ -234,24 +250,24 @@ def _student(
 
 
 def check_input_modality(base: BaseModel, task: Task) -> None:
-    """Refuse a text model for images.
+    """Refuse a text model for a task of images.
 
     Raises:
-        ConfigError: the task's cases are images, and the model sees none.
+        ConfigError: the task's cases are images, which the model does not take.
     """
     if task.input_modality == "image" and not base.sees_images:
         raise ConfigError(
-            f"student.base_model={base.reference}: task {task.name} needs a model that sees "
-            "images, found a language model of text alone; use `embedded_vision` or another "
+            f"student.base_model={base.reference}: expected a model that sees images for task "
+            f"{task.name}, found a language model of text alone; use `embedded_vision` or another "
             "image-and-text model"
         )
 
 
 def read_info(folder: Path) -> StudentInfo:
-    """What a student folder says about itself.
+    """Read `student.json` of a student folder.
 
     Raises:
-        TrainingError: there is no finished student in the folder.
+        TrainingError: the folder does not hold a finished student.
     """
     try:
         content = read_json(folder / MANIFEST)
@@ -260,30 +276,35 @@ def read_info(folder: Path) -> StudentInfo:
         info = StudentInfo(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
-            f"{folder}: expected a finished student ({MANIFEST} beside an adapter; "
-            f"{type(error).__name__}); give the folder of a completed train step"
+            f"{folder}: expected a finished student ({MANIFEST} beside an adapter), found none "
+            f"({type(error).__name__}); give the folder of a completed train step"
         ) from error
     return info
 
 
 def student_files(folder: Path) -> list[str]:
-    """Names of the files that make a folder a student; `student.json` last.
+    """List the names of the files that make a folder a student; `student.json` comes last.
 
     Raises:
-        TrainingError: there is no finished student in the folder.
+        TrainingError: the folder does not hold a finished student.
     """
     read_info(folder)
     names = sorted(file.name for file in folder.iterdir() if file.is_file())
-    found = [name for name in names if any(fnmatch(name, pattern) for pattern in FILES)]
-    return sorted(found, key=lambda name: name == MANIFEST)
+    matching = [name for name in names if any(fnmatch(name, pattern) for pattern in FILES)]
+    return sorted(matching, key=lambda name: name == MANIFEST)
 
 
 def write_student(
     folder: Path, model: Any, reader: Any, info: StudentInfo, catalogue: Path | None
 ) -> None:
-    """Write a finished student; `student.json` comes last, so a half-written one is not one.
+    """Write a finished student; `student.json` comes last, so half a folder is not a student.
 
-    `reader` is its tokenizer, or the processor of a student of images.
+    Args:
+        folder: gets the files.
+        model: PEFT model.
+        reader: its tokenizer, or the processor of a student of images.
+        info: content of `student.json`.
+        catalogue: `catalogue.parquet` to keep with the student, if any.
     """
     write_adapter(model, folder)
     reader.save_pretrained(folder)
@@ -301,7 +322,7 @@ def info_of(
     lineage: Mapping[str, str],
     task: str = "disease",
 ) -> StudentInfo:
-    """The record of a student trained from `base`."""
+    """Return the record (`student.json`) of a student trained from `base`."""
     return StudentInfo(
         base.reference,
         base.revision,

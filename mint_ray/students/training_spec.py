@@ -1,4 +1,4 @@
-"""The specification of a training run: inputs, settings, and how its steps are cut."""
+"""Specification of a training run: its inputs, its settings and its validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from mint_ray.tasks.task import DISEASE, Task
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """What is ranked while a student trains, when and how.
+    """Plan of a run's validation: the cases to rank, the steps to rank after, the settings.
 
-    `cases` has the columns case_id, group_id, label_id and what the student sees; `shares` are
-    the parts of the run's steps after which it is ranked, besides its end; `folder` gets a file of
-    answers for each time.
+    `cases` has the columns case_id, group_id, label_id and the student's input (note or image).
+    `shares` (0 to 1) are the parts of the run's steps after which cases are ranked, besides the
+    run's end. `folder` gets a file of answers for each of these steps.
     """
 
     cases: Path
@@ -32,7 +32,7 @@ class ValidationPlan:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What `trainer.train` is asked for."""
+    """Specification of one call of `trainer.train`."""
 
     pairs: Path
     """Preference parquet (file or folder); rows of split `train` are used."""
@@ -52,9 +52,9 @@ class TrainingSpec:
     """`catalogue.parquet` to keep with the student. It names the labels that `cft`, `rcft` and
     `sft` on the known answer compare."""
     lineage: Mapping[str, str] = field(default_factory=dict)
-    """Ids of what the student is made from."""
+    """Ids of the inputs that the student is made from."""
     task: Task = DISEASE
-    """What the pairs ask."""
+    """The pairs' task: the input modality and the form of prompt and answer."""
     validation: ValidationPlan | None = None
     """Cases to rank on the way. The result is reported with a checkpoint, as `validation/...`, and
     changes nothing about the training."""

@@ -15,6 +15,7 @@ from mint_ray.evaluation.systems import Perturbation, SystemRun
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.tasks.task import DISEASE, TISSUE, Task
 from tests.evaluation.conftest import NAMES, predictions_of
+from tests.evaluation.few_answers import CLASS_METRICS
 
 CATALOGUE = Catalogue(
     Label(label_id, names[0], ids, names[1:], ())

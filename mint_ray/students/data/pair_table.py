@@ -1,8 +1,8 @@
 """Preference pairs on disk, ready for training.
 
 The parquet files are copied once, batch by batch, into an uncompressed Arrow file that is
-memory-mapped: rows are read at random without all of them being in memory. The file is
-removed from the folder at once and vanishes with the process.
+memory-mapped, so that rows can be read at random while most of them are not in memory. The file is
+unlinked at once, so it disappears with the process.
 """
 
 import os
@@ -34,12 +34,12 @@ _LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
 
 @dataclass(frozen=True)
 class UsableRows:
-    """Which rows can be trained on, and why the others cannot.
+    """Rows that can be trained on, and the reasons why others cannot.
 
-    `examples` are the row numbers of each example, in the order of their preference ids, so
-    that it does not matter how the rows were spread over files; `lengths` its tokens.
+    `examples` are the row numbers of each example, in the order of their preference ids, so that
+    the distribution of rows over files does not matter. `lengths` are the examples' tokens.
     `rejected` maps a row number to its reason, `shortened` counts rows with a cut note, and
-    `digest` is a hash of the ids and tokens of everything usable.
+    `digest` is a hash of the ids and tokens of all usable rows.
     """
 
     examples: tuple[tuple[int, ...], ...]
@@ -50,12 +50,12 @@ class UsableRows:
 
     @property
     def rows(self) -> int:
-        """Rows that can be used."""
+        """Number of rows that can be used."""
         return sum(map(len, self.examples))
 
     @property
     def counts(self) -> dict[str, int]:
-        """UnusableRow rows by reason."""
+        """Number of rejected rows by reason."""
         return dict(Counter(self.rejected.values()))
 
 
@@ -63,23 +63,23 @@ class PairTable:
     """Random access to the training rows of a preference dataset.
 
     Args:
-        path: a parquet file, or a folder of them. Needs the conversational columns `prompt`,
-            `chosen` and `rejected`; `images`, `preference_id`, `case_id`, `group_id` and
-            `split` are used where they are there, as they are in our own files.
-        compares: what an example is made of; `answer` and `candidates` need the columns
-            `label_id` and `candidates` as well.
+        path: a parquet file, or a folder of them. The conversational columns `prompt`, `chosen`
+            and `rejected` are needed. `images`, `preference_id`, `case_id`, `group_id` and `split`
+            are used where they exist, as in the files of `mint prefer`.
+        compares: kind of completions that an example is made of. `answer` needs the column
+            `label_id`, `candidates` the columns `label_id` and `candidates` as well.
 
     Raises:
-        DataError: nothing readable, a column missing or of another type, no training row,
-            or a group in the training split and in another one.
+        DataError: the path cannot be read, a column is missing or of another type, there is no
+            training row, or a group is in the training split and in another one.
     """
 
     def __init__(self, path: Path, compares: CompletionKind = "pairs") -> None:
         labels = _LABELS.get(compares, ())
         try:
             source = _open(path, labels)
-            wanted = (*_OPTIONAL, *_MESSAGES, "images", *labels)
-            names = [name for name in wanted if name in source.schema.names]
+            columns = (*_OPTIONAL, *_MESSAGES, "images", *labels)
+            names = [name for name in columns if name in source.schema.names]
             _refuse_shared_groups(source, names)
             self._table = _map_rows(source, names)
         except (OSError, pa.ArrowInvalid) as error:
@@ -88,13 +88,16 @@ class PairTable:
                 f"nothing that can be read ({type(error).__name__}); run `mint prefer` again"
             ) from error
         if self._table.num_rows == 0:
-            raise DataError(f"{path}: expected preference pairs of split `train`, found none")
+            raise DataError(
+                f"{path}: expected preference pairs of split `train`, found none; run "
+                "`mint prefer` on cases of that split"
+            )
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def row(self, number: int) -> dict[str, Any]:
-        """One row as plain Python values; rows without an id are named by their number."""
+        """Read one row as plain Python values; a row without an id is named by its number."""
         return self._row(number, self._table.schema.names)
 
     def _row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
@@ -108,9 +111,12 @@ class PairTable:
         return merge([maker.encode_row(self.row(row)) for row in rows], number)
 
     def scan(self, maker: RowEncoder) -> UsableRows:
-        """Encode every row once, keeping no tokens, to see which can be used, and together."""
+        """Encode every row once to find the usable rows and group them into examples.
+
+        Tokens are not kept: `example` encodes again.
+        """
         rejected: dict[int, str] = {}
-        seen: set[str] = set()
+        ids: set[str] = set()
         groups: dict[tuple[str, str], list[_ScannedRow]] = defaultdict(list)
         shortened = 0
         for number in range(len(self)):
@@ -119,7 +125,7 @@ class PairTable:
                 if row.get("split", _TRAIN) != _TRAIN:
                     raise UnusableRow("unknown_split")
                 part = maker.encode_row(row)
-                if part.preference_ids[0] in seen:
+                if part.preference_ids[0] in ids:
                     raise UnusableRow("duplicate_id")
             except UnicodeDecodeError:  # text that parquet does not check
                 rejected[number] = "bad_messages"
@@ -127,36 +133,36 @@ class PairTable:
             except UnusableRow as error:
                 rejected[number] = error.reason
                 continue
-            seen.add(part.preference_ids[0])
+            ids.add(part.preference_ids[0])
             shortened += part.shortened
             prompt = digest_of(
                 repr((part.prompt, part.vision_inputs and part.vision_inputs.digest))
             )
             group = (row.get("case_id") or f"row-{number}", prompt)
-            found = _ScannedRow(part.preference_ids[0], number, len(part), _content_digest(part))
-            groups[group].append(found)
+            scanned = _ScannedRow(part.preference_ids[0], number, len(part), _content_digest(part))
+            groups[group].append(scanned)
         ordered = sorted(sorted(group) for group in groups.values())
-        examples = tuple(tuple(found.row for found in group) for group in ordered)
+        examples = tuple(tuple(scanned.row for scanned in group) for group in ordered)
         lengths = tuple(
             group[0].length if len(group) == 1 else len(self.example(rows, maker))
             for group, rows in zip(ordered, examples, strict=True)
         )
-        digest = digest_of(repr([found.content for group in ordered for found in group]))
+        digest = digest_of(repr([scanned.content for group in ordered for scanned in group]))
         return UsableRows(examples, lengths, rejected, shortened, digest)
 
     def write_rejected(self, rejected: Mapping[int, str], path: Path) -> None:
-        """Write one row per rejected pair: its case, its preference id as source, the reason."""
+        """Write a row per rejected pair: its case, its preference id as source, the reason."""
         rows = []
-        known = [column for column in _OPTIONAL if column in self._table.schema.names]
+        columns = [column for column in _OPTIONAL if column in self._table.schema.names]
         for number, reason in sorted(rejected.items()):
-            row = self._row(number, known)
+            row = self._row(number, columns)
             name = row["preference_id"]
             rows.append({"case_id": row.get("case_id") or name, "source": name, "reason": reason})
         pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), path)
 
 
 class _ScannedRow(NamedTuple):
-    """A usable row: sorts by its preference id."""
+    """A usable row; rows sort by their preference id."""
 
     preference_id: str
     row: int
@@ -165,7 +171,7 @@ class _ScannedRow(NamedTuple):
 
 
 def _content_digest(example: Example) -> str:
-    """Hash what an example holds, by values alone: a renamed field is no other content."""
+    """Hash an example's values; names of fields do not count, so that they can change."""
     images = example.vision_inputs
     values = (
         example.preference_ids,
@@ -184,17 +190,18 @@ def _open(path: Path, labels: Sequence[str]) -> ds.Dataset:
     for name in labels:
         if name not in source.schema.names:
             raise DataError(
-                f"{path}: this objective needs the column `{name}` (ids of the catalogue), found "
-                f"{', '.join(source.schema.names)}"
+                f"{path}: expected the column `{name}` (ids of the catalogue), which this "
+                f"objective needs, found {', '.join(source.schema.names)}; run `mint prefer` again"
             )
     for name in _MESSAGES:
         if name not in source.schema.names:
-            found = ", ".join(source.schema.names) or "no columns"
-            raise DataError(f"{path}: expected a column `{name}`, found {found}")
+            names = ", ".join(source.schema.names) or "no columns"
+            raise DataError(f"{path}: expected a column `{name}`, found {names}; add the column")
         kind = source.schema.field(name).type
         if not pt.is_list(kind) and not pt.is_large_list(kind):
             raise DataError(
-                f"{path}: expected `{name}` to be a list of role and content, found {kind}"
+                f"{path}: expected `{name}` to be a list of role and content, found {kind}; store "
+                "conversations as lists of messages"
             )
     return source
 
@@ -209,14 +216,14 @@ def _refuse_shared_groups(source: ds.Dataset, names: list[str]) -> None:
     shared = train & other - {None}
     if shared:
         raise DataError(
-            f"{len(shared)} groups are in the training split and in another one, for example "
-            f"{min(shared)}; split the cases by group_id",
+            f"expected every group in one split, found {len(shared)} groups in the training split "
+            f"and in another one, for example {min(shared)}; split the cases by group_id",
             {"shared_groups": len(shared)},
         )
 
 
 def _map_rows(source: ds.Dataset, names: list[str]) -> pa.Table:
-    # What is in no split we know of comes along, so that it is counted.
+    # Rows of an unknown split are kept here, so that `scan` counts them as rejected.
     others = ds.field("split").isin([split for split in SPLITS if split != _TRAIN])
     keep = others.is_null() | ~others if "split" in names else None
     handle, name = tempfile.mkstemp(suffix=".arrow", prefix="mint-pairs-")

@@ -1,4 +1,4 @@
-"""Rows."""
+"""Encoding of preference rows as parts of training examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,15 +10,16 @@ from mint_ray.tasks.prompts import answer_text
 
 
 class RowEncoder:
-    """Encodes preference rows as one kind of objective compares them.
+    """Encoder of preference rows for the completions that an objective compares.
 
     Args:
         encoder: tokenises prompts and answers.
-        compares: `pairs` chosen and rejected; `chosen` the chosen answer alone; `answer` the
-            known answer's name as an answer; `candidates` the names of the row's candidates
-            at the first list position, the known answer among them or counted as missing.
+        compares: completions of a part. `pairs`: the chosen and the rejected answer. `chosen`: the
+            chosen answer alone. `answer`: an answer with the known answer's name. `candidates`: the
+            names of the row's candidates at the first list position; the known answer is one of
+            them, or counts as missing.
         names: display name of every label id; needed by `answer` and `candidates`.
-        k: names that a prompt asks for, which decides what follows the first one.
+        k: names that a prompt asks for; decides which tokens follow the first name.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class RowEncoder:
         if len(set(completions)) < len(completions):
             raise UnusableRow("identical_answers")
         answer = names.index(known) if known in names else None
-        liked = () if answer is None else (answer,)
+        nll_completions = () if answer is None else (answer,)
         return Example(
             (name,),
             prompt.ids + prefix,
             completions,
             (),
-            liked,
+            nll_completions,
             answer,
             prompt.shortened,
             vision_inputs=prompt.vision_inputs,
@@ -112,7 +113,7 @@ def _known(row: Mapping[str, Any]) -> str:
 
 
 def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
-    """An answer's text; empty where nothing in it can be seen."""
+    """Return an answer's text; empty where it has no visible character."""
     last = messages[-1] if messages else {}
     if not isinstance(last, Mapping):
         raise UnusableRow("bad_messages")

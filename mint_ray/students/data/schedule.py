@@ -1,4 +1,4 @@
-"""Which pairs a step trains on, and at which learning rate: pure functions of the step."""
+"""Schedule of a run: the examples and the learning rate of a step, as pure functions of it."""
 
 import math
 from functools import lru_cache
@@ -7,16 +7,16 @@ import numpy as np
 
 
 def total_steps(pairs: int, batch_size: int, epochs: int, max_steps: int | None) -> int:
-    """Optimizer steps that show every pair at least `epochs` times, at most `max_steps`."""
+    """Return the optimizer steps that use every pair `epochs` times, at most `max_steps`."""
     steps = math.ceil(pairs * epochs / batch_size)
     return min(steps, max_steps) if max_steps else steps
 
 
 def rows_of_step(pairs: int, batch_size: int, seed: int, step: int) -> list[int]:
-    """Row numbers of optimizer step `step` (from 0), over all workers.
+    """Return the row numbers of optimizer step `step` (from 0), over all workers.
 
-    Epochs follow one another without a gap, each in an order of its own that depends on the
-    seed and the epoch alone; so a resumed run sees what an undisturbed one would have seen.
+    Epochs follow one another without a gap. The order of each depends on the seed and the epoch
+    alone, so that a resumed run uses the same rows as an undisturbed run.
     """
     positions = range(step * batch_size, (step + 1) * batch_size)
     return [int(_epoch_order(pairs, seed, at // pairs)[at % pairs]) for at in positions]
@@ -28,9 +28,10 @@ def _epoch_order(pairs: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float, schedule: str) -> float:
-    """Learning rate of step `step` (from 0) of `steps`.
+    """Return the learning rate of step `step` (from 0) of `steps`.
 
-    Warm-up is linear and ends at `peak`; then `constant`, `linear` to 0, or `cosine` to 0.
+    Warm-up is linear and ends at `peak`. After it, `schedule` decides: `constant`, `linear` to 0,
+    or `cosine` to 0.
     """
     warmup = math.ceil(steps * warmup_ratio)
     if step < warmup:

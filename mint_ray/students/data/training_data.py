@@ -1,4 +1,4 @@
-"""The usable examples of a training run, encoded when they are asked for."""
+"""The usable examples of a training run, encoded on access."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +17,26 @@ from mint_ray.students.training_spec import TrainingSpec
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows on disk, how they are encoded, and which of them make up the examples."""
+    """Rows on disk, their encoder, and the row numbers of the usable examples."""
 
     table: PairTable
     maker: RowEncoder
     usable: UsableRows
 
     def __len__(self) -> int:
-        """Number of examples."""
+        """Return the number of examples."""
         return len(self.usable.examples)
 
     def example(self, number: int) -> Example:
-        """Encode the example of a number, from 0."""
+        """Encode the example of index `number`, from 0."""
         return self.table.example(self.usable.examples[number], self.maker, number)
 
     def longest(self) -> Example:
-        """The example of most tokens."""
+        """Encode the example of most tokens."""
         return self.example(max(range(len(self)), key=self.usable.lengths.__getitem__))
 
     def preference_ids(self, number: int) -> list[str]:
-        """Of the rows of an example."""
+        """Return the preference ids of an example's rows."""
         rows = self.usable.examples[number]
         return [str(self.table.row(row)["preference_id"]) for row in rows]
 
@@ -44,7 +44,7 @@ class TrainingData:
 def read_data(
     spec: TrainingSpec, objective: Objective, tokenizer: Any, processor: Any | None = None
 ) -> TrainingData:
-    """Find out which rows can be used; see `trainer.train` for the errors."""
+    """Open the pairs and find the usable rows; see `trainer.train` for the errors."""
     student, compares = spec.student, _compares(spec.training, objective)
     table = PairTable(spec.pairs, compares)
     encoder = make_encoder(
@@ -67,7 +67,7 @@ def _names(objective: str, compares: CompletionKind, catalogue: Path | None) -> 
     if catalogue is None:
         raise ConfigError(
             f"training.objective={objective} compares names of the catalogue: expected a "
-            "catalogue.parquet, found none; pass that of the cases step"
+            "catalogue.parquet, found none; pass the file of the cases step"
         )
     labels = Catalogue.read(catalogue).labels
     return {any_id: label.name for label in labels for any_id in label.ids}
@@ -77,8 +77,8 @@ def _scan(table: PairTable, maker: RowEncoder) -> UsableRows:
     usable = table.scan(maker)
     if not usable.examples:
         raise DataError(
-            f"expected at least one usable preference pair among {len(table)}, found none: "
-            f"{usable.counts}",
+            f"expected at least one usable preference pair among {len(table)}, found none; correct "
+            f"the pairs (rejected rows by reason: {usable.counts})",
             usable.counts,
         )
     return usable

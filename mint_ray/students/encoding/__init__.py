@@ -1,1 +1,1 @@
-"""Encoding."""
+"""Encoding of notes, images and names as token ids and pixels."""

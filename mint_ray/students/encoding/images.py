@@ -1,4 +1,4 @@
-"""From chat messages with images to token ids and pixels."""
+"""Encoding of chat messages with images as token ids and pixels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ _TEXT_INPUTS = ("input_ids", "attention_mask")
 
 
 class ImageEncoder(Encoder):
-    """Encodes prompts whose messages show images; see `Encoder`.
+    """Encoder of prompts whose messages show images; see `Encoder`.
 
-    A prompt is never shortened: neither its images' tokens nor its question.
+    A prompt is not shortened, because it would lose image tokens or its question.
 
     Args:
         processor: Hugging Face processor of an image-and-text model, with a chat template.
@@ -28,28 +28,29 @@ class ImageEncoder(Encoder):
     ) -> None:
         self.processor = processor
         super().__init__(processor.tokenizer, max_prompt_length, max_length, task)
-        found = getattr(processor, "image_token_id", None)
-        self._image_token = int(found) if found is not None else None
+        token = getattr(processor, "image_token_id", None)
+        self._image_token = int(token) if token is not None else None
 
     def prompt(
         self, messages: Sequence[Mapping[str, Any]], images: Sequence[object] = ()
     ) -> Prompt:
-        """Token ids of a prompt, and what the model takes to see its images.
+        """Encode a prompt and its images.
 
         Args:
             messages: role and content; content is text, or parts of type `text` and `image`.
             images: encoded bytes, in the order of the image parts.
 
         Raises:
-            UnusableRow: `too_long`; `bad_messages`; `image_count` where there are not as many
-                images as image parts; or why an image shows nothing (`image_missing`,
-                `image_unreadable`, `image_too_large`, `image_too_small`, `image_blank`).
+            UnusableRow: `too_long`; `bad_messages`; `image_count` where the number of images is not
+                the number of image parts; or the reason why an image cannot be used
+                (`image_missing`, `image_unreadable`, `image_too_large`, `image_too_small`,
+                `image_blank`).
         """
         turns = [self._parts(message) for message in messages]
         if not turns:
             raise UnusableRow("bad_messages")
-        shown = sum(part["type"] == "image" for turn in turns for part in turn["content"])
-        if shown != len(images):
+        image_parts = sum(part["type"] == "image" for turn in turns for part in turn["content"])
+        if image_parts != len(images):
             raise UnusableRow("image_count")
         opened = []
         for encoded in images:
@@ -75,12 +76,12 @@ class ImageEncoder(Encoder):
         if not opened:
             return Prompt(ids)
         tensors = {name: value for name, value in inputs.items() if name not in _TEXT_INPUTS}
-        # Of each image apart, so that what one ends with counts as its own.
+        # Each image is hashed before they are joined: joined bytes would not tell where one ends.
         digest = digest_of(
-            *(bytes.fromhex(digest_of(one if isinstance(one, bytes) else b"")) for one in images)
+            *(bytes.fromhex(digest_of(item if isinstance(item, bytes) else b"")) for item in images)
         )
-        places = tuple(place for place, token in enumerate(ids) if token == self._image_token)
-        return Prompt(ids, False, VisionInputs(tensors, places, digest))
+        positions = tuple(index for index, token in enumerate(ids) if token == self._image_token)
+        return Prompt(ids, False, VisionInputs(tensors, positions, digest))
 
     def _template(self, turns: Sequence[tuple[str, str]]) -> str:
         messages = [
@@ -90,7 +91,7 @@ class ImageEncoder(Encoder):
         return rendered
 
     def _parts(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """A message whose content is a list of parts."""
+        """Return a message with its content as a list of cleaned parts."""
         if isinstance(message, Mapping) and isinstance(message.get("content"), str):
             turn = self._turn(message)
             return turn | {"content": [{"type": "text", "text": turn["content"]}]}
@@ -112,7 +113,7 @@ class ImageEncoder(Encoder):
 def make_encoder(
     tokenizer: Any, processor: Any | None, max_prompt_length: int, max_length: int, task: Task
 ) -> Encoder:
-    """The encoder of a model: for images where it has a processor, for text where it has none."""
+    """Make the encoder of a model: for images if it has a processor, else for text."""
     if processor is None:
         return Encoder(tokenizer, max_prompt_length, max_length, task)
     return ImageEncoder(processor, max_prompt_length, max_length, task)

@@ -1,4 +1,4 @@
-"""The token trie of a catalogue's names, in the context of a training answer's first line."""
+"""Token trie of a catalogue's names, tokenised as in the first line of a training answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class NameTrie:
     `prefix` are the answer's tokens before the first name (header, number and, unless a name
     merges with it, opening quote). `tokens[n]` and `parents[n]` describe node n > 0; parents
     come before their children, which `children[n]` lists. `ends[i]` is the node of name i's
-    last token, which holds the closing quote: the end marker that tells a name from a longer
-    one.
+    last token. That token holds the closing quote, the end marker by which a name differs from a
+    longer name that starts with it.
     """
 
     prefix: tuple[int, ...]
@@ -27,11 +27,11 @@ class NameTrie:
     ends: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Tokens of the trie, the root not counted."""
+        """Return the number of tokens of the trie, the root not counted."""
         return len(self.tokens) - 1
 
     def path(self, node: int) -> list[int]:
-        """Nodes from below the root to `node`."""
+        """Return the nodes from the root to `node`, without the root and with `node`."""
         nodes = []
         while node:
             nodes.append(node)
@@ -43,10 +43,10 @@ def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:
     """Build the trie of `names`, tokenised as the first of the `k` lines of an answer.
 
     Raises:
-        DataError: no names, or two that no token tells apart.
+        DataError: there are no names, or two names have the same tokens.
     """
     if not names:
-        raise DataError("expected at least one name to rank, found none")
+        raise DataError("expected at least one name to rank, found none; check the catalogue")
     prefix, paths = first_names(names, k, encoder)
     tokens, parents, ends = [-1], [-1], []
     children: list[dict[int, int]] = [{}]
@@ -61,8 +61,11 @@ def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:
             node = children[node][token]
         ends.append(node)
     if len(set(ends)) < len(ends):
-        twins = len(ends) - len(set(ends))
-        raise DataError(f"{twins} names have the same tokens as another one; make them differ")
+        duplicates = len(ends) - len(set(ends))
+        raise DataError(
+            f"expected names with different tokens, found {duplicates} with the same tokens as "
+            "another name; change the names"
+        )
     return NameTrie(
         prefix,
         tuple(tokens),
@@ -75,11 +78,19 @@ def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:
 def first_names(
     names: Sequence[str], k: int, encoder: Encoder
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """What stands before the first name of an answer, and each name there with its end marker.
+    """Tokenise the first name of an answer, and the beginning of the answer before it.
 
     Whole lines are tokenised, with the next line's beginning where there is one, because a
     tokenizer may merge the last character of a name with the quote, or the quote with the
     line's end.
+
+    Args:
+        names: display names.
+        k: names in an answer; decides whether another line follows.
+        encoder: tokenises.
+
+    Returns:
+        Token ids of the beginning, which all names share, and of each name with its end marker.
     """
     lines = [_first_line(name, k, encoder) for name in names]
     first = min(start for _, start, _ in lines)
@@ -88,7 +99,7 @@ def first_names(
 
 
 def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, int]:
-    """Token ids of an answer that starts with `name`; where the name starts and stops in them."""
+    """Tokenise an answer that starts with `name`; return its ids, and the name's start and stop."""
     name = encoder.clean(name)
     text = answer_text([name] * min(k, 2), encoder.task)
     encoded = encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -101,6 +112,6 @@ def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, in
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """Tokens that all rows start with."""
+    """Return the number of tokens that all rows start with."""
     columns = zip(*rows, strict=False)
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))

@@ -1,7 +1,7 @@
-"""From chat messages to token ids.
+"""Encoding of chat messages and answers as token ids.
 
-Prompt and answer are tokenised apart, in training and in ranking alike, so that no token
-straddles their border.
+Prompt and answer are tokenised separately, in training and in ranking, so that no token lies across
+their border.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ Reason = Literal[
 
 
 class UnusableRow(Exception):  # noqa: N818 - a row's fate, not a failure
-    """A row cannot be used, for a `reason` of its own or of its image."""
+    """A row that cannot be used, for a `reason` of its own or of its image."""
 
     def __init__(self, reason: Reason | Fault) -> None:
         super().__init__(reason)
@@ -46,7 +46,7 @@ class UnusableRow(Exception):  # noqa: N818 - a row's fate, not a failure
 
 
 class Prompt(NamedTuple):
-    """A prompt's token ids up to where the answer starts, whether its note was cut, its images."""
+    """Token ids of a prompt up to where the answer starts, whether its note was cut, its images."""
 
     ids: tuple[int, ...]
     shortened: bool = False
@@ -54,7 +54,7 @@ class Prompt(NamedTuple):
 
 
 class Encoder:
-    """Encodes prompts and answers with one tokenizer under the configured length limits.
+    """Encoder of prompts and answers with one tokenizer, under the configured length limits.
 
     Args:
         tokenizer: Hugging Face tokenizer with a chat template.
@@ -78,14 +78,18 @@ class Encoder:
     def prompt(
         self, messages: Sequence[Mapping[str, Any]], images: Sequence[object] = ()
     ) -> Prompt:
-        """Token ids of a prompt up to where the answer starts, and whether its note was cut.
+        """Encode a prompt up to where the answer starts.
 
-        Only the note is ever shortened, at its tail, never the instruction after it.
+        Only the note is shortened, at its end; the instruction after it stays whole.
+
+        Args:
+            messages: role and content (text); the last one may hold a note.
+            images: must be empty: this encoder's model takes text alone.
 
         Raises:
-            UnusableRow: `too_long` where no note can be cut to make it fit; `bad_messages`
-                where the messages are not role and text; `image_count` where there is an image,
-                which this encoder's model cannot see.
+            UnusableRow: `too_long` where the prompt does not fit without its note either;
+                `bad_messages` where the messages are not role and text; `image_count` where there
+                is an image.
         """
         if images:
             raise UnusableRow("image_count")
@@ -95,12 +99,12 @@ class Encoder:
         parts = split_note(turns[-1]["content"])
         if parts is None:
             return Prompt(self._within(self._render(turns)))
-        note, rest = parts
+        note, instruction = parts
         limit = self.max_prompt_length * _CHARACTERS_PER_TOKEN
         shortened = len(note) > limit
         note = note[:limit]
         while True:
-            ids = self._render([*turns[:-1], {**turns[-1], "content": note + rest}])
+            ids = self._render([*turns[:-1], {**turns[-1], "content": note + instruction}])
             excess = len(ids) - self.max_prompt_length
             if excess <= 0:
                 return Prompt(tuple(ids), shortened)
@@ -109,7 +113,7 @@ class Encoder:
             note, shortened = self._drop_tail(note, excess), True
 
     def answer(self, text: str) -> tuple[int, ...]:
-        """Token ids of an assistant's answer, closed by the token that ends its turn."""
+        """Return the token ids of an assistant's answer and of the end of its turn."""
         ids = self.tokenizer(self.clean(text.strip()), add_special_tokens=False)["input_ids"]
         return (*ids, *self.turn_end)
 
@@ -122,7 +126,7 @@ class Encoder:
         return {"role": str(role), "content": self.clean(content)}
 
     def clean(self, text: str) -> str:
-        """Text that holds none of the tokenizer's special tokens and can be encoded."""
+        """Break the tokenizer's special tokens in a text, and replace what UTF-8 cannot hold."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for token in self._special:
             text = text.replace(token, break_token(token))
@@ -138,7 +142,7 @@ class Encoder:
         return list(encoded["input_ids"])
 
     def _turn_end(self) -> tuple[int, ...]:
-        """Ids of what the chat template puts after an answer, without trailing white space."""
+        """Return the ids that the chat template puts after an answer, white space stripped."""
         probe = "answer"
         text = self._template([("user", "q"), ("assistant", probe)])
         suffix = text[text.rindex(probe) + len(probe) :].strip() or self.tokenizer.eos_token or ""
@@ -165,7 +169,7 @@ class Encoder:
 
 
 def text_of(content: Any) -> str:
-    """A message's text; that of its text parts where it has parts, empty where it has none."""
+    """Return a message's text: its content, or its joined text parts; empty without any."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

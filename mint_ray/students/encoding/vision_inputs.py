@@ -1,9 +1,9 @@
-"""Images beside a prompt's tokens: what a processor made of them, and how models take them.
+"""Vision inputs of prompts: a processor's tensors beside token ids, batched for the model.
 
-Models agree on little: pixels come with a dimension for the prompt or without one, some want a
-value per token too, some give image tokens positions in three dimensions. What is told apart
-here is told by the tensors' shapes, so that any `AutoModelForImageTextToText` may work; whether
-prompts can be shared is then tried (`agreement`).
+Models differ: pixels come with a dimension for the prompt or without one, some models want a value
+per token too, some give image tokens positions in three dimensions. These cases are told apart by
+names and shapes of tensors, so that any `AutoModelForImageTextToText` may work. Whether prompts can
+be shared is tried afterwards (`logprobs.layout_check`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _ROPE_INPUTS = ("mm_token_type_ids", "image_grid_thw")
 
 
 class CannotShare(RuntimeError):  # noqa: N818 - a property of the model, not a failure
-    """The model cannot compute a prompt with images once for several completions; says why."""
+    """The model cannot compute a prompt with images once for several completions."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class VisionInputs:
 
     Attributes:
         inputs: tensors that the model takes beside token ids, for this prompt alone.
-        image_positions: positions of the image tokens in the prompt; no loss is ever taken there.
+        image_positions: positions of the image tokens in the prompt; the loss leaves them out.
         digest: hash of the encoded images.
     """
 
@@ -38,10 +38,17 @@ class VisionInputs:
 
 
 def image_inputs(vision_inputs: Sequence[VisionInputs | None], base: Any) -> dict[str, Tensor]:
-    """What the model takes to see the images of several prompts, in their order.
+    """Join the vision inputs of several prompts, in their order, on the model's device.
 
-    Values per token are left out. Images of other sizes are padded with zeros, which models
-    that take images of several sizes in one tensor know for padding.
+    Values per token are left out: see `token_inputs`. Images of different sizes are padded with
+    zeros, which models that take images of several sizes in one tensor recognise as padding.
+
+    Args:
+        vision_inputs: of each prompt, None for a prompt without images.
+        base: Hugging Face model; gives device and precision.
+
+    Returns:
+        Keyword arguments of the model; empty where no prompt has images.
     """
     shown = [item.inputs for item in vision_inputs if item is not None]
     if not shown:
@@ -60,9 +67,16 @@ def image_inputs(vision_inputs: Sequence[VisionInputs | None], base: Any) -> dic
 def token_inputs(
     vision_inputs: Sequence[VisionInputs | None], lengths: Sequence[int]
 ) -> dict[str, Tensor]:
-    """Values per token of several sequences, each a prompt with an answer behind it.
+    """Join the values per token of several sequences, each a prompt with an answer behind it.
 
-    An answer's tokens are text, and see of the images what the prompt's last token sees.
+    An answer's tokens are text, and see the same images as the prompt's last token.
+
+    Args:
+        vision_inputs: of each sequence's prompt.
+        lengths: tokens of each sequence.
+
+    Returns:
+        Keyword arguments of the model; empty where a prompt has no images.
     """
     if not vision_inputs or any(item is None for item in vision_inputs):
         return {}
@@ -83,17 +97,17 @@ def check_shareable(vision_inputs: Sequence[VisionInputs | None]) -> None:
     """Refuse models that look at images elsewhere than in the prompt's tokens.
 
     Raises:
-        CannotShare: with cross-attention layers, whose mask is per token of one sequence.
+        CannotShare: the model has cross-attention layers, whose mask is per token of one sequence.
     """
     if any(item is not None and _CROSS_ATTENTION in item.inputs for item in vision_inputs):
         raise CannotShare("the model sees images through cross-attention, not as prompt tokens")
 
 
 def can_stand_together(vision_inputs: Sequence[VisionInputs | None]) -> bool:
-    """Whether prompts may be computed in one batch without changing one another.
+    """Return whether prompts may be computed in one batch without changing one another.
 
-    Mllama's tokens before an image look at padding images too, so that prompts with other
-    numbers of images would.
+    In Mllama, tokens before an image look at padding images too. So prompts with different numbers
+    of images would change one another.
     """
     masks = [item.inputs.get(_CROSS_ATTENTION) for item in vision_inputs if item is not None]
     return len({mask.shape[2:] for mask in masks if mask is not None}) <= 1
@@ -102,19 +116,20 @@ def can_stand_together(vision_inputs: Sequence[VisionInputs | None]) -> bool:
 def prompt_positions(
     base: Any, prompt: Sequence[int], vision_inputs: VisionInputs | None
 ) -> Tensor | None:
-    """(3, P) positions of a prompt whose image tokens stand in a grid; None where they do not.
+    """Return the (3, P) positions of a prompt whose image tokens stand in a grid, else None.
 
     The next token's position is the largest of them plus one. Source: M-RoPE of Qwen2-VL,
     arXiv 2409.12191.
     """
-    index = getattr(base.base_model, "get_rope_index", None)
-    if index is None or vision_inputs is None:
+    rope_index = getattr(base.base_model, "get_rope_index", None)
+    if rope_index is None or vision_inputs is None:
         return None
     device = next(base.parameters()).device
     ids = torch.tensor([prompt], device=device)
     tensors = vision_inputs.inputs
     named = {name: tensors[name] for name in _ROPE_INPUTS if name in tensors}
-    positions: Tensor = index(ids, **{name: value.to(device) for name, value in named.items()})[0]
+    arguments = {name: value.to(device) for name, value in named.items()}
+    positions: Tensor = rope_index(ids, **arguments)[0]
     return positions[:, 0]
 
 
@@ -123,7 +138,7 @@ def _is_per_token(name: str) -> bool:
 
 
 def _padded_alike(parts: Sequence[Tensor], fixed: int) -> list[Tensor]:
-    """Tensors padded with zeros at the end of each dimension but the first `fixed`."""
+    """Pad tensors with zeros to one shape, at the end of each dimension but the first `fixed`."""
     if len({part.shape[fixed:] for part in parts}) == 1:
         return list(parts)
     sizes = [max(part.shape[d] for part in parts) for d in range(parts[0].ndim)]

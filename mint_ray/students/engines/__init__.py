@@ -1,1 +1,1 @@
-"""Engines."""
+"""Optimizer steps on one or many workers, and the checkpoints of their state."""

@@ -1,4 +1,8 @@
-"""Base."""
+"""Interface of the engines that turn gradients into optimizer steps.
+
+Losses are already divided by the tokens and pairs of the whole step, so engines *add* gradients
+over micro-batches and ranks; they must not average them.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,39 +25,48 @@ LossOf = Callable[[Batch, Logps], Tensor]
 
 
 class Engine(Protocol):
-    """One optimizer step at a time."""
+    """An optimizer with the policy that it updates, one step at a time."""
 
     name: str
     replicated: bool
-    """Every rank holds the whole optimizer state."""
+    """Whether every rank holds the whole optimizer state."""
 
     def update(self, batches: Sequence[Batch], loss_of: LossOf, learning_rate: float) -> float:
-        """Forward and backward over this rank's micro-batches, then one step.
+        """Run forward and backward over this rank's micro-batches, then take one step.
 
-        Returns the gradient norm before clipping, over all ranks; inf or NaN where gradients
-        were not finite.
+        Args:
+            batches: this rank's micro-batches.
+            loss_of: a micro-batch's share of the step's loss.
+            learning_rate: of this step.
+
+        Returns:
+            The gradient norm before clipping, over all ranks; inf or NaN where gradients were not
+            finite.
         """
         ...
 
     def score(self, batch: Batch) -> Logps:
-        """Log-probabilities without gradient or dropout; every rank must call it as often."""
+        """Score without gradient or dropout; all ranks must call it the same number of times."""
         ...
 
     def whole(self) -> AbstractContextManager[Any]:
-        """Within it, every rank has the adapter's weights whole; all ranks must enter."""
+        """Give every rank the adapter's whole weights in a `with` block.
+
+        All ranks must enter it.
+        """
         ...
 
     def state(self) -> dict[str, Any]:
-        """This rank's optimizer state: tensors and plain containers only."""
+        """Return the optimizer state of this rank: tensors and plain containers only."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Put back what `state` returned, on the same rank of as many."""
+        """Restore the result of `state`, on the same rank and with the same number of ranks."""
         ...
 
 
 def precision(policy: Policy) -> AbstractContextManager[Any]:
-    """Autocast where the base model is bfloat16; the adapter beside it stays in float32."""
+    """Autocast where the base model is bfloat16; the adapter's weights stay float32."""
     parameter = next(policy.parameters())
     if parameter.dtype != torch.bfloat16:
         return nullcontext()
@@ -61,7 +74,7 @@ def precision(policy: Policy) -> AbstractContextManager[Any]:
 
 
 def score(forward: Callable[[Batch], Logps], policy: Policy, batch: Batch) -> Logps:
-    """`forward(batch)` in evaluation mode and without gradient."""
+    """Call `forward(batch)` in evaluation mode and without gradient."""
     was_training = policy.training
     policy.eval()
     try:
@@ -72,7 +85,7 @@ def score(forward: Callable[[Batch], Logps], policy: Policy, batch: Batch) -> Lo
 
 
 def trainable(policy: Policy) -> list[torch.nn.Parameter]:
-    """The adapter's parameters, in a stable order."""
+    """Return the adapter's parameters, in a stable order."""
     return [parameter for parameter in policy.parameters() if parameter.requires_grad]
 
 

@@ -4,8 +4,8 @@
     optimizer-rank0.pt, ...                          optimizer shard and RNG state of each rank
     checkpoint.json                                  position and sha256 of every file; last
 
-Every rank writes its own files; where ranks share no file system, what carries the folder
-away (Ray Train) brings them together again.
+Every rank writes its own files. Where ranks do not share a file system, the receiver of the folders
+(Ray Train) brings them together.
 """
 
 import copy
@@ -39,10 +39,10 @@ Report = Callable[[dict[str, float], Path | None], None]
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stood: `step` optimizer steps were done.
+    """Position of a run after `step` optimizer steps.
 
-    `run` is a hash of everything that the result depends on; a checkpoint of another run is
-    refused.
+    `run` is a hash of everything that the result depends on (`resume.fingerprint`), so that a
+    checkpoint of another run can be refused.
     """
 
     step: int
@@ -52,7 +52,7 @@ class Position:
 
 
 def write_adapter(model: Any, folder: Path) -> None:
-    """Write a PEFT model's adapter as PEFT itself would, without its model card."""
+    """Write a PEFT model's adapter in PEFT's own format, without its model card."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -65,15 +65,20 @@ def write_adapter(model: Any, folder: Path) -> None:
 def write_checkpoint(folder: Path, model: Any, state: dict[str, Any], position: Position) -> None:
     """Write this rank's part of a checkpoint; all ranks must call it.
 
-    `state` is tensors and plain containers under any names. Rank 0 writes the adapter and, once
-    every rank has told its checksums, the manifest.
+    Rank 0 writes the adapter and, once it has the checksums of every rank, the manifest.
+
+    Args:
+        folder: gets the files.
+        model: PEFT model.
+        state: tensors and plain containers under any names but `rng`.
+        position: of the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if rank() == 0:
         write_adapter(model, folder)
     torch.save(state | {"rng": _rng_state()}, folder / _shard_name(rank()))
-    own = {file.name: sha256(file) for file in folder.iterdir() if _is_mine(file.name)}
-    files = {name: digest for part in gather(own) for name, digest in part.items()}
+    local = {file.name: sha256(file) for file in folder.iterdir() if _is_mine(file.name)}
+    files = {name: digest for part in gather(local) for name, digest in part.items()}
     if rank() == 0:
         content = {"format": FORMAT, **asdict(position), "files": dict(sorted(files.items()))}
         write_json(folder / MANIFEST, content)
@@ -89,22 +94,34 @@ def read_position(folder: Path) -> Position:
         content = read_json(folder / MANIFEST)
         files = content["files"]
         position = Position(**{key: content[key] for key in Position.__dataclass_fields__})
-        bad = sorted(name for name in files if sha256(folder / name) != files[name])
+        damaged = sorted(name for name in files if sha256(folder / name) != files[name])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(
-            f"checkpoint {folder} is incomplete ({type(error).__name__}); resume from the one "
-            "before it"
+            f"checkpoint {folder}: expected {MANIFEST} and all files that it names, found an "
+            f"incomplete checkpoint ({type(error).__name__}); resume from the one before it"
         ) from error
-    if bad or content.get("format") != FORMAT:
-        found = f"damaged: {', '.join(bad)}" if bad else f"of format {content.get('format')}"
-        raise TrainingError(f"checkpoint {folder} is {found}; resume from the one before it")
+    if damaged:
+        raise TrainingError(
+            f"checkpoint {folder} is damaged: {', '.join(damaged)} not of the sha256 that "
+            f"{MANIFEST} says; resume from the one before it"
+        )
+    if content.get("format") != FORMAT:
+        raise TrainingError(
+            f"checkpoint {folder}: expected format {FORMAT}, found format "
+            f"{content.get('format')}; resume from the one before it"
+        )
     return position
 
 
 def read_shard(folder: Path, number: int, with_rng: bool) -> dict[str, Any]:
-    """What rank `number` gave `write_checkpoint`; `read_position` first.
+    """Read the state that rank `number` gave to `write_checkpoint`.
 
-    `with_rng` puts the random generators back to where that rank's stood.
+    Checksums are not verified here: call `read_position` before.
+
+    Args:
+        folder: of the checkpoint.
+        number: rank that wrote the shard.
+        with_rng: also restore the random generators to that rank's state.
     """
     shard: dict[str, Any] = torch.load(
         folder / _shard_name(number), map_location="cpu", weights_only=True
@@ -116,9 +133,9 @@ def read_shard(folder: Path, number: int, with_rng: bool) -> dict[str, Any]:
 
 
 def latest_good(folder: Path) -> Path | None:
-    """The newest checkpoint below `folder` that passes its checksums, by name; None if none does.
+    """Return the newest checkpoint below `folder`, by name, that passes its checksums.
 
-    Damaged ones are logged and passed over.
+    Damaged ones are logged and passed over. The result is None where no checkpoint is left.
     """
     candidates = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
     for candidate in sorted(candidates, reverse=True):
@@ -134,7 +151,7 @@ def latest_good(folder: Path) -> Path | None:
 
 
 def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
-    """A folder of this process's own for a checkpoint on its way to `Report`."""
+    """Make a folder of this process for a checkpoint that is handed to `Report`."""
     name = f"{_SCRATCH}rank{rank()}of{world_size()}-{os.getpid()}-"
     return tempfile.TemporaryDirectory(prefix=name)
 
@@ -142,8 +159,8 @@ def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
 def sweep_scratch_folders() -> None:
     """Remove the scratch folders of processes on this machine that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}rank*"):
-        owner = folder.name.split("-")[-2]
-        if not (owner.isdigit() and _is_alive(int(owner))):
+        process = folder.name.split("-")[-2]
+        if not (process.isdigit() and _is_alive(int(process))):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -153,6 +170,7 @@ def _is_alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
+        # It runs, as another user.
         return True
     return True
 

@@ -1,8 +1,4 @@
-"""How gradients become an optimizer step: plain PyTorch, or DeepSpeed ZeRO 1, 2 and 3.
-
-Both are given losses that are already divided by the tokens and pairs of the whole step, so
-gradients are *added* over micro-batches and ranks, never averaged.
-"""
+"""Training with DeepSpeed ZeRO 1, 2 and 3, set up by accelerate."""
 
 import json
 import math
@@ -33,7 +29,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 class DeepSpeedEngine:
-    """DeepSpeed through accelerate, gloo on CPU and NCCL on GPUs."""
+    """AdamW under DeepSpeed, whose ranks share the optimizer state; gloo on CPU, NCCL on GPUs."""
 
     replicated = False
 
@@ -66,12 +62,12 @@ class DeepSpeedEngine:
         self._engine, self._optimizer = accelerator.prepare(
             policy, _adamw(self._parameters, training)
         )
-        # accelerate would look for DeepSpeed in whatever comes next in this process.
+        # Otherwise accelerate would look for DeepSpeed in the next run in this process.
         os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
-        # Or the next model that transformers loads in this process would be cut in pieces too.
+        # Otherwise the next model that transformers loads in this process would be cut up too.
         unset_hf_deepspeed_config()
         self._wrapped = accelerator.deepspeed_engine_wrapped
-        # DeepSpeed averages over ranks and accumulation; our losses are to be added.
+        # DeepSpeed averages over ranks and accumulation; our losses must be added.
         self._scale = world_size() * accumulation
 
     def update(self, batches: Sequence[Batch], loss_of: LossOf, learning_rate: float) -> float:
@@ -99,7 +95,7 @@ class DeepSpeedEngine:
         return context
 
     def state(self) -> dict[str, Any]:
-        """See `Engine.state`: this rank's partition of the weights and of AdamW's moments."""
+        """See `Engine.state`; holds this rank's partition of the weights and of AdamW's moments."""
         with self._optimizing_partitions():
             moments = self._engine.optimizer.optimizer.state_dict()
         return {"optimizer": moments, "partitions": [part.detach() for part in self._partitions()]}
@@ -112,7 +108,7 @@ class DeepSpeedEngine:
             self._engine.optimizer.optimizer.load_state_dict(state["optimizer"])
 
     def _partitions(self) -> list[Tensor]:
-        """The float32 weights that this rank's optimizer updates."""
+        """Return the float32 weights that this rank's optimizer updates."""
         zero = self._engine.optimizer
         parts: list[Tensor] = (
             zero.single_partition_of_fp32_groups
@@ -123,7 +119,7 @@ class DeepSpeedEngine:
 
     @contextmanager
     def _optimizing_partitions(self) -> Iterator[None]:
-        """ZeRO-3 gives its inner optimizer the partitions only while it steps."""
+        """Give ZeRO-3's inner optimizer its partitions, which it otherwise has in a step only."""
         zero = self._engine.optimizer
         if self._stage == 3:
             zero._set_fp32_optimizer_param_groups()
@@ -135,10 +131,10 @@ class DeepSpeedEngine:
 
 
 def deepspeed_config(setting: str) -> dict[str, Any]:
-    """The DeepSpeed config of a preset's name or a JSON file's path.
+    """Read the DeepSpeed config of a preset's name or a JSON file's path.
 
     Raises:
-        ConfigError: no such preset or file, not JSON, or no ZeRO stage 1 to 3 in it.
+        ConfigError: the preset or file does not exist, is not JSON, or has no ZeRO stage 1 to 3.
     """
     known = sorted(preset.stem for preset in PRESETS.glob("*.json"))
     path = PRESETS / f"{setting}.json" if setting in known else Path(setting)
@@ -148,10 +144,12 @@ def deepspeed_config(setting: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"training.deepspeed={setting}: expected {OFF}, {', '.join(known)}, or a DeepSpeed "
-            f"JSON file with zero_optimization.stage ({type(error).__name__})"
+            "JSON file with zero_optimization.stage, found nothing of the kind "
+            f"({type(error).__name__}); name a preset or such a file"
         ) from error
     if stage not in (1, 2, 3):
         raise ConfigError(
-            f"training.deepspeed={setting}: found ZeRO stage {stage}, expected 1, 2 or 3"
+            f"training.deepspeed={setting}: expected ZeRO stage 1, 2 or 3, found {stage}; change "
+            "zero_optimization.stage"
         )
     return config

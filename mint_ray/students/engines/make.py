@@ -1,4 +1,4 @@
-"""Make."""
+"""Choice of the engine by `training.deepspeed`."""
 
 from mint_ray.config.training import TrainingConfig
 from mint_ray.students.engines.base import OFF, Engine
@@ -10,10 +10,10 @@ from mint_ray.students.logprobs.layouts import Policy
 def make_engine(
     policy: Policy, training: TrainingConfig, micro_batch_size: int, accumulation: int
 ) -> Engine:
-    """The engine of `training.deepspeed`; needs a process group unless that is `off`.
+    """Make the engine of `training.deepspeed`; all but `off` need a process group.
 
     Raises:
-        ConfigError: an unknown preset, or a file that is not a usable DeepSpeed config.
+        ConfigError: the setting is neither a preset nor a usable DeepSpeed config file.
     """
     if training.deepspeed == OFF:
         return PlainEngine(policy, training)

@@ -1,4 +1,4 @@
-"""Plain."""
+"""Data-parallel training with PyTorch alone."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from mint_ray.students.logprobs.layouts import Logps, Policy
 
 
 class PlainEngine:
-    """PyTorch only. The adapter's gradients are small, so ranks add them in one message."""
+    """AdamW on every rank; the adapter's gradients are small, so ranks add them in one message."""
 
     name = "plain"
     replicated = True
@@ -41,6 +41,7 @@ class PlainEngine:
             loss_of(batch, logps).backward()  # type: ignore[no-untyped-call]
         sum_gradients(self._parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._max_norm))
+        # An infinite or NaN gradient must not reach the weights: the trainer stops the run.
         if math.isfinite(norm):
             _set_learning_rate(self._optimizer, learning_rate)
             self._optimizer.step()

@@ -1,9 +1,9 @@
 """Log-probabilities of tokens from hidden states, in chunks.
 
-No tensor of all logits is ever made. Where the head is frozen, as under LoRA, the gradient
-with respect to the hidden state is computed along with each chunk (it is linear in what comes
-from above: d log p(t) / d h = -sum_v (p_v - [v = t]) W_v), so nothing of the vocabulary's width is
-kept for the backward pass, and the head gets no gradient buffer.
+The tensor of all logits is not made at any time. Where the head is frozen, as under LoRA, the
+gradient with respect to the hidden state is computed along with each chunk. It is linear in the
+incoming gradient: d log p(t) / d h = -sum_v (p_v - [v = t]) W_v. So nothing of the vocabulary's
+width is kept for the backward pass, and the head gets no gradient buffer.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -15,18 +15,19 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-# Logits in a chunk: 64 MiB of float32 where memory is the CPU's, 512 MiB on a GPU.
+# Logits in a chunk: 64 MiB of float32 on a CPU, 512 MiB on a GPU.
 CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 27}
 
 
 def token_logps(hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
-    """Log-probability of each target token.
+    """Return the log-probability of each target token, in nats.
 
     Args:
-        hidden: (T, D) hidden states that predict.
-        head: the output embedding; a frozen `nn.Linear` takes the short way, any other module
-            (trainable, or wrapped in an adapter) is recomputed chunk by chunk going backward.
-        targets: (T,) token ids predicted.
+        hidden: (T, D) hidden states, each of the token before its target.
+        head: the output embedding. A frozen `nn.Linear` gets its gradients in the forward pass;
+            any other module (trainable, or wrapped in an adapter) is recomputed chunk by chunk in
+            the backward pass.
+        targets: (T,) token ids to predict.
 
     Returns:
         (T,) float32, or float64 where `hidden` is.
@@ -41,7 +42,7 @@ def token_logps(hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
 
 
 def select_logps(logits: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each target under logits (..., V); computed in float32 or wider."""
+    """Return each target's log-probability under logits (..., V), in float32 or wider."""
     wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
     return wide.gather(-1, targets[..., None]).squeeze(-1) - wide.logsumexp(-1)
 
@@ -53,27 +54,26 @@ class _FrozenHead(torch.autograd.Function):
     ) -> Tensor:
         wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         logps = hidden.new_empty(len(hidden), dtype=wide)
-        wanted = ctx.needs_input_grad[0]
-        slopes = torch.empty_like(hidden) if wanted else None
+        gradients = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for at in range(0, len(hidden), rows):
             part = slice(at, at + rows)
             logits = F.linear(hidden[part].to(weight.dtype), weight, bias).to(wide)
             norm = logits.logsumexp(-1, keepdim=True)
             logps[part] = (logits.gather(-1, targets[part, None]) - norm).squeeze(-1)
-            if slopes is not None:
+            if gradients is not None:
                 # p - 1 before it is rounded: in bfloat16 a p near 1 would leave noise instead.
                 errors = logits.sub_(norm).exp_()
                 errors[torch.arange(len(errors), device=errors.device), targets[part]] -= 1.0
-                slopes[part] = -(errors.to(weight.dtype) @ weight).to(slopes.dtype)
-        if slopes is not None:
-            ctx.save_for_backward(slopes)
+                gradients[part] = -(errors.to(weight.dtype) @ weight).to(gradients.dtype)
+        if gradients is not None:
+            ctx.save_for_backward(gradients)
         return logps
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (slopes,) = ctx.saved_tensors
-        return above[:, None].to(slopes.dtype) * slopes, None, None, None, None
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (gradients,) = ctx.saved_tensors
+        return incoming[:, None].to(gradients.dtype) * gradients, None, None, None, None
 
 
 def _recomputed(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -90,8 +90,11 @@ def _rows_per_chunk(head: nn.Module, device: torch.device) -> int:
 
 
 def _gathered(head: nn.Linear) -> AbstractContextManager[Any]:
-    """Under ZeRO-3 the head's weight is in pieces, and its module's own hooks do not run here."""
-    # Small parameters stay whole, and one that a layer is using cannot be gathered twice.
+    """Gather the head's weight where ZeRO-3 keeps it in pieces.
+
+    DeepSpeed's hooks, which would gather it, run in a module's `forward`; `F.linear` skips them.
+    """
+    # Small parameters stay whole, and a parameter that a layer is using cannot be gathered twice.
     absent = [p for p in head.parameters() if not _is_whole(p)]
     if not absent:
         return nullcontext()

@@ -1,4 +1,7 @@
-"""Which layout and which attention a model gets: what agrees with the plain layout on a case."""
+"""Choice of log-probability layout and attention kernel.
+
+The fast ones are used only if they reproduce the padded layout on a real example.
+"""
 
 import logging
 from dataclasses import replace
@@ -27,17 +30,20 @@ logger = logging.getLogger(__name__)
 AGREEMENT = {torch.float32: 1e-4, torch.float64: 1e-4}
 AGREEMENT_HALF = 2e-2
 
+# Errors by which a model or kernel refuses a 4-D mask or positions of its own.
 _REFUSALS = (RuntimeError, ValueError, TypeError, AttributeError, ImportError)
 
 
 def choose_layout(setting: str, model: Any, example: Example) -> str:
     """Choose `padded` or `prefix_shared` by `training.prefix_sharing`.
 
-    `auto` compares them on a real example.
+    `auto` compares both on a real example, and takes `padded` where log-probabilities differ by
+    more than `AGREEMENT` or the model refuses a 4-D mask. The outcome is logged.
 
-    `auto` falls back to `padded` where log-probabilities differ by more than `AGREEMENT` or the
-    model refuses a 4-D mask. The outcome is logged. Give it the longest example: windows of
-    attention show on long ones only.
+    Args:
+        setting: `auto`, `on` or `off`.
+        model: causal or image-and-text language model, PEFT-wrapped or not.
+        example: the longest of the run: attention windows show on long examples only.
     """
     if setting != "auto":
         return "prefix_shared" if setting == "on" else "padded"
@@ -57,10 +63,19 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
     """Switch the model to FlexAttention where `training.attention` and a trial allow it.
 
     `auto` tries it on GPUs only. The trial runs the shared layout forward and backward, and
-    compares it with the plain layout under the attention that the model had.
+    compares it with the padded layout under the attention that the model had.
+
+    Args:
+        setting: `training.attention`: `auto`, `flex` or `sdpa`.
+        sharing: `training.prefix_sharing`; `off` leaves the attention as it is.
+        model: causal or image-and-text language model, PEFT-wrapped or not.
+        example: the longest of the run.
+
+    Returns:
+        The name of the attention that the model has now.
 
     Raises:
-        ConfigError: `flex` was asked for and does not work here.
+        ConfigError: the setting is `flex`, which does not work here.
     """
     base = base_of(model)
     before = attention_of(base)
@@ -68,11 +83,11 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
     if sharing == "off" or setting == "sdpa" or (setting == "auto" and not on_gpu):
         return before
     sample = _two_of(example)
-    plain = _sums(padded_logps, model, sample)
+    padded = _sums(padded_logps, model, sample)
     difference = float("inf")
     try:
         base.set_attn_implementation(FLEX)
-        difference = _difference(plain, _shared_sums(model, sample, True))
+        difference = _difference(padded, _shared_sums(model, sample, True))
     except _REFUSALS as error:
         logger.info("FlexAttention is not possible: %s", type(error).__name__)
     if difference > _allowed(model):
@@ -88,15 +103,16 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
 
 
 def _two_of(example: Example) -> Example:
-    """The same prompt with two completions: enough to tell, and never much to compute."""
+    """Return the example with its first two completions, which are enough to compare layouts."""
     return replace(example, completions=example.completions[:2])
 
 
 def _shared_sums(model: Any, example: Example, backward: bool) -> Tensor | None:
-    """Sums of the shared layout; None where the model cannot compute it."""
+    """Return the sums of the shared layout; None where the model cannot compute it."""
     try:
         return _sums(prefix_shared_logps, model, example, backward)
     except torch.OutOfMemoryError:
+        # A RuntimeError too, but it says nothing about the layout: the run must not hide it.
         raise
     except CannotShare as error:
         logger.info("shared layout is not possible: %s", error)
@@ -121,10 +137,10 @@ def _sums(layout: Any, model: Any, example: Example, backward: bool = False) -> 
         model.train(was_training)
 
 
-def _difference(plain: Tensor, shared: Tensor | None) -> float:
+def _difference(padded: Tensor, shared: Tensor | None) -> float:
     if shared is None:
         return float("inf")
-    a, b = plain.double(), shared.double()
+    a, b = padded.double(), shared.double()
     return float(((a - b).abs() / a.abs().clamp(min=1.0)).max())
 
 

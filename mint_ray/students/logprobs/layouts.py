@@ -1,9 +1,9 @@
 """Log-probabilities of examples' completions, in two layouts of the same computation.
 
-`padded`: every completion is a sequence of its own, the prompt computed once for each; the
-readable reference, on the model's own logits. `prefix_shared`: the prompt once, then its
-completions, each seeing the prompt and itself only, several examples in a row where they fit; the
-head is computed on the needed tokens only, in chunks.
+`padded`: every completion is a sequence of its own, and the prompt is computed once for each of
+them. This is the readable reference, on the model's own logits. `prefix_shared`: the prompt is
+computed once, then its completions, each seeing the prompt and itself only. Several examples share
+a row where they fit, and the head is computed on the needed tokens only, in chunks.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,10 +27,10 @@ FLEX = "flex_attention"
 
 
 class Logps(NamedTuple):
-    """Summed token log-probabilities of B examples with N completions in all.
+    """Summed token log-probabilities, in nats, of B examples with N completions in all.
 
-    `prompt_sums` covers the prompts' tokens but their first, which nothing predicts, and their
-    image tokens; zero where the likelihood does not need them.
+    `prompt_sums` (B,) cover the prompts' tokens except the first, which no token predicts, and
+    except image tokens. They are zero where the likelihood does not need them.
     """
 
     sums: Tensor  # (N,) float, examples one after the other
@@ -42,7 +42,7 @@ Layout = Callable[[Any, Sequence[Example], bool], Logps]
 
 
 def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
-    """One right-padded sequence per completion; N sequences in one forward pass.
+    """Score every completion as a right-padded sequence: N sequences in one forward pass.
 
     Args:
         model: causal or image-and-text language model, PEFT-wrapped or not.
@@ -50,44 +50,48 @@ def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
         with_prompt: also score the prompts' tokens.
     """
     if not can_stand_together([example.vision_inputs for example in examples]):
-        apart = [padded_logps(model, [example], with_prompt) for example in examples]
-        return Logps(*map(torch.cat, zip(*apart, strict=True)))
+        by_example = [padded_logps(model, [example], with_prompt) for example in examples]
+        return Logps(*map(torch.cat, zip(*by_example, strict=True)))
     device = next(model.parameters()).device
     rows = [(*example.prompt, *answer) for example in examples for answer in example.completions]
     ids = _padded(rows, device)
     ends = torch.tensor([[len(row)] for row in rows], device=device)
     starts = torch.tensor([[len(e.prompt)] for e in examples for _ in e.completions], device=device)
-    places = torch.arange(ids.shape[1], device=device)
+    positions = torch.arange(ids.shape[1], device=device)
     vision_inputs = [example.vision_inputs for example in examples for _ in example.completions]
     per_token = token_inputs(vision_inputs, [len(row) for row in rows])
     logits = model(
         input_ids=ids,
-        attention_mask=(places < ends).long(),
+        attention_mask=(positions < ends).long(),
         use_cache=False,
         **image_inputs(vision_inputs, model),
         **{name: value.to(device) for name, value in per_token.items()},
     ).logits
     logps = select_logps(logits[:, :-1], ids[:, 1:])
-    answered = (places[1:] >= starts) & (places[1:] < ends)
-    sums = torch.where(answered, logps, 0.0).sum(-1)
-    counts = answered.sum(-1)
+    in_completion = (positions[1:] >= starts) & (positions[1:] < ends)
+    sums = torch.where(in_completion, logps, 0.0).sum(-1)
+    counts = in_completion.sum(-1)
     if not with_prompt:
         return _without_prompt(sums, counts, len(examples))
     # The prompt is the same before every completion: it is read off the first.
     sizes = torch.tensor([0, *(len(e.completions) for e in examples[:-1])], device=device)
     first = sizes.cumsum(0)
-    prompted = torch.zeros(len(examples), ids.shape[1], dtype=torch.bool, device=device)
-    for row, example in zip(prompted, examples, strict=True):
+    in_prompt = torch.zeros(len(examples), ids.shape[1], dtype=torch.bool, device=device)
+    for row, example in zip(in_prompt, examples, strict=True):
         row[list(example.prompt_targets)] = True
-    prompted = prompted[:, 1:]
-    return Logps(sums, counts, torch.where(prompted, logps[first], 0.0).sum(-1))
+    # Logits are one shorter than the ids: the first token has none.
+    prompt_sums = torch.where(in_prompt[:, 1:], logps[first], 0.0).sum(-1)
+    return Logps(sums, counts, prompt_sums)
 
 
 def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
-    """Each prompt once, with its images, then its completions; see `padded_logps`.
+    """Score each prompt once, with its images, then its completions; see `padded_logps`.
 
     Examples share rows no longer than the longest of them, or one single row where the model
-    runs FlexAttention, which skips what a token does not see.
+    runs FlexAttention, which skips the blocks that a token does not see.
+
+    Raises:
+        CannotShare: the model does not take images as tokens of the prompt.
     """
     parameter = next(model.parameters())
     base = base_of(model)
@@ -98,18 +102,18 @@ def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bo
     rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
     packed = pack(examples, rows, with_prompt, parameter.device)
     grids = [prompt_positions(base, example.prompt, example.vision_inputs) for example in examples]
-    plain = all(grid is None for grid in grids)
+    without_grids = all(grid is None for grid in grids)
     hidden = base.base_model(
         input_ids=packed.ids,
-        position_ids=packed.positions if plain else with_grids(packed, grids),
+        position_ids=packed.positions if without_grids else with_grids(packed, grids),
         attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
         use_cache=False,
         # Models fill image tokens in the order in which they stand in the rows.
         **image_inputs([vision_inputs[item] for row in rows for item in row], base),
     ).last_hidden_state
-    wanted = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
+    predicting = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
     targets = packed.ids.reshape(-1)[packed.targets]
-    logps = token_logps(wanted, base.get_output_embeddings(), targets)
+    logps = token_logps(predicting, base.get_output_embeddings(), targets)
     total = len(examples) + sum(len(example.completions) for example in examples)
     sums = logps.new_zeros(total).index_add(0, packed.slots, logps)
     counts = torch.bincount(packed.slots, minlength=total)
@@ -121,7 +125,7 @@ LAYOUTS: dict[str, Layout] = {"padded": padded_logps, "prefix_shared": prefix_sh
 
 
 class Policy(nn.Module):
-    """A language model whose forward pass gives `Logps`: what engines wrap."""
+    """A language model whose forward pass gives `Logps`; engines wrap it."""
 
     def __init__(self, model: Any, layout: str, with_prompt: bool) -> None:
         super().__init__()
@@ -130,17 +134,17 @@ class Policy(nn.Module):
         self.with_prompt = with_prompt
 
     def forward(self, examples: Sequence[Example]) -> Logps:
-        """See `padded_logps`."""
+        """Score the completions of a micro-batch; see `padded_logps`."""
         return LAYOUTS[self.layout](self.model, examples, self.with_prompt)
 
 
 def base_of(model: Any) -> Any:
-    """The Hugging Face model inside a PEFT wrapper, or the model itself."""
+    """Return the Hugging Face model inside a PEFT wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def attention_of(base: Any) -> str:
-    """Name of the attention that a Hugging Face model runs."""
+    """Return the name of the attention that a Hugging Face model runs."""
     return str(getattr(base.config, "_attn_implementation", "eager"))
 
 

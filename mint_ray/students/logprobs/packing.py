@@ -1,8 +1,8 @@
-"""The shared layout on paper: which token stands where, and what it may see.
+"""Packing of prompts and completions into rows for prefix-shared scoring.
 
-One example is a prompt followed by its completions; each completion's positions restart after
-the prompt, and it sees the prompt and itself only. Several examples may stand in one row, each
-seeing itself only.
+An example is a prompt followed by its completions. The positions of each completion restart after
+the prompt, and it sees the prompt and itself only. Several examples may stand in one row; each sees
+itself only.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,14 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class Packed:
-    """R rows of L tokens, and the T tokens whose log-probability is wanted.
+    """R rows of L tokens, and the T tokens whose log-probability is to be computed.
 
-    `owners` (R, L) is the example a token belongs to, `segments` (R, L) 0 for its prompt and c
-    for its c-th completion. `sources` and `targets` (T,) are flat places that predict and are
-    predicted, `slots` (T,) what they are summed into: slot b is the prompt of example b, the
-    completions of all examples follow.
+    `ids` and `positions` (R, L) are the model's inputs. `owners` (R, L) is the example that a token
+    belongs to, -1 for padding. `segments` (R, L) is 0 for the example's prompt and c for its c-th
+    completion. `targets` (T,) are flat indices (row * L + column) of the tokens to predict,
+    `sources` (T,) those of the tokens before them, whose hidden states predict. `slots` (T,) is the
+    sum that each target is added to: slot b is the prompt of example b; the completions of all
+    examples follow.
     """
 
     ids: Tensor
@@ -36,20 +38,21 @@ class Packed:
     slots: Tensor
 
     def mask(self, dtype: torch.dtype) -> Tensor:
-        """(R, 1, L, L) added to attention scores: 0 where a token may look, else very low.
+        """Return the (R, 1, L, L) mask that is added to attention scores.
 
-        Not boolean: SDPA would turn that into numbers once per layer, and keep each copy for
-        the backward pass.
+        It is 0 where a query may see a key, else the lowest number of `dtype`. A boolean mask would
+        cost memory: SDPA turns it into numbers once per layer, and keeps each copy for the backward
+        pass.
         """
         rows, length = self.ids.shape
         row = torch.arange(rows, device=self.ids.device)[:, None, None]
-        place = torch.arange(length, device=self.ids.device)
-        visible = self._visible()(row, 0, place[:, None], place[None, :])[:, None]
+        column = torch.arange(length, device=self.ids.device)
+        visible = self._visible()(row, 0, column[:, None], column[None, :])[:, None]
         blank = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
         return blank.masked_fill_(~visible, torch.finfo(dtype).min)
 
     def block_mask(self) -> Any:
-        """The same as a block mask of FlexAttention, which skips blocks that see nothing."""
+        """Return `mask` as a block mask of FlexAttention, which skips blocks that see nothing."""
         from torch.nn.attention.flex_attention import create_block_mask
 
         rows, length = self.ids.shape
@@ -64,34 +67,39 @@ class Packed:
 
         def visible(row: Any, head: Any, query: Any, key: Any) -> Tensor:
             of_prompt = segments[row, key] == 0
-            own = segments[row, key] == segments[row, query]
-            mine = owners[row, key] == owners[row, query]
-            seen: Tensor = (query >= key) & mine & (of_prompt | own)
-            return seen
+            same_segment = segments[row, key] == segments[row, query]
+            same_example = owners[row, key] == owners[row, query]
+            allowed: Tensor = (query >= key) & same_example & (of_prompt | same_segment)
+            return allowed
 
         return visible
 
 
 def with_grids(packed: Packed, grids: Sequence[Tensor | None]) -> Tensor:
-    """(3, R, L) positions of a model whose images stand in a grid.
+    """Return the (3, R, L) positions for a model whose images stand in a grid.
 
     Args:
         packed: as from `pack`.
-        grids: of each example the (3, P) positions of its prompt, None for a plain one.
+        grids: for each example the (3, P) positions of its prompt, None for one without images.
     """
     positions = packed.positions.expand(3, -1, -1).clone()
-    for number, grid in enumerate(grids):
+    for index, grid in enumerate(grids):
         if grid is None:
             continue
-        mine = packed.owners == number
-        asked, answered = mine & (packed.segments == 0), mine & (packed.segments > 0)
-        positions[:, asked] = grid.to(positions.dtype)
-        positions[:, answered] += int(grid.max()) + 1 - grid.shape[1]
+        in_example = packed.owners == index
+        positions[:, in_example & (packed.segments == 0)] = grid.to(positions.dtype)
+        # Tokens of a grid share positions: completions continue after its largest position.
+        shift = int(grid.max()) + 1 - grid.shape[1]
+        positions[:, in_example & (packed.segments > 0)] += shift
     return positions
 
 
 def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Items in as few rows of `capacity` tokens as first-fit-decreasing finds.
+    """Assign items to rows of `capacity` tokens by first-fit-decreasing.
+
+    Args:
+        lengths: tokens of each item.
+        capacity: tokens of a row, at least the largest length.
 
     >>> first_fit([5, 9, 4], 9)
     [[1], [0, 2]]
@@ -116,18 +124,18 @@ def pack(
     with_prompt: bool,
     device: torch.device,
 ) -> Packed:
-    """Lay out examples in rows (positions in `examples`), padded at the right to the longest.
+    """Lay out examples in rows, padded at the right to the longest row.
 
     Args:
         examples: B examples.
-        rows: which examples stand in which row.
-        with_prompt: also want the prompts' tokens (`Example.prompt_targets`).
+        rows: for each row, indices of its examples.
+        with_prompt: also score the prompts' tokens (`Example.prompt_targets`).
         device: of the result.
     """
     length = max(sum(len(examples[item]) for item in row) for row in rows)
-    completed = [0]
+    first_completion = [0]
     for example in examples:
-        completed.append(completed[-1] + len(example.completions))
+        first_completion.append(first_completion[-1] + len(example.completions))
     ids: list[int] = []
     positions: list[int] = []
     owners: list[int] = []
@@ -144,17 +152,18 @@ def pack(
             segments += [0] * start
             if with_prompt:
                 counted = example.prompt_targets
-                sources += [at + place - 1 for place in counted]
-                targets += [at + place for place in counted]
+                sources += [at + position - 1 for position in counted]
+                targets += [at + position for position in counted]
                 slots += [item] * len(counted)
             for number, answer in enumerate(example.completions):
                 first = len(ids)
                 ids += answer
                 positions += range(start, start + len(answer))
                 segments += [number + 1] * len(answer)
+                # The prompt's last token predicts the first token of every completion.
                 sources += [at + start - 1, *range(first, first + len(answer) - 1)]
                 targets += range(first, first + len(answer))
-                slots += [len(examples) + completed[item] + number] * len(answer)
+                slots += [len(examples) + first_completion[item] + number] * len(answer)
             owners += [item] * (len(ids) - at)
         # Padding is an example of its own, so that no row of the mask is empty.
         padding = -len(ids) % length

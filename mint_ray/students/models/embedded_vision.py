@@ -1,8 +1,8 @@
 """The embedded model of images: EfficientNet-Lite0, a projector, SmolLM2-135M-Instruct.
 
-A `LlavaForConditionalGeneration` put together once from weights that install as packages, and
-kept in the cache folder as any model is saved. Its projector is new; a short alignment on drawn
-tiles and words about their nuclei (never a tissue's name) teaches it to say what is seen.
+A `LlavaForConditionalGeneration`, assembled once from weights that install as packages, and kept in
+the cache folder. Its projector is new: a short pretraining on drawn tiles and captions of their
+nuclei (which do not name a tissue) teaches it to describe an image.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ from mint_ray.students.models.embedded_text import embedded_model_folder
 from mint_ray.students.models.model_cache import make_once, save_model_folder
 from mint_ray.students.models.projector_pretraining import pretrain_projector
 
-# Part of the cache key: raise it when the assembly or the alignment changes.
+# Part of the cache key: raise it when the assembly or the projector's pretraining changes.
 ASSEMBLY = 3
 IMAGE_TOKEN = "<image>"
 # The encoder's 7 × 7 features are averaged to 4 × 4: enough for a tile, a third of the tokens.
@@ -43,7 +43,7 @@ CHAT_TEMPLATE = (
 
 
 def embedded_vision_folder() -> Path:
-    """Folder of the embedded model of images, made now if it is absent or damaged (minutes).
+    """Return the folder of the embedded model of images; make it (minutes) if it is not intact.
 
     Raises:
         TrainingError: the package of the language model is not installed.
@@ -63,10 +63,13 @@ def _make(language: Path, target: Path) -> None:
 
 
 def assemble(language: Path) -> tuple[Any, Any]:
-    """The model, its projector untrained, and its processor.
+    """Assemble the model, with an untrained projector, and its processor.
 
     Args:
         language: folder of a Llama with its tokenizer.
+
+    Returns:
+        `LlavaForConditionalGeneration` in evaluation mode and its `LlavaProcessor`.
     """
     tokenizer = AutoTokenizer.from_pretrained(language)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})

@@ -1,4 +1,4 @@
-"""The parts of an image-and-text model: language model, image encoder, what joins them."""
+"""LoRA adapters: the modules that they train, in models of text and of images and text."""
 
 import json
 from collections.abc import Sequence
@@ -13,16 +13,17 @@ from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError
 from mint_ray.students.models.base_models import has_vision
 
-# By the names that transformers gives them: LLaVA, Mllama; Idefics3, SmolVLM; Qwen2-VL.
+# Names in transformers: of LLaVA and Mllama; of Idefics3 and SmolVLM; of Qwen2-VL.
 PROJECTORS = ("multi_modal_projector", "connector", "merger", "modality_projection")
 TOWERS = ("vision_tower", "vision_model", "visual")
 ALL_LINEAR = "all-linear"
 
 
 def lora_targets(base: Any, student: StudentConfig) -> str | list[str]:
-    """PEFT target modules: as configured, `all-linear` kept to the language model.
+    """Return PEFT's target modules as configured, `all-linear` without parts of a vision model.
 
-    PEFT's own `all-linear` would take the image encoder and the projector too. Source: PEFT's
+    PEFT's `all-linear` would take the image encoder and the projector too. Here it leaves out the
+    projector, and the image encoder unless `student.vision_tower` is `lora`. Source: PEFT's
     documentation of `target_modules`.
     """
     if isinstance(student.lora_targets, tuple):
@@ -41,28 +42,31 @@ def lora_targets(base: Any, student: StudentConfig) -> str | list[str]:
 
 
 def trained_whole(base: Any, student: StudentConfig) -> list[str] | None:
-    """Modules that are trained as a whole beside the adapter: the projector, by config.
+    """Return the modules to train as a whole beside the adapter: the projector, by config.
+
+    Returns:
+        Module names; None where the projector stays frozen or the model takes text alone.
 
     Raises:
         ConfigError: the model has no projector of a known name.
     """
     if student.projector == "frozen" or not sees_images(base):
         return None
-    outer = [
+    projectors = [
         name
         for name, _ in base.named_modules()
         if name.rpartition(".")[2] in PROJECTORS and not _is_in(name.rpartition(".")[0], PROJECTORS)
     ]
-    if not outer:
+    if not projectors:
         raise ConfigError(
             f"student.projector=train: expected a module named {', '.join(PROJECTORS)} in "
             f"{student.base_model}, found none; set student.projector=frozen"
         )
-    return outer
+    return projectors
 
 
 def sees_images(base: Any) -> bool:
-    """Whether a Hugging Face model has an image encoder."""
+    """Return whether a Hugging Face model has an image encoder."""
     return has_vision(base.config)
 
 
@@ -71,10 +75,20 @@ def _is_in(name: str, parts: Sequence[str]) -> bool:
 
 
 def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: int) -> Any:
-    """Wrap a base model in a LoRA adapter: that of a folder, or a fresh one.
+    """Wrap a base model in a LoRA adapter, read from a folder or fresh.
 
-    A fresh adapter depends on the seed alone, so it is the same on every rank. Its weights
-    are float32 whatever the base model's precision.
+    A fresh adapter depends on the seed alone, so it is the same on every rank. Its weights are
+    float32 for every precision of the base model.
+
+    Args:
+        base: Hugging Face model.
+        student: settings of the adapter.
+        adapter: folder of the starting adapter; None for a fresh one.
+        seed: of a fresh adapter's weights.
+
+    Raises:
+        ConfigError: the starting adapter has other settings than `student`, or the model has no
+            projector to train.
     """
     if adapter is not None:
         _refuse_other_settings(adapter, student)
@@ -95,8 +109,11 @@ def add_adapter(base: Any, student: StudentConfig, adapter: Path | None, seed: i
 
 
 def _refuse_other_settings(adapter: Path, student: StudentConfig) -> None:
-    """An adapter brings its own settings; what the config says must not quietly mean nothing."""
-    found = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    """Raise ConfigError where the starting adapter's settings differ from the config's.
+
+    The adapter's settings are used, so a different config would have no effect, without a word.
+    """
+    adapter_config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     names = {
         "lora_rank": "r",
         "lora_alpha": "lora_alpha",
@@ -104,9 +121,9 @@ def _refuse_other_settings(adapter: Path, student: StudentConfig) -> None:
         "rslora": "use_rslora",
     }
     for setting, name in names.items():
-        if found.get(name) != getattr(student, setting):
+        if adapter_config.get(name) != getattr(student, setting):
             raise ConfigError(
-                f"student.{setting}: expected {found.get(name)}, as in the adapter "
-                f"{adapter}, found {getattr(student, setting)}; set student.{setting} so, or "
-                "start without student.init_adapter"
+                f"student.{setting}: expected {adapter_config.get(name)}, as in the adapter "
+                f"{adapter}, found {getattr(student, setting)}; set student.{setting} to the "
+                "adapter's value, or start without student.init_adapter"
             )

@@ -1,4 +1,4 @@
-"""Models that are made once and kept in the cache folder, and what tells them apart."""
+"""Cache of converted and assembled models, each made once and checked by SHA-256."""
 
 import json
 import logging
@@ -21,11 +21,15 @@ _MANIFEST = "complete.json"
 
 
 def make_once(target: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `target`, made now if it is absent or damaged.
+    """Return the folder `target`; make it if it is absent or damaged.
 
-    Of several processes on one file system one makes it and the others wait. Where locks do not
-    hold (some network file systems), each fills a folder of its own, the first to finish moves it
-    into place and the other ones' are dropped.
+    Of several processes on one file system, one makes it and the others wait. Where locks do not
+    hold (some network file systems), each process fills a separate folder. The first to finish
+    moves its folder into place; the folders of the others are removed.
+
+    Args:
+        target: folder that appears whole or not at all.
+        make: writes the files into the empty folder that it is given.
     """
     if _is_intact(target):
         return target
@@ -49,7 +53,8 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
 def save_model_folder(model: Any, folder: Path) -> None:
     """Write a Hugging Face model so that `from_pretrained` finds it.
 
-    Also in a worker of a distributed run, where `save_pretrained` writes on the first rank only.
+    It also works in any worker of a distributed run, where `save_pretrained` writes on the first
+    rank only.
     """
     model.config.save_pretrained(folder)
     if model.can_generate():
@@ -68,6 +73,7 @@ def _publish(working: Path, target: Path) -> None:
     try:
         os.rename(working, target)
     except OSError:
+        # Another process was first: its folder is as good.
         if not _is_intact(target):
             raise
 

@@ -1,7 +1,7 @@
 """Processors of image-and-text models, without torchvision.
 
-Image processors of transformers that need only Pillow are asked for. Processors that insist on
-a video processor, which needs torchvision, are put together from their other parts.
+The image processors are those of transformers that need only Pillow. Processors that insist on a
+video processor, which needs torchvision, are assembled from their other parts.
 """
 
 import json
@@ -19,25 +19,25 @@ _STAND_INS = {"smolvlm": "idefics3"}
 
 
 def load_processor(base: BaseModel) -> Any | None:
-    """The processor of a model that sees images; None for a model of text alone.
+    """Load the processor of a model that sees images; None for a model of text alone.
 
     Raises:
-        TrainingError: it cannot be put together, or has no chat template.
+        TrainingError: the processor cannot be assembled, or has no chat template.
     """
-    where: dict[str, Any] = {
+    source: dict[str, Any] = {
         "revision": None if base.is_local else base.revision,
         "trust_remote_code": False,
     }
     if not base.sees_images:
         return None
     try:
-        processor = AutoProcessor.from_pretrained(base.path, backend="pil", **where)
+        processor = AutoProcessor.from_pretrained(base.path, backend="pil", **source)
     except (ImportError, ValueError, OSError, TypeError):
-        processor = _from_parts(base, where)
+        processor = _from_parts(base, source)
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise TrainingError(
-            f"student.base_model={base.reference} has no chat template; use an instruction-tuned "
-            "model"
+            f"student.base_model={base.reference}: expected a processor with a chat template, "
+            "found none; use an instruction-tuned model"
         )
     if processor.tokenizer.pad_token_id is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
@@ -45,7 +45,7 @@ def load_processor(base: BaseModel) -> Any | None:
 
 
 def load_readers(base: BaseModel) -> tuple[Any, Any | None]:
-    """The tokenizer of a model, and its processor where it sees images.
+    """Load the tokenizer of a model, and its processor where it sees images.
 
     Raises:
         TrainingError: see `load_processor` and `load_tokenizer`.
@@ -54,26 +54,26 @@ def load_readers(base: BaseModel) -> tuple[Any, Any | None]:
     return (load_tokenizer(base) if processor is None else processor.tokenizer), processor
 
 
-def _from_parts(base: BaseModel, where: dict[str, Any]) -> Any:
+def _from_parts(base: BaseModel, source: dict[str, Any]) -> Any:
     from transformers.models.auto.processing_auto import processor_class_from_name
 
     try:
-        kind = AutoConfig.from_pretrained(base.path, **where).model_type
+        kind = AutoConfig.from_pretrained(base.path, **source).model_type
         name = _class_names()[_STAND_INS.get(kind, kind)]
-        image_processor = AutoImageProcessor.from_pretrained(base.path, backend="pil", **where)
-        tokenizer = AutoTokenizer.from_pretrained(base.path, **where)
-        made = _without_video(processor_class_from_name(name))(
+        image_processor = AutoImageProcessor.from_pretrained(base.path, backend="pil", **source)
+        tokenizer = AutoTokenizer.from_pretrained(base.path, **source)
+        processor = _without_video(processor_class_from_name(name))(
             image_processor=image_processor,
             tokenizer=tokenizer,
-            chat_template=tokenizer.chat_template or _template(base, where),
-            **_settings(base, where),
+            chat_template=tokenizer.chat_template or _template(base, source),
+            **_settings(base, source),
         )
     except (ImportError, ValueError, OSError, KeyError, TypeError) as error:
         raise TrainingError(
             f"student.base_model={base.reference}: expected a processor that works with Pillow "
-            f"alone, found none ({type(error).__name__}: {error})"
+            f"alone, found none ({type(error).__name__}: {error}); use another model"
         ) from error
-    return made
+    return processor
 
 
 def _class_names() -> dict[str, str]:
@@ -83,20 +83,20 @@ def _class_names() -> dict[str, str]:
     return names
 
 
-def _settings(base: BaseModel, where: dict[str, Any]) -> dict[str, Any]:
-    """Numbers of `processor_config.json` that decide how many tokens an image gets."""
+def _settings(base: BaseModel, source: dict[str, Any]) -> dict[str, Any]:
+    """Read the settings of `processor_config.json` that decide how many tokens an image gets."""
     from transformers.processing_utils import ProcessorMixin
 
     try:
-        found, _ = ProcessorMixin.get_processor_dict(base.path, **where)
-    except (OSError, KeyError):  # there is none, which transformers says in several ways
+        config, _ = ProcessorMixin.get_processor_dict(base.path, **source)
+    except (OSError, KeyError):  # the file is absent, which transformers says in several ways
         return {}
-    wanted = ("image_seq_len", "patch_size", "vision_feature_select_strategy")
-    return {name: found[name] for name in wanted if found.get(name) is not None}
+    names = ("image_seq_len", "patch_size", "vision_feature_select_strategy")
+    return {name: config[name] for name in names if config.get(name) is not None}
 
 
-def _template(base: BaseModel, where: dict[str, Any]) -> str | None:
-    """The chat template that lies beside a processor rather than in its tokenizer."""
+def _template(base: BaseModel, source: dict[str, Any]) -> str | None:
+    """Read the chat template of a file beside a processor rather than in its tokenizer."""
     from transformers.utils import cached_file
 
     for name in ("chat_template.jinja", "chat_template.json"):
@@ -109,7 +109,7 @@ def _template(base: BaseModel, where: dict[str, Any]) -> str | None:
 
 @lru_cache
 def _without_video(cls: type) -> type:
-    """The same class, content with no video processor."""
+    """Derive a processor class that does not need a video processor."""
 
     @wraps(cls.__init__)  # type: ignore[misc]
     def __init__(self: Any, **parts: Any) -> None:  # noqa: N807
@@ -123,8 +123,8 @@ def _without_video(cls: type) -> type:
         return cls.check_argument_for_proper_class(self, name, part)  # type: ignore[attr-defined]
 
     def attributes(kind: Any) -> list[str]:
-        found: list[str] = cls.get_attributes()  # type: ignore[attr-defined]
-        return found
+        names: list[str] = cls.get_attributes()  # type: ignore[attr-defined]
+        return names
 
     def save(self: Any, folder: Any, **_: Any) -> None:
         self.image_processor.save_pretrained(folder)

@@ -1,8 +1,8 @@
-"""Teaches a new projector what image features mean: it alone learns, on captions of drawn tiles.
+"""Pretraining of a new projector on captions of drawn tiles; all other weights are frozen.
 
-The image encoder is frozen, so its features are computed once; the language model is frozen,
-so a step costs a forward and a backward pass without its weights' gradients. Source of the
-recipe: the first stage of LLaVA, arXiv 2304.08485.
+The frozen image encoder's features are computed once. A step costs a forward and a backward pass of
+the frozen language model, without gradients of its weights. Source of the recipe: the first stage
+of LLaVA, arXiv 2304.08485.
 """
 
 import logging
@@ -24,7 +24,7 @@ QUESTION = "Describe the tile."
 
 @dataclass(frozen=True)
 class PretrainingSpec:
-    """How long and how fast: `tiles` drawn, each seen `epochs` times."""
+    """Length and speed of the pretraining: `tiles` are drawn, each used `epochs` times."""
 
     tiles: int = 480
     epochs: int = 1
@@ -34,8 +34,12 @@ class PretrainingSpec:
 
 
 class Captions(NamedTuple):
-    """Image features (n, tokens, width), and token ids: what is said before and after an image,
-    and each image's caption with the token that ends it."""
+    """Drawn tiles as image features, and the token ids around them.
+
+    `features` (n, tokens, width) are the image encoder's. `before` and `after` are the prompt's
+    tokens on both sides of an image. `captions` are each image's caption with the token that ends
+    it.
+    """
 
     features: Tensor
     before: list[int]
@@ -93,19 +97,19 @@ def pretrain_projector(
 
 
 def caption_loss(model: Any, data: Captions, chosen: Sequence[int]) -> Tensor:
-    """Mean negative log-likelihood of a caption's token, over the chosen images; in nats."""
-    captions = [data.captions[place] for place in chosen]
+    """Compute the mean negative log-likelihood of the chosen images' caption tokens, in nats."""
+    captions = [data.captions[index] for index in chosen]
     width = max(map(len, captions))
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in captions])
     real = torch.arange(width) < torch.tensor([[len(row)] for row in captions])
-    words = model.get_input_embeddings()
+    embed = model.get_input_embeddings()
 
-    def said(tokens: list[int]) -> Tensor:
-        embedded: Tensor = words(torch.tensor([tokens])).expand(len(chosen), -1, -1)
+    def repeated(tokens: list[int]) -> Tensor:
+        embedded: Tensor = embed(torch.tensor([tokens])).expand(len(chosen), -1, -1)
         return embedded
 
-    shown = model.model.multi_modal_projector(data.features[list(chosen)])
-    inputs = torch.cat([said(data.before), shown, said(data.after), words(ids)], dim=1)
+    images = model.model.multi_modal_projector(data.features[list(chosen)])
+    inputs = torch.cat([repeated(data.before), images, repeated(data.after), embed(ids)], dim=1)
     hidden = model.model.language_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     predicting = hidden[:, -width - 1 : -1][real]
     return F.cross_entropy(model.lm_head(predicting), ids[real])
@@ -115,7 +119,7 @@ def encode_captions(model: Any, processor: Any, spec: PretrainingSpec) -> Captio
     """Draw the practice tiles and compute their features, once."""
     tokenizer = processor.tokenizer
     content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    asked = processor.apply_chat_template(
+    prompt = processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
     )
 
@@ -123,20 +127,23 @@ def encode_captions(model: Any, processor: Any, spec: PretrainingSpec) -> Captio
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    before, _, after = asked.partition(processor.image_token)
-    features, captions, waiting = [], [], []
+    before, _, after = prompt.partition(processor.image_token)
+    features, captions, batch = [], [], []
     with torch.inference_mode():
         for number, tile in enumerate(draw_captioned_tiles(spec.tiles, SIDE, spec.seed), 1):
-            waiting.append(tile.image)
+            batch.append(tile.image)
             captions.append(tokens(tile.caption + tokenizer.eos_token))
-            if len(waiting) == spec.batch_size or number == spec.tiles:
-                features.append(model.model.vision_tower(to_pixels(waiting)).last_hidden_state)
-                waiting = []
+            if len(batch) == spec.batch_size or number == spec.tiles:
+                features.append(model.model.vision_tower(to_pixels(batch)).last_hidden_state)
+                batch = []
     return Captions(torch.cat(features).clone(), tokens(before), tokens(after), captions)
 
 
 def init_projector(projector: Any, features: Tensor, embeddings: Tensor) -> None:
-    """Start where learning is easy: features whitened, outputs as large as word embeddings."""
+    """Set the projector's weights so that learning starts well.
+
+    Its first layer whitens the features, and its outputs are as large as word embeddings.
+    """
     flat = features.flatten(0, 1)
     mean, deviation = flat.mean(0), flat.std(0).clamp(min=1e-3)
     generator = torch.Generator().manual_seed(0)

@@ -1,1 +1,1 @@
-"""Objectives."""
+"""Training objectives and their parts: odds of completions, calibration terms."""

@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-# Mean log-probabilities above -ODDS_CLAMP (probability of a token closer to 1 than one in a
-# million) count as -ODDS_CLAMP in the odds' denominator, whose gradient would be 1/|x|.
+# Mean log-probabilities above -ODDS_CLAMP (a token's probability within a millionth of 1) count as
+# -ODDS_CLAMP in the odds' denominator, whose gradient would be 1/|x|.
 ODDS_CLAMP = 1e-6
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(x)) for x <= 0, finite with a finite gradient everywhere.
+    """Return log(1 - exp(x)) for x <= 0, finite with a finite gradient everywhere.
 
     x is clamped to at most -`ODDS_CLAMP`, where the gradient is 0. Each branch is evaluated
     only on arguments that suit it (double `where`), since a masked inf still gives NaN
@@ -25,6 +25,6 @@ def log1mexp(x: Tensor) -> Tensor:
 
 
 def log_odds(mean_logp: Tensor) -> Tensor:
-    """log(p / (1 - p)) of p = exp(mean token log-probability); computed in float32 or wider."""
+    """Return log(p / (1 - p)) of p = exp(mean token log-probability), in float32 or wider."""
     wide = mean_logp.float() if mean_logp.dtype in (torch.bfloat16, torch.float16) else mean_logp
     return wide - log1mexp(wide)

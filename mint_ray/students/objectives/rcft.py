@@ -1,8 +1,8 @@
-"""Calibration-aware fine-tuning: the E-step, its targets, and the regime a student is in.
+"""Calibration-aware fine-tuning: E-step, targets, and a student's calibration regime.
 
 Xiao et al., "Restoring Calibration for Aligned Large Language Models", arXiv 2505.01997,
-generalised from four options to any number of candidates. Confidence is the highest of the
-softmax over the candidates' summed log-probabilities.
+generalised from four options to any number of candidates. Confidence is the highest value of
+the softmax over the candidates' summed log-probabilities.
 """
 
 import math
@@ -26,9 +26,9 @@ _LOG_TEMPERATURE = (-4.0, 6.0)
 
 @dataclass(frozen=True)
 class CaseBins:
-    """An E-step: `bin_of` (N,) of each example, and each bin's `accuracy` and `sizes` (K,).
+    """Result of an E-step: `bin_of` (N,) of each example, each bin's `accuracy` and `sizes` (K,).
 
-    A bin that holds no example has size 0 and its own centre as accuracy; nothing refers to it.
+    An empty bin has size 0 and its own centre as accuracy; no example refers to it.
     """
 
     bin_of: Tensor
@@ -36,17 +36,18 @@ class CaseBins:
     sizes: Tensor
 
     def state(self) -> dict[str, Tensor]:
-        """Tensors only, for a checkpoint."""
+        """Return the tensors by name, for a checkpoint."""
         return {"bin_of": self.bin_of, "accuracy": self.accuracy, "sizes": self.sizes}
 
 
 @dataclass(frozen=True)
 class Regime:
-    """What is reachable from a student without losing accuracy.
+    """Calibration of a student, and how much of it can be repaired without losing accuracy.
 
-    `floor` is the ECE that is left after the best temperature, which keeps every ranking;
-    `noise` the 95th percentile of the ECE that perfectly calibrated answers of the same
-    confidence would show by chance. Calibratable: the floor is no more than that.
+    `accuracy` and mean `confidence` of the top answer and `ece` (0 to 1) are those of the student
+    as it is. `floor` is the ECE that is left after the best `temperature`, which keeps every
+    ranking. `noise` is the 95th percentile of the ECE that perfectly calibrated answers of the same
+    confidence would show by chance.
     """
 
     accuracy: float
@@ -58,17 +59,17 @@ class Regime:
 
     @property
     def calibratable(self) -> bool:
-        """Whether zero ECE is reachable with no accuracy lost, as far as the cases can tell."""
+        """Whether zero ECE is reachable without losing accuracy: `floor` is within `noise`."""
         return self.floor <= self.noise
 
     def advice(self) -> str:
-        """One line for people."""
+        """Return the regime as one line of text for people."""
         if self.calibratable:
             return "calibratable: zero ECE is within reach at this accuracy, cft suffices"
         return "not calibratable: some ECE stays at this accuracy, rcft trades between the two"
 
     def metrics(self) -> dict[str, float]:
-        """Under the names that a run logs."""
+        """Return the values under the names that a run logs."""
         return {
             "calibration/accuracy": self.accuracy,
             "calibration/confidence": self.confidence,
@@ -80,61 +81,65 @@ class Regime:
 
 
 def expectation(confidence: Floats, correct: Bools, bins: int) -> CaseBins:
-    """E-step: bin examples by confidence (equal widths), estimate each bin's accuracy.
+    """Take an E-step: bin examples by confidence (equal widths), estimate bins' accuracies.
 
     Args:
         confidence: (N,) highest probability of each example.
-        correct: (N,) whether the known answer has it.
+        correct: (N,) whether the known answer has the highest probability.
         bins: number of bins K.
     """
-    member = assign_bins(confidence, bins)
-    sizes = np.bincount(member, minlength=bins)
-    right = np.bincount(member, weights=correct, minlength=bins)
+    bin_of = assign_bins(confidence, bins)
+    sizes = np.bincount(bin_of, minlength=bins)
+    n_correct = np.bincount(bin_of, weights=correct, minlength=bins)
     centres = (np.arange(bins) + 0.5) / bins
-    accuracy = np.where(sizes > 0, right / np.maximum(sizes, 1), centres)
+    accuracy = np.where(sizes > 0, n_correct / np.maximum(sizes, 1), centres)
     return CaseBins(
-        torch.from_numpy(member),
+        torch.from_numpy(bin_of),
         torch.from_numpy(accuracy).float(),
         torch.from_numpy(sizes),
     )
 
 
 def calibration_terms(log_p: Tensor, bins: CaseBins, number: int) -> Tensor:
-    """One example's share of L_cal, so that the mean over all N examples is L_cal.
+    """Compute one example's share of L_cal, so that the mean over all N examples is L_cal.
 
     L_cal = sum_k 1/n_k sum_{i in bin k} [(p_max - acc_k)^2 + sum_{j != max} (p_j - t_j)^2]
 
     Args:
         log_p: (C,) log-probabilities of the candidates, normalised.
         bins: the last E-step.
-        number: the example's place in it.
+        number: the example's index in it.
     """
-    place = bins.bin_of[number]
-    accuracy = bins.accuracy[place].to(log_p.device)
-    weight = len(bins.bin_of) / int(bins.sizes[place])
+    bin_index = bins.bin_of[number]
+    accuracy = bins.accuracy[bin_index].to(log_p.device)
+    weight = len(bins.bin_of) / int(bins.sizes[bin_index])
     top = log_p.argmax()
     others = torch.ones_like(log_p, dtype=torch.bool)
     others[top] = False
-    wanted = targets(log_p.detach()[others], accuracy)
+    target = targets(log_p.detach()[others], accuracy)
     p = log_p.exp()
-    return weight * ((p[top] - accuracy) ** 2 + ((p[others] - wanted) ** 2).sum())
+    return weight * ((p[top] - accuracy) ** 2 + ((p[others] - target) ** 2).sum())
 
 
 def targets(log_p: Tensor, accuracy: Tensor) -> Tensor:
-    """Rank-keeping targets t_j of the M candidates that are not the top one; they sum to 1 - acc.
+    """Return rank-keeping targets t_j (M,) of the candidates below the top; they sum to 1 - acc.
 
     t_j = a tanh(gamma p_j) + a, gamma = (ln 3 / p_2nd) / (1 - acc),
     a = (1 - acc) / (sum_j tanh(gamma p_j) + M); t = 0 where acc = 1. The paper's M is 3; its ln 3
-    is artanh 0.8 and stays. p_j / p_2nd is taken from log-probabilities, so that it does not
-    matter how small p_2nd is.
+    is artanh 0.8 and stays. p_j / p_2nd is computed from log-probabilities, so that a p_2nd near 0
+    does no harm.
+
+    Args:
+        log_p: (M,) log-probabilities of these candidates.
+        accuracy: (), of the example's bin.
     """
     if not len(log_p):
         return log_p
-    left = 1.0 - accuracy
-    if float(left) <= 0:
+    remainder = 1.0 - accuracy
+    if float(remainder) <= 0:
         return torch.zeros_like(log_p)
-    curve = torch.tanh(_SECOND * (log_p - log_p.max()).exp() / left)
-    return left / (curve.sum() + len(log_p)) * (curve + 1.0)
+    curve = torch.tanh(_SECOND * (log_p - log_p.max()).exp() / remainder)
+    return remainder / (curve.sum() + len(log_p)) * (curve + 1.0)
 
 
 def regime(
@@ -143,21 +148,21 @@ def regime(
     """Measure the regime on examples' candidate scores.
 
     Args:
-        scores: summed log-probabilities of each example's candidates.
-        answers: position of the known answer, None where it is not a candidate (wrong).
+        scores: for each example the summed log-probabilities (C,) of its candidates, in nats.
+        answers: index of the known answer, None where it is not a candidate (counts as wrong).
         bins: equal-width confidence bins of the ECE.
         seed: of the draws that give `noise`.
     """
     correct = is_correct(scores, answers)
-    plain = top_confidence(scores, 1.0)
+    confidence = top_confidence(scores, 1.0)
     temperature = _temperature(scores, correct)
     fitted = top_confidence(scores, temperature)
     rng = np.random.default_rng(seed)
     draws = [_ece(fitted, rng.random(len(fitted)) < fitted, bins) for _ in range(_NULL_DRAWS)]
     return Regime(
         accuracy=float(correct.mean()),
-        confidence=float(plain.mean()),
-        ece=_ece(plain, correct, bins),
+        confidence=float(confidence.mean()),
+        ece=_ece(confidence, correct, bins),
         floor=_ece(fitted, correct, bins),
         noise=float(np.quantile(draws, 0.95)),
         temperature=temperature,
@@ -165,7 +170,7 @@ def regime(
 
 
 def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats:
-    """(N,) highest softmax probability of each example's scores."""
+    """Return the highest softmax probability (N,) of each example's scores."""
     tops = []
     for values in scores:
         scaled = values / temperature
@@ -174,17 +179,17 @@ def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats
 
 
 def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> Bools:
-    """(N,) whether the highest score is the known answer's."""
-    both = zip(scores, answers, strict=True)
-    return np.array([int(values.argmax()) == answer for values, answer in both])
+    """Return whether the highest score is the known answer's (N,)."""
+    examples = zip(scores, answers, strict=True)
+    return np.array([int(values.argmax()) == answer for values, answer in examples])
 
 
 def _temperature(scores: Sequence[Floats], correct: Bools) -> float:
-    """Temperature whose top confidence fits the outcomes best (binary log loss).
+    """Find the temperature whose top confidence fits the outcomes best (binary log loss).
 
-    Not the likelihood of the answers, which `fit_temperature` of a finished student takes: the ECE
-    looks at the top answer only, and the floor is what is left of it. Its range is wider too, since
-    a training student's sums may be far from any calibration.
+    `fit_temperature` of a finished student maximises the likelihood of the known answers instead.
+    Here the ECE looks at the top answer only, and the floor is what remains of it. The range of
+    temperatures is wider too: sums of a student in training may be far from calibrated.
     """
 
     def loss(temperature: float) -> float:
@@ -196,6 +201,6 @@ def _temperature(scores: Sequence[Floats], correct: Bools) -> float:
 
 
 def _ece(confidence: Floats, correct: Bools, bins: int) -> float:
-    member = assign_bins(confidence, bins)
-    gaps = np.bincount(member, weights=confidence - correct, minlength=bins)
+    bin_of = assign_bins(confidence, bins)
+    gaps = np.bincount(bin_of, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))

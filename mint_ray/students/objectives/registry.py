@@ -1,8 +1,8 @@
-"""Training objectives: pure functions of per-completion log-probabilities.
+"""Registry of training objectives: pure functions of per-completion log-probabilities.
 
 An objective returns *sums*; the trainer divides them by the tokens and units of the whole
-optimizer step (`training.loss_normalisation`). Adding one is a function and a line in
-`OBJECTIVES`: what it compares, and what it needs besides.
+optimizer step (`training.loss_normalisation`). To add an objective, write its function and a line
+in `OBJECTIVES` with the completions that it compares and the inputs that it needs.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,10 @@ from mint_ray.students.objectives.losses import LossTerms, ScoredBatch, cft, dpo
 class Objective:
     """One entry of the registry.
 
-    `prompt_likelihood` puts the prompt into the likelihood term whatever `training.nll_on` says
-    (None: as it says); `likelihood` is False where there is no such term. `reference` asks for
-    log-probabilities at step 0, `measures` for the calibration of the starting student, `bins`
+    `terms` computes the loss's sums, and `compares` names the completions of an example.
+    `prompt_likelihood` says whether the likelihood term covers the prompt (None:
+    `training.nll_on` decides); `likelihood` is False where there is no such term. `reference` asks
+    for log-probabilities at step 0, `measures` for the calibration of the starting student, `bins`
     for an E-step before every epoch.
     """
 

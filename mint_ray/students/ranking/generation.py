@@ -1,4 +1,4 @@
-"""Free generation of an answer: the second, unconstrained way to ask a student."""
+"""Free generation of answers by a student, not constrained to the catalogue's names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mint_ray.students.student import Student
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn; the defaults are the paper's (MINT, application 1)."""
+    """Settings of the draw of tokens; the defaults are the paper's (MINT, application 1)."""
 
     temperature: float = 0.8
     top_p: float = 0.8
@@ -22,19 +22,19 @@ class Sampling:
 
 def generate(
     student: Student,
-    seen: Sequence[str | bytes],
+    inputs: Sequence[str | bytes],
     max_new_tokens: int,
     sampling: Sampling | None = None,
     names: Sequence[str] = (),
 ) -> list[str]:
-    """The student's answer to each case, as text.
+    """Return the student's answer to each case, as text.
 
     Args:
         student: a loaded student or base model.
-        seen: clinical notes (untrusted text), or encoded images for a student of images.
+        inputs: clinical notes (untrusted text), or encoded images for a student of images.
         max_new_tokens: longest answer, in tokens.
         sampling: None for greedy decoding, which gives the same answer every time.
-        names: of the catalogue, among which a student of images is asked to choose.
+        names: the catalogue's names, among which the prompt of a student of images lets it choose.
 
     Raises:
         ConfigError: `student.max_prompt_length` has no room for the instruction.
@@ -42,7 +42,7 @@ def generate(
     if sampling is not None:
         torch.manual_seed(sampling.seed)
     return [
-        _answer(student, student.prompt(item, names), max_new_tokens, sampling) for item in seen
+        _answer(student, student.prompt(item, names), max_new_tokens, sampling) for item in inputs
     ]
 
 
@@ -50,7 +50,7 @@ def _answer(
     student: Student, prompt: Prompt, max_new_tokens: int, sampling: Sampling | None
 ) -> str:
     ids = torch.tensor([prompt.ids], device=student.device)
-    drawn = (
+    draw_settings = (
         {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling is None
         else {
@@ -66,7 +66,7 @@ def _answer(
             attention_mask=torch.ones_like(ids),
             max_new_tokens=max_new_tokens,
             pad_token_id=student.tokenizer.pad_token_id,
-            **drawn,
+            **draw_settings,
             **image_inputs([prompt.vision_inputs], student.model),
             **token_inputs([prompt.vision_inputs], [len(prompt.ids)]),
         )

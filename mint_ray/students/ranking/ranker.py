@@ -1,10 +1,10 @@
-"""Constrained ranking: the catalogue's names by their probability as the first answer.
+"""Constrained ranking of a catalogue's names by their probability as the first answer.
 
 The score of a name is the unnormalised sum of its tokens' log-probabilities at the first
 list position, end marker included. `exhaustive` scores every name; `beam` follows the best
-partial names only and ranks those that it finishes. Probabilities are the softmax of the
-scores over the names that were scored: the whole catalogue, or the finished names. So those
-of a beam search leave out the names that it never finished, and are upper bounds.
+partial names only and ranks the names that it finishes. Probabilities are the softmax of the
+scores over the names that were scored: the whole catalogue, or the finished names. So the
+probabilities of a beam search leave out the names that it did not finish, and are upper bounds.
 """
 
 import logging
@@ -43,12 +43,12 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Ranking:
-    """One case's answer: distinct names, best first, as positions in the catalogue.
+    """The ranking of one case: distinct names, best first, as positions in the catalogue.
 
-    `answer_rank` (from 1) and `answer_probability` are those of the known answer, None where
-    none was given. A beam search that did not finish the answer scores it apart and ranks it last
-    of the catalogue: what comes between is not known. It takes nothing from the probabilities of
-    the others, which are those of a case whose answer nobody knows.
+    `answer_rank` (from 1) and `answer_probability` belong to the known answer; they are None where
+    no answer was given. If the beam did not reach the known answer, it is scored separately and
+    gets the worst rank of the catalogue, because its true rank is unknown. Probabilities of the
+    other names are not renormalised for it, so they equal those of an unlabelled case.
     """
 
     labels: tuple[int, ...]
@@ -62,7 +62,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Scores:
-    """What one case's names scored, in the order of their ranks.
+    """Scores of one case's names, in the order of their ranks.
 
     `labels` (m,) are positions in the catalogue, `values` (m,) summed log-probabilities,
     `answer_rank` as in `Ranking`.
@@ -72,33 +72,34 @@ class Scores:
     values: NDArray[np.float64]
     answer_rank: int | None
     scored_separately: bool
-    """Whether the known answer was scored apart, and so is last."""
+    """Whether the search did not reach the known answer, which then stands last."""
     shortened: bool
 
     @property
     def own(self) -> NDArray[np.float64]:
-        """(m,) or (m - 1,) values without those of an answer that was scored apart."""
+        """Values (m,) of the search; (m - 1,) without that of an answer scored separately."""
         return self.values[:-1] if self.scored_separately else self.values
 
 
 class Ranker:
-    """Ranks a catalogue with one student: for clinical notes, or for images.
+    """Ranker of a catalogue with one student: for clinical notes, or for images.
 
     Args:
         student: model, tokenizer and prompt settings.
         names: the catalogue's display names, in its order.
         top_k: names that a search must find, at most the catalogue's size.
-        listed: most names in a ranking, `top_k` if None; no search scores more names for it.
+        listed: most names in a ranking, `top_k` if None; the search scores no more names for it.
         search: `auto` is exhaustive up to `EXHAUSTIVE_TOKENS` tokens in the trie.
         beam_width: partial names followed by the beam search, at least `top_k`.
         temperature: scores are divided by it before they become probabilities.
-        batch_size: cases computed together; changes no more than the last bits.
-        keep_prefix: keep what all prompts start with computed, for a ranker that lives long.
+        batch_size: cases computed together; changes scores in their last bits only.
+        keep_prefix: keep the keys and values of the tokens that all prompts start with, for a
+            ranker that lives long.
 
     Raises:
-        DataError: two names that no token tells apart.
+        DataError: two names have the same tokens.
         ConfigError: `student.max_prompt_length` has no room for the instruction.
-        ServingError: a model that does not respect 4-D attention masks.
+        ServingError: the model does not respect 4-D attention masks.
     """
 
     def __init__(
@@ -133,36 +134,36 @@ class Ranker:
         )
 
     def rank(
-        self, seen: Sequence[str | bytes], answers: Sequence[int | None] | None = None
+        self, inputs: Sequence[str | bytes], answers: Sequence[int | None] | None = None
     ) -> list[Ranking]:
         """Rank the catalogue for each case.
 
         Args:
-            seen: clinical notes (untrusted text, an empty one is allowed), or encoded images for
+            inputs: clinical notes (untrusted text, an empty one is allowed), or encoded images for
                 a student of images.
             answers: position of each case's known answer in the catalogue, where known.
 
         Raises:
             ServingError: the model gives scores that are not finite.
-            DataError: an image that cannot be used; `open_tile` tells beforehand.
+            DataError: an image cannot be used; `open_tile` finds that out beforehand.
         """
-        known = answers if answers is not None else [None] * len(seen)
-        return [self._ranking(found) for found in self.score(seen, known)]
+        known = answers if answers is not None else [None] * len(inputs)
+        return [self._ranking(scores) for scores in self.score(inputs, known)]
 
-    def score(self, seen: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
-        """The scores behind `rank`, which takes the same and raises the same."""
+    def score(self, inputs: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
+        """Return the scores behind `rank`, which has the same arguments and errors."""
         self._student.activate()
-        prompts = [self._student.prompt(item, self._names) for item in seen]
+        prompts = [self._student.prompt(item, self._names) for item in inputs]
         if not self._prefix_sharing:
             return [
                 self._in_order(self._one_by_one(prompt), answer, False, prompt)
                 for prompt, answer in zip(prompts, answers, strict=True)
             ]
-        found: list[Scores] = []
+        scores: list[Scores] = []
         for at in range(0, len(prompts), self._batch_size):
             end = at + self._batch_size
-            found += self._score_together(prompts[at:end], answers[at:end])
-        return found
+            scores += self._score_together(prompts[at:end], answers[at:end])
+        return scores
 
     def _in_order(
         self,
@@ -171,11 +172,14 @@ class Ranker:
         scored_separately: bool,
         prompt: Prompt,
     ) -> Scores:
-        """Best first, ties in the catalogue's order; an answer that was scored apart last."""
+        """Sort best first, ties in the catalogue's order, a separately scored answer last."""
         labels = np.array(sorted(scores), dtype=np.int64)
         values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
         if not np.isfinite(values).all():
-            raise ServingError("the student gives scores that are not finite; train it anew")
+            raise ServingError(
+                "expected finite scores of the student, found scores that are not finite; train it "
+                "anew"
+            )
         ranked_by = np.where(labels == answer, -math.inf, values) if scored_separately else values
         order = np.argsort(-ranked_by, kind="stable")
         labels, values = labels[order], values[order]
@@ -188,22 +192,24 @@ class Ranker:
             )
         return Scores(labels, values, rank, scored_separately, prompt.shortened)
 
-    def _ranking(self, found: Scores) -> Ranking:
-        own = found.own / self._temperature
-        scored = tuple(softmax(own).tolist())
-        answer = None
-        if found.scored_separately:
-            answer = float(expit(found.values[-1] / self._temperature - logsumexp(own)))
-        elif found.answer_rank is not None:
-            answer = scored[found.answer_rank - 1]
-        labels = found.labels[: min(self._listed, len(scored))]
+    def _ranking(self, scores: Scores) -> Ranking:
+        logits = scores.own / self._temperature
+        probabilities = tuple(softmax(logits).tolist())
+        answer_probability = None
+        if scores.scored_separately:
+            # Softmax of the answer among itself and the names that the search finished.
+            answer_logit = scores.values[-1] / self._temperature
+            answer_probability = float(expit(answer_logit - logsumexp(logits)))
+        elif scores.answer_rank is not None:
+            answer_probability = probabilities[scores.answer_rank - 1]
+        labels = scores.labels[: min(self._listed, len(probabilities))]
         return Ranking(
             tuple(labels.tolist()),
-            scored[: len(labels)],
-            scored,
-            found.answer_rank,
-            answer,
-            found.shortened,
+            probabilities[: len(labels)],
+            probabilities,
+            scores.answer_rank,
+            answer_probability,
+            scores.shortened,
         )
 
     def _score_together(
@@ -212,29 +218,29 @@ class Ranker:
         search = self._exhaustive if self.search == "exhaustive" else self._beam
         with torch.inference_mode():
             scorer = TrieScorer(self._student.model, self.trie, prompts, self._prefix)
-            scores = search(scorer, len(prompts))
-            scored_separately = [
-                answer if answer is not None and answer not in own else None
-                for own, answer in zip(scores, answers, strict=True)
+            scores_by_case = search(scorer, len(prompts))
+            unreached = [
+                answer if answer is not None and answer not in scores else None
+                for scores, answer in zip(scores_by_case, answers, strict=True)
             ]
-            if any(label is not None for label in scored_separately):
-                self._score_separately(scorer, scores, scored_separately)
+            if any(label is not None for label in unreached):
+                self._score_separately(scorer, scores_by_case, unreached)
         return [
-            self._in_order(own, answer, label is not None, prompt)
-            for own, answer, label, prompt in zip(
-                scores, answers, scored_separately, prompts, strict=True
+            self._in_order(scores, answer, label is not None, prompt)
+            for scores, answer, label, prompt in zip(
+                scores_by_case, answers, unreached, prompts, strict=True
             )
         ]
 
     def _exhaustive(self, scorer: TrieScorer, cases: int) -> list[dict[int, float]]:
-        logps = scorer.next_token_logps([[0]] * cases, scorer.root_hidden[:, None])
-        for nodes, wanted in self._chunks:
+        logps_by_case = scorer.next_token_logps([[0]] * cases, scorer.root_hidden[:, None])
+        for nodes, count in self._chunks:
             hidden = scorer.append_nodes([nodes] * cases)
-            own = scorer.next_token_logps([nodes[-wanted:]] * cases, hidden[:, -wanted:])
-            for all_of_case, new in zip(logps, own, strict=True):
-                all_of_case |= new
+            chunk_logps = scorer.next_token_logps([nodes[-count:]] * cases, hidden[:, -count:])
+            for logps, further in zip(logps_by_case, chunk_logps, strict=True):
+                logps |= further
             scorer.reset_to_prompt()
-        return [self._path_sums(of_case) for of_case in logps]
+        return [self._path_sums(logps) for logps in logps_by_case]
 
     def _path_sums(self, logps: Mapping[int, float]) -> dict[int, float]:
         sums = [0.0] * (len(self.trie) + 1)
@@ -246,8 +252,8 @@ class Ranker:
         beams = [Beam(self.trie, self._beam_width, self._top_k) for _ in range(cases)]
         hidden = scorer.root_hidden[:, None]
         while any(beam.frontier for beam in beams):
-            below = scorer.next_token_logps([beam.frontier for beam in beams], hidden)
-            for beam, logps in zip(beams, below, strict=True):
+            child_logps = scorer.next_token_logps([beam.frontier for beam in beams], hidden)
+            for beam, logps in zip(beams, child_logps, strict=True):
                 beam.grow(logps)
             frontiers = [beam.frontier for beam in beams]
             if any(frontiers):
@@ -257,26 +263,33 @@ class Ranker:
     def _score_separately(
         self,
         scorer: TrieScorer,
-        scores: Sequence[dict[int, float]],
-        scored_separately: Sequence[int | None],
+        scores_by_case: Sequence[dict[int, float]],
+        unreached: Sequence[int | None],
     ) -> None:
-        """Score known answers that a search did not reach, each along its own path."""
+        """Score known answers that a search did not reach, and add them to the case's scores.
+
+        `unreached` holds each case's answer as a position in the catalogue, None where the search
+        reached it or there is no known one.
+        """
         scorer.reset_to_prompt()
         paths = [
-            [] if label is None else self.trie.path(self.trie.ends[label])
-            for label in scored_separately
+            [] if label is None else self.trie.path(self.trie.ends[label]) for label in unreached
         ]
-        first = scorer.next_token_logps([[0]] * len(scored_separately), scorer.root_hidden[:, None])
+        logps_by_case = scorer.next_token_logps([[0]] * len(unreached), scorer.root_hidden[:, None])
+        # Without the last node, below which nothing is to be scored.
         inner = [path[:-1] for path in paths]
         if any(inner):
-            more = scorer.next_token_logps(inner, scorer.append_nodes(inner))
-            first = [one | two for one, two in zip(first, more, strict=True)]
-        for own, label, path, logps in zip(scores, scored_separately, paths, first, strict=True):
+            inner_logps = scorer.next_token_logps(inner, scorer.append_nodes(inner))
+            for logps, further in zip(logps_by_case, inner_logps, strict=True):
+                logps |= further
+        for scores, label, path, logps in zip(
+            scores_by_case, unreached, paths, logps_by_case, strict=True
+        ):
             if label is not None:
-                own[label] = math.fsum(logps[node] for node in path)
+                scores[label] = math.fsum(logps[node] for node in path)
 
     def _one_by_one(self, prompt: Prompt) -> dict[int, float]:
-        """Every name as a sequence of its own, for models whose prompts cannot be shared."""
+        """Score every name as a sequence of its own, for models whose prompts cannot be shared."""
         ids = prompt.ids + self.trie.prefix
         scores: dict[int, float] = {}
         for at in range(0, len(self._names), NAMES_AT_ONCE):
@@ -289,21 +302,23 @@ class Ranker:
         return scores
 
     def _common_prefix(self) -> Prefix | None:
-        """What prompts have in common before the note or the image, computed."""
+        """Compute the tokens that all prompts share before the note or the image."""
         image = self._student.task.input_modality == "image"
         samples = [sample_image()] * 2 if image else ["A note.", "Some other note."]
         prompts = [self._student.prompt(sample, self._names) for sample in samples]
         vision_inputs = prompts[0].vision_inputs
         shared = common_prefix([prompt.ids for prompt in prompts])
+        # Two samples of the same image agree in its tokens too: stop before the first of them.
         if vision_inputs is not None:
             shared = min(shared, *vision_inputs.image_positions)
         return keep_prefix(self._student.model, prompts[0].ids[:shared]) if shared else None
 
     def _supports_prefix_sharing(self) -> bool:
-        """Whether the model computes all names after one prompt as it would one by one.
+        """Return whether the model computes all names after one prompt as it would one by one.
 
         Raises:
-            ServingError: it does not, and there are too many names to score them one by one.
+            ServingError: it does not, and names cannot be scored one by one: only an exhaustive
+                search over images does that.
         """
         encoder = self._student.encoder
         image = self._student.task.input_modality == "image"
@@ -315,16 +330,16 @@ class Ranker:
         if image and self.search == "exhaustive":
             return False
         raise ServingError(
-            f"{self._student.info.base_model} gives other results under a 4-D attention mask, "
-            "which ranking needs; use a model with plain causal attention"
+            f"{self._student.info.base_model}: expected the same results under a 4-D attention "
+            "mask, which ranking needs, found others; use a model with plain causal attention"
         )
 
 
 def _chunks(trie: NameTrie) -> list[tuple[list[int], int]]:
-    """The inner nodes in depth-first order, cut into batches that stand alone.
+    """Cut the inner nodes, in depth-first order, into chunks that can be computed alone.
 
-    Each batch starts with the ancestors that it lacks; the number says how many nodes at its
-    end are its own.
+    Each chunk starts with the ancestors that it lacks, which an earlier chunk scores. The number
+    beside it says how many nodes at its end are to be scored.
     """
     order = []
     stack = list(reversed(trie.children[0]))
@@ -335,7 +350,8 @@ def _chunks(trie: NameTrie) -> list[tuple[list[int], int]]:
             stack.extend(reversed(trie.children[node]))
     chunks = []
     for at in range(0, len(order), CHUNK):
-        own = order[at : at + CHUNK]
-        missing = trie.path(own[0])[:-1]
-        chunks.append(([*missing, *own], len(own)))
+        chunk = order[at : at + CHUNK]
+        # In depth-first order, only the first node's ancestors can lie before the chunk.
+        ancestors = trie.path(chunk[0])[:-1]
+        chunks.append(([*ancestors, *chunk], len(chunk)))
     return chunks

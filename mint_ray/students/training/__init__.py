@@ -1,1 +1,1 @@
-"""Training."""
+"""Training of a student: the loop, its preparation, checkpoints and validation."""

@@ -1,7 +1,7 @@
-"""When the calibration of the student in training is measured, and what for.
+"""E-step of RCFT, and the calibration regime of the student in training.
 
-An objective with `bins` gets a new E-step before the first step of every epoch; one that only
-`measures` is told its regime once, before its first step.
+An objective with `bins` gets a new E-step before the first step of every epoch. For an objective
+that only `measures`, the regime is measured once, before the run's first step.
 """
 
 import logging
@@ -27,21 +27,21 @@ from mint_ray.students.objectives.registry import Objective
 
 logger = logging.getLogger(__name__)
 
-# Examples that are enough to tell the regime.
-_ENOUGH = 1000
+# Most examples on which the regime is measured where no bins are needed.
+_REGIME_EXAMPLES = 1000
 
 
 class EStep:
-    """Scores all training examples with the present student, jointly on all ranks.
+    """Scores of the training examples under the present student, computed jointly on all ranks.
 
     Args:
-        objective: what is trained.
+        objective: the run's; says whether there is an E-step or only a measurement.
         training: batch size, bins.
         count: usable examples.
         micro_batch_size: examples per forward pass.
-        engine: gives the scores.
-        example: encodes the example of a number.
-        state: what `state` returned, from a checkpoint.
+        engine: computes the scores.
+        example: encodes the example of an index, from 0.
+        state: result of `state`, from a checkpoint; None or empty at the start.
     """
 
     def __init__(
@@ -60,15 +60,23 @@ class EStep:
         self.bins = CaseBins(**state) if state else None
 
     def state(self) -> dict[str, Tensor]:
-        """For a checkpoint; empty where there was no E-step."""
+        """Return the last E-step for a checkpoint; empty where there was no E-step."""
         return self.bins.state() if self.bins else {}
 
     def before(self, step: int, first: int) -> Regime | None:
-        """Measure where it is due before `step`; `first` is the first step of this process."""
+        """Measure the regime, and take the E-step, if that is due before `step`.
+
+        Args:
+            step: optimizer step, from 0.
+            first: first step of this process, which a checkpoint without bins makes due.
+
+        Returns:
+            The regime; None where nothing is due. All ranks must call it.
+        """
         if not self._is_due(step, first):
             return None
-        wanted = self._count if self._objective.bins else min(self._count, _ENOUGH)
-        scores, answers = self._scores(wanted)
+        sample = self._count if self._objective.bins else min(self._count, _REGIME_EXAMPLES)
+        scores, answers = self._scores(sample)
         if self._objective.bins:
             confidence, correct = top_confidence(scores), is_correct(scores, answers)
             self.bins = expectation(confidence, correct, self._training.calibration_bins)
@@ -83,22 +91,23 @@ class EStep:
         new_epoch = step * batch // self._count != (step - 1) * batch // self._count
         return new_epoch or (step == first and self.bins is None)
 
-    def _scores(self, wanted: int) -> tuple[list[np.ndarray], list[int | None]]:
-        """Candidate scores and known answers of `wanted` examples, in order of their numbers."""
-        order = np.random.default_rng(0).permutation(self._count)[:wanted]
-        chosen = sorted(int(number) for number in order)
-        # Every rank takes as many passes, since under ZeRO-3 they take them together.
-        passes = -(-wanted // (world_size() * self._size))
-        own: dict[int, tuple[list[float], int | None]] = {}
+    def _scores(self, sample: int) -> tuple[list[np.ndarray], list[int | None]]:
+        """Return candidate scores and known answers of `sample` examples, by ascending index."""
+        order = np.random.default_rng(0).permutation(self._count)[:sample]
+        chosen = sorted(int(index) for index in order)
+        # Every rank takes the same number of passes, since under ZeRO-3 they take them together;
+        # past the end, a rank starts again from the first example.
+        passes = -(-sample // (world_size() * self._size))
+        local: dict[int, tuple[list[float], int | None]] = {}
         for at in range(passes):
             start = (at * world_size() + rank()) * self._size
-            places = range(start, start + self._size)
-            numbers = [chosen[place % wanted] for place in places]
-            batch = [self._example(number) for number in dict.fromkeys(numbers)]
+            positions = range(start, start + self._size)
+            indices = [chosen[position % sample] for position in positions]
+            batch = [self._example(index) for index in dict.fromkeys(indices)]
             sums = self._engine.score(batch).sums.double().cpu()
             parts = torch.split(sums, [len(example.completions) for example in batch])
             for example, part in zip(batch, parts, strict=True):
-                own[example.index] = (part.tolist(), example.gold)
-        found = {number: value for part in gather(own) for number, value in part.items()}
-        ordered = [found[number] for number in chosen]
+                local[example.index] = (part.tolist(), example.gold)
+        by_index = {index: value for part in gather(local) for index, value in part.items()}
+        ordered = [by_index[index] for index in chosen]
         return [np.array(sums) for sums, _ in ordered], [answer for _, answer in ordered]

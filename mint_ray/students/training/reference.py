@@ -1,7 +1,7 @@
 """Log-probabilities under the policy at step 0, computed once and kept on disk.
 
-The key is the content: examples' tokens, base model, starting adapter and precision. So a run
-that is resumed, or repeated with other settings, finds them again.
+The key of a cache entry is a digest of its content: examples' tokens, base model, starting adapter
+and precision. So a run that is resumed, or repeated with other settings, finds the values again.
 """
 
 import json
@@ -27,17 +27,19 @@ Score = Callable[[Sequence[Example]], Tensor]
 
 
 def reference_key(*content: object) -> str:
-    """Name of a cache entry: hex digest of whatever decides its values."""
+    """Return the name of a cache entry: a hex digest of everything that decides its values."""
     return digest_of(json.dumps([str(part) for part in content]))[:24]
 
 
 class Reference:
-    """Summed log-probabilities (N,) of every usable example's completions.
+    """Summed log-probabilities (N,) of the N completions of each usable example, in nats.
+
+    All ranks must construct it together.
 
     Args:
         key: `reference_key` of the content.
         count: usable examples.
-        example: encodes the example of a number.
+        example: encodes the example of an index, from 0.
         score: scores a micro-batch with the policy at step 0.
         micro_batch_size: examples per forward pass.
     """
@@ -51,66 +53,67 @@ class Reference:
         micro_batch_size: int,
     ) -> None:
         file = cache_folder() / "reference" / f"{key}.safetensors"
-        found = _read(file, count)
-        # All ranks take the same way: computing is a joint effort.
-        if all(gather(found is not None)) and found is not None:
+        cached = _read(file, count)
+        # All ranks read or all compute: a rank alone would wait for the others for ever.
+        if all(gather(cached is not None)) and cached is not None:
             logger.info("reference: %d examples from %s", count, file)
-            self._sums = found
+            self._sums = cached
             return
-        own = _compute(range(rank(), count, world_size()), example, score, micro_batch_size)
-        self._sums = {number: sums for part in gather(own) for number, sums in part.items()}
+        local = _compute(range(rank(), count, world_size()), example, score, micro_batch_size)
+        self._sums = {index: sums for part in gather(local) for index, sums in part.items()}
         _write(file, self._sums)
         logger.info("reference: %d examples computed, kept in %s", count, file)
 
     def of(self, examples: Sequence[Example], device: torch.device) -> Tensor:
-        """(N,) log-probabilities of a micro-batch's completions, one example after the other."""
+        """Return the (N,) sums of a micro-batch's N completions, one example after the other."""
         return torch.cat([self._sums[example.index] for example in examples]).to(device)
 
 
 def _compute(
-    numbers: range, example: Callable[[int], Example], score: Score, size: int
+    indices: range, example: Callable[[int], Example], score: Score, size: int
 ) -> dict[int, Tensor]:
-    found: dict[int, Tensor] = {}
-    for at in range(0, len(numbers), size):
-        batch = [example(number) for number in numbers[at : at + size]]
-        parts = torch.split(score(batch).cpu(), [len(one.completions) for one in batch])
-        found |= {one.index: part.clone() for one, part in zip(batch, parts, strict=True)}
-    return found
+    sums: dict[int, Tensor] = {}
+    for at in range(0, len(indices), size):
+        batch = [example(index) for index in indices[at : at + size]]
+        parts = torch.split(score(batch).cpu(), [len(item.completions) for item in batch])
+        # A part is a view: without a copy it would keep the whole micro-batch's tensor.
+        sums |= {item.index: part.clone() for item, part in zip(batch, parts, strict=True)}
+    return sums
 
 
 def _read(file: Path, count: int) -> dict[int, Tensor] | None:
-    """What `_write` wrote, or None where it is absent, damaged or of another count."""
+    """Read the file of `_write`; None where it is absent, damaged or of another count."""
     try:
         with safe_open(file, "pt") as content:
             sums, offsets = content.get_tensor("sums"), content.get_tensor("offsets")
-            told = (content.metadata() or {}).get("sha256")
+            stored_digest = (content.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    if len(offsets) != count + 1 or told != _digest(sums, offsets):
+    if len(offsets) != count + 1 or stored_digest != _digest(sums, offsets):
         logger.warning("reference: %s is damaged and is made again", file)
         return None
     return dict(enumerate(torch.split(sums, (offsets[1:] - offsets[:-1]).tolist())))
 
 
-def _write(file: Path, found: dict[int, Tensor]) -> None:
-    """Whole or not at all; ranks of one node may write the same file at once.
+def _write(file: Path, sums: dict[int, Tensor]) -> None:
+    """Write the file whole or not at all; ranks of one node may write it at the same time.
 
-    Where the cache cannot be written, that costs time at the next start, never the result.
+    A cache that cannot be written costs time at the next start, but does not change the result.
     """
     try:
-        _write_file(file, found)
+        _write_file(file, sums)
     except (OSError, SafetensorError) as error:
         logger.warning("reference: cannot keep it in %s (%s)", file.parent, type(error).__name__)
 
 
-def _write_file(file: Path, found: dict[int, Tensor]) -> None:
+def _write_file(file: Path, sums: dict[int, Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    ordered = [found[number] for number in range(len(found))]
+    ordered = [sums[index] for index in range(len(sums))]
     offsets = torch.tensor([0, *(len(part) for part in ordered)]).cumsum(0)
-    sums = torch.cat(ordered)
-    metadata = {"sha256": _digest(sums, offsets)}
+    joined = torch.cat(ordered)
+    metadata = {"sha256": _digest(joined, offsets)}
     with replacing(file) as partial:
-        save_file({"sums": sums, "offsets": offsets}, partial, metadata=metadata)
+        save_file({"sums": joined, "offsets": offsets}, partial, metadata=metadata)
 
 
 def _digest(sums: Tensor, offsets: Tensor) -> str:

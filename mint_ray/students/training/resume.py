@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: whether it is this run's, and how much of it fits."""
+"""Continuation of a run from a checkpoint: the run's fingerprint and its optimizer state."""
 
 import logging
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from mint_ray.students.training_spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
 
-# Settings that decide how a run is computed, not what comes out.
-_HOW = {
+# Settings that decide how a run is computed, not its result.
+_EXECUTION_SETTINGS = {
     "prefix_sharing",
     "attention",
     "checkpoint_steps",
@@ -30,14 +30,22 @@ _HOW = {
 
 
 def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: torch.dtype) -> str:
-    """Everything that the result depends on; how it is computed may change from start to start."""
-    training = spec.training.model_dump(mode="json", exclude=_HOW)
+    """Return a hash of everything that the run's result depends on.
+
+    Settings of execution (`prefix_sharing`, `deepspeed` and others) may change between a start and
+    a resumption of the same run, so they are not part of it.
+
+    Raises:
+        ConfigError: `student.init_adapter` is not an adapter in safetensors.
+    """
+    training = spec.training.model_dump(mode="json", exclude=_EXECUTION_SETTINGS)
     student = spec.student.model_dump(mode="json", exclude={"init_adapter"})
     start = adapter_digest(spec.student)
-    cut_counts = (
+    # Otherwise the loss does not depend on the cut into micro-batches.
+    cut_matters = (
         spec.training.loss_normalisation == "per_microbatch" or spec.student.lora_dropout > 0
     )
-    cut = spec.micro_batch_size if cut_counts else None
+    cut = spec.micro_batch_size if cut_matters else None
     content = repr(
         (spec.seed, training, student, start, base.revision, usable.digest, str(dtype), cut)
     )
@@ -45,7 +53,15 @@ def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: 
 
 
 def check_resumable(folder: Path, run: str) -> Position:
-    """The position of a checkpoint that is whole and of this run; else a TrainingError."""
+    """Return the position of a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        run: `fingerprint` of the run that is to continue.
+
+    Raises:
+        TrainingError: the checkpoint is incomplete or damaged, or belongs to another run.
+    """
     position = read_position(folder)
     if position.run != run:
         raise TrainingError(
@@ -56,7 +72,11 @@ def check_resumable(folder: Path, run: str) -> Position:
 
 
 def resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapping[str, Any]:
-    """Put the optimizer back where it was, as far as it fits."""
+    """Restore the optimizer's state, where engine and number of workers allow it.
+
+    Returns:
+        What the checkpoint holds beside the engine's state; empty where the optimizer starts anew.
+    """
     same_size = position.world_size == world_size()
     if position.engine == engine.name and (same_size or engine.replicated):
         # An optimizer that every rank has whole is the same in every rank's file.
@@ -78,7 +98,14 @@ def resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapp
 
 
 def adapter_digest(student: StudentConfig) -> str:
-    """Of the starting adapter; a fresh one changes nothing about what the base model says."""
+    """Return a digest of the starting adapter's files, `base` where there is no such adapter.
+
+    A fresh LoRA adapter changes none of the base model's log-probabilities: its second factor
+    starts at zero.
+
+    Raises:
+        ConfigError: the folder holds no adapter in safetensors.
+    """
     if student.init_adapter is None:
         return "base"
     files = [student.init_adapter / name for name in ADAPTER_FILES]

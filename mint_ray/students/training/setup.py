@@ -1,4 +1,4 @@
-"""Everything that a training run needs before its first step: data, model, engine, position."""
+"""Preparation of a training run before its first step: data, model, engine, position."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,8 +33,9 @@ from mint_ray.students.training_spec import TrainingSpec
 class TrainingState:
     """A run that can take its next step, number `first_step` of `steps` (from 0).
 
-    `fingerprint` tells the run from others. `tokenizer_or_processor` is the processor of a model
-    of images. `restored` is what a checkpoint held beside the engine's state, empty at the start.
+    `fingerprint` identifies the run (`resume.fingerprint`). `tokenizer_or_processor` is the
+    processor of a model of images, else the tokenizer. `restored` is what a checkpoint held beside
+    the engine's state, empty at the start.
     """
 
     base: BaseModel
@@ -53,7 +54,7 @@ class TrainingState:
     trainable_parameters: int
 
     def position(self, done: int) -> Position:
-        """Where the run stands after `done` steps."""
+        """Return the run's position after `done` steps."""
         return Position(done, world_size(), self.engine.name, self.fingerprint)
 
     @property
@@ -76,7 +77,7 @@ def setup_training(spec: TrainingSpec, resume_from: Path | None) -> TrainingStat
     position = check_resumable(resume_from, run) if resume_from else None
     _refuse_disagreement(run)
     policy = _make_policy(spec, objective, base, dtype, device, data)
-    # At step 0 the policy is its own reference: before a checkpoint's adapter is put in.
+    # The reference is the policy at step 0, so it comes before a checkpoint's adapter is loaded.
     reference = _make_reference(spec, base, dtype, policy, data) if objective.reference else None
     if resume_from:
         weights = load_peft_weights(str(resume_from), device=str(device))
@@ -109,8 +110,8 @@ def setup_training(spec: TrainingSpec, resume_from: Path | None) -> TrainingStat
 def _refuse_disagreement(run: str) -> None:
     if len(set(gather(run))) > 1:
         raise TrainingError(
-            "workers see other pairs, base models or precisions than one another; let all nodes "
-            "see the same store, and give them the same kind of device"
+            "expected all workers to see the same pairs, base model and precision, found "
+            "differences; let all nodes see the same store, and give them the same kind of device"
         )
 
 
@@ -122,19 +123,19 @@ def _make_policy(
     device: torch.device,
     data: TrainingData,
 ) -> Policy:
-    """The model with its starting adapter, in the layout and with the attention that fit it."""
+    """Load the model with its starting adapter, and choose its layout and attention."""
     student, training = spec.student, spec.training
     _refuse_other_base(base, student)
     model = load_base_model(base, dtype, device)
     _refuse_short_context(model, student)
     model = add_adapter(model, student, student.init_adapter, spec.seed)
     sample = data.longest()
-    # All ranks do as rank 0 does, also where their devices differ.
+    # All ranks take rank 0's choices, also where their devices differ.
     attention = agree(choose_attention(training.attention, training.prefix_sharing, model, sample))
     if attention_of(base_of(model)) != attention:
         base_of(model).set_attn_implementation(attention)
     layout = agree(choose_layout(training.prefix_sharing, model, sample))
-    return Policy(model, layout, _prompt_counts(objective, training))
+    return Policy(model, layout, _with_prompt(objective, training))
 
 
 def _make_reference(
@@ -151,7 +152,7 @@ def _make_reference(
     )
 
 
-def _prompt_counts(objective: Objective, training: TrainingConfig) -> bool:
+def _with_prompt(objective: Objective, training: TrainingConfig) -> bool:
     if objective.prompt_likelihood is not None:
         return objective.prompt_likelihood
     return training.nll_on == "prompt_and_chosen"
@@ -168,28 +169,29 @@ def _refuse_short_context(model: Any, student: StudentConfig) -> None:
 
 
 def _refuse_other_base(base: BaseModel, student: StudentConfig) -> None:
-    """An adapter fits the base model that it was trained on; a foreign one does not say which."""
+    """Raise ConfigError if the starting adapter was trained on another base model."""
     if student.init_adapter is None:
         return
     try:
         info = read_info(student.init_adapter)
     except TrainingError:
+        # An adapter that another program trained does not say which base model it fits.
         return
     if info.base_revision != base.revision:
         raise ConfigError(
-            f"student.init_adapter={student.init_adapter} was trained on {info.base_model} "
-            f"({info.base_revision}), found student.base_model={student.base_model} "
-            f"({base.revision}); use the same base model"
+            f"student.init_adapter={student.init_adapter}: expected the base model that it was "
+            f"trained on, {info.base_model} ({info.base_revision}), found "
+            f"student.base_model={student.base_model} ({base.revision}); use the same base model"
         )
 
 
 def _whole_size(parameter: torch.nn.Parameter) -> int:
-    """Elements of a parameter, also where ZeRO-3 holds a part of it."""
+    """Return the number of a parameter's elements, also where ZeRO-3 holds a part of it."""
     return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def _training_mode(model: Any, activation_checkpointing: bool) -> None:
-    """Training mode for the adapter alone: the base model's own dropout stays off."""
+    """Put the adapter alone into training mode: the base model's dropout stays off."""
     model.train()
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and "lora_dropout" not in name:

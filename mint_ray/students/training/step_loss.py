@@ -1,4 +1,4 @@
-"""The loss's denominators, the metrics of one optimizer step, and the pace of a run."""
+"""Normalisation of the loss and metrics of one optimizer step, and a run's time and memory."""
 
 import resource
 import sys
@@ -15,14 +15,14 @@ from mint_ray.students.objectives.registry import Objective
 
 
 class StepLoss:
-    """Turns log-probabilities into this micro-batch's share of the step's loss.
+    """Shares of the micro-batches in one optimizer step's loss, and the step's metrics.
 
     The shares of all micro-batches on all ranks *add up* to the step's loss. `global`
     divides by the step's tokens and units, so the cut into micro-batches does not matter;
     `per_microbatch` is the mean over micro-batches of each one's own loss, as in TRL.
 
     Args:
-        objective: what is minimised.
+        objective: computes the sums that the loss is made of.
         training: the objective's weights, and `loss_normalisation`.
         tokens: tokens of the likelihood term in the whole step, over all ranks.
         units: pairs (or cases without pairs) in the whole step, over all ranks.
@@ -46,7 +46,7 @@ class StepLoss:
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
 
     def loss_of(self, scored: ScoredBatch) -> Tensor:
-        """This micro-batch's share of the loss; its metrics are remembered."""
+        """Return a micro-batch's share of the step's loss, and add up its metrics."""
         terms = self._objective.terms(scored, self._training)
         tokens, units = self._denominators(scored)
         nll = terms.token_sum / max(tokens, 1.0)
@@ -59,35 +59,35 @@ class StepLoss:
         return loss
 
     def result(self, device: torch.device) -> dict[str, float]:
-        """Metrics of the whole step, over all ranks."""
+        """Return the metrics of the whole step, summed over all ranks; all ranks must call it."""
         names = sorted(self._sums)
-        own = [float(torch.stack(self._sums[name]).double().sum()) for name in names]
-        return dict(zip(names, sum_over_ranks(own, device), strict=True))
+        local = [float(torch.stack(self._sums[name]).double().sum()) for name in names]
+        return dict(zip(names, sum_over_ranks(local, device), strict=True))
 
     def _denominators(self, scored: ScoredBatch) -> tuple[float, float]:
         if self._training.loss_normalisation == "global":
             return self._tokens, self._units
-        tokens = sum(one.likelihood_tokens(self._with_prompt) for one in scored.examples)
+        tokens = sum(example.likelihood_tokens(self._with_prompt) for example in scored.examples)
         units = sum(example.n_pairs_or_1 for example in scored.examples)
         return float(tokens * self._micro_batches), float(units * self._micro_batches)
 
 
 class Eta:
-    """Time left and memory used."""
+    """Estimate of the time left, with the memory used so far."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
         self._began = time.perf_counter()
 
     def step(self, left: int, device: torch.device) -> dict[str, float]:
-        """Metrics after a step with `left` more to go."""
+        """Return `eta_seconds` and `memory_mb` (MiB) after a step with `left` more to go."""
         done = max(1, self._steps - left)
         each = (time.perf_counter() - self._began) / done
         return {"eta_seconds": each * left, "memory_mb": peak_memory_mb(device)}
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory held so far in MiB: allocated on the GPU, resident of this process on a CPU."""
+    """Return the peak memory in MiB: allocated on a GPU, resident in this process on a CPU."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device)) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

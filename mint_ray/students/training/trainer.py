@@ -1,9 +1,9 @@
 """Alignment of a student on preference pairs: one loop for every objective, engine and scale.
 
-Works in a single process and, unchanged, in each worker of a distributed run whose process
-group is there already (Ray Train, torchrun). The order of the data, the learning rate and
-the loss's denominators depend on the settings and the step only, never on how a step is cut
-into workers and micro-batches (but under `per_microbatch`, and for the draws of dropout).
+The loop runs in a single process and, unchanged, in each worker of a distributed run whose process
+group exists already (Ray Train, torchrun). The order of the data, the learning rate and the loss's
+denominators depend on the settings and the step only, not on how a step is cut into workers and
+micro-batches. There are two exceptions: `per_microbatch`, and the draws of dropout.
 """
 
 import logging
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a finished run was. Times in seconds; `metrics` are the last step's."""
+    """Summary of a finished run. Times are in seconds; `metrics` are the last step's."""
 
     steps: int
     pairs: int
@@ -59,23 +59,23 @@ class TrainingSummary:
     seconds: float
     metrics: Mapping[str, float]
     regime: str | None
-    """What was measured of the starting student's calibration, where the objective asks."""
+    """`Regime.advice` on the starting student's calibration, where the objective measures it."""
 
 
 def train(spec: TrainingSpec, report: Report, resume_from: Path | None = None) -> TrainingSummary:
     """Align a student on preference pairs and write it to `spec.out`.
 
     Args:
-        spec: what is asked for.
+        spec: inputs and settings of the run.
         report: called on every rank after every step with TRL's metric names, and with this
-            rank's part of a checkpoint (a folder that is gone after the call) or None.
+            rank's part of a checkpoint (a folder that is removed after the call) or None.
         resume_from: checkpoint folder to continue from, verified first.
 
     Raises:
-        ConfigError: settings that cannot work together.
-        DataError: no usable pair, a missing column, or a group in several splits.
-        TrainingError: a missing base model, a damaged or foreign checkpoint, a loss or
-            gradient that is not finite (with the preference ids of the step).
+        ConfigError: settings cannot work together.
+        DataError: no pair is usable, a column is missing, or a group is in several splits.
+        TrainingError: the base model is missing, the checkpoint is damaged or belongs to another
+            run, or a loss or gradient is not finite (with the preference ids of the step).
     """
     training = spec.training
     even = training.deepspeed != OFF
@@ -105,7 +105,7 @@ def _write(spec: TrainingSpec, state: TrainingState) -> None:
 
 
 class _Loop:
-    """Optimizer steps from where a prepared run stands to its last."""
+    """The remaining optimizer steps of a prepared run."""
 
     def __init__(
         self, spec: TrainingSpec, state: TrainingState, validator: Validator | None
@@ -158,13 +158,13 @@ class _Loop:
     def _report_checkpoint(self, done: int, metrics: dict[str, float], report: Report) -> None:
         state = self._state
         with scratch_folder() as folder, state.engine.whole():
-            kept = {
+            shard = {
                 "engine": state.engine.state(),
                 "bins": self._estep.state(),
                 "metrics": metrics,
                 "regime": self._regime,
             }
-            write_checkpoint(Path(folder), state.policy.model, kept, state.position(done))
+            write_checkpoint(Path(folder), state.policy.model, shard, state.position(done))
             report(metrics, Path(folder))
 
     def _step(self, step: int) -> dict[str, float]:

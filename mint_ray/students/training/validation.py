@@ -1,7 +1,7 @@
-"""Ranking of validation cases while a student trains, for whoever compares runs as they go.
+"""Ranking of validation cases while a student trains, so that runs can be compared early.
 
-Shared between the ranks of a run; draws no random number and leaves the model as it was, so a
-run that is validated ends in the same adapter as one that is not.
+The ranks of a run share the cases. Validation draws no random number and leaves the model as it
+was, so that a run with validation ends in the same adapter as a run without it.
 """
 
 from collections.abc import Mapping
@@ -28,17 +28,17 @@ from mint_ray.students.training_spec import TrainingSpec, ValidationPlan
 
 
 class Validator:
-    """Ranks a plan's cases with the run's present weights.
+    """Validation of a run: ranks a plan's cases with the run's present weights.
 
     Raises:
-        ConfigError: weights that are cut up over the ranks (ZeRO-3).
+        ConfigError: the weights are cut up over the ranks (ZeRO-3).
     """
 
     def __init__(self, plan: ValidationPlan, spec: TrainingSpec, state: TrainingState) -> None:
         if state.engine.name == "zero3":
             raise ConfigError(
-                "training.deepspeed=zero3 cuts the weights up, so that nothing can be ranked "
-                "while training; expected off, zero1 or zero2"
+                "training.deepspeed: expected off, zero1 or zero2 for validation while training, "
+                "found zero3, which cuts the weights up so that no rank can rank; use zero2"
             )
         self._plan, self._state = plan, state
         self._task, self._batch_size = spec.task, spec.micro_batch_size
@@ -49,24 +49,24 @@ class Validator:
         self.steps = plan.steps(state.steps)
 
     def measure(self, step: int) -> dict[str, float]:
-        """Rank, let rank 0 keep the answers, return metrics as `validation/...` on every rank.
+        """Rank the cases and return metrics as `validation/...`, the same on every rank.
 
-        All ranks must call it.
+        Rank 0 writes the answers to the plan's folder. All ranks must call it.
         """
-        own = self._cases.take(list(range(rank(), self._cases.num_rows, world_size())))
-        rows = [row for part in gather(self._rank(own)) for row in part]
+        local = self._cases.take(list(range(rank(), self._cases.num_rows, world_size())))
+        rows = [row for part in gather(self._rank(local)) for row in part]
         table = pa.Table.from_pylist(rows, VALIDATED_SCHEMA).sort_by("case_id")
         if rank() == 0:
             with replacing(validated_file(self._plan.folder, step)) as partial:
                 pq.write_table(table, partial)
-        found = validation_metrics(table, self._plan.evaluation.calibration_bins)
-        return {f"validation/{name}": value for name, value in found.items()}
+        metrics = validation_metrics(table, self._plan.evaluation.calibration_bins)
+        return {f"validation/{name}": value for name, value in metrics.items()}
 
     def _rank(self, cases: pa.Table) -> list[dict[str, Any]]:
         policy, base = self._state.policy, base_of(self._state.policy.model)
         attention, was_training = attention_of(base), policy.training
         policy.eval()
-        if attention == FLEX:  # a tree of names needs a mask of its own
+        if attention == FLEX:  # ranking masks its tree of names by a boolean 4-D mask
             base.set_attn_implementation("sdpa")
         try:
             with precision(policy):
@@ -94,14 +94,14 @@ class Validator:
             [row[modality] for row in usable],
             [self._catalogue.index_of(row["label_id"]) for row in usable],
         )
-        answered = {row["case_id"]: found for row, found in zip(usable, rankings, strict=True)}
-        return [answer_row(row, answered.get(row["case_id"])) for row in rows]
+        by_case = {row["case_id"]: ranking for row, ranking in zip(usable, rankings, strict=True)}
+        return [answer_row(row, by_case.get(row["case_id"])) for row in rows]
 
 
 def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, Any]:
-    """A row of `VALIDATED_SCHEMA`.
+    """Make a row of `VALIDATED_SCHEMA`.
 
-    A case that cannot be shown (None), or whose answer the catalogue lacks, is a miss.
+    A case that cannot be ranked (None), or whose answer the catalogue lacks, counts as a miss.
     """
     return {
         "case_id": case["case_id"],
