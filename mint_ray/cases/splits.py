@@ -194,6 +194,7 @@ def _share_out(
 
 
 def _draw(group: str, seed: int) -> bytes:
+    # Not `hash`, which differs between processes.
     return hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
 
 

@@ -146,6 +146,7 @@ def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | R
         "publications": publications,
     }
     forbidden = {*answer_strings(packet), *publications}
+    # `+counts` drops the kinds that were counted 0 times.
     return ParsedCase(case, tuple(sorted(forbidden)), +counts)
 
 
