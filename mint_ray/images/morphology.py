@@ -1,8 +1,8 @@
-"""Measures the nuclei and the surroundings of a tile of H&E-stained tissue, and says it in words.
+"""Morphology of nuclei and surroundings in a tile of H&E-stained tissue, in numbers and words.
 
-Stains are told apart by colour deconvolution (Ruifrok & Johnston, 2001, Anal Quant Cytol Histol
-23:291-299). What is measured depends on stain, scanner and segmentation: it describes an image,
-it is no pathologist's reading.
+Stains are separated by colour deconvolution (Ruifrok & Johnston, 2001, Anal Quant Cytol Histol
+23:291-299). The measurements depend on stain, scanner and segmentation: they describe an image
+and are not a pathologist's reading.
 """
 
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ MICRONS_PER_PIXEL = 0.25
 """Scale of a slide scanned at 40×."""
 
 LUMEN_BRIGHTNESS = 0.87
-"""Pixels whose darkest channel is above this share of white show the empty slide."""
+"""Share of white above which a pixel's darkest channel means empty slide."""
 
 SMALLEST_NUCLEUS = 6.0
-"""Area in µm² below which a segmented spot is taken for debris."""
+"""Area, in µm², up to which a segmented object is taken for debris."""
 
-_NUCLEI_AT_LEAST = 0.02
-"""Haematoxylin, as `rgb2hed` gives it, above which a pixel may belong to a nucleus."""
+_LEAST_HAEMATOXYLIN = 0.02
+"""Haematoxylin, in units of `rgb2hed`, above which a pixel may belong to a nucleus."""
 
 
 @dataclass(frozen=True)
 class Morphology:
-    """What was measured on one tile; all zero where there is nothing to measure.
+    """Measurements of one tile; 0 where there is nothing to measure.
 
     Attributes:
         nuclei: number of nuclei.
@@ -69,13 +69,14 @@ def measure(
     mask: NDArray[np.integer] | Bools | None = None,
     microns_per_pixel: float = MICRONS_PER_PIXEL,
 ) -> Morphology:
-    """Measure a tile.
+    """Measure the nuclei, stains and empty areas of a tile.
 
     Args:
-        rgb: (h, w, 3) pixels.
-        mask: (h, w), not zero inside nuclei: one number for each nucleus, or one for all (then
-            touching nuclei are parted at their waists). None finds nuclei by haematoxylin.
-        microns_per_pixel: scale.
+        rgb: (h, w, 3) uint8 pixels.
+        mask: (h, w), not zero inside nuclei: one number for each nucleus, or one number for all
+            (touching nuclei are then separated at their waists). Without a mask, nuclei are
+            found by haematoxylin.
+        microns_per_pixel: scale, in µm per pixel.
     """
     stains = rgb2hed(rgb)
     haematoxylin, eosin = stains[..., 0], stains[..., 1]
@@ -108,31 +109,32 @@ def measure(
 def find_nuclei(
     haematoxylin: Floats, lumen: Bools, microns_per_pixel: float = MICRONS_PER_PIXEL
 ) -> Ints32:
-    """Nuclei of a tile by Otsu's threshold on haematoxylin; touching ones parted by watershed.
+    """Find nuclei by Otsu's threshold on haematoxylin; separate touching ones by watershed.
 
     Args:
-        haematoxylin: (h, w) stain, as `rgb2hed` gives it.
-        lumen: (h, w) where the slide is empty.
+        haematoxylin: (h, w) stain, in units of `rgb2hed`.
+        lumen: (h, w), true where the slide is empty.
+        microns_per_pixel: scale, in µm per pixel.
 
     Returns:
-        (h, w) with 0 outside nuclei and 1, 2, ... inside; all 0 where no pixel stands out.
+        (h, w) with 0 outside nuclei and 1, 2, ... inside; all 0 if no pixel stands out.
     """
     soft = ndimage.gaussian_filter(haematoxylin, 0.3 / microns_per_pixel)
     tissue = soft[~lumen]
     if tissue.size < 2 or np.ptp(tissue) < 1e-6:
         return np.zeros(haematoxylin.shape, np.int32)
-    dark = (soft > max(float(threshold_otsu(tissue)), _NUCLEI_AT_LEAST)) & ~lumen
+    dark = (soft > max(float(threshold_otsu(tissue)), _LEAST_HAEMATOXYLIN)) & ~lumen
     smallest = round(SMALLEST_NUCLEUS / microns_per_pixel**2)
     dark = remove_small_objects(ndimage.binary_opening(dark, iterations=2), max_size=smallest)
-    # Small ones only: a gland is a large hole in a ring of nuclei.
+    # Small holes only: a gland is a large hole in a ring of nuclei.
     dark = remove_small_holes(dark, max_size=smallest)
-    nuclei = _part(dark, microns_per_pixel)
+    nuclei = _separate(dark, microns_per_pixel)
     nuclei[np.bincount(nuclei.ravel())[nuclei] <= smallest] = 0
     return nuclei
 
 
-def _part(dark: Bools, microns_per_pixel: float) -> Ints32:
-    """A number for each nucleus of a plain mask; touching ones parted at their waists."""
+def _separate(dark: Bools, microns_per_pixel: float) -> Ints32:
+    """Assign a number to each nucleus of a binary mask; separate touching ones at their waists."""
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(dark), 0.4 / microns_per_pixel)
     reach = max(1, round(1.75 / microns_per_pixel))
     tops = peak_local_max(depth, min_distance=reach, labels=label(dark))
@@ -141,46 +143,46 @@ def _part(dark: Bools, microns_per_pixel: float) -> Ints32:
     return np.asarray(watershed(-depth, seeds, mask=dark), np.int32)
 
 
-def describe(found: Morphology) -> str:
-    """Two sentences of words and numbers; the same measurements give the same text.
+def describe(tile: Morphology) -> str:
+    """Describe a tile in two sentences; the same measurements give the same text.
 
-    No tissue is named. It is written to fit the 77 tokens that a CLIP text encoder reads, what
-    tells most first. The bounds of the words part what was measured on real and drawn tiles about
-    evenly.
+    No tissue is named. The text fits the 77 tokens that a CLIP text encoder reads and starts with
+    the most informative facts. The bounds of the words divide the measurements of real and drawn
+    tiles into parts of about equal size.
     """
-    eosin = word_below(found.eosin, (1.7, "pale"), (2.2, "moderate"), last="strong")
-    slide = f"Eosin {eosin}; stroma {100 * found.stroma:.0f}%, lumen {100 * found.lumen:.0f}%."
-    if not found.nuclei:
+    eosin = word_below(tile.eosin, (1.7, "pale"), (2.2, "moderate"), last="strong")
+    slide = f"Eosin {eosin}; stroma {100 * tile.stroma:.0f}%, lumen {100 * tile.lumen:.0f}%."
+    if not tile.nuclei:
         return f"H&E tile without nuclei. {slide}"
     size = word_below(
-        found.area, (21, "small"), (30, "medium-sized"), (45, "large"), last="very large"
+        tile.area, (21, "small"), (30, "medium-sized"), (45, "large"), last="very large"
     )
-    evenness = word_below(found.area_spread, (0.28, "even"), (0.5, "variable"), last="pleomorphic")
-    shape = word_below(found.eccentricity, (0.55, "round"), (0.74, "oval"), last="elongated")
-    outline = word_below(found.solidity, (0.89, "irregular"), (0.94, "uneven"), last="smooth")
-    crowd = word_below(found.density, (4000, "sparse"), (8000, "moderately dense"), last="dense")
-    texture = word_below(found.texture, (0.17, "fine"), (0.25, "granular"), last="coarse")
-    chromatin = word_below(found.haematoxylin, (6.2, "pale"), (9, "moderate"), last="dark")
+    evenness = word_below(tile.area_spread, (0.28, "even"), (0.5, "variable"), last="pleomorphic")
+    shape = word_below(tile.eccentricity, (0.55, "round"), (0.74, "oval"), last="elongated")
+    outline = word_below(tile.solidity, (0.89, "irregular"), (0.94, "uneven"), last="smooth")
+    crowd = word_below(tile.density, (4000, "sparse"), (8000, "moderately dense"), last="dense")
+    texture = word_below(tile.texture, (0.17, "fine"), (0.25, "granular"), last="coarse")
+    chromatin = word_below(tile.haematoxylin, (6.2, "pale"), (9, "moderate"), last="dark")
     return (
         f"H&E tile: {size} {evenness} {shape} nuclei, {outline} outlines, {crowd} "
-        f"({found.density:.0f}/mm2), {texture} {chromatin} chromatin, area {found.area:.0f} um2 "
-        f"± {100 * found.area_spread:.0f}%, eccentricity {found.eccentricity:.2f}. "
+        f"({tile.density:.0f}/mm2), {texture} {chromatin} chromatin, area {tile.area:.0f} um2 "
+        f"± {100 * tile.area_spread:.0f}%, eccentricity {tile.eccentricity:.2f}. "
         f"{slide}"
     )
 
 
 def _numbered(mask: NDArray[np.integer] | Bools, microns_per_pixel: float) -> Ints32:
-    """One number for each nucleus: the mask's own, or new ones for a plain mask."""
+    """Return a number for each nucleus: from the mask, or new ones for a binary mask."""
     ids, numbered = np.unique(mask, return_inverse=True)
     if np.count_nonzero(ids) <= 1:
-        return _part(mask != 0, microns_per_pixel)
-    # Numbers without gaps: regionprops would make a slot for each that is missing.
+        return _separate(mask != 0, microns_per_pixel)
+    # Numbers without gaps: regionprops would allocate an entry for each missing one.
     shift = int(ids[0] != 0)
     return np.asarray(numbered.reshape(mask.shape) + shift, np.int32)
 
 
 def _within(values: Floats, nuclei: Ints32, numbers: NDArray[np.int_]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of values in each nucleus, in the order of `numbers`."""
+    """Return mean and standard deviation of the values in each nucleus, as in `numbers`."""
     flat, where = values.ravel(), nuclei.ravel()
     count = np.bincount(where).clip(1)
     mean = np.bincount(where, flat) / count

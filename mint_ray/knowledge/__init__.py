@@ -1,1 +1,1 @@
-"""What is known of diseases and phenotypes: ontology, annotations, catalogue, grounding."""
+"""Medical knowledge: ontology, disease annotations, label catalogue, grounding and evidence."""

@@ -1,4 +1,4 @@
-"""Readers of the packaged annotation files, into tables that are cached."""
+"""Readers of the packaged annotation files, with cached tables."""
 
 import re
 from collections import defaultdict
@@ -33,8 +33,8 @@ ROW_SCHEMA = pa.schema(
         pa.field("disease", pa.string()),
         pa.field("term", pa.string()),
         pa.field("present", pa.int32()),  # patients with the finding
-        pa.field("counted", pa.int32()),  # patients examined; 0 where nobody was counted
-        pa.field("stated", pa.float64()),  # frequency given otherwise; NaN where none is
+        pa.field("counted", pa.int32()),  # patients examined; 0 without a count
+        pa.field("stated", pa.float64()),  # frequency given otherwise, 0 to 1; else NaN
         pa.field("negated", pa.bool_()),
         pa.field("sex", pa.string()),
         pa.field("references", pa.string()),  # ids joined by ";"
@@ -51,23 +51,30 @@ DISEASE_SCHEMA = pa.schema(
 
 
 def load_row_table() -> pa.Table:
-    """Lines of aspect P with `ROW_SCHEMA`, sorted by disease and term.
+    """Load the lines of aspect P with `ROW_SCHEMA`, sorted by disease and term.
 
-    Retired HP ids are replaced; lines on ids that the ontology does not know, or that are no
-    phenotypic abnormality, are left out.
+    Retired HP ids are replaced. Lines on ids that the ontology does not know, or that are not
+    phenotypic abnormalities, are left out.
+
+    Raises:
+        DataError: a packaged file is absent or damaged.
     """
     source = source_file("phenotype.hpoa")
     return cached_table(
         "annotations",
         [source, source_file("hp.obo")],
-        # The rows hold ids that the ontology's parser resolved.
+        # The rows contain ids that the ontology resolved: a new parser of it changes them too.
         1000 * _ANNOTATIONS_VERSION + ONTOLOGY_VERSION,
         lambda: _row_table(source, load_ontology()),
     )
 
 
 def load_disease_table() -> pa.Table:
-    """Every disease of the annotation file with `DISEASE_SCHEMA`, sorted by id."""
+    """Load every disease of the annotation file with `DISEASE_SCHEMA`, sorted by id.
+
+    Raises:
+        DataError: a packaged file is absent or damaged.
+    """
     annotations, genes = source_file("phenotype.hpoa"), source_file("genes_to_phenotype.txt")
     return cached_table(
         "diseases",
@@ -78,9 +85,9 @@ def load_disease_table() -> pa.Table:
 
 
 def parse_frequency(text: str) -> tuple[int, int, float]:
-    """(patients with the finding, patients examined, otherwise stated frequency or NaN)."""
+    """Parse into (patients with the finding, patients examined, other frequency or NaN)."""
     count = _COUNT.fullmatch(text)
-    # A few lines have 0 patients examined or more affected than examined: they say nothing.
+    # A few lines have 0 patients examined or more affected than examined: they are ignored.
     if count and 0 <= int(count[1]) <= int(count[2]) and int(count[2]) > 0:
         return int(count[1]), int(count[2]), float("nan")
     percentage = _PERCENTAGE.fullmatch(text)
@@ -140,7 +147,7 @@ def _disease_table(annotations: Path, genes: Path) -> pa.Table:
 
 
 def _lines(path: Path, columns: int) -> Iterator[list[str]]:
-    """Fields of each line below the comments and the header.
+    """Yield the fields of each line below the comments and the header.
 
     Raises:
         DataError: a line has another number of fields, or the file ends within one.

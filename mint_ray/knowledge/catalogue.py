@@ -1,4 +1,4 @@
-"""The label catalogue: every answer that may be given, in one namespace."""
+"""Label catalogue: every possible answer, in one namespace."""
 
 import json
 import logging
@@ -32,14 +32,14 @@ CATALOGUE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Label:
-    """One answer.
+    """One possible answer.
 
     Attributes:
         label_id: id in the catalogue's namespace.
         name: display name; unique in the catalogue, one line, without straight single quotes,
             so that it can be read back from a list line `1. 'Name'`.
         ids: `label_id`, then the ids of other namespaces that count as the same answer.
-        synonyms: other names, none of which normalises to `name`.
+        synonyms: other names; their normalised spellings differ from that of `name`.
         genes: gene symbols.
     """
 
@@ -63,29 +63,29 @@ class Catalogue:
         return len(self.labels)
 
     def label(self, index: int) -> Label:
-        """The label at a position."""
+        """Return the label at an index."""
         return self.labels[index]
 
     def index_of(self, any_id: str) -> int | None:
-        """Position of the label that has this id among its ids; None where no label has."""
+        """Return the index of the label that has this id among its ids, or None."""
         return self._index.get(any_id)
 
     def revision(self) -> str:
-        """Hash of the content, 12 hexadecimal digits."""
+        """Return a hash of the content, 12 hexadecimal digits."""
         content = json.dumps([asdict(label) for label in self.labels], ensure_ascii=True)
         return digest_of(content)[:12]
 
     def write(self, path: Path) -> None:
-        """Write one parquet file from which `read` makes an equal catalogue."""
+        """Write one parquet file, from which `read` returns an equal catalogue."""
         table = pa.Table.from_pylist([asdict(label) for label in self.labels], CATALOGUE_SCHEMA)
         pq.write_table(table, path)
 
     @classmethod
     def read(cls, path: Path) -> "Catalogue":
-        """Read what `write` wrote.
+        """Read a file of `write`.
 
         Raises:
-            DataError: the file is absent, damaged or no catalogue.
+            DataError: the file is absent, damaged or not a catalogue.
         """
         try:
             table = pq.read_table(path, schema=CATALOGUE_SCHEMA)
@@ -104,17 +104,17 @@ def build_catalogue(
     namespace: str,
     scope: Literal["all", "cases"],
 ) -> Catalogue:
-    """The catalogue of one namespace.
+    """Build the catalogue of one namespace.
 
     Args:
         annotations: names, other names and genes of the annotated diseases.
         case_labels: label id -> name of the training cases.
         namespace: id prefix, such as "OMIM".
-        scope: `all` takes every annotated disease and every case label; `cases` the latter only.
+        scope: `all` takes every annotated disease and every case label, `cases` only case labels.
 
     A disease or case label of another namespace becomes a further id of the label with the same
-    normalised name; where there is no such label, or are several, it is left out. The name is the
-    annotation file's where it has one, else the case's; the other becomes a synonym.
+    normalised name. It is left out if there is no such label, or several. The name is that of the
+    annotation file if it has one, else that of the case; the other name becomes a synonym.
 
     Raises:
         DataError: the namespace holds no label.
@@ -122,15 +122,17 @@ def build_catalogue(
     prefix = f"{namespace}:"
     known = dict(case_labels) | annotations.diseases
     wanted = case_labels if scope == "cases" else known
-    own = sorted(label_id for label_id in wanted if label_id.startswith(prefix))
-    if not own:
-        found = Counter(any_id.partition(":")[0] for any_id in wanted)
+    label_ids = sorted(label_id for label_id in wanted if label_id.startswith(prefix))
+    if not label_ids:
+        namespaces = Counter(any_id.partition(":")[0] for any_id in wanted)
         raise DataError(
             f"catalogue.namespace {namespace}: expected labels with ids {prefix}..., found none "
-            f"among {dict(found)}; choose one of these namespaces"
+            f"among {dict(namespaces)}; choose one of these namespaces"
         )
-    foreign = _merged_ids({i: known[i] for i in own}, known, prefix)
-    drafts = [_draft([label_id, *foreign[label_id]], annotations, case_labels) for label_id in own]
+    foreign = _merged_ids({i: known[i] for i in label_ids}, known, prefix)
+    drafts = [
+        _draft([label_id, *foreign[label_id]], annotations, case_labels) for label_id in label_ids
+    ]
     unmatched = len(case_labels.keys() - {any_id for draft in drafts for any_id in draft.ids})
     if unmatched:
         logger.warning(
@@ -143,13 +145,13 @@ def build_catalogue(
 
 
 def catalogue_of(labels: Mapping[str, str]) -> Catalogue:
-    """The catalogue of answers that no annotation file knows, such as tissues: id -> name."""
-    none = Annotations({}, {}, {}, {})
-    return Catalogue(_with_unique_names([_draft([i], none, labels) for i in sorted(labels)]))
+    """Build a catalogue of answers without annotations, such as tissues, from id -> name."""
+    empty = Annotations({}, {}, {}, {})
+    return Catalogue(_with_unique_names([_draft([i], empty, labels) for i in sorted(labels)]))
 
 
 def tidy_name(text: str) -> str:
-    """One line of visible characters, without straight single quotes.
+    """Reduce a name to one line of visible characters, without straight single quotes.
 
     An apostrophe becomes ’ and a doubled one a double quote.
     """
@@ -164,13 +166,13 @@ def _from_row(row: Mapping[str, Any]) -> Label:
 
 
 def _merged_ids(
-    own: Mapping[str, str], known: Mapping[str, str], prefix: str
+    names: Mapping[str, str], known: Mapping[str, str], prefix: str
 ) -> dict[str, list[str]]:
-    """Own label id -> ids of other namespaces with the same name, sorted."""
+    """Return each label id of `names` -> ids of other namespaces with its name, sorted."""
     by_name: dict[str, list[str]] = defaultdict(list)
-    for label_id, name in own.items():
+    for label_id, name in names.items():
         by_name[normalise(name)].append(label_id)
-    merged: dict[str, list[str]] = {label_id: [] for label_id in own}
+    merged: dict[str, list[str]] = {label_id: [] for label_id in names}
     for other, name in sorted(known.items()):
         same = by_name.get(normalise(name), []) if not other.startswith(prefix) else []
         if len(same) == 1:
@@ -179,7 +181,7 @@ def _merged_ids(
 
 
 def _draft(ids: Sequence[str], annotations: Annotations, case_labels: Mapping[str, str]) -> Label:
-    """The label of these ids; its name may still be another's."""
+    """Draft the label of these ids; another label may still have the same name."""
     spellings: list[str] = []
     for any_id in ids:
         in_file = [annotations.diseases.get(any_id, ""), *annotations.other_names.get(any_id, ())]
@@ -192,7 +194,7 @@ def _draft(ids: Sequence[str], annotations: Annotations, case_labels: Mapping[st
 
 
 def _with_unique_names(drafts: Sequence[Label]) -> list[Label]:
-    """Labels whose names normalise alike get their ids appended; the plain name is a synonym."""
+    """Append ids to names that normalise alike; the plain name becomes a synonym."""
     uses = Counter(normalise(draft.name) for draft in drafts)
     return [
         draft
@@ -209,8 +211,8 @@ def _with_unique_names(drafts: Sequence[Label]) -> list[Label]:
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
-    """Names that normalise to something, the first of each spelling."""
-    seen: dict[str, str] = {}
+    """Return the first name of each normalised spelling that is not empty."""
+    by_spelling: dict[str, str] = {}
     for name in names:
-        seen.setdefault(normalise(name), name)
-    return [name for key, name in seen.items() if key]
+        by_spelling.setdefault(normalise(name), name)
+    return [name for key, name in by_spelling.items() if key]

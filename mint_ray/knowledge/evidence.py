@@ -1,8 +1,8 @@
-"""Why a disease fits a patient, and why not: findings against annotations.
+"""Evidence for and against a disease: a patient's findings compared with annotations.
 
-Terms are compared along the ontology: a finding is what it says and all that is more general. A
-match weighs the annotation's frequency times the information content of what both share, that is
-−ln of the share of annotated diseases that have it.
+Terms are compared along the ontology: a finding implies all of its more general terms. The weight
+of a match is the annotation's frequency times the information content of the more general of the
+two terms, that is −ln of the share of annotated diseases that have it.
 """
 
 import math
@@ -15,9 +15,9 @@ from mint_ray.knowledge.annotations import Annotation, Annotations
 from mint_ray.knowledge.ontology import Ontology
 
 COMMON = 0.5
-"""Frequency from which on a finding is expected."""
+"""Frequency from which a finding is expected in a patient."""
 RARE = 0.05
-"""Frequency up to which an annotated finding contradicts nothing."""
+"""Greatest frequency of an annotated finding whose absence does not contradict the disease."""
 
 Match = Literal["exact", "more_specific", "more_general"]
 
@@ -26,9 +26,10 @@ Match = Literal["exact", "more_specific", "more_general"]
 class Evidence:
     """One finding for or against a disease.
 
-    `finding` is the patient's term, None where it is missing; `annotated` the disease's; `match`
-    says what the finding is beside the annotation; `frequency` is the share of patients with
-    the disease who have it, 0 where the disease excludes it; `weight` in nats.
+    `finding` is the patient's term, None for a missing finding; `annotated` is the disease's
+    term. `match` describes the finding in comparison with the annotation. `frequency` is the
+    share of patients with the disease who have the annotated term, 0 if the disease excludes it.
+    `weight` is in nats.
     """
 
     finding: str | None
@@ -40,64 +41,64 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Findings by what they say of one disease, heaviest first."""
+    """Findings for and against one disease, heaviest first."""
 
     supports: tuple[Evidence, ...]
     missing: tuple[Evidence, ...]
-    """Common in the disease, neither found nor excluded in the patient."""
+    """Common in the disease, but neither observed nor excluded in the patient."""
     contradicts: tuple[Evidence, ...]
-    """Excluded in the patient but usual in the disease, or found but excluded in the disease."""
+    """Excluded in the patient but not rare in the disease, or observed but excluded in it."""
     unexplained: tuple[str, ...]
-    """Findings that no annotation of the disease meets, in the order given."""
+    """Findings that no annotation of the disease matches, in the order given."""
 
 
 class Explainer:
-    """Explains diseases by their annotations.
+    """A comparison of patients' findings with the annotations of diseases.
 
     Args:
-        ontology: terms.
-        annotations: of the diseases that will be asked about, and of those that the information
-            content is counted over.
+        ontology: terms and their hierarchy.
+        annotations: annotations of the diseases to explain; the information content is counted
+            over all of their diseases.
     """
 
     def __init__(self, ontology: Ontology, annotations: Annotations) -> None:
         self._ontology, self._annotations = ontology, annotations
         self._content = information_content(ontology, annotations)
-        # Of a term that no disease has.
-        self._most = max(self._content.values(), default=0.0)
+        # A term that no disease has is taken to be as informative as the rarest.
+        self._highest_content = max(self._content.values(), default=0.0)
 
     def explain(
         self, disease_ids: Sequence[str], present: Iterable[str], excluded: Iterable[str] = ()
     ) -> Explanation:
-        """Weigh a patient's findings.
+        """Weigh a patient's findings for and against one disease.
 
         Args:
             disease_ids: ids of one catalogue entry, taken as one disease.
-            present: current HP ids; `Ontology.resolve` gives them.
-            excluded: likewise, of findings that were looked for and are absent.
+            present: current HP ids, as `Ontology.resolve` returns them.
+            excluded: current HP ids of findings that were looked for and are absent.
         """
         known = self._annotations.of(*disease_ids)
-        found, absent = list(dict.fromkeys(present)), list(dict.fromkeys(excluded))
-        best = {term: self._best(term, known) for term in found}
+        observed, absent = list(dict.fromkeys(present)), list(dict.fromkeys(excluded))
+        best = {term: self._best(term, known) for term in observed}
         supports = [evidence for evidence in best.values() if evidence is not None]
-        contradicts = [*self._denied(absent, known), *self._impossible(found, known)]
+        contradicts = [*self._denied(absent, known), *self._impossible(observed, known)]
         excluded_here = {item.finding for item in contradicts}
         return Explanation(
             _heaviest(item for item in supports if item.finding not in excluded_here),
-            _heaviest(self._missing(found, absent, known)),
+            _heaviest(self._missing(observed, absent, known)),
             _heaviest(contradicts),
             tuple(t for t, item in best.items() if item is None and t not in excluded_here),
         )
 
     def _best(self, finding: str, known: Iterable[Annotation]) -> Evidence | None:
-        """The heaviest annotation on the same line of the ontology as a finding."""
-        met = [
+        """Return the heaviest annotation that is the finding, an ancestor or a descendant."""
+        matches = [
             Evidence(finding, a.term, match, a.frequency, a.frequency * self._shared(finding, a))
             for a in known
             if not a.excluded and (match := self._match(finding, a.term)) is not None
         ]
-        met = [item for item in met if item.weight > 0]
-        return max(met, key=lambda item: (item.weight, item.annotated), default=None)
+        matches = [item for item in matches if item.weight > 0]
+        return max(matches, key=lambda item: (item.weight, item.annotated), default=None)
 
     def _match(self, finding: str, annotated: str) -> Match | None:
         if finding == annotated:
@@ -107,24 +108,24 @@ class Explainer:
         return "more_general" if finding in self._ontology.ancestors(annotated) else None
 
     def _shared(self, finding: str, annotation: Annotation) -> float:
-        """Information content of the more general of the two."""
+        """Return the information content of the more general of the two terms."""
         return min(self._content_of(finding), self._content_of(annotation.term))
 
     def _content_of(self, term: str) -> float:
-        return self._content.get(term, self._most)
+        return self._content.get(term, self._highest_content)
 
     def _missing(
-        self, found: list[str], absent: list[str], known: Iterable[Annotation]
+        self, observed: list[str], absent: list[str], known: Iterable[Annotation]
     ) -> Iterable[Evidence]:
-        seen = {term for finding in found for term in self._ontology.ancestors(finding)}
+        implied = {term for finding in observed for term in self._ontology.ancestors(finding)}
         for a in known:
             denied = any(term in self._ontology.ancestors(a.term) for term in absent)
-            if a.frequency >= COMMON and a.term not in seen and not denied:
+            if a.frequency >= COMMON and a.term not in implied and not denied:
                 weight = a.frequency * self._content_of(a.term)
                 yield Evidence(None, a.term, "exact", a.frequency, weight)
 
     def _denied(self, absent: list[str], known: Sequence[Annotation]) -> Iterable[Evidence]:
-        """What the disease usually shows and the patient does not: the term or a special case."""
+        """Yield excluded findings that the disease usually shows: the term or a special case."""
         for term in absent:
             below = [a for a in known if a.frequency > RARE and term in self._lineage(a)]
             if below:
@@ -133,9 +134,9 @@ class Explainer:
                 weight = a.frequency * self._content_of(term)
                 yield Evidence(term, a.term, match, a.frequency, weight)
 
-    def _impossible(self, found: list[str], known: Sequence[Annotation]) -> Iterable[Evidence]:
-        """What the patient shows and the disease is known not to."""
-        for term in found:
+    def _impossible(self, observed: list[str], known: Sequence[Annotation]) -> Iterable[Evidence]:
+        """Yield observed findings that are known to be absent in the disease."""
+        for term in observed:
             for a in known:
                 if a.excluded and a.term in self._ontology.ancestors(term):
                     match: Match = "exact" if a.term == term else "more_specific"
@@ -147,7 +148,7 @@ class Explainer:
 
 
 def information_content(ontology: Ontology, annotations: Annotations) -> Mapping[str, float]:
-    """−ln of the share of diseases that have a term or a special case of it; in nats."""
+    """Return term -> −ln of the share of diseases with the term or a special case, in nats."""
     counts: Counter[str] = Counter()
     diseases = 0
     for disease in annotations.diseases:

@@ -1,4 +1,4 @@
-"""From a free-text disease name to a label of the catalogue."""
+"""Grounding of free-text disease names in the labels of a catalogue."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from mint_ray.knowledge.names import normalise
 
 
 class Grounder:
-    """Finds the label that a name means, by its exact normalised spelling."""
+    """Lookup of the label that a name means, by exact normalised spelling."""
 
     def __init__(self, catalogue: "Catalogue") -> None:
         names: dict[str, str | None] = {}
@@ -22,9 +22,9 @@ class Grounder:
         self._labels.pop("", None)
 
     def ground(self, text: str) -> str | None:
-        """`label_id` of the label with this name, else of the only one with this synonym.
+        """Return the `label_id` of the label with this name, else of the only one with the synonym.
 
-        None where nothing matches, or where several labels share the synonym.
+        Return None if there is no match, or if several labels share the synonym.
         """
         return self._labels.get(normalise(text))
 

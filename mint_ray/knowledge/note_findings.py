@@ -1,9 +1,9 @@
-"""Phenotypic findings in a clinical note: which terms are named where, and which are denied.
+"""Phenotypic findings in a clinical note: named terms, their positions, and negations.
 
-A dictionary of the ontology's names and synonyms, looked up word by word, longest first. Denial
-follows NegEx (Chapman et al., J Biomed Inform 2001): a trigger denies what comes after it in its
-clause. What is said of relatives is left out. It explains answers and draws evidence; no ranking
-depends on it.
+A dictionary of the ontology's names and synonyms is looked up word by word, longest name first.
+Negation follows NegEx (Chapman et al., J Biomed Inform 2001): a trigger negates the findings
+after it in its clause. Statements about relatives are left out. The findings explain answers and
+show evidence; no ranking depends on them.
 """
 
 import re
@@ -15,7 +15,7 @@ from mint_ray.knowledge.names import normalise
 from mint_ray.knowledge.ontology import Ontology
 
 MOST_CHARACTERS = 200_000
-"""Text beyond is not read."""
+"""Most characters of a note that are read; the text beyond is ignored."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _SENTENCE_END = re.compile(r"[.;:!?](?=\s|$)|\n\s*\n")
@@ -41,7 +41,7 @@ _SKIPPED = frozenset(
         "or",
     ]
 )
-_BEFORE = tuple(
+_TRIGGERS_BEFORE = tuple(
     tuple(phrase.split())
     for phrase in (
         "no",
@@ -63,7 +63,7 @@ _BEFORE = tuple(
         "excluded",
     )
 )
-_AFTER = tuple(
+_TRIGGERS_AFTER = tuple(
     tuple(phrase.split())
     for phrase in (
         "absent",
@@ -77,7 +77,7 @@ _AFTER = tuple(
         "denied",
     )
 )
-_TURNS = frozenset(
+_CLAUSE_ENDS = frozenset(
     ["but", "however", "although", "though", "except", "yet", "whereas", "while", "nevertheless"]
 )
 _RELATIVES = frozenset(
@@ -108,15 +108,16 @@ _RELATIVES = frozenset(
     ]
 )
 _FAMILY = frozenset(["history", "member", "members"])
-"""What follows `family` where relatives are meant; "tall for his family" is about the patient."""
+"""Words after `family` that mean relatives; "tall for his family" is about the patient."""
 _SCOPE = 12
-"""Words that a denial reaches over."""
+"""Words before a finding that are searched for a trigger or a relative."""
 _AFTER_SCOPE = 5
+"""Words after a finding that are searched for a trigger."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A term that is named at `text[start:end]`; `excluded` where the note denies it."""
+    """A term that is named at `text[start:end]`; `excluded` if the note negates it."""
 
     term: str
     start: int
@@ -133,10 +134,10 @@ class _Token:
 
 
 class FindingReader:
-    """Reads notes; built once, since the dictionary takes a second.
+    """A reader of notes; build it once, since its dictionary takes a second.
 
     Args:
-        ontology: its phenotypic abnormalities are looked for.
+        ontology: ontology whose phenotypic abnormalities are looked for.
     """
 
     def __init__(self, ontology: Ontology) -> None:
@@ -146,40 +147,40 @@ class FindingReader:
             self._longest[stems[0]] = max(self._longest.get(stems[0], 0), len(stems))
 
     def read(self, note: str) -> list[Finding]:
-        """Findings in the order of the text; each place belongs to the longest name there."""
-        found = []
+        """Return findings in text order; of the names that start at a word, the longest counts."""
+        findings = []
         for tokens in _sentences(note[:MOST_CHARACTERS]):
-            kept = [place for place, token in enumerate(tokens) if token.word not in _SKIPPED]
-            stems, at = [tokens[place].stem for place in kept], 0
-            while at < len(kept):
-                term, size = self._longest_at(stems, at)
+            kept = [index for index, token in enumerate(tokens) if token.word not in _SKIPPED]
+            stems, start = [tokens[index].stem for index in kept], 0
+            while start < len(kept):
+                term, size = self._longest_from(stems, start)
                 if term is None:
-                    at += 1
+                    start += 1
                     continue
-                first, last = kept[at], kept[at + size - 1]
+                first, last = kept[start], kept[start + size - 1]
                 if not _is_of_relatives(tokens, first):
-                    excluded = _is_denied(tokens, first, last)
-                    found.append(Finding(term, tokens[first].start, tokens[last].end, excluded))
-                at += size
-        return found
+                    excluded = _is_negated(tokens, first, last)
+                    findings.append(Finding(term, tokens[first].start, tokens[last].end, excluded))
+                start += size
+        return findings
 
-    def _longest_at(self, stems: Sequence[str], at: int) -> tuple[str | None, int]:
-        for size in range(min(self._longest.get(stems[at], 0), len(stems) - at), 0, -1):
-            term = self._terms.get(tuple(stems[at : at + size]))
+    def _longest_from(self, stems: Sequence[str], start: int) -> tuple[str | None, int]:
+        for size in range(min(self._longest.get(stems[start], 0), len(stems) - start), 0, -1):
+            term = self._terms.get(tuple(stems[start : start + size]))
             if term is not None:
                 return term, size
         return None, 0
 
 
 def present_and_excluded(findings: Sequence[Finding]) -> tuple[list[str], list[str]]:
-    """Terms that are said to be there, and terms that are only denied; in the text's order."""
+    """Return the terms stated as present and those only negated, in the order of the text."""
     present = list(dict.fromkeys(item.term for item in findings if not item.excluded))
-    denied = dict.fromkeys(item.term for item in findings if item.excluded)
-    return present, [term for term in denied if term not in present]
+    negated = dict.fromkeys(item.term for item in findings if item.excluded)
+    return present, [term for term in negated if term not in present]
 
 
 def _dictionary(ontology: Ontology) -> Mapping[tuple[str, ...], str]:
-    """Stems of every name; a preferred name outranks a synonym, an ambiguous synonym is none."""
+    """Return stems -> term; names outrank synonyms, and ambiguous synonyms are left out."""
     names: dict[tuple[str, ...], str] = {}
     synonyms: dict[tuple[str, ...], str | None] = {}
     for term in ontology.ids:
@@ -195,7 +196,7 @@ def _dictionary(ontology: Ontology) -> Mapping[tuple[str, ...], str]:
 
 
 def _is_telling(stems: tuple[str, ...]) -> bool:
-    """Whether a name is long enough not to be met by chance."""
+    """Return whether a name is long enough not to match by chance."""
     return bool(stems) and (len(stems) > 1 or len(stems[0]) > 3)
 
 
@@ -205,7 +206,7 @@ def _stems(name: str) -> tuple[str, ...]:
 
 
 def _stem(word: str) -> str:
-    """A word without accents, capitals and the endings of plurals."""
+    """Return a word without accents, capitals and plural endings."""
     plain = normalise(word).replace(" ", "")
     for ending, other in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("s", "")):
         if len(plain) > len(ending) + 2 and plain.endswith(ending) and not plain.endswith("ss"):
@@ -225,31 +226,31 @@ def _sentences(text: str) -> Iterator[list[_Token]]:
         start = end
 
 
-def _is_denied(tokens: Sequence[_Token], first: int, last: int) -> bool:
+def _is_negated(tokens: Sequence[_Token], first: int, last: int) -> bool:
     before = [token.word for token in tokens[max(0, first - _SCOPE) : first]]
-    turn = max((place for place, word in enumerate(before) if word in _TURNS), default=-1)
-    if _holds(before[turn + 1 :], _BEFORE):
+    clause_end = max((i for i, word in enumerate(before) if word in _CLAUSE_ENDS), default=-1)
+    if _contains_phrase(before[clause_end + 1 :], _TRIGGERS_BEFORE):
         return True
     after = [token.word for token in tokens[last + 1 : last + 1 + _AFTER_SCOPE]]
-    stop = next((place for place, word in enumerate(after) if word in _TURNS), len(after))
-    linked = after[:stop]
+    clause_end = next((i for i, word in enumerate(after) if word in _CLAUSE_ENDS), len(after))
+    linked = after[:clause_end]
     verbs = {"is", "was", "are", "were", "has", "have", "had"}
-    return bool(linked) and linked[0] in verbs and _holds(linked[1:], _AFTER)
+    return bool(linked) and linked[0] in verbs and _contains_phrase(linked[1:], _TRIGGERS_AFTER)
 
 
 def _is_of_relatives(tokens: Sequence[_Token], first: int) -> bool:
-    """Whether the clause speaks of somebody else before the finding."""
+    """Return whether the clause names a relative before the finding."""
     before = [token.word for token in tokens[max(0, first - _SCOPE) : first]]
-    turn = max((place for place, word in enumerate(before) if word in _TURNS), default=-1)
-    near = before[turn + 1 :]
+    clause_end = max((i for i, word in enumerate(before) if word in _CLAUSE_ENDS), default=-1)
+    near = before[clause_end + 1 :]
     return any(word.removesuffix("'s") in _RELATIVES for word in near) or any(
         word == "family" and after in _FAMILY for word, after in pairwise(near)
     )
 
 
-def _holds(words: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> bool:
+def _contains_phrase(words: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> bool:
     return any(
-        tuple(words[at : at + len(phrase)]) == phrase
+        tuple(words[start : start + len(phrase)]) == phrase
         for phrase in phrases
-        for at in range(len(words) - len(phrase) + 1)
+        for start in range(len(words) - len(phrase) + 1)
     )

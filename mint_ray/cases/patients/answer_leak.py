@@ -1,8 +1,8 @@
-"""Whether a text gives away a case's own answer.
+"""Leaks of a case's own answer into a text.
 
-Forbidden in a prompt are the names and synonyms of the case's disease, its gene symbols, its
-variants and its publications. Only the case's *own* strings are: another disease's name may
-well be a finding.
+A prompt must not contain the names and synonyms of the case's disease, its gene symbols, its
+variants or its publications. Only the strings of the case *itself* are forbidden: the name of
+another disease may well be a finding.
 """
 
 import re
@@ -15,17 +15,18 @@ from mint_ray.knowledge.names import normalise
 _SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
 _NUMBERED_ID = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
 _POSSESSIVE = re.compile(r"['’]s\b")
-_SHORTEST_NUMBER = 6  # digits below which a bare id could be any number
+_SHORTEST_NUMBER = 6  # a bare id with fewer digits could be any number
 
 
 def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
-    """The first forbidden string that `text` contains as whole words; None for none.
+    """Return the first forbidden string that `text` contains as whole words, or None.
 
     Names are compared in normalised spelling (case, accents, punctuation, spacing, possessive
-    s), part by part where they list several names with ";". Symbols in capitals are compared
-    as they are written, since many are English words (CAT, REST, WAS), and also with a space
-    or hyphen before a number ("CDK 10"); a symbol with a number also in small letters. An id
-    such as "PMID:12345678" is found with and without its prefix.
+    s). A string that lists several names with ";" is compared name by name. Symbols in capitals
+    are compared as written, since many are English words (CAT, REST, WAS), and also with a space
+    or hyphen before a number ("CDK 10"). A symbol of four or more characters with a digit is
+    found in small letters too. An id such as "PMID:12345678" is found with its prefix and, if
+    its number has at least six digits, without.
     """
     spellings = tuple(f" {normalise(t)} " for t in (text, _POSSESSIVE.sub("", text)))
     return next((entry for entry in forbidden if _contains(text, spellings, entry)), None)
@@ -40,7 +41,7 @@ def _contains(text: str, spellings: tuple[str, ...], entry: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def _prepare(entry: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
-    """A pattern for a symbol, or the normalised names of anything else, framed by spaces."""
+    """Return the pattern of a symbol, or the normalised names of an id or a name, in spaces."""
     symbol: re.Pattern[str] | None = None
     names: set[str] = set()
     for part in map(str.strip, entry.split(";")):

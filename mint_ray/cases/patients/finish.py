@@ -1,4 +1,4 @@
-"""Finishes cases: what each modality shows, the face, the note, and no answer in it."""
+"""Completion of patient cases: findings per modality, faces, notes, and the check for leaks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +13,9 @@ from mint_ray.images.faces.render import render_face, rendered_terms
 from mint_ray.knowledge.ontology import Ontology
 
 ANSWER_IN_NOTE = "answer_in_note"
-"""Reason for turning a case away: its note gives its own answer away."""
+"""Reason for a rejection: the note reveals the answer of its own case."""
 
-_WORDINGS = 8  # wordings tried before a note that gives the answer away is given up
+_WORDINGS = 8  # wordings tried before a case whose note reveals the answer is rejected
 
 
 class Finished(NamedTuple):
@@ -40,18 +40,18 @@ def finish_cases(
 ) -> Finished:
     """Split findings between the modalities, draw missing faces, write missing notes.
 
-    Each case depends on itself and `seed` only, never on the batch it comes in. An image or a
-    note that is already there is kept. Doing it twice changes nothing.
+    Each case depends only on itself and `seed`, not on its batch. An existing note is kept, and
+    so is an existing image unless `modalities` is `text_only`. Applying it twice changes nothing.
 
     Args:
         cases: any batch; not changed.
         forbidden: case id -> strings that its note must not contain (names and synonyms of its
             disease, gene symbols, variants, publications). A finding whose label contains one
             is not written into the note; it stays in `terms`, which only the teacher reads. A
-            case whose note contains one all the same is rejected.
-        ontology: of the terms.
+            case whose note still contains one is rejected.
+        ontology: resolves and names the terms.
         config: `modalities` and the limits of notes.
-        seed: of the faces and of the wording.
+        seed: seed of the faces and of the wording.
     """
     counts: Counter[str] = Counter()
     finished, rejected = [], []
@@ -95,12 +95,12 @@ def _finish(
 def _with_modalities(
     case: Case, ontology: Ontology, config: CasesConfig, counts: Counter[str]
 ) -> Case:
-    """A copy whose findings are where `config.modalities` wants them."""
+    """Return a copy with its findings divided between text and image by `config.modalities`."""
     done = case.copy()
     done["excluded_terms"] = _current(case["excluded_terms"], ontology, counts)
-    given = _current(case["face_terms"], ontology, counts)
-    observed = list(dict.fromkeys([*_current(case["terms"], ontology, counts), *given]))
-    shown = set(rendered_terms(observed, ontology)) | set(given)
+    face_terms = _current(case["face_terms"], ontology, counts)
+    observed = list(dict.fromkeys([*_current(case["terms"], ontology, counts), *face_terms]))
+    shown = set(rendered_terms(observed, ontology)) | set(face_terms)
     done["face_terms"] = [term for term in observed if term in shown]
     if config.modalities == "face_only_in_image":
         observed = [term for term in observed if term not in shown]
@@ -111,7 +111,7 @@ def _with_modalities(
 
 
 def _current(terms: Iterable[str], ontology: Ontology, counts: Counter[str]) -> list[str]:
-    """Current ids, each once, in order."""
+    """Return current ids, each once, in order; unknown ids are counted and dropped."""
     resolved = [ontology.resolve(term) for term in terms]
     counts.update("unknown_terms" for term in resolved if term is None)
     return list(dict.fromkeys(term for term in resolved if term is not None))
@@ -125,17 +125,18 @@ def _safe_note(
     seed: int,
     counts: Counter[str],
 ) -> str | None:
-    """A note without any forbidden string, or None where no wording avoids them.
+    """Write a note without any forbidden string; return None if every wording has one.
 
-    A name may also arise where two findings meet in a sentence; another wording parts them.
+    A forbidden name can also arise where two findings meet in a sentence. Another wording
+    separates them.
     """
     stated = case.copy()
     labels = {t: ontology.name(t) for t in (*case["terms"], *case["excluded_terms"])}
     if find_answer("\n".join(labels.values()), forbidden) is not None:
-        telling = {term for term, label in labels.items() if find_answer(label, forbidden)}
-        stated["terms"] = [term for term in case["terms"] if term not in telling]
-        stated["excluded_terms"] = [t for t in case["excluded_terms"] if t not in telling]
-        counts["findings_naming_the_answer"] += len(telling)
+        revealing = {term for term, label in labels.items() if find_answer(label, forbidden)}
+        stated["terms"] = [term for term in case["terms"] if term not in revealing]
+        stated["excluded_terms"] = [t for t in case["excluded_terms"] if t not in revealing]
+        counts["findings_naming_the_answer"] += len(revealing)
     for wording in range(_WORDINGS):
         note = write_note(stated, ontology, config, seed + wording)
         if find_answer(note, forbidden) is None:

@@ -1,4 +1,4 @@
-"""Words for notes: who the patient is, and findings as they read in a sentence."""
+"""Phrases for notes: the patient, and findings as they read in a sentence."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Proper names that open a label of the ontology; the first word of any other is lowered.
+# Proper names that open a label of the ontology and keep their capital inside a sentence.
 _EPONYMS = _words(
     """
     Achilles Altman Alzheimer Archibald Auspitz Axenfeld Babinski Barrett Bartholin
@@ -53,7 +53,7 @@ _DURATION = re.compile(
 
 
 class Person(NamedTuple):
-    """How a note speaks of the patient: "an 11-year-old girl", "she", "her"."""
+    """Words for the patient in a note, such as "11-year-old girl", "she", "her"."""
 
     noun: str
     subject: str
@@ -61,7 +61,7 @@ class Person(NamedTuple):
 
 
 def finding_phrase(label: str) -> str:
-    """An HPO label as it reads inside a sentence.
+    """Return an HPO label as it reads inside a sentence.
 
     "Intellectual disability, mild" becomes "mild intellectual disability", "High forehead"
     becomes "a high forehead", "EEG abnormality" keeps its capitals.
@@ -85,7 +85,7 @@ def finding_phrase(label: str) -> str:
 
 
 def with_article(text: str) -> str:
-    """`text` after "a" or "an", by the sound of its first word."""
+    """Return `text` after "a" or "an", by the sound of its first word."""
     first = text.split("-")[0].split()[0]
     if first.isdigit():
         sounds_like_vowel = first[0] == "8" or first in {"11", "18"}
@@ -99,7 +99,7 @@ def with_article(text: str) -> str:
 
 
 def listing(items: Sequence[str], conjunction: str = "and") -> str:
-    """ "a, b and c"; semicolons where an item has a comma of its own."""
+    """Join items as "a, b and c", with semicolons if an item contains a comma."""
     if len(items) < 2:
         return "".join(items)
     comma = "; " if any("," in item for item in items) else ", "
@@ -107,7 +107,7 @@ def listing(items: Sequence[str], conjunction: str = "and") -> str:
 
 
 def describe_person(sex: str, age: str | None) -> Person:
-    """Words for a patient from sex and an ISO 8601 age; either may be unknown."""
+    """Return words for a patient from sex and an ISO 8601 age; either may be unknown."""
     subject = {"female": "she", "male": "he"}.get(sex, "the patient")
     possessive = {"female": "her", "male": "his"}.get(sex, "the patient's")
     return Person(_noun(sex, _age_in_days(age)), subject, possessive)
@@ -133,7 +133,10 @@ def _noun(sex: str, days: int | None) -> str:
 
 
 def _age_in_days(age: str | None) -> int | None:
-    """Days of an ISO 8601 duration (months of 30, years of 365 days); None if it is not one."""
+    """Return the days of an ISO 8601 duration; None if it is not one, or from 125 years on.
+
+    A month has 30 days, a year (also as 12 months) 365 days.
+    """
     match = _DURATION.fullmatch(age or "")
     if match is None or not any(match.groups()):
         return None
@@ -146,7 +149,7 @@ def _age_in_days(age: str | None) -> int | None:
 
 @lru_cache(maxsize=65536)
 def _lower_first(text: str) -> str:
-    first, separator, rest = text.partition(" ")
+    first, separator, remainder = text.partition(" ")
     head = re.split(r"[-'/]", first)[0]
     keep = len(head) == 1 or any(c.isupper() or c.isdigit() for c in head[1:]) or head in _EPONYMS
-    return text if keep else f"{first[0].lower()}{first[1:]}{separator}{rest}"
+    return text if keep else f"{first[0].lower()}{first[1:]}{separator}{remainder}"

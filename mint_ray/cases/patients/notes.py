@@ -1,8 +1,8 @@
 """Clinical notes written from a case's HPO terms, age and sex.
 
-Deterministic for a case and a seed, varied between cases: openings, the order of the body
+A note is deterministic for a case and a seed. Between cases, openings, the order of the body
 systems and the wording of each sentence are chosen at random. A note has no headings and no
-HP ids, and its wording knows nothing of the disease.
+HP ids, and its wording does not depend on the disease.
 """
 
 import random
@@ -21,10 +21,10 @@ from mint_ray.config.cases import CasesConfig
 from mint_ray.images.faces.render import rendered_terms
 from mint_ray.knowledge.ontology import Ontology
 
-_SHORT = 3  # findings that fit into the opening sentence
-_LONG = 6  # findings that one sentence holds at most
+_SHORT = 3  # most findings of an opening sentence
+_LONG = 6  # most findings of any sentence
 
-# Branches of the ontology in the order in which a term that lies in several is filed.
+# Branches of the ontology with sentences for them. A term of several goes to the first.
 _SYSTEMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("HP:0002664", ("{She} had developed {items}.", "The tumor history included {items}.")),
     (
@@ -126,16 +126,15 @@ _EXCLUDED = (
     "{She} did not have {items}.",
     "There was no history of {items}.",
 )
-# A finding that is itself a lack of something does not go with another "no".
+# A finding that is itself a lack of something would make "no evidence of" a double negation.
 _LACKS = ("absen", "lack", "loss of", "no ", "inability", "unable", "decreased", "reduced")
 
 
 def write_note(case: Case, ontology: Ontology, config: CasesConfig, seed: int) -> str:
-    """The note of a case: `terms`, then some `excluded_terms`, within the configured limits.
+    """Write the note of a case: `terms`, then some `excluded_terms`, within `config`'s limits.
 
-    Where the face is shown in the image only, findings that a face would show are not stated
-    as excluded either: their absence is for the image to show. Ids that the ontology does not
-    have are left out.
+    If only the image shows the face, findings that a face would show are not stated as excluded
+    either: the image shows their absence. Ids that the ontology does not have are left out.
     """
     rng = random.Random(stable_seed(seed, "note", case["case_id"]))
     observed = [t for t in case["terms"] if t in ontology.index][: config.note_max_terms]
@@ -162,8 +161,8 @@ def _observed_sentences(
     terms: Sequence[str], withheld: bool, person: Person, ontology: Ontology, rng: random.Random
 ) -> list[str]:
     if not terms:
-        rest = "No further findings are recorded besides {her} appearance."
-        closing = rest if withheld else "No findings are recorded."
+        no_further = "No further findings are recorded besides {her} appearance."
+        closing = no_further if withheld else "No findings are recorded."
         return [_fill(rng.choice(_OPENINGS), person), _fill(closing, person)]
     if len(terms) <= _SHORT:
         items = listing(_shuffled([finding_phrase(ontology.name(t)) for t in terms], rng))
@@ -198,7 +197,7 @@ def _excluded_sentences(
 
 
 def _by_system(terms: Iterable[str], ontology: Ontology) -> dict[int, list[str]]:
-    """Terms by position in `_SYSTEMS`, in that order; what fits nowhere goes to the last."""
+    """Group terms by index in `_SYSTEMS`, in that order; the last one takes all unmatched terms."""
     groups: dict[int, list[str]] = {}
     for term in terms:
         lineage = ontology.ancestors(term)

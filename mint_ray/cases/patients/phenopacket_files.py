@@ -1,4 +1,4 @@
-"""The files that hold phenopackets: one JSON file, a folder of them, or a ZIP archive."""
+"""Files of phenopackets: one JSON file, a folder of them, or a ZIP archive."""
 
 import struct
 import zipfile
@@ -9,9 +9,9 @@ from pathlib import Path
 from mint_ray.errors import DataError
 
 MAX_MEMBER_BYTES = 16 * 2**20
-"""A phenopacket of a patient is about 7 kB; a larger one than this is turned away."""
+"""Most bytes of one phenopacket; a larger one is turned away. A patient takes about 7 kB."""
 
-# What damaged, encrypted or unknown archives and members raise when they are read.
+# Exceptions of reading damaged, encrypted or unknown archives and members.
 _UNREADABLE = (
     OSError,
     zipfile.BadZipFile,
@@ -25,20 +25,23 @@ _UNREADABLE = (
 
 
 def iter_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Names and contents of the JSON files at `path`, sorted by name.
+    """Yield the names and contents of the JSON files at `path`, sorted by name.
 
-    A folder is searched with its subfolders; nothing is unpacked to disk. At most one byte more
-    than `MAX_MEMBER_BYTES` is read of a member, so that a larger one can be told; a member that
-    cannot be read has None for content.
+    A folder is searched with its subfolders. Nothing is unpacked to disk. At most one byte more
+    than `MAX_MEMBER_BYTES` is read of a member, which is enough to recognise a larger one. A
+    member that cannot be read has the content None.
 
     Raises:
-        DataError: the path is absent, is neither of the three kinds, is a ZIP archive that is
-            cut short, or holds no JSON file.
+        DataError: the path is absent, is not of the three kinds, is a ZIP archive that is cut
+            short, or holds no JSON file.
     """
     if path.is_dir():
         members = _of_folder(path)
     elif not path.is_file():
-        raise DataError(f"{path}: expected a phenopacket file, folder or ZIP, found nothing there")
+        raise DataError(
+            f"{path}: expected a phenopacket file, folder or ZIP, found nothing there; check the "
+            "path"
+        )
     elif path.suffix.lower() == ".json":
         members = iter([(path.name, _read_file(path))])
     else:
@@ -48,7 +51,9 @@ def iter_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
         empty = False
         yield member
     if empty:
-        raise DataError(f"{path}: expected phenopackets (files that end in .json), found none")
+        raise DataError(
+            f"{path}: expected phenopackets (files that end in .json), found none; check the path"
+        )
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:

@@ -1,8 +1,8 @@
 """Cases from GA4GH phenopackets, version 2 (ISO 4454:2022), as protobuf JSON.
 
-Whatever a file holds, it becomes a case or a rejection with a reason; reading never fails
-because of what one patient's file says. Field names may be in camelCase or snake_case, and
-enumerations names or numbers, as protobuf JSON allows. Of duplicated keys the last counts.
+Every file becomes a case or a rejection with a reason; the content of one patient's file never
+makes reading fail. Field names may be in camelCase or snake_case, and enumerations may be names
+or numbers, as protobuf JSON allows. Of duplicated keys the last one counts.
 """
 
 import json
@@ -39,7 +39,7 @@ Reason = Literal[
     "no_observed_features",  # no observed phenotypic feature that the ontology knows
     "duplicate_id",  # an earlier phenopacket of the same source has the same id
 ]
-"""Why a phenopacket is turned away."""
+"""Reason for the rejection of a phenopacket."""
 
 
 _SEXES: dict[str | int | None, str] = {"FEMALE": "female", "MALE": "male", 1: "female", 2: "male"}
@@ -65,9 +65,9 @@ _PREFIXES = {"ORPHANET": "ORPHA", "MIM": "OMIM"}
 
 
 def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | RejectedCase]:
-    """Every phenopacket of a file, folder or ZIP archive, as a case or a rejection.
+    """Yield every phenopacket of a file, folder or ZIP archive, as a case or a rejection.
 
-    Case ids are unique: a later phenopacket with an earlier one's id is a rejection.
+    Case ids are unique: a phenopacket that repeats an earlier id is a rejection.
 
     Raises:
         DataError: see `iter_members`.
@@ -79,27 +79,28 @@ def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | R
 def reject_duplicates(
     outcomes: Iterable[ParsedCase | RejectedCase],
 ) -> Iterator[ParsedCase | RejectedCase]:
-    """Turn every case whose id an earlier one had into a rejection; pass on the rest."""
-    seen: set[str] = set()
+    """Turn every case that repeats an earlier id into a rejection; pass on the others."""
+    earlier_ids: set[str] = set()
     for outcome in outcomes:
         if isinstance(outcome, RejectedCase):
             yield outcome
             continue
         case_id = outcome.case["case_id"]
         source = outcome.case["source"]
-        yield _turned_away(case_id, "duplicate_id", source) if case_id in seen else outcome
-        seen.add(case_id)
+        repeated = case_id in earlier_ids
+        yield _turned_away(case_id, "duplicate_id", source) if repeated else outcome
+        earlier_ids.add(case_id)
 
 
 def parse_phenopacket(
     raw: bytes | None, member: str, ontology: Ontology
 ) -> ParsedCase | RejectedCase:
-    """The case of one phenopacket; never raises, whatever the bytes are.
+    """Parse one phenopacket into a case or a rejection; never raise, whatever the bytes are.
 
     Args:
-        raw: the file; None where it could not be read.
+        raw: content of the file; None if it could not be read.
         member: name of the file, for rejections.
-        ontology: knows which ids are current, retired or no phenotype.
+        ontology: resolves retired ids and recognises those that are not phenotypes.
     """
     name = clean_text(member)
     if raw is None:
@@ -118,7 +119,7 @@ def _turned_away(case_id: str, reason: Reason, source: str = SOURCE) -> Rejected
 
 
 def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | RejectedCase:
-    """The case of one phenopacket that is already read from JSON; see `parse_phenopacket`."""
+    """Convert one phenopacket that is already read from JSON; see `parse_phenopacket`."""
     meta = get_object(packet, "meta_data")
     case_id = get_text(packet, "id")
     reason: Reason | None = None
@@ -150,33 +151,34 @@ def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | R
         "publications": publications,
     }
     forbidden = {*answer_strings(packet), *publications}
+    # `+counts` drops the kinds that were counted 0 times.
     return ParsedCase(case, tuple(sorted(forbidden)), +counts)
 
 
 def answer_strings(packet: Any) -> set[str]:
-    """Names and ids of the diseases, gene symbols and variants that a phenopacket states.
+    """Return the disease names and ids, gene symbols and variants that a phenopacket states.
 
-    Of a variant: its ids, labels and HGVS expressions, each with and without the reference
-    sequence in front.
+    Excluded diseases are left out. A variant gives its ids, labels and HGVS expressions, each
+    with and without the reference sequence in front.
     """
-    found: set[str] = set()
+    strings: set[str] = set()
     for interpretation in get_objects(packet, "interpretations"):
         diagnosis = get_object(interpretation, "diagnosis")
-        found |= get_texts(get_object(diagnosis, "disease"), "id", "label")
+        strings |= get_texts(get_object(diagnosis, "disease"), "id", "label")
         for genomic in get_objects(diagnosis, "genomic_interpretations"):
-            found |= get_texts(get_object(genomic, "gene"), "symbol", "value_id")
+            strings |= get_texts(get_object(genomic, "gene"), "symbol", "value_id")
             variant = get_object(genomic, "variant_interpretation")
-            found |= _variant_strings(get_object(variant, "variation_descriptor"))
+            strings |= _variant_strings(get_object(variant, "variation_descriptor"))
     for disease in get_objects(packet, "diseases"):
         if not get_flag(disease, "excluded"):
-            found |= get_texts(get_object(disease, "term"), "id", "label")
-    return found
+            strings |= get_texts(get_object(disease, "term"), "id", "label")
+    return strings
 
 
 def _read_terms(
     packet: Any, ontology: Ontology, counts: Counter[str]
 ) -> tuple[list[str], list[str]]:
-    """Observed and excluded phenotypes, current ids in the order of the file, without repeats."""
+    """Return observed and excluded phenotypes: current ids, in file order, without repeats."""
     observed: dict[str, None] = {}
     excluded: dict[str, None] = {}
     for feature in get_list(packet, "phenotypic_features"):
@@ -200,38 +202,38 @@ def _read_terms(
 
 
 def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
-    """Disease id -> name: the diagnoses, else the diseases of the patient that are not excluded."""
+    """Return disease id -> name: the diagnoses, else the diseases that are not excluded."""
     terms = [
         get_object(get_object(interpretation, "diagnosis"), "disease")
         for interpretation in get_objects(packet, "interpretations")
         # The diagnosis of an unsolved case is a hypothesis, not the answer.
         if get_enum(interpretation, "progress_status") not in ("UNSOLVED", 4)
     ]
-    found = _by_id(terms) or _by_id(
+    diseases = _by_id(terms) or _by_id(
         get_object(disease, "term")
         for disease in get_objects(packet, "diseases")
         if get_flag(disease, "excluded") is False
     )
-    counts["several_diseases"] += len(found) > 1
-    return found
+    counts["several_diseases"] += len(diseases) > 1
+    return diseases
 
 
 def _by_id(terms: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for term in terms:
         match = _CURIE.fullmatch(get_text(term, "id"))
         if match:
             prefix = match[1].upper()
             label_id = f"{_PREFIXES.get(prefix, prefix)}:{match[2]}"
-            found.setdefault(label_id, get_text(term, "label") or label_id)
-    return found
+            names.setdefault(label_id, get_text(term, "label") or label_id)
+    return names
 
 
 def _read_age(subject: Mapping[str, Any], counts: Counter[str]) -> str | None:
-    """ISO 8601 duration since birth at the last encounter.
+    """Return the age at the last encounter as an ISO 8601 duration since birth.
 
-    Null, and counted, for everything else: a gestational age is before birth, and an age range
-    or a stage of life ("Adult onset") is no duration.
+    Any other statement is counted and gives None: a gestational age is before birth, and an age
+    range or a stage of life ("Adult onset") is not a duration.
     """
     stated = get_object(subject, "time_at_last_encounter")
     age = get_text(get_object(stated, "age"), "iso8601duration")
@@ -242,14 +244,14 @@ def _read_age(subject: Mapping[str, Any], counts: Counter[str]) -> str | None:
 
 
 def _read_publications(meta: Mapping[str, Any]) -> list[str]:
-    """PubMed ids ("PMID:123") among the external references, sorted."""
-    found = set()
+    """Return the PubMed ids ("PMID:123") among the external references, sorted."""
+    publications = set()
     for reference in get_objects(meta, "external_references"):
         match = _PUBLICATION.fullmatch(get_text(reference, "id"))
         match = match or _PUBMED_PAGE.search(get_text(reference, "reference"))
         if match:
-            found.add(f"PMID:{match[1]}")
-    return sorted(found)
+            publications.add(f"PMID:{match[1]}")
+    return sorted(publications)
 
 
 def _variant_strings(descriptor: Mapping[str, Any]) -> set[str]:
@@ -257,7 +259,7 @@ def _variant_strings(descriptor: Mapping[str, Any]) -> set[str]:
     written = get_texts(descriptor, "id", "label").union(
         *(get_texts(e, "value") for e in expressions)
     )
-    # "NM_000001.1:c.10C>T" is in texts as "c.10C>T" as well.
+    # Texts write "NM_000001.1:c.10C>T" as "c.10C>T" too.
     changes = {text.rpartition(":")[2].strip() for text in written}
     gene = get_texts(get_object(descriptor, "gene_context"), "symbol", "value_id")
     return written | gene | {change for change in changes if _CHANGE.match(change)}

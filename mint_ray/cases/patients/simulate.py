@@ -1,9 +1,9 @@
 """Patients simulated from disease annotations.
 
-A patient has each annotated phenotype with its annotated frequency. Of what the patient has,
-some goes unrecorded, some is recorded as a broader term, and some unrelated findings are
-added. Of what the patient lacks, findings that the disease is known for, or known to spare,
-may be recorded as excluded.
+A patient has each annotated phenotype with its annotated frequency. Some of these findings are
+not recorded, some are recorded as a broader term, and some unrelated findings are added.
+Findings that the patient lacks may be recorded as excluded if they are typical of the disease or
+known to be absent in it.
 """
 
 import logging
@@ -24,9 +24,9 @@ from mint_ray.knowledge.ontology import Ontology
 logger = logging.getLogger(__name__)
 
 MAX_EXCLUDED = 6
-"""Most findings recorded as excluded in one simulated patient."""
+"""Most excluded findings of one simulated patient."""
 
-# Share of simulated patients seen at each age: unit, youngest and oldest (inclusive).
+# Ages: share of the simulated patients, unit, youngest and oldest (inclusive).
 _AGES: tuple[tuple[float, str, int, int], ...] = (
     (0.06, "D", 1, 27),
     (0.22, "M", 1, 23),
@@ -39,26 +39,26 @@ class _Profile(NamedTuple):
     """Findings of one disease as intervals of a uniform number u, one number per finding.
 
     u < `recorded`: present and recorded. `present` <= u < `excluded`: absent and recorded as
-    such. Everything else is not recorded.
+    excluded. Any other u: not recorded.
     """
 
     terms: tuple[str, ...]
     recorded: NDArray[np.float64]
     present: NDArray[np.float64]
     excluded: NDArray[np.float64]
-    cumulative: NDArray[np.float64]  # of the frequencies: which finding to keep if none is left
+    cumulative: NDArray[np.float64]  # of the frequencies: chooses a finding if all are lost
 
 
 class PatientSimulator:
-    """Draws patients for a list of labels, prepared once and then quick (tens of microseconds).
+    """A sampler of patients for a list of labels: slow to build, tens of microseconds a draw.
 
     Args:
         annotations_by_label: the annotations of each label, in label order.
-        ontology: gives the broader terms of imprecise records.
+        ontology: source of the broader terms of imprecise records.
         config: rates of imprecision, missing and noise terms.
 
     Attributes:
-        usable: (n_labels,) whether a label has a phenotype to draw; `draw` needs one.
+        usable: (n_labels,) whether a label has a phenotype to draw; `draw` requires it.
     """
 
     def __init__(
@@ -76,36 +76,39 @@ class PatientSimulator:
             [profiles["unknown"] is not None for profiles in self._profiles], dtype=bool
         )
         self._broader: dict[str, tuple[str, ...]] = {}
-        # An unrelated finding is as likely as it is common among the diseases.
+        # Unrelated findings are drawn in proportion to the number of their annotations.
         counts = Counter(a.term for row in annotations_by_label for a in row if not a.excluded)
         self._background = tuple(sorted(counts))
         self._background_sums = np.array(list(accumulate(counts[t] for t in self._background)))
 
     def sexes(self, label: int) -> tuple[str, ...]:
-        """The sexes in which the disease shows a finding."""
+        """Return the sexes in which the disease shows a finding."""
         return tuple(sex for sex in SEXES if self._profiles[label][sex] is not None)
 
     def draw(
         self, label: int, rng: np.random.Generator, sex: str = "unknown"
     ) -> tuple[list[str], list[str]]:
-        """One patient of a usable label: observed and excluded HP ids, both sorted.
+        """Draw one patient of a usable label: observed and excluded HP ids, both sorted.
 
-        At least one observed term is a finding of the disease, or a parent of one. No excluded
-        term is an observed one or an ancestor of it. With a known `sex`, findings annotated
-        for the other one do not occur.
+        At least one observed term is a finding of the disease or a parent of a finding. An
+        excluded term is never an observed term or an ancestor of one. With a known `sex`,
+        findings annotated for the other sex do not occur.
+
+        Raises:
+            ValueError: the label is not usable.
         """
         profiles = self._profiles[label]
         profile = profiles[sex] or profiles["unknown"]
         if profile is None:
             raise ValueError(f"label {label} has no phenotype annotations; check `usable` first")
         uniform = rng.random(len(profile.terms))
-        own = (uniform < profile.recorded).nonzero()[0]
-        if not own.size:
+        indices = (uniform < profile.recorded).nonzero()[0]
+        if not indices.size:
             target = rng.random() * profile.cumulative[-1]
-            own = profile.cumulative.searchsorted(target, side="right")[None]
+            indices = profile.cumulative.searchsorted(target, side="right")[None]
         noise = min(int(rng.poisson(self._config.noise_terms)), self._config.max_terms - 1)
-        own = _sample(own, self._config.max_terms - noise, rng)
-        observed = {self._imprecise(profile.terms[i], u) for i, u in _with_uniform(own, rng)}
+        indices = _sample(indices, self._config.max_terms - noise, rng)
+        observed = {self._imprecise(profile.terms[i], u) for i, u in _with_uniform(indices, rng)}
         observed.update(self._noise(noise, profile.terms, rng))
         absent = ((uniform >= profile.present) & (uniform < profile.excluded)).nonzero()[0]
         implied = frozenset[str]().union(*map(self._ontology.ancestors, observed))
@@ -124,7 +127,7 @@ class PatientSimulator:
         if not frequency.any():
             return None
         recording = 1.0 - self._config.missing
-        # A typical finding is looked for more often: it is noted as absent as often as it occurs.
+        # Typical findings are looked for more often: P(noted as absent | absent) = P(finding).
         noted = np.where(frequency == 0, 1.0, (1.0 - frequency) * frequency) * recording
         return _Profile(
             tuple(a.term for a in fitting),
@@ -145,29 +148,31 @@ class PatientSimulator:
             self._broader[term] = broader
         return broader[int(uniform / rate * len(broader))]
 
-    def _noise(self, count: int, own: tuple[str, ...], rng: np.random.Generator) -> Iterable[str]:
+    def _noise(
+        self, count: int, disease_terms: tuple[str, ...], rng: np.random.Generator
+    ) -> Iterable[str]:
         for _ in range(count):
             target = rng.random() * self._background_sums[-1]
             term = self._background[int(self._background_sums.searchsorted(target, side="right"))]
-            if term not in own:
+            if term not in disease_terms:
                 yield term
 
 
 def rank_diseases(annotations: Annotations, ontology: Ontology, namespace: str) -> list[str]:
-    """Diseases of a namespace that patients can be drawn for, the best annotated first.
+    """Rank the diseases of a namespace that patients can be drawn for, best annotated first.
 
-    Best annotated: the most findings expected in a patient, counting only findings that a
-    publication is cited for, then counting all; ties by id.
+    Diseases are ordered by the number of findings expected in a patient: first of the findings
+    that cite a publication, then of all findings; ties by id.
     """
     ranked = []
     for disease in annotations.diseases:
         if not disease.startswith(f"{namespace}:"):
             continue
-        found = [a for a in annotations.of(disease) if ontology.is_phenotype(a.term)]
-        expected = sum(a.frequency for a in found if not a.excluded)
+        phenotypes = [a for a in annotations.of(disease) if ontology.is_phenotype(a.term)]
+        expected = sum(a.frequency for a in phenotypes if not a.excluded)
         published = sum(
             a.frequency
-            for a in found
+            for a in phenotypes
             if not a.excluded and any(r.startswith("PMID:") for r in a.references)
         )
         if expected > 0:
@@ -182,11 +187,11 @@ def simulate_cases(
     config: SimulationConfig,
     seed: int,
 ) -> list[Case]:
-    """`config.patients_per_disease` simulated patients of each disease, without note or image.
+    """Simulate `config.patients_per_disease` patients of each disease, without note or image.
 
-    A disease's patients depend on `seed` and the disease only, but for the unrelated findings,
-    which are drawn from all of `disease_ids`. Diseases without usable annotations yield no
-    patient; their number is logged.
+    The patients of a disease depend only on `seed` and the disease, except for the unrelated
+    findings, which are drawn from all of `disease_ids`. Diseases without usable annotations have
+    no patients; their number is logged.
     """
     diseases = sorted(set(disease_ids))
     simulator = PatientSimulator([annotations.of(d) for d in diseases], ontology, config)
@@ -231,7 +236,7 @@ def _case(
 
 
 def _draw_age(rng: np.random.Generator) -> str:
-    """An ISO 8601 age: mostly children, as in published rare-disease cohorts."""
+    """Draw an ISO 8601 age: mostly of children, as in published rare-disease cohorts."""
     shares = [share for share, *_ in _AGES]
     _, unit, youngest, oldest = _AGES[int(rng.choice(len(_AGES), p=shares))]
     return f"P{int(rng.integers(youngest, oldest + 1))}{unit}"

@@ -13,14 +13,18 @@ from mint_ray.common.row_cursor import RowCursor
 from mint_ray.errors import DataError
 
 _REQUIRED = ("case_id", "image")
-_LIGHT = ("case_id", "group_id", "label_id", "label_name", "description")
+_TEXT_COLUMNS = ("case_id", "group_id", "label_id", "label_name", "description")
 
 
 class TileTable:
-    """Rows with `case_id` and `image`, and `label_id` or `label_name`.
+    """A table of tiles with the columns `case_id`, `image`, and `label_id` or `label_name`.
 
-    `group_id` defaults to `case_id`, and each of the label's columns to what the other says.
-    Rows are rejected with `no_id`, `duplicate_id` or `no_label`. Notes and terms are not read.
+    `group_id` defaults to `case_id`. A missing label id is derived from the name, a missing name
+    from the id. Rows are rejected with `no_id`, `duplicate_id` or `no_label`. Notes and terms are
+    not read.
+
+    Raises:
+        DataError: the file is not a parquet table, or a column is missing.
     """
 
     name = SOURCE
@@ -31,23 +35,23 @@ class TileTable:
         if missing or not {"label_id", "label_name"} & set(self._columns):
             raise DataError(
                 f"{file}: expected columns case_id, image, and label_id or label_name, found "
-                f"{', '.join(self._columns)}"
+                f"{', '.join(self._columns)}; add the missing columns"
             )
         self._cursor: RowCursor | None = None
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Every row, without its image."""
-        seen: set[str] = set()
-        columns = [name for name in _LIGHT if name in self._columns]
+        """Yield every row, without its image."""
+        known_ids: set[str] = set()
+        columns = [name for name in _TEXT_COLUMNS if name in self._columns]
         for number, row in enumerate(iter_rows(self._file, columns)):
-            text = {name: text_of(row.get(name)) for name in _LIGHT}
+            text = {name: text_of(row.get(name)) for name in _TEXT_COLUMNS}
             case_id = text["case_id"]
             label = tissue_label(text["label_name"] or text["label_id"].partition(":")[2])
-            if not case_id or case_id in seen or label is None:
-                reason = "no_id" if not case_id else "duplicate_id" if case_id in seen else ""
+            if not case_id or case_id in known_ids or label is None:
+                reason = "no_id" if not case_id else "duplicate_id" if case_id in known_ids else ""
                 yield RejectedCase(case_id, SOURCE, reason or "no_label")
                 continue
-            seen.add(case_id)
+            known_ids.add(case_id)
             yield TileRef(
                 case_id,
                 text["group_id"] or case_id,
@@ -57,9 +61,9 @@ class TileTable:
                 row=number,
             )
 
-    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """The images, as they are."""
+    def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
+        """Yield the images as they are stored."""
         self._cursor = self._cursor or RowCursor(self._file, ["image"])
-        for place in places:
-            opened = open_image(image_bytes(self._cursor.row(place.row)["image"]))
-            yield tile_image_of(place, opened, None)
+        for ref in refs:
+            opened = open_image(image_bytes(self._cursor.row(ref.row)["image"]))
+            yield tile_image_of(ref, opened, None)

@@ -1,7 +1,7 @@
 """Drawn tiles of stained tissue: the source that needs no files.
 
-SYNTHETIC stand-ins for histology, see docs/tiles.md. Every tile follows from the run's seed, its
-patient and its own number, whatever the order or the process it is drawn in.
+SYNTHETIC stand-ins for histology, see docs/tiles.md. A tile depends only on the run's seed, its
+patient and its own number, not on the order or the process in which it is drawn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ class DrawnTiles:
     """Tiles of simulated patients; ids are `<tissue>-p<patient>-t<tile>`.
 
     Raises:
-        ConfigError: more tissues are wanted than the table has.
+        ConfigError: `config.tissues` is larger than the number of tissues in the table.
     """
 
     name = "tiles"
@@ -34,7 +34,7 @@ class DrawnTiles:
         if config.tissues > len(TISSUES):
             raise ConfigError(
                 f"cases.tiles.tissues={config.tissues}: expected at most {len(TISSUES)}, the "
-                "tissues of docs/tiles.md"
+                "tissues of docs/tiles.md; lower it"
             )
         self._config, self._seed = config, seed
         self._tissues: dict[str, Tissue] = {}
@@ -43,11 +43,11 @@ class DrawnTiles:
         self._patient = lru_cache(maxsize=64)(self._draw_patient)
 
     def labels(self) -> dict[str, str]:
-        """Label id -> name of the tissues that are drawn."""
+        """Return label id -> name of the drawn tissues."""
         return dict(_label(tissue) for tissue in self._tissues.values())
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Every tile of every patient."""
+        """Yield every tile of every patient."""
         for label_id, name in self.labels().items():
             slug = label_id.partition(":")[2]
             for patient in range(self._config.patients_per_tissue):
@@ -55,11 +55,11 @@ class DrawnTiles:
                 for tile in range(self._config.tiles_per_patient):
                     yield TileRef(f"{group}-t{tile:03d}", group, label_id, name)
 
-    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """The tiles, drawn."""
-        for place in places:
-            patient = self._patient(place.label_id, place.group_id)
-            seed = stable_seed(self._seed, "tile", place.case_id)
+    def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
+        """Draw the tiles."""
+        for ref in refs:
+            patient = self._patient(ref.label_id, ref.group_id)
+            seed = stable_seed(self._seed, "tile", ref.case_id)
             tile = render_tile(patient, self._config.side, seed)
             image = Image.fromarray(tile.rgb)
             yield TileImage(encode_tile(image, lossless=False), image, tile.nuclei)

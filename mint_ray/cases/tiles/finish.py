@@ -1,4 +1,4 @@
-"""Finishes tiles: opens them, turns away what shows nothing, describes the rest."""
+"""Completion of tile cases: images, rejections of empty tiles, and descriptions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ from mint_ray.images.decode import BLANK, tile_fault
 from mint_ray.images.morphology import LUMEN_BRIGHTNESS, describe, measure
 
 EMPTY_SHARE = 0.98
-"""A tile of which more than this share is empty slide is blank, whatever the scanner's noise."""
+"""A tile with a larger share of empty slide than this is blank, whatever the scanner's noise."""
 
 MEASURED_SIDE = 1024
-"""Of a larger image the middle is measured, in pixels."""
+"""Side, in pixels, of the square in the middle of a larger image that is measured."""
 
 
 class FinishedTile(NamedTuple):
-    """A tile's image and description, or the reason why there is none."""
+    """A tile's image and description, or the reason for its rejection."""
 
     image: bytes | None
     description: str
@@ -31,10 +31,10 @@ class FinishedTile(NamedTuple):
 
 
 def tile_source(config: CasesConfig, seed: int) -> TileSource:
-    """The configured source of tiles.
+    """Return the configured source of tiles.
 
     Raises:
-        ConfigError, DataError: it cannot be used.
+        ConfigError, DataError: the source cannot be used.
     """
     path = Path(str(config.path))
     if config.source == "tiles":
@@ -47,35 +47,35 @@ def tile_source(config: CasesConfig, seed: int) -> TileSource:
 
 
 def finish_tiles(
-    places: Sequence[TileRef], source: TileSource, config: CasesConfig
+    refs: Sequence[TileRef], source: TileSource, config: CasesConfig
 ) -> list[FinishedTile]:
-    """Open and describe tiles, in the order given; each depends on itself alone."""
-    opened = source.read_tiles(places)
-    return [_finish(place, found, config) for place, found in zip(places, opened, strict=True)]
+    """Open and describe tiles, in the order given; each depends only on itself."""
+    images = source.read_tiles(refs)
+    return [_finish(ref, image, config) for ref, image in zip(refs, images, strict=True)]
 
 
-def _finish(place: TileRef, found: TileImage | str, config: CasesConfig) -> FinishedTile:
-    if isinstance(found, str):
-        return FinishedTile(None, "", found)
-    fault = tile_fault(found.image)
-    if fault is None and _is_empty_slide(found):
+def _finish(ref: TileRef, tile: TileImage | str, config: CasesConfig) -> FinishedTile:
+    if isinstance(tile, str):
+        return FinishedTile(None, "", tile)
+    fault = tile_fault(tile.image)
+    if fault is None and _is_empty_slide(tile):
         fault = BLANK
     if fault is not None:
         return FinishedTile(None, "", fault)
-    description = place.description
+    description = ref.description
     if not description and config.description == "morphology":
-        description = _describe(found)
-    return FinishedTile(found.encoded, description, None)
+        description = _describe(tile)
+    return FinishedTile(tile.encoded, description, None)
 
 
-def _is_empty_slide(picture: TileImage) -> bool:
-    small = picture.image.reduce(max(1, min(picture.image.size) // 128))  # averages noise out
+def _is_empty_slide(tile: TileImage) -> bool:
+    small = tile.image.reduce(max(1, min(tile.image.size) // 128))  # averages noise out
     empty = np.asarray(small).min(-1) > 255 * LUMEN_BRIGHTNESS
     return float(empty.mean()) > EMPTY_SHARE
 
 
-def _describe(picture: TileImage) -> str:
-    rgb, mask = np.asarray(picture.image), picture.mask
+def _describe(tile: TileImage) -> str:
+    rgb, mask = np.asarray(tile.image), tile.mask
     top, left = (max(0, (length - MEASURED_SIDE) // 2) for length in rgb.shape[:2])
     window = (slice(top, top + MEASURED_SIDE), slice(left, left + MEASURED_SIDE))
     return describe(measure(rgb[window], None if mask is None else mask[window]))

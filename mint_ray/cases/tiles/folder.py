@@ -18,12 +18,15 @@ SOURCE = "images"
 
 
 class ImageFolder:
-    """Image files below a folder; ids are paths below it.
+    """Image files below a folder; the ids are their paths below it.
 
-    The first folder names the label, the second the patient or slide; a file without a second
-    one is its own group. Whatever else lies there becomes a rejection: `hidden_file` (its own
-    name or a folder's begins with a dot), `no_label` (a file outside any folder),
+    The first folder names the label, the second the patient or slide. A file without a second
+    folder is a group of its own. Other files become rejections: `hidden_file` (the name of the
+    file or of a folder begins with a dot), `no_label` (a file outside any label's folder),
     `image_unreadable`, `image_too_large`.
+
+    Raises:
+        DataError: the folder is absent.
     """
 
     name = SOURCE
@@ -32,12 +35,12 @@ class ImageFolder:
         if not root.is_dir():
             raise DataError(
                 f"{root}: expected a folder <label>/<group>/<file> or a parquet table, found "
-                f"{'a file of another kind' if root.exists() else 'nothing there'}"
+                f"{'a file of another kind' if root.exists() else 'nothing there'}; check the path"
             )
         self._root, self._config = root, config
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Every file, by its path; its content is opened only where it is to be cut."""
+        """Yield every file, by its path; a file is opened only if it is to be cut."""
         for name in names_below(self._root):
             parts = name.split("/")
             label = tissue_label(parts[0]) if len(parts) > 1 else None
@@ -52,20 +55,24 @@ class ImageFolder:
                 read = partial(self._read, name)
                 yield from tile_refs_of(whole, self._config.tile, read, SOURCE)
 
-    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """The images, or squares of them; each file is decoded once for neighbouring squares."""
+    def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
+        """Yield the images or their squares; consecutive squares share one decoding of the file."""
         file, opened = "", Opened(b"", UNREADABLE)
-        for place in places:
-            if place.file != file:
-                file, opened = place.file, open_image(self._read(place.file))
-            yield tile_image_of(place, opened, self._config.tile)
+        for ref in refs:
+            if ref.file != file:
+                file, opened = ref.file, open_image(self._read(ref.file))
+            yield tile_image_of(ref, opened, self._config.tile)
 
     def _read(self, name: str) -> bytes | str:
         return read_file(self._root / name)
 
 
 def image_source(path: Path, config: ImagesConfig) -> ImageFolder | ImageTable:
-    """The table at `path`, the tables that lie in the folder `path`, or the folder of images."""
+    """Return the table at `path`, the tables in the folder `path`, or the folder of images.
+
+    Raises:
+        DataError: `path` is absent, or a table is damaged or lacks a column.
+    """
     if path.is_file():
         return ImageTable([path], config)
     tables = sorted(path.glob("*.parquet"))

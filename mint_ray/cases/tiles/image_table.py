@@ -18,33 +18,42 @@ from mint_ray.errors import DataError
 from mint_ray.images.decode import MISSING, UNREADABLE
 
 SOURCE = "images"
-_ROWS = 32  # read together; each may hold an image of megabytes
+_ROWS = 32  # read at a time; each may hold an image of several megabytes
 
 
 class ImageTable:
-    """Rows of parquet tables; ids are `<file's stem>-<row>`.
+    """Rows of parquet tables; the ids are `<file's stem>-<row>`.
 
-    A row without a label is rejected with `no_label`, one without an image with `image_missing`;
-    one without a group is its own. Tables are streamed, whatever the size of their row groups.
+    A row without a label is rejected with `no_label`, a row without an image with
+    `image_missing`. A row without a group is a group of its own. Tables are streamed, whatever
+    the size of their row groups.
+
+    Raises:
+        DataError: a file is not a parquet table, or lacks a configured column.
     """
 
     name = SOURCE
 
     def __init__(self, files: Sequence[Path], config: ImagesConfig) -> None:
         self._files, self._config = {file.stem: file for file in files}, config
-        named = (config.label_column, config.group_column, config.image_column, config.mask_column)
+        configured = (
+            config.label_column,
+            config.group_column,
+            config.image_column,
+            config.mask_column,
+        )
         for file in files:
             schema = read_schema(file)
-            missing = sorted({column for column in named if column} - set(schema.names))
+            missing = sorted({column for column in configured if column} - set(schema.names))
             if missing:
                 raise DataError(
                     f"{file}: expected a column {' and a column '.join(missing)}, found "
-                    f"{', '.join(schema.names)}; name the table's own in cases.images"
+                    f"{', '.join(schema.names)}; set the table's column names in cases.images"
                 )
         self._cursors: dict[str, RowCursor] = {}
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Every row; images are read (their headers alone decoded) only where they are cut."""
+        """Yield every row; of images that are to be cut, the headers are decoded."""
         config = self._config
         columns = [c for c in (config.label_column, config.group_column) if c]
         if config.tile is not None:
@@ -62,16 +71,16 @@ class ImageTable:
                 image = row.get(config.image_column)
                 yield from tile_refs_of(whole, config.tile, partial(image_bytes, image), SOURCE)
 
-    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """The images, or squares of them; each row is decoded once for neighbouring squares."""
-        where: tuple[str, int] | None = None
+    def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
+        """Yield the images or their squares; consecutive squares share one decoding of the row."""
+        current: tuple[str, int] | None = None
         opened = Opened(b"", UNREADABLE)
-        for place in places:
-            if (place.file, place.row) != where:
-                where, row = (place.file, place.row), self._cursor(place.file).row(place.row)
+        for ref in refs:
+            if (ref.file, ref.row) != current:
+                current, row = (ref.file, ref.row), self._cursor(ref.file).row(ref.row)
                 mask = row[self._config.mask_column] if self._config.mask_column else None
                 opened = open_image(image_bytes(row[self._config.image_column]), mask)
-            yield tile_image_of(place, opened, self._config.tile)
+            yield tile_image_of(ref, opened, self._config.tile)
 
     def _cursor(self, stem: str) -> RowCursor:
         if stem not in self._cursors:
@@ -81,9 +90,9 @@ class ImageTable:
 
 
 def image_bytes(value: object) -> bytes | str:
-    """An image column's value as bytes, or a reason; Hugging Face's {bytes, path} will do too.
+    """Return an image column's value as bytes, or `image_missing` or `image_unreadable`.
 
-    Text, such as an address, is never followed.
+    Hugging Face's {bytes, path} is accepted too. Text, such as an address, is never followed.
     """
     if isinstance(value, dict):
         value = value.get("bytes")
@@ -93,27 +102,27 @@ def image_bytes(value: object) -> bytes | str:
 
 
 def text_of(value: object) -> str:
-    """A value of a column of text or of numbers as text; none as empty text."""
+    """Return a value of text or of a number as stripped text; None gives ""."""
     return "" if value is None else str(value).strip()
 
 
 def read_schema(file: Path) -> pa.Schema:
-    """Columns of a parquet file.
+    """Read the schema of a parquet file.
 
     Raises:
-        DataError: the file is absent, or none.
+        DataError: the file is absent or is not a parquet file.
     """
     try:
         return pq.read_schema(file)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{file}: expected a parquet table of images, found a file that cannot be read as one "
-            f"({type(error).__name__})"
+            f"({type(error).__name__}); check the path, or copy the file again"
         ) from error
 
 
 def iter_rows(file: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a table, a few at a time.
+    """Yield the rows of a table, reading a few at a time.
 
     Raises:
         DataError: the table is damaged.

@@ -1,9 +1,9 @@
 """PanNuke as it is published (Gamper et al., 2020, arXiv 2003.10778): folders of NumPy arrays.
 
 A fold has `images.npy` (n, 256, 256, 3) and `types.npy` (n,) in one folder, and `masks.npy`
-(n, 256, 256, 6: nuclei of five kinds, numbered, then the background) beside them or where the
-released archives have it, in `masks/` instead of `images/`. The arrays, of several gigabytes, are
-mapped, never loaded; nothing is unpickled.
+(n, 256, 256, 6: numbered nuclei of five kinds, then the background) beside them or, as in the
+released archives, in `masks/` instead of `images/`. The arrays have several gigabytes: they are
+memory-mapped, never loaded whole, and nothing is unpickled.
 """
 
 import re
@@ -23,11 +23,11 @@ from mint_ray.images.decode import UNREADABLE
 from mint_ray.images.tiling import encode_tile
 
 _KINDS = 5  # mask channels that hold nuclei; the one after them is the background
-_APART = 1 << 16  # between the numbers of nuclei of two kinds
+_APART = 1 << 16  # offset between the numbers of nuclei of two kinds
 
 
 class Fold(NamedTuple):
-    """One fold's arrays; `masks` is None where there are none."""
+    """Files of one fold's arrays; `masks` is None if the fold has no masks."""
 
     name: str
     images: Path
@@ -36,7 +36,12 @@ class Fold(NamedTuple):
 
 
 class PanNuke:
-    """The folds below a folder; each is a group, with the split that `splits` gives it in order."""
+    """The folds below a folder, each a group of its own, with their `splits` in the same order.
+
+    Raises:
+        ConfigError: the number of splits differs from the number of folds.
+        DataError: see `find_folds`.
+    """
 
     name = "pannuke"
 
@@ -51,12 +56,12 @@ class PanNuke:
         self._arrays: dict[Path, NDArray[Any]] = {}
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Every image of every fold, labelled; ids are `pannuke-<fold>-<row>`."""
+        """Yield every image of every fold, labelled; ids are `pannuke-<fold>-<row>`."""
         for fold in self._folds.values():
             types = self._types(fold)
             images = self._map(fold.images, "(n, height, width, 3) of numbers")
             if images.ndim != 4 or images.shape[3] != 3 or images.dtype.kind not in "uif":
-                raise _wrong(fold.images, "(n, height, width, 3) of numbers", images)
+                raise _wrong_array(fold.images, "(n, height, width, 3) of numbers", images)
             if len(types) != len(images):
                 raise DataError(
                     f"{fold.types}: expected {len(images)} types, one for each image, found "
@@ -70,23 +75,23 @@ class PanNuke:
                 group, split = f"fold:{fold.name}", self._splits[fold.name]
                 yield TileRef(case_id, group, *label, split=split, file=fold.name, row=row)
 
-    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """The images; `image_unreadable` where values are no brightness from 0 to 255."""
-        for place in places:
-            fold = self._folds[place.file]
-            values = np.asarray(self._map(fold.images, "numbers")[place.row])
+    def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
+        """Yield the images, or `image_unreadable` for values that are not finite, from 0 to 255."""
+        for ref in refs:
+            fold = self._folds[ref.file]
+            values = np.asarray(self._map(fold.images, "numbers")[ref.row])
             if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
                 yield UNREADABLE
                 continue
             image = Image.fromarray(values.round().astype(np.uint8))
-            yield TileImage(encode_tile(image), image, self._mask(fold, place.row))
+            yield TileImage(encode_tile(image), image, self._mask(fold, ref.row))
 
     def _mask(self, fold: Fold, row: int) -> NDArray[np.int32] | None:
         if fold.masks is None:
             return None
         masks = self._map(fold.masks, "(n, height, width, 6) of numbers")
         if masks.ndim != 4 or masks.shape[3] <= _KINDS or masks.dtype.kind not in "uif":
-            raise _wrong(fold.masks, "(n, height, width, 6) of numbers", masks)
+            raise _wrong_array(fold.masks, "(n, height, width, 6) of numbers", masks)
         kinds = np.nan_to_num(np.asarray(masks[row, ..., :_KINDS])).astype(np.int32)
         numbered = np.where(kinds > 0, kinds % _APART + _APART * np.arange(_KINDS), 0)
         mask: NDArray[np.int32] = numbered.max(-1).astype(np.int32)
@@ -95,7 +100,7 @@ class PanNuke:
     def _types(self, fold: Fold) -> NDArray[Any]:
         types = self._map(fold.types, "(n,) of text")
         if types.ndim != 1 or types.dtype.kind not in "US":
-            raise _wrong(fold.types, "(n,) of text", types)
+            raise _wrong_array(fold.types, "(n,) of text", types)
         return np.char.decode(types, "latin-1") if types.dtype.kind == "S" else types
 
     def _map(self, file: Path, expected: str) -> NDArray[Any]:
@@ -113,28 +118,32 @@ class PanNuke:
 
 
 def find_folds(root: Path) -> list[Fold]:
-    """The folds below a folder, in the order of their names (2 before 10).
+    """Find the folds below a folder, in the order of their names (2 before 10).
 
     Raises:
-        DataError: there is none, one has no types, or two have one name.
+        DataError: there is no fold, a fold has no types, or two folds have the same name.
     """
     folds = []
     for images in sorted(root.rglob("images.npy")):
         types = images.with_name("types.npy")
         if not types.is_file():
-            raise DataError(f"{images.parent}: expected types.npy beside images.npy, found none")
+            raise DataError(
+                f"{images.parent}: expected types.npy beside images.npy, found none; download the "
+                "fold again"
+            )
         folds.append(Fold(_fold_name(root, images), images, types, _masks_of(images)))
     names = [fold.name for fold in folds]
     if not folds or len(set(names)) < len(names):
         raise DataError(
             f"{root}: expected PanNuke's fold folders, each with images.npy and types.npy and a "
-            f"number of its own in its name, found {', '.join(names) or 'none'}"
+            f"number of its own in its name, found {', '.join(names) or 'none'}; check the path "
+            "and the names of the folders"
         )
     return sorted(folds, key=lambda fold: fold.name.zfill(9))
 
 
 def _fold_name(root: Path, images: Path) -> str:
-    """The number in the nearest folder's name that has one, else that folder's own name."""
+    """Return the number in the nearest folder's name with a number, else the nearest name."""
     for part in reversed(images.parent.relative_to(root).parts or (root.name,)):
         if number := re.search(r"\d+", part):
             return str(int(number[0]))
@@ -145,7 +154,7 @@ def _masks_of(images: Path) -> Path | None:
     beside = images.with_name("masks.npy")
     if beside.is_file():
         return beside
-    # Fold 1/images/fold1/images.npy and Fold 1/masks/fold1/masks.npy
+    # As released: Fold 1/images/fold1/images.npy and Fold 1/masks/fold1/masks.npy
     inner, outer = images.parent, images.parent.parent
     if outer.name != "images":
         return None
@@ -153,5 +162,8 @@ def _masks_of(images: Path) -> Path | None:
     return apart if apart.is_file() else None
 
 
-def _wrong(file: Path, expected: str, found: NDArray[Any]) -> DataError:
-    return DataError(f"{file}: expected an array {expected}, found {found.shape} of {found.dtype}")
+def _wrong_array(file: Path, expected: str, array: NDArray[Any]) -> DataError:
+    return DataError(
+        f"{file}: expected an array {expected}, found {array.shape} of {array.dtype}; download the "
+        "fold again"
+    )

@@ -1,7 +1,8 @@
-"""What every source of tiles offers: a light list of its cases, and their pixels on demand.
+"""Interface of tile sources: a light list of references to tiles, and pixels on demand.
 
-A list of tens of thousands of tiles fits in memory, their pixels do not: a source first says
-where each case's pixels come from, and opens them when asked, a few at a time, in any process.
+A list of tens of thousands of tiles fits in memory, but their pixels do not. A source therefore
+first lists where the pixels of each case are. It reads them on request, a few at a time, in any
+process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +16,19 @@ from PIL import Image
 from mint_ray.cases.schema import RejectedCase, Split
 
 WHOLE = -1
-"""`TileRef.top` and `TileRef.left` of a case that takes its whole image."""
+"""Value of `TileRef.top` and `TileRef.left` for a case that takes its whole image."""
 
 
 class TileRef(NamedTuple):
-    """A case of which only the pixels are missing, and where they are.
+    """A case without its pixels, and the position of the pixels in the source.
 
     Attributes:
         case_id, group_id, label_id, label_name: as in `CASE_SCHEMA`.
-        split: where the source sets it.
-        description: where the source has one.
-        file: path below the source's own.
-        row: of the file, where it holds several images.
-        top, left: of the square that is cut, in pixels; `WHOLE` for the whole image.
+        split: None unless the source sets it.
+        description: empty unless the source has one.
+        file: file, table or fold within the source.
+        row: index in a file that holds several images.
+        top, left: corner of the square that is cut, in pixels; `WHOLE` for the whole image.
     """
 
     case_id: str
@@ -54,9 +55,9 @@ class TileImage(NamedTuple):
     """A case's image.
 
     Attributes:
-        encoded: bytes to keep.
+        encoded: encoded bytes, as stored in the case.
         image: the same, decoded to RGB.
-        mask: (height, width), not zero inside nuclei; None where nothing is known of them.
+        mask: (height, width), not zero inside nuclei; None if nuclei are not known.
     """
 
     encoded: bytes
@@ -69,14 +70,16 @@ class TileSource(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the column `source`."""
+        """Name of the source in the column `source`."""
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Every case, or why something that might be one is none; opens no more than it must.
+        """Yield every tile, or a rejection for each entry that cannot be used as one.
+
+        No more is opened than the list needs.
 
         Raises:
             DataError: the source cannot be used at all.
         """
 
-    def read_tiles(self, places: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """The picture of each place, or the reason why there is none, in the order given."""
+    def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
+        """Yield each image, or the reason why it cannot be used, in the order given."""

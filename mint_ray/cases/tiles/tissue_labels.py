@@ -1,4 +1,4 @@
-"""Names and ids of tissues, however a source spells them."""
+"""Names and label ids of tissues, the same for every spelling of a source."""
 
 PREFIX = "TISSUE"
 """Namespace of the label ids."""
@@ -7,9 +7,9 @@ _NAMES = {"headneck": "Head and neck", "head_neck": "Head and neck"}
 
 
 def tissue_label(text: str) -> tuple[str, str] | None:
-    """Label id and tidy name: `Bile-duct` gives (`TISSUE:bile_duct`, `Bile duct`).
+    """Return label id and tidy name: `Bile-duct` gives (`TISSUE:bile_duct`, `Bile duct`).
 
-    Capitals and punctuation make no difference to the id. None where the text has neither a
+    The id does not depend on capitals and punctuation. Return None if the text has neither a
     letter nor a digit.
     """
     slug = _slug(text)

@@ -1,4 +1,4 @@
-"""Images that a student is to be asked about: a table, a folder or one file, without answers."""
+"""Unlabelled images for predictions: a table, a folder or one file, without answers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,34 +16,34 @@ _ROWS = 64
 
 
 def read_images(path: Path) -> Iterator[Case | RejectedCase]:
-    """Every image, as a case without an answer, or a rejection; one in memory at a time.
+    """Yield every image, as a case without an answer or a rejection; one in memory at a time.
 
     Args:
         path: a parquet table with the columns `case_id` and `image` (encoded bytes), a folder of
             image files at any depth, whose ids are their paths below it, or one image file.
 
     A rejection's reason is one of `open_tile`'s, `no_id` or `duplicate_id` (table), or
-    `hidden_file` (folder: its own name or a folder's begins with a dot).
+    `hidden_file` (folder: the name of the file or of a folder begins with a dot).
 
     Raises:
-        DataError: there is nothing, or no such table.
+        DataError: `path` is absent, or is a table without these columns.
     """
     if not path.exists():
         raise DataError(
             f"{path}: expected a parquet table of cases, a folder of images or an image, "
-            "found nothing there"
+            "found nothing there; check the path"
         )
-    found: Iterator[tuple[str, bytes | str | None]]
+    images: Iterator[tuple[str, bytes | str | None]]
     if path.is_dir():
-        found = _of_folder(path)
+        images = _of_folder(path)
     elif path.suffix == ".parquet":
-        found = _of_table(path)
+        images = _of_table(path)
     else:
-        found = iter([(path.name, read_file(path))])
-    seen: set[str] = set()
-    for case_id, image in found:
-        reason = _reason(case_id, image, seen)
-        seen.add(case_id)
+        images = iter([(path.name, read_file(path))])
+    earlier_ids: set[str] = set()
+    for case_id, image in images:
+        reason = _reason(case_id, image, earlier_ids)
+        earlier_ids.add(case_id)
         if reason is not None:
             yield RejectedCase(case_id, SOURCE, reason)
         elif isinstance(image, bytes):
@@ -52,10 +52,10 @@ def read_images(path: Path) -> Iterator[Case | RejectedCase]:
             yield case
 
 
-def _reason(case_id: str, image: bytes | str | None, seen: set[str]) -> str | None:
+def _reason(case_id: str, image: bytes | str | None, earlier_ids: set[str]) -> str | None:
     if not case_id:
         return "no_id"
-    if case_id in seen:
+    if case_id in earlier_ids:
         return "duplicate_id"
     if isinstance(image, str):
         return image
@@ -72,10 +72,10 @@ def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:
     columns = ["case_id", "image"]
     wanted = pa.schema([CASE_SCHEMA.field(name).with_nullable(True) for name in columns])
     try:
-        # Read ahead, Arrow would keep every row group that it has read.
+        # With pre_buffer, Arrow keeps every row group that it has read in memory.
         with pq.ParquetFile(path, pre_buffer=False) as file:
             if missing := set(columns) - set(file.schema_arrow.names):
-                raise DataError(f"{path}: expected a column {min(missing)}, found none")
+                raise DataError(f"{path}: expected a column {min(missing)}, found none; add it")
             for batch in file.iter_batches(_ROWS, columns=columns):
                 rows = batch.select(columns).cast(wanted)
                 for case_id, image in zip(*(c.to_pylist() for c in rows.columns), strict=True):
@@ -83,5 +83,6 @@ def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path}: expected a parquet table with the columns case_id (text) and image (encoded "
-            f"bytes), found one that cannot be read as such ({type(error).__name__})"
+            f"bytes), found one that cannot be read as such ({type(error).__name__}); write it "
+            "again"
         ) from error

@@ -1,4 +1,4 @@
-"""From a whole image to its cases: itself as it is, or the squares that are cut from it."""
+"""Tiles of a whole image: the image as it is, or the squares that are cut from it."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -17,9 +17,9 @@ class Opened(NamedTuple):
     """A whole image, decoded once for all its squares.
 
     Attributes:
-        encoded: its bytes.
-        image: in RGB, or the reason why there is none.
-        mask: of the image's size, None where there is none.
+        encoded: encoded bytes of the image.
+        image: the image in RGB, or the reason why it cannot be used.
+        mask: (height, width) of the image, not zero inside nuclei; None without a mask.
     """
 
     encoded: bytes
@@ -30,13 +30,13 @@ class Opened(NamedTuple):
 def tile_refs_of(
     whole: TileRef, side: int | None, read: Callable[[], bytes | str], source: str
 ) -> Iterator[TileRef | RejectedCase]:
-    """The image's own place, or one for each square: `<image>#<row>_<column>`.
+    """Yield the reference of the whole image, or one per square: `<image>#<row>_<column>`.
 
     Args:
-        whole: the image's place.
-        side: of the squares, in pixels; None keeps the image whole.
-        read: the encoded bytes, or a reason; called where there is something to cut.
-        source: of a rejection.
+        whole: reference to the whole image.
+        side: side of the squares, in pixels; None keeps the image whole.
+        read: returns the encoded bytes, or a reason; called only if squares are to be cut.
+        source: name of the source, for rejections.
     """
     if side is None:
         yield whole
@@ -55,7 +55,7 @@ def tile_refs_of(
 
 
 def open_image(encoded: bytes | str, mask: object = None) -> Opened:
-    """Decode an image and its mask; a reason why there is no image is passed on."""
+    """Decode an image and its mask; a reason given instead of bytes is passed on."""
     if isinstance(encoded, str):
         return Opened(b"", encoded)
     image = open_rgb(encoded)
@@ -67,15 +67,15 @@ def open_image(encoded: bytes | str, mask: object = None) -> Opened:
     return Opened(encoded, image, nuclei)
 
 
-def tile_image_of(place: TileRef, opened: Opened, side: int | None) -> TileImage | str:
-    """The image as it is, or one square of it."""
+def tile_image_of(ref: TileRef, opened: Opened, side: int | None) -> TileImage | str:
+    """Return the image as it is or one square of it, or the reason why it cannot be used."""
     image, mask = opened.image, opened.mask
     if isinstance(image, str):
         return image
-    if place.top == WHOLE or side is None:
+    if ref.top == WHOLE or side is None:
         return TileImage(opened.encoded, image, mask)
-    window = (place.left, place.top, place.left + side, place.top + side)
+    window = (ref.left, ref.top, ref.left + side, ref.top + side)
     square = image.crop(window)
     if mask is not None:
-        mask = mask[place.top : place.top + side, place.left : place.left + side]
+        mask = mask[ref.top : ref.top + side, ref.left : ref.left + side]
     return TileImage(encode_tile(square), square, mask)

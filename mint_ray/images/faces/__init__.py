@@ -1,1 +1,1 @@
-"""Faces."""
+"""Schematic faces: drawing parameters, facial findings and rendering."""

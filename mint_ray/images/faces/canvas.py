@@ -1,8 +1,8 @@
 """Smooth outlines and a small canvas for the schematic face.
 
-Coordinates have their origin between the eyes, y downwards; the head is about 90 units high.
-Everything is a polygon: points are computed with numpy, placed by one affine map, filled by
-Pillow at `_SCALE` times the image's size and averaged down.
+Coordinates have their origin between the eyes and y downwards; the head is about 90 units high.
+Every shape is a polygon: its points are computed with numpy and placed by one affine map. Pillow
+fills it at `_SCALE` times the image's size, and the result is averaged down.
 """
 
 import io
@@ -57,25 +57,25 @@ class Canvas:
         self._draw.polygon(placed, fill=(*colour, int(255 * min(alpha, 1.0))))
 
     def png(self) -> bytes:
-        """The image at its final size, as PNG."""
+        """Return the image at its final size, as PNG."""
         buffer = io.BytesIO()
         self._image.reduce(_SCALE).save(buffer, format="PNG", compress_level=1)
         return buffer.getvalue()
 
 
 def ellipse(x: float, y: float, width: float, height: float) -> Points:
-    """An ellipse with half-axes `width` and `height`."""
+    """Return an ellipse (24, 2) with half-axes `width` and `height`."""
     return _CIRCLE * (width, height) + (x, y)
 
 
 def outline(controls: Sequence[tuple[float, float]]) -> Points:
-    """A smooth closed curve through the control points."""
+    """Return a smooth closed curve (n, 2) through the control points."""
     curve: Points = _catmull_rom(len(controls), True) @ np.array(controls)
     return curve
 
 
 def ribbon(controls: Sequence[tuple[float, float]], thickness: float, ends: float = 1.0) -> Points:
-    """A smooth band along the control points; `ends` is the relative thickness of its ends."""
+    """Return a smooth band (n, 2) along the control points; `ends`: their relative thickness."""
     line = _catmull_rom(len(controls), False) @ np.array(controls)
     normal = np.gradient(line, axis=0)[:, ::-1] * (-1, 1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
@@ -84,9 +84,9 @@ def ribbon(controls: Sequence[tuple[float, float]], thickness: float, ends: floa
     return np.concatenate([line + half, (line - half)[::-1]])
 
 
-def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """`one` with a `share` of `other`."""
-    a, b, c = (round(u + (v - u) * share) for u, v in zip(one, other, strict=True))
+def mix(base: Colour, other: Colour, share: float) -> Colour:
+    """Blend a `share` of `other`, 0 to 1, into `base`."""
+    a, b, c = (round(u + (v - u) * share) for u, v in zip(base, other, strict=True))
     return a, b, c
 
 
@@ -96,7 +96,7 @@ def _bounded(rng: np.random.Generator, deviation: float) -> float:
 
 @lru_cache(maxsize=32)
 def _catmull_rom(count: int, closed: bool, steps: int = 5) -> Points:
-    """Weights (n, count) of a Catmull-Rom curve through `count` control points."""
+    """Return weights (n, count) of a Catmull-Rom curve through `count` control points."""
     rows = []
     for segment in range(count if closed else count - 1):
         for t in np.linspace(0, 1, steps, endpoint=False):

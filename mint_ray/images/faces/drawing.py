@@ -1,4 +1,4 @@
-"""The parts of the schematic face, drawn back to front."""
+"""Parts of the schematic face, drawn back to front."""
 
 from collections.abc import Mapping
 
@@ -102,7 +102,7 @@ class Face:
         fill(ellipse(x + side * 0.4, y - 0.5, width * 0.55, size * 0.6), self.shade, 0.5)
 
     def _relief(self) -> None:
-        """Light and shadow of forehead, cheeks, midface, folds and chin."""
+        """Draw light and shadow of forehead, cheeks, midface, folds and chin."""
         p, fill = self.p, self.canvas.fill
         dome, top = p["forehead_relief"], -p["forehead_height"]
         for share, height in ((0.7, 7.0), (0.55, 5.5), (0.35, 4.0)):
@@ -161,7 +161,7 @@ class Face:
         self._fold(side, height)
 
     def _fold(self, side: float, height: float) -> None:
-        """The epicanthal fold: skin over the inner corner, with a dark free edge."""
+        """Draw the epicanthal fold: skin over the inner corner, with a dark free edge."""
         amount = self.p["epicanthal_fold"]
         if amount < 0.3:
             return
@@ -173,7 +173,7 @@ class Face:
         self.canvas.fill(self._at_eye(side, ribbon(edge, 1.2, 0.5)), self.shade, min(amount, 1.0))
 
     def _at_eye(self, side: float, points: Points) -> Points:
-        """Eye coordinates (outer corner at positive x) to face coordinates, slanted."""
+        """Convert eye coordinates (outer corner at positive x) to slanted face coordinates."""
         slope = -np.tan(np.radians(self.p["eye_slant"]))
         y = points[:, 1] + slope * points[:, 0]
         return np.stack([side * (self.p["eye_spacing"] + points[:, 0]), y], axis=1)
@@ -267,13 +267,13 @@ class Face:
 
 
 def _bow(corners: list[tuple[float, float]], depth: float) -> Points:
-    """An arc from corner to corner of the mouth through `depth` at its middle."""
+    """Return an arc from corner to corner of the mouth through `depth` at its middle."""
     (left, level), _, (right, _) = corners
     x = (left + right) / 2 + _ACROSS * (right - left) / 2
     return np.stack([x, level + (depth - level) * _ARCH], axis=1)
 
 
 def _loop(*right: tuple[float, float]) -> Points:
-    """A smooth outline, symmetric about x = 0, through points on the right (top to bottom)."""
+    """Return a smooth outline, symmetric about x = 0, through `right` (top to bottom)."""
     left = [(-x, y) for x, y in reversed(right) if x > 0]
     return outline([*right, *left])

@@ -1,8 +1,8 @@
-"""Which facial HPO terms the schematic face shows, and how.
+"""Facial HPO terms of the schematic face, as shifts of its drawing parameters.
 
 A face is a vector of named drawing parameters. Each varies naturally between people
 (`PARAMETERS`: mean and standard deviation); a finding shifts some of them by a number of
-standard deviations, so that it has to be seen against natural variation.
+standard deviations, so that it has to be recognised against natural variation.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Parameter(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One facial finding: what a viewer sees, and the shifts in standard deviations."""
+    """One facial finding: its name, its look in words, and its shifts in standard deviations."""
 
     name: str
     drawn: str
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 # Widths are half-widths; heights grow downwards from the eye line. Parameters without a unit
-# are amounts between 0 (not there) and about 1 (marked); negative amounts draw nothing.
+# are amounts between 0 (absent) and about 1 (marked); negative amounts draw nothing.
 PARAMETERS: dict[str, Parameter] = {
     "skull": Parameter(0.0, 0.9),  # pixels added around the cranium
     "forehead_height": Parameter(21.0, 0.9),
@@ -196,7 +196,7 @@ FACE_FINDINGS: dict[str, Finding] = {
 
 
 def findings_table() -> str:
-    """`FACE_FINDINGS` as the Markdown table of `docs/faces.md`."""
+    """Return `FACE_FINDINGS` as the Markdown table of `docs/faces.md`."""
     lines = [
         "| HPO term | finding | what the face shows | parameters, in standard deviations |",
         "|---|---|---|---|",

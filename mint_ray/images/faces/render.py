@@ -12,7 +12,7 @@ __all__ = ["FACE_FINDINGS", "findings_of", "render_face", "rendered_terms"]
 
 
 def findings_of(term: str, ontology: Ontology) -> list[str]:
-    """Table terms that `term` counts as: itself, else its ancestors in the table."""
+    """Return the table terms that `term` counts as: itself, else its ancestors in the table."""
     if term in FACE_FINDINGS:
         return [term]
     if term not in ontology.index:
@@ -21,9 +21,9 @@ def findings_of(term: str, ontology: Ontology) -> list[str]:
 
 
 def rendered_terms(terms: Sequence[str], ontology: Ontology) -> list[str]:
-    """The observed terms that the face can show, in their order.
+    """Return the observed terms that the face can show, in their order.
 
-    A term below a term of the table counts as that one. Unknown terms are not shown.
+    A term below a term of the table counts as that term. Unknown terms are not shown.
     """
     return [term for term in terms if findings_of(term, ontology)]
 

@@ -1,1 +1,1 @@
-"""Tissue."""
+"""Schematic stained tissue: tissue types, patients, layout, drawing and captions."""

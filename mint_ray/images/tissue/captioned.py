@@ -1,7 +1,8 @@
-"""Drawn tiles of no particular tissue, with words about what they show.
+"""Drawn tiles of no particular tissue, with captions, for training a model to read images.
 
-For teaching a model to look: every habit is drawn at random between the least and the most that
-any tissue of the table has, so no tissue's own combination is given away, and none is named.
+Every habit is drawn at random between its least and its greatest value among the tissues of the
+table. A tile therefore does not reveal any tissue's own combination, and a caption does not name
+a tissue.
 """
 
 import dataclasses
@@ -17,12 +18,12 @@ from mint_ray.images.tissue.patients import draw_patient
 from mint_ray.images.tissue.types import TISSUES, Tissue
 from mint_ray.images.words import word_below
 
-# Share of tiles that have any of what most tissues lack.
+# Share of tiles with more than 0 of a habit that most tissues lack.
 _SOME = {"glands": 0.55, "spaces": 0.2, "vacuoles": 0.4, "colloid": 0.35, "fibres": 0.75}
 
 
 class CaptionedTile(NamedTuple):
-    """An RGB image, and what it shows, in words."""
+    """An RGB image and its caption."""
 
     image: Image.Image
     caption: str
@@ -39,7 +40,7 @@ def draw_captioned_tiles(count: int, side: int, seed: int) -> Iterator[Captioned
 
 
 def caption_of(habits: Tissue) -> str:
-    """What a tile with these habits shows, in a few words each."""
+    """Describe a tile with these habits, in a few words for each."""
     size = word_below(habits.nucleus, (2.6, "small"), (3.3, "medium"), last="large")
     shape = word_below(habits.elongation, (1.2, "round"), (1.6, "oval"), last="elongated")
     crowd = word_below(habits.density, (3000, "sparse"), (4500, "moderate"), last="dense")

@@ -1,4 +1,4 @@
-"""Draws one schematic tile of stained tissue: amounts of two stains, then what they let through."""
+"""Drawing of a schematic tile of stained tissue: amounts of two stains, then transmitted light."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -47,7 +47,7 @@ def render_tile(patient: Patient, side: int, seed: int) -> Tile:
 
 
 def _field(side: int, scale: float, rng: np.random.Generator) -> Floats:
-    """Smooth noise of mean 0 and deviation 1; `scale` in pixels."""
+    """Return (side, side) smooth noise of mean 0 and deviation 1; `scale` in pixels."""
     spline = _b_splines(side, scale)
     noise = rng.standard_normal((spline.shape[1], spline.shape[1]))
     field: Floats = spline @ noise @ spline.T
@@ -58,7 +58,7 @@ def _field(side: int, scale: float, rng: np.random.Generator) -> Floats:
 
 @lru_cache(maxsize=32)
 def _b_splines(side: int, scale: float) -> Floats:
-    """(side, knots) weights of cubic B-splines with knots every `scale` pixels."""
+    """Return (side, knots) weights of cubic B-splines with knots every `scale` pixels."""
     knots = int(np.ceil(side / scale)) + 3
     away = np.abs(np.arange(side)[:, None] / scale + 1 - np.arange(knots))
     near = 2 / 3 - away**2 + away**3 / 2
@@ -75,7 +75,7 @@ def _spaces(tissue: Tissue, side: int, rng: np.random.Generator) -> Bools:
 def _background(
     tissue: Tissue, side: int, direction: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Haematoxylin and eosin of stroma and cytoplasm, before glands and nuclei."""
+    """Return haematoxylin and eosin of stroma and cytoplasm, before glands and nuclei."""
     y, x = np.mgrid[:side, :side].astype(np.float64)
     turn = float(direction.mean())
     along = x * np.cos(turn) + y * np.sin(turn)
@@ -86,7 +86,7 @@ def _background(
     grain = _field(side, 2.5, rng)
     eosin = 0.48 + 0.08 * _field(side, 30, rng) + 0.2 * tissue.fibres * waves
     eosin += 0.12 * tissue.granules * grain
-    # Fibres part in places.
+    # Gaps between fibres.
     gaps = (waves + 0.5 * _field(side, 20, rng)) < -1.15
     eosin = np.where(gaps, eosin * (1 - 0.75 * tissue.fibres), eosin)
     haematoxylin = tissue.basophilia * (1 + 0.3 * grain)
@@ -108,14 +108,14 @@ def _draw_glands(
     lumen = reach < tissue.lumen
     eosin[lumen] = 0.03 + 0.5 * tissue.colloid
     haematoxylin[lumen] = 0.0
-    cleft = (reach > 1.02) & (reach < 1.09)  # glands part a little from their stroma
+    cleft = (reach > 1.02) & (reach < 1.09)  # a thin gap between a gland and its stroma
     eosin[cleft] *= 0.55
 
 
 def _draw_nuclei(
     tissue: Tissue, nuclei: Nuclei, side: int, rng: np.random.Generator
 ) -> tuple[Ints32, Floats]:
-    """Labels and haematoxylin of all nuclei; a later one lies over an earlier one."""
+    """Return labels and haematoxylin of all nuclei; a later one lies over an earlier one."""
     labels, dark = np.zeros((side, side), np.int32), np.zeros((side, side))
     clumps = 1 + 0.45 * tissue.clumps * _field(side, 3.5, rng)
     n = len(nuclei.y)
@@ -151,7 +151,7 @@ def _draw_nuclei(
 
 
 def _scan(patient: Patient, haematoxylin: Floats, eosin: Floats, rng: np.random.Generator) -> Bytes:
-    """Lambert-Beer: light that stains of these amounts let through, blurred, with noise."""
+    """Return the light that the stains transmit (Lambert-Beer), blurred, with noise."""
     soft = [ndimage.gaussian_filter(stain, patient.blur) for stain in (haematoxylin, eosin)]
     density = np.stack(soft, -1) @ patient.stains
     light = patient.paper * np.exp(-density)

@@ -1,4 +1,4 @@
-"""Where a drawn tile has its glands and its nuclei. Lengths in pixels."""
+"""Layout of a drawn tile: positions of glands and nuclei. Lengths are in pixels."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from mint_ray.common.arrays import Bools, Floats
 from mint_ray.images.tissue.types import Tissue
 
-_TRIES = 6  # candidates drawn for each nucleus that is wanted
+_TRIES = 6  # candidates drawn for each wanted gland or nucleus
 
 
 class Glands(NamedTuple):
-    """Glands of a tile: one entry each."""
+    """Glands of a tile; the fields have one entry per gland."""
 
     y: Floats
     x: Floats
@@ -21,7 +21,11 @@ class Glands(NamedTuple):
     """(n, 4) amplitude and phase of two waves of the outline."""
 
     def reach(self, y: Floats, x: Floats) -> tuple[Floats, NDArray[np.intp]]:
-        """Distance of points from the nearest gland's centre over its radius, and which it is."""
+        """Return distances to the nearest gland's centre over its radius, and that gland's index.
+
+        Both have the shape of `y` and `x`. Below 1 a point lies inside the gland. Without glands
+        the distance is infinite and the index 0.
+        """
         shape = np.shape(y)
         if not len(self.y):
             return np.full(shape, np.inf), np.zeros(shape, np.intp)
@@ -39,7 +43,7 @@ class Glands(NamedTuple):
 
 
 class Nuclei(NamedTuple):
-    """Nuclei of a tile: one entry each."""
+    """Nuclei of a tile; the fields have one entry per nucleus."""
 
     y: Floats
     x: Floats
@@ -49,7 +53,7 @@ class Nuclei(NamedTuple):
 
 
 def place_glands(tissue: Tissue, side: int, per_pixel: float, rng: np.random.Generator) -> Glands:
-    """Glands that hardly overlap; their number is Poisson over a frame wider than the tile."""
+    """Place glands that hardly overlap; their number is Poisson, the frame exceeds the tile."""
     mean = tissue.gland_radius / per_pixel
     wanted = rng.poisson(tissue.glands * ((side + mean) / (224 + mean)) ** 2)
     radius = mean * np.exp(0.15 * rng.standard_normal(wanted * _TRIES))
@@ -70,10 +74,10 @@ def place_nuclei(
     per_pixel: float,
     rng: np.random.Generator,
 ) -> Nuclei:
-    """Nuclei along the walls of glands, and strewn over what is neither gland nor empty.
+    """Place nuclei along the walls of glands, and scatter others outside glands and spaces.
 
     Args:
-        empty: (side, side) where nothing is.
+        empty: (side, side), true in empty space.
         direction: (side, side) angle of the fibres, in radians.
     """
     side = len(empty)
@@ -83,15 +87,15 @@ def place_nuclei(
     y, x = rng.uniform(0, side, (2, wanted * _TRIES))
     rows, columns = y.astype(int), x.astype(int)
     inside = (glands.reach(y, x)[0] < 1.12) | empty[rows, columns]
-    own = direction[rows, columns] + (1 - tissue.alignment) * rng.uniform(-1.6, 1.6, len(y))
-    # A gland or a space takes its share of the nuclei that the area would hold.
+    fibre_angle = direction[rows, columns] + (1 - tissue.alignment) * rng.uniform(-1.6, 1.6, len(y))
+    # Scattered nuclei keep their density: glands and spaces reduce their number.
     wanted = round(wanted * float((~inside).mean())) if len(y) else 0
     y = np.concatenate([wall_y, y[~inside]])
     x = np.concatenate([wall_x, x[~inside]])
-    angle = np.concatenate([wall_angle, own[~inside]])
+    angle = np.concatenate([wall_angle, fibre_angle[~inside]])
     radius = mean * (1 + tissue.spread * rng.standard_normal(len(y))).clip(0.55, 2.0)
     ratio = 1 + (tissue.elongation - 1) * np.exp(0.25 * rng.standard_normal(len(y)))
-    # Walls first: what is strewn keeps clear of them.
+    # Walls first: scattered nuclei keep clear of them.
     kept = _apart(y, x, 0.95 * radius, len(wall_y) + wanted, squeezed=len(wall_y))
     return Nuclei(y[kept], x[kept], radius[kept], ratio[kept], angle[kept])
 
@@ -99,7 +103,7 @@ def place_nuclei(
 def _along_walls(
     tissue: Tissue, glands: Glands, mean: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats]:
-    """Centres and angles of the nuclei in gland walls, long axes towards the lumen."""
+    """Return centres and angles of the nuclei in gland walls, long axes towards the lumen."""
     parts = [np.zeros((3, 0))]
     # Tall nuclei stand side by side on their short axes.
     width = 2.1 * mean / np.sqrt(tissue.elongation) / tissue.crowding
@@ -117,9 +121,9 @@ def _along_walls(
 
 
 def _apart(y: Floats, x: Floats, radius: Floats, wanted: int, squeezed: int = 0) -> list[int]:
-    """The first of the candidates, at most `wanted`, that keep their distance from one another.
+    """Return the indices of at most `wanted` candidates that keep apart, earlier ones first.
 
-    The first `squeezed` may overlap by two fifths.
+    The first `squeezed` candidates may overlap by two fifths.
     """
     kept: list[int] = []
     free = np.ones(len(y), bool)
@@ -137,5 +141,5 @@ def _apart(y: Floats, x: Floats, radius: Floats, wanted: int, squeezed: int = 0)
 
 
 def _column(values: Floats, like: Floats) -> Floats:
-    """One value a gland, to be broadcast over points of any shape."""
+    """Reshape one value per gland to broadcast over points of any shape."""
     return values.reshape(-1, *(1,) * np.ndim(like))

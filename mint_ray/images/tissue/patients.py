@@ -1,4 +1,4 @@
-"""What the drawn tiles of one simulated patient share: stain, scanner and habit of the tissue."""
+"""Simulated patients: the stain, scanner and tissue habits that their drawn tiles share."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Patient:
 
 
 def draw_patient(tissue: Tissue, variation: float, seed: int) -> Patient:
-    """A patient of a tissue; `variation` scales every spread, 0 draws all patients alike."""
+    """Draw a patient of a tissue; `variation` scales every spread, 0 makes all patients alike."""
     rng = np.random.default_rng(seed)
 
     def factor(deviation: float, *shape: int) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""The tissues that drawn tiles stand in for, and what each looks like.
+"""Tissue types of drawn tiles, and their appearance.
 
-SYNTHETIC schematic stand-ins: a row takes an organ's name and a few habits that pathologists
-know it by, strengthened so that they can be learned from a few hundred tiles. No figure is
+SYNTHETIC schematic stand-ins: a row takes an organ's name and a few habits by which pathologists
+know it, strengthened so that they can be learned from a few hundred tiles. The figures are not
 measured on real tissue.
 """
 
@@ -13,7 +13,7 @@ class Tissue:
     """One tissue. Lengths in µm; amounts without a unit from 0 (none) to about 1 (marked)."""
 
     name: str
-    """Organ, as an answer names it."""
+    """Name of the organ, as in answers."""
     nucleus: float
     """Mean nuclear radius: that of the circle of equal area, in µm."""
     spread: float = 0.12
@@ -35,7 +35,7 @@ class Tissue:
     wavelength: float = 4.0
     """Distance between fibres, in µm."""
     alignment: float = 0.3
-    """How far nuclei follow the direction of the fibres."""
+    """Degree to which nuclei follow the direction of the fibres, 0 to 1."""
     glands: float = 0.0
     """Mean number of glands in a tile of 224 pixels."""
     gland_radius: float = 11.0
@@ -55,7 +55,7 @@ class Tissue:
     basophilia: float = 0.1
     """Haematoxylin of the cytoplasm (optical density)."""
     drawn: str
-    """What a viewer sees, in words."""
+    """Appearance, in words."""
 
 
 TISSUES: tuple[Tissue, ...] = (
@@ -123,7 +123,7 @@ TISSUES: tuple[Tissue, ...] = (
 
 
 def tissues_table() -> str:
-    """The table of docs/tiles.md, in Markdown."""
+    """Return the table of docs/tiles.md, in Markdown."""
     shown = [field.name for field in fields(Tissue) if field.name not in ("name", "drawn")]
     lines = [
         "| tissue | what the tile shows | " + " | ".join(f"`{name}`" for name in shown) + " |",
