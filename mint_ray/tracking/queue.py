@@ -1,8 +1,8 @@
-"""A bounded write-ahead queue of records in one JSON-lines file.
+"""Bounded write-ahead queue of records in one JSON-lines file.
 
-Every record is appended before it is sent and removed once the store has it, so an absent
-store loses nothing and a crash at worst sends a record twice (which the store folds into one:
-records carry their time). Several processes on one machine may share the file.
+Every record is appended before it is sent, and removed once the store has it. So no record is lost
+while the store is absent. A crash at worst sends a record twice, which the store merges into one,
+since records carry their time. Several processes on one machine may share the file.
 """
 
 import fcntl
@@ -22,14 +22,14 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 class RecordQueue:
-    """Records waiting in `path`; the file is empty or absent where none waits."""
+    """Queue of the records that wait in `path`; the file is empty or absent if none waits."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self.path = path
         self.max_bytes = max_bytes
 
     def append(self, record: Record) -> bool:
-        """Add a record; False where the queue is full.
+        """Add a record; return False if the queue is full.
 
         A status is accepted beyond the bound: it is short, and the last one counts.
         """
