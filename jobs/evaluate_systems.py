@@ -1,4 +1,4 @@
-"""Rank held-out cases with every system, measure, and write the report.
+"""Ray job of the stage `evaluate`: rankings of held-out cases by every system, and a report.
 
     ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
         python jobs/evaluate_systems.py configs/demo.yaml store=/path/that/every/node/sees

@@ -1,4 +1,4 @@
-"""Fit the multimodal teacher with Ray Train.
+"""Ray job of the stage `teach`: fit of the multimodal teacher with Ray Train.
 
     ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
         python jobs/fit_teacher.py configs/demo.yaml store=/path/that/every/node/sees

@@ -1,4 +1,4 @@
-"""Rank every label for every case with Ray Data and write preference pairs.
+"""Ray job of the stage `prefer`: teacher rankings of every case, and preference pairs.
 
     ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
         python jobs/generate_preferences.py configs/demo.yaml store=/path/that/every/node/sees

@@ -1,4 +1,6 @@
-"""Calibrate a finished student and register it; champion if it beats the present one.
+"""Ray job of `mint promote`: calibration and registration of a finished student.
+
+The student becomes the champion if it beats the present one.
 
     ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
         python jobs/promote_student.py configs/demo.yaml store=/path/that/every/node/sees

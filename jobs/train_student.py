@@ -1,4 +1,4 @@
-"""Align the student on the preference pairs with Ray Train and DeepSpeed.
+"""Ray job of the stage `train`: alignment of the student with Ray Train and DeepSpeed.
 
     ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
         python jobs/train_student.py configs/demo.yaml store=/path/that/every/node/sees

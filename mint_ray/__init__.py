@@ -1,3 +1,3 @@
-"""mint_ray: multimodal teachers, preference pairs, unimodal students, on Ray."""
+"""Multimodal teachers, preference pairs and unimodal students, on Ray."""
 
 __version__ = "0.1.0"

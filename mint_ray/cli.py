@@ -1,4 +1,4 @@
-"""The `mint` command: parse, call, exit code.
+"""Command line `mint`: parsing of arguments, calls of stages and commands, exit codes.
 
 Exit codes: 0 done, 1 a MintError (its message is for the user), 2 wrong usage, 130 interrupted.
 """
@@ -27,7 +27,7 @@ TRACKING = click.option(
     "--tracking",
     envvar="MLFLOW_TRACKING_URI",
     metavar="URI",
-    help="Where the registry is; default $MLFLOW_TRACKING_URI, else sqlite:///runs/mlflow.db.",
+    help="Address of the registry; default $MLFLOW_TRACKING_URI, else sqlite:///runs/mlflow.db.",
 )
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[section.key=value ...]")
 
@@ -35,7 +35,7 @@ OVERRIDES = click.argument("overrides", nargs=-1, metavar="[section.key=value ..
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mint")
 def cli() -> None:
-    """Teachers that see several modalities align students that see one."""
+    """Align students of one modality on the preferences of multimodal teachers."""
 
 
 @cli.command()
@@ -53,7 +53,8 @@ def run(
     resolved = _load(config, overrides)
     steps = pipeline.select(until)
     if force is not None and force not in {step.name for step in steps}:
-        raise ConfigError(f"--force {force}: not among {', '.join(s.name for s in steps)}")
+        known = ", ".join(step.name for step in steps)
+        raise ConfigError(f"--force {force}: expected one of the stages of this run: {known}")
     if dry_run:
         _show_plan(resolved, force, steps)
         return
@@ -113,11 +114,11 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 @cli.command()
 @CONFIG
 @OVERRIDES
-@click.option("--force", is_flag=True, help="Champion, without a comparison.")
+@click.option("--force", is_flag=True, help="Make it the champion without a comparison.")
 def promote(config: Path, overrides: Sequence[str], force: bool) -> None:
-    """Register the calibrated student; champion if it beats the present one.
+    """Register the calibrated student; make it the champion if it beats the present one.
 
-    Runs what it needs first: the stage calibrate, and all before it.
+    Runs the stage calibrate first, and all stages that it needs.
     """
     from mint_ray.commands.promote import promote as promote_student
     from mint_ray.pipeline import graph as pipeline
@@ -142,10 +143,10 @@ def serve(config: Path, overrides: Sequence[str]) -> None:
 @cli.command()
 @click.argument("student")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @TRACKING
 def export(student: str, out: Path, force: bool, tracking: str | None) -> None:
-    """Merge a student into its base model: a plain Hugging Face folder, with files to serve it.
+    """Merge a student into its base model, as a plain Hugging Face folder with files to serve it.
 
     STUDENT is a folder with a student, or models:/NAME@champion.
     """
@@ -158,7 +159,7 @@ def export(student: str, out: Path, force: bool, tracking: str | None) -> None:
 
 @cli.group()
 def registry() -> None:
-    """Registered students: list, compare, roll back."""
+    """List, compare and roll back registered students."""
 
 
 @registry.command(name="list")
@@ -231,7 +232,7 @@ def doctor() -> None:
 
     missing = examine(click.echo)
     if missing:
-        raise MintError(f"{missing} thing(s) missing, see above")
+        raise MintError(f"{missing} item(s) missing; install them as shown above")
 
 
 def _registry(tracking: str | None) -> "Registry":
@@ -243,7 +244,7 @@ def _registry(tracking: str | None) -> "Registry":
 
 @contextmanager
 def _student_folder(student: str, tracking: str | None) -> Iterator[Path]:
-    """The folder of a student; one of the registry is there as long as the body runs."""
+    """Yield a student's folder; a registered student is downloaded for the body only."""
     from mint_ray.tracking.registry import SCHEME
 
     if not student.startswith(SCHEME):
@@ -307,13 +308,17 @@ def _show_plan(config: Config, force: str | None, steps: Sequence[Any]) -> None:
     planned = pipeline.plan(config)
     for name, item in ((step.name, planned[step.name]) for step in steps):
         complete = item.complete and name != force
-        waiting = "on request" if item.step.on_request else "to run"
-        state = "complete" if complete else ("incomplete" if item.folder.exists() else waiting)
+        not_begun = "on request" if item.step.on_request else "to run"
+        state = "complete" if complete else ("incomplete" if item.folder.exists() else not_begun)
         click.echo(f"{name:<9} {state:<11} {item.folder}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line and return the exit code.
+
+    Args:
+        arguments: words after `mint`; None for those of the process.
+    """
     handler: Callable[..., Any] = cli.main
     try:
         handler(args=list(arguments) if arguments is not None else None, standalone_mode=False)

@@ -1,14 +1,14 @@
-"""The error tree.
+"""Error tree of the package.
 
 MintError
 ├── ConfigError      a setting is wrong; raised before any work starts
 ├── DataError        input rows or files cannot be used; carries counts by reason
-├── TeacherError     a teacher cannot be built, loaded or asked
+├── TeacherError     a teacher cannot be built, loaded or used
 ├── TrainingError    a training run cannot start or must stop
 ├── RegistryError    a model or run cannot be found or recorded
-└── ServingError     a student cannot be loaded or asked
+└── ServingError     a student cannot be loaded or used
 
-Every one of them is meant for the user: the message says what was expected, what was
+All of these errors are meant for the user: the message says what was expected, what was
 found and what to do. A programmer's mistake is an ordinary Python exception.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 
 class MintError(Exception):
-    """Base of everything this package raises for its user."""
+    """Base class of all errors that are meant for the user."""
 
 
 class ConfigError(MintError):
@@ -26,8 +26,8 @@ class ConfigError(MintError):
 class DataError(MintError):
     """Input rows or files cannot be used.
 
-    `counts` maps a reason to the number of rows it applies to (empty where the whole
-    file is at fault).
+    `counts` maps a reason to the number of rows it applies to. It is empty if the whole
+    file is at fault.
     """
 
     def __init__(self, message: str, counts: Mapping[str, int] | None = None) -> None:
@@ -36,7 +36,7 @@ class DataError(MintError):
 
 
 class TeacherError(MintError):
-    """A teacher cannot be built, loaded or asked."""
+    """A teacher cannot be built, loaded or used."""
 
 
 class TrainingError(MintError):
@@ -48,4 +48,4 @@ class RegistryError(MintError):
 
 
 class ServingError(MintError):
-    """A student cannot be loaded or asked."""
+    """A student cannot be loaded or used."""

@@ -1,1 +1,1 @@
-"""Commands."""
+"""Commands of `mint` that are not stages: doctor, predict, promote."""

@@ -1,4 +1,4 @@
-"""`mint doctor`: what this machine has, and how to get what it lacks."""
+"""Check of a machine by `mint doctor`: packages, devices, Ray, tracking and cache."""
 
 import importlib.metadata
 import importlib.util
@@ -14,7 +14,7 @@ PACKAGES = (
 
 
 def examine(echo: Callable[[str], object]) -> int:
-    """Print one line per thing examined; return how many are missing."""
+    """Print one line for each examined item; return the number of missing items."""
     missing = [_packages(echo), _embedded_model(echo), _compiler(echo)]
     _devices(echo)
     _ray(echo)
@@ -43,9 +43,12 @@ def _embedded_model(echo: Callable[[str], object]) -> int:
 
 
 def _compiler(echo: Callable[[str], object]) -> int:
-    """Only DeepSpeed's CPU offload compiles; its absence is worth a line, not a failure."""
-    found = shutil.which("g++")
-    echo(f"{'C++ compiler':<14} {found or 'none (needed only for DeepSpeed optimizer offload)'}")
+    """Report the C++ compiler; return 0 even if there is none.
+
+    Only DeepSpeed's CPU offload compiles, so a missing compiler is not counted.
+    """
+    compiler = shutil.which("g++")
+    echo(f"{'C++ compiler':<14} {compiler or 'none (needed only for DeepSpeed optimizer offload)'}")
     return 0
 
 
@@ -54,8 +57,8 @@ def _devices(echo: Callable[[str], object]) -> None:
 
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            found = torch.cuda.get_device_properties(index)
-            echo(f"{'device':<14} cuda:{index} {found.name}, {found.total_memory >> 30} GiB")
+            gpu = torch.cuda.get_device_properties(index)
+            echo(f"{'device':<14} cuda:{index} {gpu.name}, {gpu.total_memory >> 30} GiB")
     else:
         cores, threads = os.cpu_count(), torch.get_num_threads()
         echo(f"{'device':<14} cpu ({cores} cores, {threads} torch threads; no CUDA)")
@@ -63,9 +66,9 @@ def _devices(echo: Callable[[str], object]) -> None:
 
 def _ray(echo: Callable[[str], object]) -> None:
     address = os.environ.get("RAY_ADDRESS")
-    running = Path("/tmp/ray/ray_current_cluster")
-    where = address or (f"running here ({running.read_text()})" if running.exists() else None)
-    echo(f"{'Ray address':<14} {where or 'none: a local Ray is started for each command'}")
+    local = Path("/tmp/ray/ray_current_cluster")
+    shown = address or (f"running here ({local.read_text()})" if local.exists() else None)
+    echo(f"{'Ray address':<14} {shown or 'none: a local Ray is started for each command'}")
 
 
 def _tracking(echo: Callable[[str], object]) -> None:

@@ -1,4 +1,4 @@
-"""`mint predict`: a finished student ranks the catalogue for new cases, on Ray Data."""
+"""Prediction with `mint predict`: a finished student ranks its catalogue for new cases."""
 
 import tempfile
 from collections import Counter
@@ -39,27 +39,32 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """Cases ranked, and turned away by reason."""
+    """Number of ranked cases, and of rejected cases by reason."""
 
     ranked: int
     rejected: Mapping[str, int]
 
 
 def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCounts:
-    """Rank the student's own catalogue for new cases, by what the student sees of them.
+    """Rank the student's own catalogue for new cases, on Ray Data, and write the predictions.
+
+    The student gets only its input of a case: the note or the image.
 
     Args:
         student: adapter folder that a train step wrote; its `catalogue.parquet` is ranked.
         cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
             a ZIP; for a student of images such a table, a folder of images, or one image.
-        out: parquet file of predictions; rejections go beside it.
-        top_k: labels per case. A calibrated student says of each whether it belongs to the case's
-            conformal set (column `in_set`), and how many names that set has, listed or not
-            (`set_size`).
+        out: parquet file of predictions; rejections go to `<name>.rejected.parquet` beside it.
+        top_k: labels per case. With a calibrated student the predictions have two more columns:
+            `in_set`, whether the label belongs to the case's conformal set, and `set_size`, how
+            many names that set has, listed or not.
+
+    Returns:
+        Number of ranked cases, and of rejected cases by reason.
 
     Raises:
-        ConfigError: the folder is no finished student.
-        TrainingError: it is a damaged one.
+        ConfigError: `student` is not the folder of a finished student.
+        TrainingError: the student's folder is damaged.
         DataError: the cases cannot be read.
     """
     from mint_ray.students.student import read_info
@@ -68,7 +73,7 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     if not catalogue.is_file():
         raise ConfigError(
             f"--student {student}: expected the folder of a finished train step (adapter and "
-            "catalogue.parquet), found none; `mint path CONFIG train` prints one"
+            "catalogue.parquet), found no catalogue.parquet; `mint path CONFIG train` prints one"
         )
     task = TASKS[read_info(student).task]
     config = Config(evaluation=EvaluationConfig(top_k=top_k))
@@ -87,17 +92,17 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
             BATCH,
         )
         ranked = infer(job, source, Path(work) / "ranked", config.resources)
-    # What the known answer's rank would be is for evaluation, not for a prediction.
+    # The rank of a known answer below `top_k` is for evaluation; it is not a prediction.
     predictions = predictions_of(ranked, "student")
     listed = predictions.filter(pc.less_equal(predictions["rank"], top_k))
     if (calibration := read_calibration(student)) is not None:
         probability = listed["probability"].to_numpy().astype(np.float64)
         listed = listed.append_column("in_set", pa.array(calibration.contains(probability)))
-        sizes = dict(
+        set_sizes = dict(
             zip(*(ranked[name].to_pylist() for name in ("case_id", "set_size")), strict=True)
         )
-        of_rows = [sizes[case_id] for case_id in listed["case_id"].to_pylist()]
-        listed = listed.append_column("set_size", pa.array(of_rows, pa.int32()))
+        row_sizes = [set_sizes[case_id] for case_id in listed["case_id"].to_pylist()]
+        listed = listed.append_column("set_size", pa.array(row_sizes, pa.int32()))
     write_predictions(out, listed)
     pq.write_table(
         pa.Table.from_pylist(rejected, REJECTED_SCHEMA),
@@ -107,25 +112,25 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
 
 
 def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:
-    """Write usable images as a case table, a few at a time; return rejections."""
-    rejected, waiting = [], []
+    """Write the usable images as a case table, a few at a time; return the rejections."""
+    rejected, pending = [], []
     with TableFile(table, CASE_SCHEMA, IMAGE_ROWS) as file:
-        for found in read_images(cases):
-            if isinstance(found, RejectedCase):
-                rejected.append(vars(found))
+        for item in read_images(cases):
+            if isinstance(item, RejectedCase):
+                rejected.append(vars(item))
                 continue
-            waiting.append(found)
-            if len(waiting) == IMAGE_ROWS:
-                file.add(pa.Table.from_pylist(waiting, CASE_SCHEMA))
-                waiting = []
-        file.add(pa.Table.from_pylist(waiting, CASE_SCHEMA))
+            pending.append(item)
+            if len(pending) == IMAGE_ROWS:
+                file.add(pa.Table.from_pylist(pending, CASE_SCHEMA))
+                pending = []
+        file.add(pa.Table.from_pylist(pending, CASE_SCHEMA))
     return rejected
 
 
 def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
-    """Write cases with notes as a case table; return rejections.
+    """Write cases with notes as a case table; return the rejections.
 
-    The notes of phenopackets state every finding.
+    A phenopacket gets a note that states all of its findings.
     """
     ontology = load_ontology()
     outcomes: Iterable[ParsedCase | RejectedCase]
@@ -133,11 +138,11 @@ def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
         outcomes = read_case_table(cases)
     else:
         outcomes = read_phenopackets(cases, ontology)
-    found = list(outcomes)
-    parsed = [item for item in found if isinstance(item, ParsedCase)]
+    items = list(outcomes)
+    parsed = [item for item in items if isinstance(item, ParsedCase)]
     settings = CasesConfig(modalities="text_only")
     forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
-    done = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
-    rejected = [vars(item) for item in found if isinstance(item, RejectedCase)]
-    pq.write_table(pa.Table.from_pylist(done.cases, CASE_SCHEMA), table, row_group_size=64)
-    return [*rejected, *done.rejected]
+    finished = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
+    rejected = [vars(item) for item in items if isinstance(item, RejectedCase)]
+    pq.write_table(pa.Table.from_pylist(finished.cases, CASE_SCHEMA), table, row_group_size=64)
+    return [*rejected, *finished.rejected]

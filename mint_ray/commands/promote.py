@@ -1,7 +1,7 @@
-"""`mint promote`: register a calibrated student; champion if it beats the present one.
+"""Promotion with `mint promote`: registration of a student, comparison with the champion.
 
-Both are asked about the same test cases, over the catalogue of the new one, whatever either was
-tested on before.
+Both students rank the same test cases over the catalogue of the new student, whatever cases each
+was tested on before.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,17 +34,21 @@ from mint_ray.tracking.tracker import tracking_uri
 
 DECISION = "decision.json"
 CASES = "mint_ray.cases"
-"""Tag with the name of the cases step that a student was trained and tested on."""
+"""Tag with the name of the cases step whose cases a student was trained and tested on."""
 LEVEL = 0.025
-"""Greatest one-sided p-value of a champion; that of a 95 % interval that leaves 0 out."""
+"""Greatest one-sided p-value of a new champion: half of the 5 % that a 95 % interval leaves out."""
 FEWEST_GROUPS = 6
-"""Fewer can give no such p-value."""
+"""Smallest number of groups of test cases with which a sign-flip test can reach `LEVEL`."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a student, and why; `interval` is of the paired difference, if there is one:
-    positive where the new student is better, which it is by chance with `p_value`."""
+    """Decision about a student, with its reason.
+
+    `against` is the champion that it was compared with, and `interval` that of their paired
+    difference in `metric`, positive if the new student is better. `p_value` is one-sided: the
+    probability of such a difference between equally good students. All three may be None.
+    """
 
     version: int
     champion: bool
@@ -56,8 +60,11 @@ class Decision:
 
 
 class Comparison(NamedTuple):
-    """Of two students on the same cases: difference, one-sided p-value of a sign-flip test, and
-    groups of cases."""
+    """Comparison of two students on the same cases.
+
+    It has the paired difference, the one-sided p-value of a sign-flip test and the number of groups
+    of cases.
+    """
 
     interval: Interval
     p_value: float
@@ -65,15 +72,15 @@ class Comparison(NamedTuple):
 
 
 def promote(config: Config, say: Callable[[str], None], *, force: bool = False) -> Decision:
-    """Register the student of a complete calibrate step and decide on its alias.
+    """Register the student of a complete calibrate step and choose its alias.
 
     Args:
         config: the run's config.
-        say: takes lines for people.
-        force: champion without a comparison.
+        say: prints a line.
+        force: make the student the champion without a comparison.
 
     Raises:
-        RegistryError: the registry cannot be read or written; the same command goes on.
+        RegistryError: the registry cannot be read or written. The same command continues later.
     """
     planned = pipeline.plan(config)
     item, cases = planned["calibrate"], planned["cases"].folder
@@ -91,7 +98,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
         say(f"{name} version {version.number} is the champion already")
         return Decision(version.number, True, "champion already", config.promotion.metric)
     decision = _decide(config, registry, version, champion, (item.folder, cases, work), say, force)
-    registry.tag(version, _told(decision))
+    registry.tag(version, _decision_tags(decision))
     (registry.promote if decision.champion else registry.challenge)(version)
     write_json(work / DECISION, asdict(decision))
     alias = "champion" if decision.champion else "challenger"
@@ -100,7 +107,7 @@ def promote(config: Config, say: Callable[[str], None], *, force: bool = False) 
 
 
 def default_name(config: Config) -> str:
-    """`mint-text` or `mint-vision`."""
+    """Return the default name of the registered model: `mint-text` or `mint-vision`."""
     return "mint-vision" if TASKS[config.task].input_modality == "image" else "mint-text"
 
 
@@ -119,21 +126,21 @@ def _decide(
     if force:
         return Decision(version.number, True, "forced", metric, champion.number)
     student, cases, work = folders
-    say(f"asking version {champion.number}, the champion, about the same test cases")
-    found = compare_students(config, registry, champion, student, cases, work)
-    interval = found.interval
+    say(f"ranking the same test cases with version {champion.number}, the champion")
+    comparison = compare_students(config, registry, champion, student, cases, work)
+    interval = comparison.interval
     reason = (
         f"{metric} {interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] against "
-        f"version {champion.number} on {interval.n} test cases of {found.groups} groups, "
-        f"p {found.p_value:.2g}"
+        f"version {champion.number} on {interval.n} test cases of {comparison.groups} groups, "
+        f"p {comparison.p_value:.2g}"
     )
-    if found.groups < FEWEST_GROUPS:
-        reason += f", which no difference makes {LEVEL} with fewer than {FEWEST_GROUPS} groups"
+    if comparison.groups < FEWEST_GROUPS:
+        reason += f"; with fewer than {FEWEST_GROUPS} groups p cannot be as low as {LEVEL}"
     if champion.tags.get(CASES) != cases.name:
-        reason += ", some of which it may have been trained on"
-    better = found.p_value <= LEVEL and interval.low > 0
+        reason += "; that version may have been trained on some of these cases"
+    better = comparison.p_value <= LEVEL and interval.low > 0
     return Decision(
-        version.number, better, reason, metric, champion.number, interval, found.p_value
+        version.number, better, reason, metric, champion.number, interval, comparison.p_value
     )
 
 
@@ -145,27 +152,36 @@ def compare_students(
     cases: Path,
     work: Path,
 ) -> Comparison:
-    """Paired difference student − champion, such that more is better; over the test groups."""
-    # Not by its number, which names another student in another registry.
+    """Return the paired difference student − champion over the test groups; more is better.
+
+    Args:
+        student: folder of the calibrate step of the new student.
+        cases: folder of the cases step.
+        work: folder for the champion's files and scores, with which a repeated command continues.
+
+    Raises:
+        RegistryError: the champion cannot be read, or cannot rank all test cases.
+    """
+    # Named by content: the same version number is another student in another registry.
     folder = work / champion.tags.get(KEY, f"version-{champion.number}")
     source = f"{SCHEME}{champion.name}/{champion.number}"
-    theirs = registry.download(source, folder / "student")
-    own = scored_cases(pq.read_table(student / TESTED))
+    downloaded = registry.download(source, folder / "student")
+    scores = scored_cases(pq.read_table(student / TESTED))
     connect(config.resources)
-    wanted = frozenset(own.case_ids)
-    other = scored_cases(score_cases(config, theirs, cases, wanted, folder / SCORES))
-    if other.case_ids != own.case_ids:
+    wanted = frozenset(scores.case_ids)
+    theirs = scored_cases(score_cases(config, downloaded, cases, wanted, folder / SCORES))
+    if theirs.case_ids != scores.case_ids:
         raise RegistryError(
-            f"version {champion.number} of {champion.name} could be asked about {len(other)} of "
-            f"{len(own)} test cases; a comparison needs all (--force promotes without one)"
+            f"expected version {champion.number} of {champion.name} to rank all {len(scores)} test "
+            f"cases, found {len(theirs)} that it can; --force promotes without a comparison"
         )
     metric = config.promotion.metric
     sign = -1.0 if metric == "nll" else 1.0
-    gap = sign * (_values(student, own, metric) - _values(theirs, other, metric))
+    difference = sign * (_values(student, scores, metric) - _values(downloaded, theirs, metric))
     return Comparison(
-        mean_interval(gap, own.groups, config.evaluation.bootstrap_samples, config.seed),
-        sign_flip_p_value(gap, own.groups, config.seed),
-        len(np.unique(own.groups)),
+        mean_interval(difference, scores.groups, config.evaluation.bootstrap_samples, config.seed),
+        sign_flip_p_value(difference, scores.groups, config.seed),
+        len(np.unique(scores.groups)),
     )
 
 
@@ -175,17 +191,17 @@ def _values(folder: Path, cases: ScoredCases, metric: str) -> NDArray[np.float64
 
 
 def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
-    """What a registered student was made from: names of steps, which are hashes of content.
+    """Return tags that say what a student was made from: names of steps, which hold content hashes.
 
-    Of a campaign's winner the student says it, not the config: that may search what the pairs, the
-    objective or the base model are.
+    Pairs, base model and objective are read from the student, not from the config: a campaign may
+    search their settings.
     """
     steps = {name: item.folder for name, item in pipeline.plan(config).items()}
     source = config.promotion.source
     info = read_info(steps["calibrate"])
     prefer = steps["prefer"].with_name(info.lineage.get("prefer", steps["prefer"].name))
     pairs, train = read_manifest(prefer), prefer / "train.parquet"
-    told = {
+    tags = {
         "task": config.task,
         "base_model": info.base_model,
         "base_revision": info.base_revision or "",
@@ -198,15 +214,15 @@ def _lineage(config: Config, manifest: Manifest) -> Mapping[str, str]:
     }
     campaign = read_manifest(steps[source]) if source == "tune" else None
     if campaign is not None:
-        told["mint_ray.campaign"] = steps[source].name
-        told["mint_ray.trial"] = str(campaign.facts["winner"])
-        told |= {f"chosen.{k}": str(v) for k, v in campaign.facts["overrides"].items()}
+        tags["mint_ray.campaign"] = steps[source].name
+        tags["mint_ray.trial"] = str(campaign.facts["winner"])
+        tags |= {f"chosen.{k}": str(v) for k, v in campaign.facts["overrides"].items()}
     numbers = {name: f"{value:.4f}" for name, value in manifest.metrics.items()}
-    return {key: value for key, value in told.items() if value} | numbers
+    return {key: value for key, value in tags.items() if value} | numbers
 
 
-def _told(decision: Decision) -> dict[str, object]:
-    told: dict[str, object] = {"decision": decision.reason}
+def _decision_tags(decision: Decision) -> dict[str, object]:
+    tags: dict[str, object] = {"decision": decision.reason}
     if decision.against is not None:
-        told["compared_with"] = decision.against
-    return told
+        tags["compared_with"] = decision.against
+    return tags

@@ -1,1 +1,1 @@
-"""Common."""
+"""General helpers: arrays, cache, collectives, devices, digests, files, parquet, seeds."""

@@ -1,4 +1,4 @@
-"""Names for the arrays that functions take and return; their docstrings give the shapes."""
+"""Names of array types for signatures; the docstrings of the functions give the shapes."""
 
 import numpy as np
 from numpy.typing import NDArray

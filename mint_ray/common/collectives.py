@@ -1,4 +1,4 @@
-"""The few collective operations that training needs; all of them work without a process group."""
+"""Collective operations of training, all of which also work without a process group."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,17 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """This process's rank, 0 without a process group."""
+    """Return this process's rank; 0 without a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Number of processes, 1 without a process group."""
+    """Return the number of processes; 1 without a process group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
-    """Sums of each value over all ranks, in float64."""
+    """Return the sum of each value over all ranks, computed in float64."""
     total = torch.tensor(list(values), dtype=torch.float64, device=device)
     if world_size() > 1:
         dist.all_reduce(total)
@@ -30,7 +30,10 @@ def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]
 
 
 def gather(value: Any) -> list[Any]:
-    """Every rank's value, on every rank, by rank (between our own processes only)."""
+    """Return the values of all ranks, in rank order, on every rank.
+
+    Values are pickled, so use this between the processes of one program only.
+    """
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -39,19 +42,22 @@ def gather(value: Any) -> list[Any]:
 
 
 def agree(value: T) -> T:
-    """Rank 0's value, on every rank."""
+    """Return rank 0's value on every rank."""
     first: T = gather(value)[0]
     return first
 
 
 def wait_for_all() -> None:
-    """Return once every process has come here."""
+    """Wait until every process has called this function."""
     if world_size() > 1:
         dist.barrier()
 
 
 def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Add the gradients of all ranks, in place, in one message."""
+    """Sum the gradients over all ranks, in place, with one message.
+
+    A parameter without a gradient counts as zeros.
+    """
     if world_size() == 1:
         return
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
@@ -64,9 +70,10 @@ def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
 
 @contextmanager
 def process_group(wanted: bool) -> Iterator[None]:
-    """What DeepSpeed needs around a run, where it is wanted: LOCAL_RANK and a process group.
+    """Provide what DeepSpeed needs around a run: LOCAL_RANK and a process group.
 
-    What a launcher has set stays as it is; what is set here is gone afterwards.
+    Do nothing if `wanted` is False. A launcher's variable and group stay as they are; those that
+    are created here are removed afterwards.
     """
     if not wanted:
         yield
@@ -81,7 +88,10 @@ def process_group(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _local_rank() -> Iterator[None]:
-    """accelerate only looks for DeepSpeed where this is set, and ZeRO-3 reads it all the time."""
+    """Set LOCAL_RANK while the body runs, if it is not set.
+
+    accelerate only looks for DeepSpeed if this variable is set, and ZeRO-3 reads it all the time.
+    """
     absent = "LOCAL_RANK" not in os.environ
     os.environ.setdefault("LOCAL_RANK", "0")
     try:

@@ -1,4 +1,4 @@
-"""The device and the precision that a process computes with."""
+"""Choice of the device and of the precision that a process computes with."""
 
 import os
 from typing import Literal
@@ -9,12 +9,11 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_device(device: str | None = None) -> torch.device:
-    """The device asked for, else this process's GPU, else the CPU.
+    """Return the requested device, else this process's GPU, else the CPU.
 
-    Under Ray Train or another launcher, workers of a node may all see all of its GPUs:
-    ACCELERATE_TORCH_DEVICE or LOCAL_RANK says which one is this process's. Where
-    CUDA_VISIBLE_DEVICES shows a process its own alone, as in Ray's actors, that is the first one
-    whatever its rank.
+    Under Ray Train or another launcher, all workers of a node may see all of its GPUs. Then
+    ACCELERATE_TORCH_DEVICE or LOCAL_RANK gives this process's GPU. In Ray's actors,
+    CUDA_VISIBLE_DEVICES shows a process only its own GPU, which is the first one whatever the rank.
     """
     if device is None and torch.cuda.is_available():
         local = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
@@ -23,8 +22,8 @@ def pick_device(device: str | None = None) -> torch.device:
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Weights' precision: `auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
+    """Return the dtype of weights: `auto` is bfloat16 on GPUs that support it, else float32."""
     if precision == "auto":
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if half else torch.float32
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

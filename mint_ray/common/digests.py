@@ -1,4 +1,4 @@
-"""SHA-256 of files, folders and values: names that content gives itself."""
+"""SHA-256 digests of values, files and folders."""
 
 import hashlib
 from functools import lru_cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def digest_of(*parts: str | bytes) -> str:
-    """Return the hex digest of the parts, strings as UTF-8, one after the other."""
+    """Return the hex digest of the joined parts; strings are encoded as UTF-8."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)
@@ -14,7 +14,7 @@ def digest_of(*parts: str | bytes) -> str:
 
 
 def sha256(*files: Path) -> str:
-    """Return the hex digest of the files' content, one after the other."""
+    """Return the hex digest of the joined contents of the files."""
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
@@ -23,16 +23,17 @@ def sha256(*files: Path) -> str:
 
 
 def folder_revision(folder: Path) -> str:
-    """Sixteen hex digits over the names and contents of a folder's files."""
+    """Return sixteen hex digits over the names and contents of all files below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return digest_of(*(f"{file.relative_to(folder)}:{_digest_once(file)}\n" for file in files))[:16]
 
 
 def _digest_once(file: Path) -> str:
-    about = file.stat()
-    return _digest_unless_changed(file, about.st_size, about.st_mtime_ns)
+    status = file.stat()
+    return _digest_unless_changed(file, status.st_size, status.st_mtime_ns)
 
 
+# Size and time of change are part of the cache's key: a changed file is read again.
 @lru_cache(maxsize=256)
 def _digest_unless_changed(file: Path, size: int, changed: int) -> str:
     return sha256(file)

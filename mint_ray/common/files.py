@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files: a reader sees the old content or the new one, never a part."""
 
 import json
 import os
@@ -11,12 +11,13 @@ from typing import Any
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write; it takes the place of `target` once the body ended.
+    """Yield a temporary path beside `target`, which replaces `target` once the body has ended.
 
-    A reader sees the old file or the new one. Where the body fails, the old file stays and nothing
-    else is left. Several processes, also of several machines, may write the same target at once.
+    A reader sees the old file or the new one. If the body fails, the old file stays and the
+    temporary one is removed. Several processes, also on several machines, may write the same
+    target at once.
     """
-    # Random, since processes of different machines that share a file system may share a number.
+    # Random, not a process id: machines that share a file system may have equal process ids.
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
@@ -26,7 +27,10 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def remove_partials(target: Path) -> None:
-    """Remove what killed writers of `target` left; nobody may be writing it."""
+    """Remove temporary files that killed writers of `target` left.
+
+    No process may be writing `target` at the same time.
+    """
     for partial in target.parent.glob(f".{target.name}.*.partial"):
         partial.unlink(missing_ok=True)
 
@@ -61,7 +65,7 @@ def sync_to_disk(path: Path) -> None:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write an object, indented, into a file that appears whole or not at all."""
+    """Write an object as indented JSON into a file that appears whole or not at all."""
     write_text(file, json.dumps(content, indent=1) + "\n")
 
 
@@ -70,7 +74,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no JSON.
+        ValueError: the content is not JSON.
     """
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content

@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, whose last line a killed writer may have torn."""
+"""Files with one JSON object per line, whose last line may be torn by a killed writer."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 
 def append_line(stream: BinaryIO, row: Mapping[str, Any]) -> None:
-    """Add a line to a file that is open as "ab+"; half a line before it is ended first."""
+    """Append a row to a file that is open as "ab+", after ending a torn last line."""
     if stream.seek(0, os.SEEK_END):
         stream.seek(-1, os.SEEK_END)
         if stream.read() != b"\n":
@@ -17,12 +17,12 @@ def append_line(stream: BinaryIO, row: Mapping[str, Any]) -> None:
 
 
 def line_of(row: Mapping[str, Any]) -> bytes:
-    """Return a row as a line, with its end."""
+    """Return a row as one line of JSON, newline included."""
     return json.dumps(dict(row)).encode() + b"\n"
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """Return the row of a line, None of a torn one."""
+    """Return the object on a line; None if the line is torn."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -31,10 +31,10 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 
 
 def parse_lines(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return the rows of lines, without those of torn ones."""
+    """Return the objects of the lines, without torn lines."""
     return [row for row in map(parse_line, lines) if row is not None]
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """Return the rows of all ended lines that are whole; none where there is no file."""
+    """Return the objects of all lines that are ended and not torn; empty if there is no file."""
     return parse_lines(file.read_bytes().split(b"\n")[:-1]) if file.exists() else []

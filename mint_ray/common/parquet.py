@@ -1,4 +1,4 @@
-"""Parquet files that grow row group by row group."""
+"""Parquet files that are written row group by row group."""
 
 from contextlib import ExitStack
 from itertools import accumulate
@@ -21,7 +21,7 @@ _DICTIONARY_BYTES = 64 * 2**20
 
 
 def group_starts(file: pq.ParquetFile) -> list[int]:
-    """Return the number of each row group's first row, and the number of rows last."""
+    """Return the number of each row group's first row, followed by the number of all rows."""
     groups = range(file.metadata.num_row_groups)
     return list(accumulate((file.metadata.row_group(g).num_rows for g in groups), initial=0))
 
@@ -29,16 +29,22 @@ def group_starts(file: pq.ParquetFile) -> list[int]:
 class TableFile:
     """A parquet file that is written row group by row group and appears whole or not at all.
 
-    Used as a context manager: until the body has ended well the file has another name, and where
-    it fails nothing is left. The file of an empty table has the schema all the same.
+    Use it as a context manager. The rows go to a temporary file, which takes the name `path` once
+    the body has ended well; if the body fails, nothing is left. A file without rows has the schema
+    too.
+
+    Args:
+        path: the file.
+        schema: schema of the rows.
+        group_rows: rows per row group.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, group_rows: int) -> None:
         self._path, self._schema, self._group_rows = path, schema, group_rows
-        self._waiting = schema.empty_table()
+        self._pending = schema.empty_table()
 
     def __enter__(self) -> Self:
-        # Large, and written by one process: what a killed run left of it would stay for ever.
+        # Only one process writes this file, and nothing else would remove what a killed run left.
         remove_partials(self._path)
         with ExitStack() as opening:
             partial = opening.enter_context(replacing(self._path))
@@ -58,13 +64,13 @@ class TableFile:
             self._open.__exit__(kind, error, trace)
             return
         with self._open:
-            if self._waiting.num_rows:
-                self._writer.write_table(self._waiting)
+            if self._pending.num_rows:
+                self._writer.write_table(self._pending)
 
     def add(self, rows: pa.Table) -> None:
-        """Append rows of the schema; whole row groups are written at once."""
-        waiting = pa.concat_tables([self._waiting, rows.cast(self._schema)])
-        while waiting.num_rows >= self._group_rows:
-            self._writer.write_table(waiting.slice(0, self._group_rows))
-            waiting = waiting.slice(self._group_rows)
-        self._waiting = waiting
+        """Append rows of the schema, and write every row group that is full."""
+        pending = pa.concat_tables([self._pending, rows.cast(self._schema)])
+        while pending.num_rows >= self._group_rows:
+            self._writer.write_table(pending.slice(0, self._group_rows))
+            pending = pending.slice(self._group_rows)
+        self._pending = pending

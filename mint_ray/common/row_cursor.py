@@ -1,4 +1,4 @@
-"""Rows of a parquet file by number, forwards, without loading a row group."""
+"""Forward reading of single rows of a parquet file, without loading whole row groups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +15,11 @@ _BUFFER = 1 << 20  # bytes read together; without one, a whole column chunk is
 
 
 class RowCursor:
-    """Goes through a file in one pass for whoever asks for ascending rows.
+    """A reader of single rows, which reads a file in one pass if row numbers ascend.
 
-    A row behind the last one, or in a later row group, starts another pass at that row group.
-    Memory holds a few rows, which is why inference, whose batches lie side by side, does not read
-    this way: it keeps a whole row group and takes rows from it in any order.
+    A row before the last one, or in another row group, starts a new pass at its row group. Memory
+    holds only a few rows. Inference reads in another way: its batches lie side by side, so it keeps
+    a whole row group and takes rows from it in any order.
     """
 
     def __init__(self, file: Path, columns: list[str]) -> None:
@@ -32,10 +32,10 @@ class RowCursor:
         self._last: dict[str, Any] = {}
 
     def row(self, number: int) -> dict[str, Any]:
-        """One row.
+        """Return one row, as values by column.
 
         Raises:
-            DataError: the file is damaged there.
+            DataError: the file is damaged at this row.
         """
         group = next(g for g, end in enumerate(self._starts[1:]) if number < end)
         if group != self._group or number < self._next - 1:

@@ -1,1 +1,1 @@
-"""Config."""
+"""Typed configuration: sections, checks, reading from YAML, and former names of settings."""

@@ -1,4 +1,4 @@
-"""What all sections of the configuration share."""
+"""Base class and shared types of the configuration's sections."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Fraction = float
 
 
 def _word(value: Any) -> Any:
-    """YAML 1.1 reads `on` and `off` as booleans; take them as the words they were."""
+    """Return `on` or `off` for a boolean: YAML 1.1 reads these words as booleans."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 

@@ -14,85 +14,90 @@ class SimulationConfig(Section):
     diseases: int = Field(24, ge=2)
     """Number of diseases to draw patients for, the best annotated first."""
     disease_ids: tuple[str, ...] = ()
-    """Draw patients for these diseases instead."""
+    """Ids of the diseases to draw patients for. Empty for the best annotated ones."""
     patients_per_disease: int = Field(16, ge=3)
     """Simulated patients per disease, over all splits."""
     imprecision: Fraction = Field(0.15, ge=0, le=1)
     """Probability that a term is replaced by one of its parents."""
     missing: Fraction = Field(0.3, ge=0, le=1)
-    """Probability that a present term goes unrecorded."""
+    """Probability that a present term is not recorded."""
     noise_terms: float = Field(0.5, ge=0)
     """Mean number of unrelated terms per patient (Poisson)."""
     max_terms: int = Field(12, ge=1)
-    """Most observed terms a simulated patient is given."""
+    """Largest number of observed terms of a simulated patient."""
 
 
 class TilesConfig(Section):
-    """Drawn tiles of stained tissue (`cases.source: tiles`); synthetic, see docs/tiles.md."""
+    """Synthetic tiles of stained tissue (`cases.source: tiles`); see docs/tiles.md."""
 
     tissues: int = Field(8, ge=2)
-    """Number of tissues, the first of the table."""
+    """Number of tissues, taken from the start of the table in docs/tiles.md."""
     patients_per_tissue: int = Field(12, ge=3)
-    """Simulated patients per tissue, over all splits; each has a stain and a scanner of its own."""
+    """Simulated patients per tissue, over all splits. Each patient has its own stain and
+    scanner."""
     tiles_per_patient: int = Field(4, ge=1)
-    """Tiles per patient."""
+    """Number of tiles per patient."""
     side: int = Field(224, ge=64, le=1024)
     """Height and width of a tile, in pixels."""
     variation: float = Field(1.0, ge=0)
-    """Spread of nuclei, stroma and stain between patients; 0 draws all patients alike."""
+    """Scale of the differences between patients in nuclei, stroma and stain. 0 draws all patients
+    alike."""
 
 
 class ImagesConfig(Section):
-    """Images of a folder, of a parquet table or of PanNuke's arrays."""
+    """Images of a folder or of a parquet table (`images`), or of PanNuke (`pannuke`)."""
 
     label_column: str = "label"
-    """Column of the answer's name (parquet)."""
+    """Column with the name of the correct label (parquet)."""
     group_column: str | None = "group"
-    """Column of what must not straddle splits: patient or slide; empty where each image is its
-    own (parquet)."""
+    """Column with the group, such as patient or slide, whose images must stay in one split
+    (parquet). Empty if each image is a group of its own."""
     image_column: str = "image"
-    """Column of encoded bytes (parquet)."""
+    """Column with the encoded images, as bytes (parquet)."""
     mask_column: str | None = None
-    """Column of encoded nucleus masks, not zero inside nuclei, where there are any (parquet)."""
+    """Column with encoded nucleus masks, whose pixels are not zero inside nuclei (parquet). Empty
+    if there are none."""
     tile: int | None = Field(None, ge=32)
-    """Cut images into squares of this side, in pixels; empty takes each image as one case."""
+    """Side of the squares that images are cut into, in pixels. Empty to take each image as one
+    case."""
     min_label_groups: int = Field(1, ge=1)
-    """Labels with fewer usable groups are left out, counted as `too_few_groups`."""
+    """Smallest number of usable groups per label. Cases of labels with fewer groups are rejected as
+    `too_few_groups`."""
     official_splits: tuple[Literal["train", "validation", "test"], ...] = (
         "train",
         "validation",
         "test",
     )
-    """Split of each fold folder in the order of their names (PanNuke)."""
+    """Split of each fold folder, in the order of the folders' names (PanNuke)."""
 
 
 class CasesConfig(Section):
-    """Where cases come from and what each modality shows."""
+    """Source of the cases, content of each modality, and splits."""
 
     source: Literal["simulated", "phenopackets", "parquet", "tiles", "images", "pannuke"] = (
         "simulated"
     )
-    """`simulated` draws patients and `tiles` images of tissue, and need no files; `phenopackets`
-    reads a file, folder or ZIP; `parquet` a case table; `images` a folder
-    `<label>/<group>/<file>` (or `<label>/<file>`) or a parquet table of images; `pannuke` the
-    folder that holds PanNuke's fold folders."""
+    """`simulated` draws patients and `tiles` draws images of tissue; neither needs files.
+    `phenopackets` reads a file, a folder or a ZIP. `parquet` reads a case table. `images` reads a
+    folder `<label>/<group>/<file>` (or `<label>/<file>`) or a parquet table of images. `pannuke`
+    reads the folder that holds PanNuke's fold folders."""
     path: Path | None = None
-    """Input of the sources that read files."""
+    """File or folder to read. Required for all sources but `simulated` and `tiles`."""
     modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"
     """`face_only_in_image` shows rendered facial terms in the image and keeps them out of the
-    note; `both` shows them in both; `text_only` draws no image."""
+    note. `both` shows them in the image and in the note. `text_only` draws no image."""
     note_max_terms: int = Field(40, ge=1)
-    """Most findings (observed, then excluded) that a written note states."""
+    """Largest number of findings in a written note: first the observed ones, then excluded ones."""
     note_excluded_terms: int = Field(3, ge=0)
-    """Most excluded findings that a written note states."""
+    """Largest number of excluded findings in a written note."""
     description: Literal["morphology", "none"] = "morphology"
-    """What is written of an image for the teacher to read beside it: measured nuclear morphology,
-    or nothing."""
+    """Text about an image that the teacher reads beside it: `morphology` describes the measured
+    nuclear morphology, `none` writes nothing."""
     folds: int | None = Field(None, ge=2)
-    """Cross-validation: deal the groups of each label into this many parts instead of drawing
-    splits by fractions."""
+    """Number of parts of a cross-validation, into which the groups of each label are divided. Empty
+    to draw splits by fractions instead."""
     fold: int = Field(0, ge=0)
-    """The part that is the test split, from 0; the next one is the validation split where
+    """Part that is the test split, counted from 0. The next part is the validation split if
     `validation_fraction` is above 0."""
     validation_fraction: Fraction = Field(0.1, ge=0, lt=1)
     """Share of the cases in the validation split, by whole groups."""
@@ -111,22 +116,27 @@ class CasesConfig(Section):
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"cases.fold={self.fold} must be below cases.folds={self.folds}")
         if self.folds == 2 and self.validation_fraction > 0:
-            raise ValueError("cases.folds=2 leaves nothing to train on beside a validation split")
+            raise ValueError(
+                "cases.folds=2 leaves no part to train on beside test and validation split; set "
+                "cases.folds to 3 or more, or cases.validation_fraction=0"
+            )
         if self.folds is not None and self.source == "pannuke":
             raise ValueError(
-                "cases.folds deals groups, and PanNuke's are its official folds: turn "
-                "cases.images.official_splits round instead"
+                "cases.folds cannot divide PanNuke, whose groups are its official folds; rotate "
+                "cases.images.official_splits instead"
             )
         return self
 
 
 class KnowledgeConfig(Section):
-    """The knowledge base and what of it may be used."""
+    """Knowledge base of diseases, and the part of it that may be used."""
 
     exclude_publications: Path | Literal["from_cases"] | None = "from_cases"
-    """Annotations whose only sources are these publications are dropped: a file with one PMID a
-    line, or `from_cases` for the publications of the evaluated (validation and test) cases."""
+    """Publications whose annotations are dropped if they have no other source: a file with one PMID
+    per line, or `from_cases` for the publications of the evaluated (validation and test) cases.
+    Empty to drop no annotation."""
     namespace: str = "OMIM"
     """Id prefix of the catalogue's labels."""
     labels: Literal["all", "cases"] = "all"
-    """`all`: every annotated disease and every training label; `cases`: only labels of cases."""
+    """`all` takes every annotated disease and every label of training cases. `cases` takes only
+    labels of training cases."""

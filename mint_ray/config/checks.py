@@ -1,17 +1,17 @@
-"""Checks."""
+"""Checks that need settings of several sections."""
 
 from mint_ray.errors import ConfigError
 
 
 def check_batch_size(batch_size: int, micro_batch_size: int, world_size: int, even: bool) -> None:
-    """Refuse a batch that cannot be dealt.
+    """Raise ConfigError if the batch size cannot be divided among the workers.
 
     Args:
         batch_size: cases per optimizer step.
-        micro_batch_size: most cases per forward pass.
-        world_size: workers.
-        even: every worker must take as many micro-batches of one size, as DeepSpeed wants it;
-            else every worker needs one case at least.
+        micro_batch_size: largest number of cases per forward pass.
+        world_size: number of workers.
+        even: whether all workers must take equally many micro-batches of the same size, as
+            DeepSpeed requires; otherwise every worker needs at least one case.
 
     Raises:
         ConfigError: `training.batch_size` does not fit.

@@ -1,9 +1,9 @@
-"""The typed configuration tree.
+"""Typed configuration tree.
 
-One class per section, one docstring per field (unit and range included); `config_files` reads
-it. Unknown keys are refused. Settings that change a result live in the section of the stage
-that they change, and are part of that stage's hash; settings that only decide where work runs
-live in `resources` and `tracking`, and are not.
+It has one class per section and one docstring per field (unit and range included). Unknown keys
+are refused; `load` reads a file. Settings that change a result live in the section of the stage
+that they change, and are part of that stage's hash. Settings that only decide where work runs live
+in `resources` and `tracking`, and are not part of a hash.
 """
 
 from typing import Literal
@@ -51,16 +51,16 @@ __all__ = [
 
 
 class Config(Section):
-    """A whole run."""
+    """Settings of a whole run."""
 
     name: str = "run"
-    """Short name, for people."""
+    """Short name of the run, shown to people."""
     store: str = "runs"
-    """Folder that holds every step's output."""
+    """Folder that holds the outputs of all steps."""
     seed: int = Field(0, ge=0)
-    """Seed of everything random."""
+    """Seed of all random draws."""
     task: Literal["disease", "tissue"] = "disease"
-    """`disease`: name rare diseases from a note; `tissue`: name the tissue from an image alone."""
+    """`disease` names rare diseases from a note. `tissue` names the tissue from an image alone."""
     cases: CasesConfig = CasesConfig()
     knowledge: KnowledgeConfig = KnowledgeConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -87,7 +87,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _batch_can_be_dealt(self) -> "Config":
+    def _batch_fits_workers(self) -> "Config":
         workers = self.resources.train_workers
         check_batch_size(
             self.training.batch_size,

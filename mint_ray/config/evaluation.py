@@ -1,4 +1,4 @@
-"""Evaluation."""
+"""Settings of the evaluation."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from mint_ray.config.base import Section
 
 
 class EvaluationConfig(Section):
-    """What is measured, on which cases."""
+    """Compared systems, tested cases and measures."""
 
     systems: tuple[Literal["base", "teacher", "majority", "student"], ...] = (
         "majority",
@@ -16,24 +16,27 @@ class EvaluationConfig(Section):
         "student",
         "teacher",
     )
-    """Systems to compare; `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ..."""
+    """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`,
+    ..."""
     top_k: int = Field(10, ge=1)
-    """Distinct names in a ranking."""
+    """Number of distinct names in a ranking."""
     search: Literal["auto", "exhaustive", "beam"] = "auto"
-    """How the name trie is searched; `auto` is exhaustive up to 2,000 trie tokens."""
+    """Search of the name trie: `exhaustive` scores every name, `beam` only the most likely ones.
+    `auto` is exhaustive up to 2,000 tokens in the trie, else a beam search."""
     beam_width: int = Field(16, ge=1)
-    """Beams of the `beam` search."""
+    """Number of beams of the `beam` search."""
     controls: bool = True
-    """Image students only: also rank stain-shifted test images and images shuffled between cases,
-    and fit a classifier on mean colours alone."""
+    """Whether to rank stain-shifted test images and images shuffled between cases too, and to fit a
+    classifier on mean colours alone. Only for students of images."""
     max_cases: int | None = Field(None, ge=1)
-    """Test cases that the language models rank, sampled by whole groups with the run's seed;
-    all systems are compared on the same cases."""
+    """Largest number of test cases, sampled by whole groups with the run's seed. All systems are
+    compared on the same cases. Empty for all test cases."""
     generate_cases: int = Field(0, ge=0)
-    """Test cases for which the list is also generated freely and grounded."""
+    """Number of test cases for which the language models also write a list freely, whose names are
+    then looked up in the catalogue."""
     max_new_tokens: int = Field(160, ge=8)
-    """Length limit of free generation, in tokens."""
+    """Largest length of a freely generated answer, in tokens."""
     bootstrap_samples: int = Field(1000, ge=100)
-    """Resamples of groups for the 95 % intervals."""
+    """Number of bootstrap resamples of groups for the 95 % intervals."""
     calibration_bins: int = Field(10, ge=2)
-    """Equal-width confidence bins of the ECE."""
+    """Number of equal-width confidence bins of the expected calibration error (ECE)."""

@@ -1,4 +1,4 @@
-"""Former names of settings: accepted for one release, and still what steps are hashed by."""
+"""Former names of settings, which are accepted for one release and still used in step hashes."""
 
 import copy
 import logging
@@ -16,7 +16,7 @@ FORMER_NAMES: dict[str, str] = {
     "serving.text.also": "serving.text.more_models",
     "serving.vision.also": "serving.vision.more_models",
 }
-"""Former dotted name to today's."""
+"""Today's dotted name of a setting, by its former one."""
 
 _SPACE = "tune.space"
 
@@ -62,9 +62,9 @@ def warn(former: str) -> None:
 
 
 def under_former_names(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a config tree with the names that a step's hash was first made of.
+    """Return a copy of a config tree with the former names, under which steps are hashed.
 
-    So a step that was finished before a setting got its name stays finished.
+    A step that was finished before a setting was renamed thus stays finished.
     """
     hashed = copy.deepcopy(dict(tree))
     for former, current in FORMER_NAMES.items():

@@ -1,4 +1,4 @@
-"""Reading a config: a YAML file, overridden by `section.key=value` pairs, then validated."""
+"""Reading of a config: a YAML file, overridden by `section.key=value` pairs, then validated."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from mint_ray.errors import ConfigError
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file, apply `section.key=value` overrides, validate.
+    """Read a config from a YAML file, apply `section.key=value` overrides, and validate it.
 
     Raises:
         ConfigError: the file is missing or not a mapping, an override is malformed, or a
@@ -39,7 +39,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
-    """Validate a plain tree; see `load_config` for the errors."""
+    """Validate a plain tree of settings.
+
+    Raises:
+        ConfigError: a field is unknown or out of range; see `load_config`.
+    """
     rename_former(tree)
     try:
         return Config.model_validate(tree)
@@ -47,11 +51,11 @@ def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
         lines = [f"{origin} is not usable:"]
         for item in error.errors():
             field = ".".join(str(part) for part in item["loc"]) or "(whole config)"
-            lines.append(f"  {field}: {item['msg']}{_found(item)}{_hint(item)}")
+            lines.append(f"  {field}: {item['msg']}{_shown_input(item)}{_hint(item)}")
         raise ConfigError("\n".join(lines)) from error
 
 
-def _found(item: Any) -> str:
+def _shown_input(item: Any) -> str:
     shown = isinstance(item.get("input"), str | int | float | bool | None)
     return f" (found {item['input']!r})" if shown and item["type"] != "missing" else ""
 
@@ -87,7 +91,10 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 
 def _whole_name(key: str) -> str:
-    """`objective` is `training.objective`: a name alone will do where one section has it."""
+    """Return the dotted name of a setting: `training.objective` for `objective`.
+
+    A name without its section is enough if only one section has it.
+    """
     if key in Config.model_fields:
         return key
     current = current_name(key)
@@ -99,7 +106,9 @@ def _whole_name(key: str) -> str:
     owners = [name for name, section in _sections().items() if key in section.model_fields]
     if len(owners) > 1:
         choices = ", ".join(f"{owner}.{key}" for owner in owners)
-        raise ConfigError(f"override {key}=...: several sections have it; write one of {choices}")
+        raise ConfigError(
+            f"override {key}=...: several sections have this setting; write one of {choices}"
+        )
     return f"{owners[0]}.{key}" if owners else key
 
 

@@ -1,4 +1,4 @@
-"""Preferences."""
+"""Settings of the preference pairs."""
 
 from typing import Literal
 
@@ -8,24 +8,25 @@ from mint_ray.config.base import Fraction, Section
 
 
 class PreferencesConfig(Section):
-    """From ranked labels to chosen and rejected answers."""
+    """Selection of chosen and rejected answers from ranked labels."""
 
     chosen_size: int = Field(10, ge=1)
-    """Names in the chosen answer: the teacher's best ones."""
+    """Number of names in the chosen answer: the teacher's best labels."""
     rejected_size: int = Field(10, ge=1)
-    """Names in the rejected answer: the teacher's worst ones of each set."""
+    """Number of names in the rejected answer: the teacher's worst labels of each set."""
     rejected_sets: int = Field(1, ge=1)
-    """Pairs per case, which share the chosen answer; set number n takes the n-th lowest
-    `rejected_size` labels."""
+    """Number of pairs per case. They share the chosen answer; pair number n rejects the n-th set of
+    `rejected_size` labels from the bottom of the ranking."""
     order: Literal["worst_last", "worst_first", "shuffled"] = "worst_first"
-    """Order of the rejected names."""
+    """Order of the rejected names: by the teacher's ranking, or shuffled."""
     gold: Literal["keep", "first", "none"] = "keep"
-    """The known answer in `chosen`: `keep` as the teacher ranked it, `first` forced to the top,
-    `none` removed. It is always removed from `rejected`, which leaves the last set one name
-    short where the catalogue has no further label."""
+    """Place of the known answer in `chosen`: `keep` leaves it where the teacher ranked it, `first`
+    puts it at the top, `none` removes it. It is always removed from `rejected`, which leaves the
+    last set one name short if the catalogue has no further label."""
     candidates_include_gold: bool = True
-    """Add the known answer to `candidates` where neither list names it."""
+    """Add the known answer to `candidates` if neither list names it."""
     min_confidence: Fraction = Field(0.0, ge=0, le=1)
-    """A case whose best label has a lower teacher probability builds no pair."""
+    """Smallest teacher probability of a case's best label. A case below it gives no pair."""
     batch_size: int = Field(128, ge=1)
-    """Cases per call of the teacher; also the grain of resumption."""
+    """Number of cases per call of the teacher. An interrupted run continues with the batches that
+    it has not written."""

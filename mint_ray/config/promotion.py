@@ -1,4 +1,4 @@
-"""Settings of calibration and promotion: which student, and what it has to prove."""
+"""Settings of calibration and promotion."""
 
 from typing import Annotated, Literal
 
@@ -8,14 +8,14 @@ from mint_ray.config.base import Section, Word
 
 
 class PromotionConfig(Section):
-    """Calibration of a finished student, and its way into the MLflow registry."""
+    """Calibration of a finished student, and its promotion in the MLflow registry."""
 
     source: Annotated[Literal["train", "tune"], Word] = "train"
-    """The step whose student is calibrated and promoted: `train`, or the winner of `tune`."""
+    """Step whose student is calibrated and promoted: `train`, or `tune` for a campaign's winner."""
     coverage: float = Field(0.9, gt=0, lt=1)
-    """Share of new patients whose conformal set is to hold the right answer."""
+    """Share of new patients whose conformal set should hold the correct answer."""
     metric: Literal["mrr", "top1", "top3", "top10", "nll"] = "mrr"
-    """What a champion has to be beaten in, on the same test cases: the paired 95 % interval over
-    groups has to leave 0 out."""
+    """Metric in which a student must beat the champion on the same test cases: the paired 95 %
+    interval over groups must leave 0 out."""
     model_name: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+$")
-    """Registered model; default `mint-text` or `mint-vision`, by the task."""
+    """Name of the registered model. Empty for `mint-text` or `mint-vision`, by the task."""

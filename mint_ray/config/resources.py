@@ -1,4 +1,4 @@
-"""Resources."""
+"""Settings of the places where work runs, and of tracking."""
 
 from typing import Annotated
 
@@ -10,38 +10,42 @@ WorkerRange = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], i
 
 
 class ResourcesConfig(Section):
-    """Where work runs. Changes no result beyond floating-point order, but that `micro_batch_size`
-    matters under `training.loss_normalisation: per_microbatch` and to the draws of dropout."""
+    """Workers, CPUs and GPUs.
+
+    These settings change no result beyond floating-point order, with one exception:
+    `micro_batch_size` matters under `training.loss_normalisation: per_microbatch` and for the draws
+    of dropout.
+    """
 
     ray_address: str | None = None
-    """Ray cluster (`auto` for a head on this machine); empty for RAY_ADDRESS, else a new local
-    one."""
+    """Address of the Ray cluster; `auto` for a head on this machine. Empty for RAY_ADDRESS, or a
+    new local Ray if that is not set."""
     teacher_workers: int = Field(1, ge=1)
-    """Ray Train workers of the teacher's fit."""
+    """Number of Ray Train workers that fit the teacher."""
     train_workers: WorkerRange = 1
-    """Ray Train workers of the student: a number, or [least, most] where a run may go on with
-    what the cluster has (`training.deepspeed: off` only)."""
+    """Number of Ray Train workers that train the student, or [least, most] if a run may continue
+    with the workers that the cluster has (only with `training.deepspeed: off`)."""
     micro_batch_size: int = Field(1, ge=1)
-    """Cases per forward pass and worker."""
+    """Number of cases per forward pass and worker."""
     cpus_per_worker: float = Field(1, gt=0)
     """CPUs of each train worker or actor."""
     gpus_per_worker: float = Field(0, ge=0)
     """GPUs of each train worker or actor."""
     threads_per_worker: int | None = Field(None, ge=1)
-    """Torch CPU threads of each train worker or actor; default `cpus_per_worker`."""
+    """Torch CPU threads of each train worker or actor. Empty for `cpus_per_worker`, rounded."""
     actors: int = Field(2, ge=1)
-    """Most actors of an inference stage."""
+    """Largest number of actors of an inference stage."""
     max_failures: int = Field(2, ge=0)
-    """Restarts of a training run after a worker is lost."""
+    """Largest number of restarts of a training run after a worker is lost."""
 
 
 class TrackingConfig(Section):
-    """MLflow."""
+    """Records of runs in MLflow."""
 
     enabled: bool = True
-    """Record runs."""
+    """Whether runs are recorded."""
     uri: str | None = None
-    """Tracking store and registry; default `MLFLOW_TRACKING_URI` where that is set, else
-    `sqlite:///<store>/mlflow.db`."""
+    """Address of the tracking store and registry. Empty for `MLFLOW_TRACKING_URI`, or
+    `sqlite:///<store>/mlflow.db` if that is not set."""
     experiment: str = "mint_ray"
-    """Experiment name."""
+    """Name of the MLflow experiment."""

@@ -1,4 +1,4 @@
-"""Training."""
+"""Settings of the student and of its training."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,34 +20,37 @@ def _deepspeed_exists(setting: str) -> str:
 
 
 class StudentConfig(Section):
-    """The unimodal student: a language model, or an image-and-text one, with LoRA."""
+    """The unimodal student: a language model, or a vision-language model, with LoRA."""
 
     base_model: str = "embedded"
-    """`embedded` (SmolLM2-135M-Instruct), `embedded_vision` (EfficientNet-Lite0 before the same),
-    a Hugging Face name, or a local folder."""
+    """`embedded` (SmolLM2-135M-Instruct), `embedded_vision` (EfficientNet-Lite0 in front of the
+    same model), a Hugging Face name, or a local folder."""
     revision: str | None = None
-    """Git revision of a Hugging Face model; pin it for figures that are published."""
+    """Git revision of a Hugging Face model. Pin it for figures that are published."""
     init_adapter: Path | None = None
-    """Adapter folder to continue from (the paper's DPO starts from the SFT adapter)."""
+    """Folder of an adapter to continue from. The paper's DPO starts from the SFT adapter. Empty for
+    a new adapter."""
     lora_rank: int = Field(16, ge=1)
-    """LoRA rank."""
+    """Rank of the LoRA matrices."""
     lora_alpha: float = Field(32.0, gt=0)
-    """LoRA scale; the update is multiplied by alpha / rank, or alpha / sqrt(rank) with rsLoRA."""
+    """Scale of LoRA. The update is multiplied by alpha / rank, or alpha / sqrt(rank) with
+    rsLoRA."""
     rslora: bool = False
-    """Scale by alpha / sqrt(rank)."""
+    """Whether the update is multiplied by alpha / sqrt(rank), as in rsLoRA."""
     lora_dropout: Fraction = Field(0.0, ge=0, lt=1)
-    """Dropout on the input of each LoRA layer."""
+    """Dropout probability on the input of each LoRA layer."""
     lora_targets: str | tuple[str, ...] = "all-linear"
-    """PEFT target modules; `all-linear` means those of the language model, never of an image
-    encoder."""
+    """PEFT target modules. `all-linear` means the linear layers of the language model, never those
+    of an image encoder."""
     projector: Literal["train", "frozen"] = "train"
-    """Whether what joins an image encoder to the language model is trained, whole."""
+    """Whether the projector, which joins an image encoder to the language model, is trained. If so,
+    all of its weights are trained, without LoRA."""
     vision_tower: Literal["frozen", "lora"] = "frozen"
-    """Whether the image encoder stays as it is, or gets LoRA in its linear layers too."""
+    """`frozen` leaves the image encoder as it is. `lora` adds LoRA to its linear layers too."""
     max_prompt_length: int = Field(700, ge=32)
-    """Most prompt tokens; a longer note loses its tail."""
+    """Largest number of prompt tokens. A longer note loses its end."""
     max_length: int = Field(1400, ge=64)
-    """Most tokens of prompt and one answer together; a longer pair is rejected."""
+    """Largest number of tokens of prompt and one answer together. A longer pair is rejected."""
 
     @model_validator(mode="after")
     def _room_for_an_answer(self) -> "StudentConfig":
@@ -63,50 +66,55 @@ class TrainingConfig(Section):
     """Alignment of the student on preference pairs."""
 
     objective: Literal["orpo", "dpo", "sft", "cft", "rcft"] = "orpo"
-    """Registered name: `orpo`, `dpo`, `sft`, `cft`, `rcft`; `dpo` usually continues from an `sft`
-    student and the last two from an `orpo` one (`student.init_adapter`)."""
+    """Registered name of the objective. `dpo` usually continues from an `sft` student, `cft` and
+    `rcft` from an `orpo` student (`student.init_adapter`)."""
     orpo_lambda: float = Field(0.1, ge=0)
-    """Weight of the odds-ratio term (TRL calls it beta)."""
+    """Weight of the odds-ratio term, which TRL calls beta."""
     dpo_beta: float = Field(0.1, gt=0)
-    """Strength of DPO's pull towards the reference."""
+    """Strength of DPO's pull towards the reference model."""
     sft_on: Literal["chosen", "answer"] = "chosen"
-    """What `sft` imitates: the teacher's chosen list, or the known answer alone."""
+    """Target of `sft`: the teacher's chosen list, or the known answer alone."""
     rcft_weight: float = Field(1.0, ge=0)
     """Weight of RCFT's calibration term."""
     calibration_bins: int = Field(10, ge=2)
-    """Equal-width confidence bins of RCFT's E-step and of the measured regime."""
+    """Number of equal-width confidence bins of RCFT's E-step and of the reported calibration
+    regime."""
     nll_on: Literal["chosen", "prompt_and_chosen"] = "chosen"
-    """Tokens of the likelihood term of `orpo` and `sft`; `rcft` always takes both."""
+    """Tokens of the likelihood term of `orpo` and `sft`. `rcft` always takes prompt and chosen
+    answer."""
     prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
-    """Compute the prompt once for both answers; `auto` checks on a real pair that both layouts
-    agree and falls back where they do not."""
+    """Whether the prompt is computed once for both answers. `auto` checks on a real pair that this
+    layout agrees with the padded one, and uses the padded one if not."""
     attention: Literal["auto", "sdpa", "flex"] = "auto"
-    """`auto`: FlexAttention on GPUs where both layouts then agree, SDPA elsewhere."""
+    """Attention kernel. `auto` is FlexAttention on GPUs if both layouts then agree, else SDPA."""
     loss_normalisation: Literal["global", "per_microbatch"] = "global"
-    """`global` divides by the tokens and pairs of the whole optimizer step, over all workers;
-    `per_microbatch` averages micro-batch means as TRL does."""
+    """`global` divides by the tokens and pairs of the whole optimizer step, over all workers.
+    `per_microbatch` averages the means of micro-batches, as TRL does."""
     learning_rate: float = Field(5e-5, gt=0)
     """Peak AdamW learning rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """Learning-rate schedule after warm-up."""
+    """Schedule of the learning rate after warm-up."""
     warmup_ratio: Fraction = Field(0.1, ge=0, lt=1)
-    """Share of the steps spent warming up."""
+    """Share of the optimizer steps used for warm-up."""
     weight_decay: float = Field(0.0, ge=0)
     """AdamW weight decay."""
     max_grad_norm: float = Field(0.3, gt=0)
     """Gradient norm above which gradients are scaled down."""
     epochs: int = Field(1, ge=1)
-    """Passes over the pairs."""
+    """Number of passes over the pairs."""
     max_steps: int | None = Field(None, ge=1)
-    """Optimizer steps after which training stops, whatever the epochs."""
+    """Number of optimizer steps after which training stops, whatever `epochs` is. Empty for no
+    limit."""
     batch_size: int = Field(8, ge=1)
-    """Cases per optimizer step, each with all its pairs (one per rejected set), over all workers
-    and accumulation."""
+    """Number of cases per optimizer step, over all workers and accumulated micro-batches. Each case
+    has all of its pairs, one per rejected set."""
     checkpoint_steps: int = Field(50, ge=1)
-    """Optimizer steps between checkpoints."""
+    """Number of optimizer steps between checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 on GPUs that have it, float32 elsewhere."""
+    """Precision of the weights. `auto` is bfloat16 on GPUs that support it, else float32."""
     activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, a third more time."""
+    """Whether activations are computed again in the backward pass. This takes less memory and about
+    a third more time."""
     deepspeed: Annotated[str, Word, AfterValidator(_deepspeed_exists)] = "zero2"
-    """`off`, or a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or a JSON file."""
+    """`off`, a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or the path of a
+    DeepSpeed JSON file."""

@@ -1,4 +1,4 @@
-"""Settings of a tuning campaign: what is searched, how, and for how long."""
+"""Settings of a tuning campaign: search space, search, stopping and budget."""
 
 import math
 from collections.abc import Mapping
@@ -17,10 +17,12 @@ NOT_SEARCHED = ("student.init_adapter", "training.checkpoint_steps")
 
 
 class Choice(Section):
-    """One of some values."""
+    """A choice among values."""
 
     kind: Literal["choice"]
+    """A choice among `values`."""
     values: tuple[Value, ...] = Field(min_length=1)
+    """Values to try, all different."""
 
     @property
     def ends(self) -> tuple[Value, ...]:
@@ -43,11 +45,14 @@ class Range(Section):
     """Numbers between two ends, which are included."""
 
     kind: Literal["uniform", "loguniform", "int", "logint"]
-    """`uniform` and `int` are even in the numbers, the others in their logarithms."""
+    """`uniform` and `int` draw numbers evenly, `loguniform` and `logint` evenly in the logarithm.
+    `int` and `logint` draw whole numbers."""
     low: float
+    """Smallest number, included. Above 0 for `loguniform` and `logint`."""
     high: float
+    """Largest number, included."""
     grid: int = Field(3, ge=2)
-    """Values of `tune.algorithm: grid`, spread evenly from end to end."""
+    """Number of values for `tune.algorithm: grid`, spread evenly from `low` to `high`."""
 
     @property
     def whole(self) -> bool:
@@ -56,7 +61,7 @@ class Range(Section):
 
     @property
     def log(self) -> bool:
-        """Whether the logarithm is drawn evenly."""
+        """Whether numbers are drawn evenly in the logarithm."""
         return self.kind in ("loguniform", "logint")
 
     @property
@@ -89,9 +94,10 @@ Dimension = Annotated[Choice | Range, Field(discriminator="kind")]
 
 
 def _dotted(space: Any) -> Any:
-    """Nested sections as dotted names, so that both ways of writing a space mean the same.
+    """Flatten nested sections to dotted names, so that both ways to write a space mean the same.
 
-    `tune.space.training.orpo_lambda={...}` on the command line arrives nested.
+    `tune.space.training.orpo_lambda={...}` on the command line arrives nested. Former names of
+    settings become today's names.
     """
     if not isinstance(space, Mapping):
         return space
@@ -114,42 +120,45 @@ class TuneConfig(Section):
             "student.lora_rank": Choice(kind="choice", values=(4, 8, 16, 32, 64)),
         }
     )
-    """Dotted names of settings in `training`, `student` or `preferences` (choices only), or
-    `seed` of the training, each with what it may be: `{kind: choice, values: [...]}`, or `{kind:
-    uniform | loguniform | int | logint, low: , high: }`."""
+    """Searched settings by dotted name: settings in `training`, `student` or `preferences` (choices
+    only), or `seed` of the training. Each has its values: `{kind: choice, values: [...]}`, or
+    `{kind: uniform | loguniform | int | logint, low: , high: }`."""
     algorithm: Literal["optuna", "random", "grid"] = "optuna"
-    """How the next trial is chosen: Optuna's TPE, at random, or every combination in turn."""
+    """Choice of the next trial: by Optuna's TPE, at random, or every combination in turn."""
     startup_trials: int = Field(4, ge=1)
-    """Random trials before TPE starts to model."""
+    """Number of random trials before TPE starts to model."""
     scheduler: Annotated[Literal["asha", "median", "none"], Word] = "asha"
-    """Which trials are stopped at a rung: those not among the best 1 / `reduction_factor` that
-    reached it, those below the median, or none."""
+    """Rule that stops trials at a rung. `asha` stops trials that are not among the best
+    1 / `reduction_factor` that reached the rung, `median` those below the median of the others.
+    `none` stops no trial."""
     trials: int | None = Field(12, ge=2)
-    """Configurations that are tried, the config's own included; empty for a whole grid."""
+    """Number of configurations to try, the config's own included. Empty for a whole grid."""
     time_budget_minutes: float | None = Field(None, gt=0)
-    """After so much time, over all restarts, no trial starts and those that run stop at their
-    next rung; only the config's own configuration still runs to its end."""
+    """Minutes, over all restarts, after which no trial starts and running trials stop at their next
+    rung. Only the config's own configuration still runs to its end. Empty for no limit."""
     metric: str = "validation/mrr"
-    """What trials are compared by: `validation/` and `mrr`, `top1`, `top3`, `top10`, `nll`, `ece`
-    or `brier`."""
+    """Metric that trials are compared by: `validation/` followed by `mrr`, `top1`, `top3`, `top10`,
+    `nll`, `ece` or `brier`."""
     first_rung: Fraction = Field(0.12, gt=0, le=1)
-    """Share of a trial's steps before it may be stopped."""
+    """Share of a trial's optimizer steps at which the first rung is, before which it is not
+    stopped."""
     reduction_factor: int = Field(3, ge=2)
-    """Each rung comes this many times as late as the one before; see `scheduler`."""
+    """Factor between the steps of a rung and those of the next one; see also `scheduler`."""
     median_trials: int = Field(3, ge=1)
-    """Trials at a rung before the median is asked."""
+    """Smallest number of other trials at a rung with which the median rule may stop a trial."""
     validation_cases: int = Field(64, ge=1)
-    """Most validation cases that are ranked at a rung, drawn by whole groups."""
+    """Largest number of validation cases that are ranked at a rung, drawn by whole groups."""
     scale_alpha: bool = True
-    """Where the rank is searched: scale updates by alpha / sqrt(rank) (rsLoRA), with an alpha under
-    which the config's own rank keeps its scale. Otherwise `student.lora_alpha` and `rslora` stay as
-    they are. Search the learning rate too where the two must not be confused."""
+    """Whether a search of the rank scales updates by alpha / sqrt(rank) (rsLoRA), with an alpha
+    under which the config's own rank keeps its scale. Otherwise `student.lora_alpha` and `rslora`
+    stay as they are. Search the learning rate too if its effect must not be confused with the
+    rank's."""
     search_seed: int | None = Field(None, ge=0)
-    """Seed of the search; default the run's."""
+    """Seed of the search. Empty for the seed of the run."""
     max_concurrent_trials: int | None = Field(None, ge=1)
-    """Most trials at a time; empty for as many as the cluster has room for."""
+    """Largest number of trials at a time. Empty for as many as the cluster has room for."""
     max_trial_failures: int = Field(3, ge=0)
-    """Failed trials after which the campaign gives up."""
+    """Largest number of failed trials; the campaign gives up when more fail."""
 
     @model_validator(mode="after")
     def _known_metric(self) -> "TuneConfig":

@@ -1,1 +1,1 @@
-"""Pipeline."""
+"""Step graph of the pipeline: definitions, hashes, runs, manifests and progress."""

@@ -1,4 +1,4 @@
-"""Checks of a whole config against what the layers below know."""
+"""Checks of a whole config against the teachers and search spaces that exist."""
 
 from collections.abc import Sequence
 from pathlib import Path

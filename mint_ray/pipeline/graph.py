@@ -1,7 +1,7 @@
-"""The step graph: what runs, in which order, and what is already done.
+"""Step graph of the pipeline: order, output folders and runs of the steps.
 
-A step is a frozen record: its name, its inputs and the settings that count. Its output
-folder is `<store>/<name>-<8 hex>`, a hash of exactly those; a folder whose manifest says
+A step is a frozen record: its name, its inputs and the settings that change its result. Its
+output folder is `<store>/<name>-<8 hex>`, with a hash of exactly these. A step whose manifest says
 complete is never run again. There is no mutable index: the folders are the state.
 """
 
@@ -29,17 +29,17 @@ from mint_ray.tracking.tracker import NullTracker, Tracker, create_tracker
 logger = logging.getLogger(__name__)
 
 HASHED_WHOLE = 2**30
-"""Size in bytes up to which an input file's whole content counts; see `_file_digest`."""
+"""Size in bytes up to which an input file is hashed whole; see `_file_digest`."""
 
 EXTRA_INPUT_STEP = "prefer"
-"""The step of which a later one may read several outputs; see `Step.extra_inputs`."""
+"""Step of which a later step may read several outputs; see `Step.extra_inputs`."""
 
 _PIECES, _PIECE_BYTES = 256, 2**16
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step with the folder that its hash names."""
+    """A step with its hash, its output folder and the settings that its hash covers."""
 
     step: Step
     key: str
@@ -48,13 +48,13 @@ class PlannedStep:
 
     @property
     def complete(self) -> bool:
-        """Whether the folder's manifest says so."""
+        """Whether the folder's manifest says that the step is complete."""
         manifest = read_manifest(self.folder)
         return manifest is not None and manifest.complete
 
 
 def plan(config: Config) -> dict[str, PlannedStep]:
-    """Name every step's output folder, without running anything.
+    """Return every step with its output folder, by name, without running anything.
 
     Raises:
         ConfigError: a file that a setting names does not exist, or cannot be read.
@@ -87,7 +87,7 @@ def _lookup(tree: Mapping[str, Any], dotted: str) -> Any:
 
 
 def _without_paths(record: dict[str, Any], files: tuple[str, ...]) -> dict[str, Any]:
-    """Drop where a file lies from the hash: its content counts, not its place."""
+    """Return the hashed record without paths: the content of files counts, not their place."""
     copy: dict[str, Any] = json.loads(json.dumps(record))
     for name in files:
         section, _, leaf = name.rpartition(".")
@@ -96,7 +96,10 @@ def _without_paths(record: dict[str, Any], files: tuple[str, ...]) -> dict[str, 
 
 
 def _fingerprint(name: str, value: str | None) -> str | None:
-    """Content hash of the file or folder that a setting names; other words stand for themselves."""
+    """Return the content hash of the file or folder that a setting names.
+
+    None and the word `from_cases` name no file and are returned as they are.
+    """
     if value is None or value == "from_cases":
         return value
     path = Path(value)
@@ -113,23 +116,28 @@ def _fingerprint(name: str, value: str | None) -> str | None:
 
 
 def _file_digest(file: Path) -> str:
-    """Hash of a file's content; of a huge one's size, time of change and evenly spaced pieces.
+    """Return the hash of a file's content.
 
-    Reading tens of gigabytes before every command would take minutes.
+    Of a file above `HASHED_WHOLE`, only size, time of change and evenly spaced pieces are hashed:
+    reading tens of gigabytes before every command would take minutes.
     """
-    about = file.stat()
-    if about.st_size <= HASHED_WHOLE:
+    status = file.stat()
+    if status.st_size <= HASHED_WHOLE:
         return sha256(file)
     pieces = []
     with file.open("rb") as stream:
-        for place in range(_PIECES):
-            stream.seek(place * (about.st_size - _PIECE_BYTES) // (_PIECES - 1))
+        for piece in range(_PIECES):
+            stream.seek(piece * (status.st_size - _PIECE_BYTES) // (_PIECES - 1))
             pieces.append(stream.read(_PIECE_BYTES))
-    return digest_of(f"{about.st_size} {about.st_mtime_ns}", *pieces)
+    return digest_of(f"{status.st_size} {status.st_mtime_ns}", *pieces)
 
 
 def select(until: str | None = None) -> list[Step]:
-    """The steps up to and with `until`, in order, but those that run on request only."""
+    """Return the steps up to and including `until`, in order, without those that run on request.
+
+    Raises:
+        ConfigError: there is no stage `until`, or it runs on request only.
+    """
     usual = [step for step in STEPS if not step.on_request]
     names = [step.name for step in usual]
     if until is None:
@@ -141,18 +149,14 @@ def select(until: str | None = None) -> list[Step]:
 
 
 def check_known(stage: str) -> None:
-    """Refuse a stage's name that is none.
-
-    Raises:
-        ConfigError: there is no such stage.
-    """
+    """Raise ConfigError if `stage` is not a known stage."""
     names = [step.name for step in STEPS]
     if stage not in names:
         raise ConfigError(f"unknown stage {stage!r}; stages are {', '.join(names)}")
 
 
 def needed_for(name: str, config: Config) -> list[Step]:
-    """A stage and everything it reads, in order."""
+    """Return a stage and all stages that it needs, in order."""
     wanted = {name}
     for step in reversed(STEPS):
         if step.name in wanted:
@@ -161,16 +165,16 @@ def needed_for(name: str, config: Config) -> list[Step]:
 
 
 def run_steps(config: Config, steps: list[Step], force: str | None, progress: Progress) -> None:
-    """Run what is not complete, in order.
+    """Run the steps that are not complete, in order.
 
     Args:
         config: the resolved config.
         steps: the steps to bring up to date.
         force: a stage whose output is discarded first.
-        progress: where people watch.
+        progress: display for people.
 
     Raises:
-        MintError: from the stage that failed; what was complete before stays complete.
+        MintError: a stage failed; steps that were complete before stay complete.
     """
     planned = plan(config)
     variants = {step.name: _extra_inputs(config, step) for step in steps}
@@ -194,7 +198,10 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
 
 
 def _extra_inputs(config: Config, step: Step) -> Mapping[str, Config]:
-    """Asked before any work, so that a config that cannot be used is refused at once."""
+    """Return the extra inputs of a step.
+
+    Called before any work, so that a config that cannot be used is refused at once.
+    """
     return step.extra_inputs(config) if step.extra_inputs else {}
 
 
@@ -235,7 +242,7 @@ def _work(
     manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
     write_manifest(item.folder, manifest)
     names = {name: folder.name for name, folder in inputs.items()}
-    began = time.monotonic()
+    start = time.monotonic()
     with (
         progress.stage(step.name, step.about) as handle,
         tracker.run(step.name, item.folder.name, item.folder, names) as run,
@@ -249,7 +256,7 @@ def _work(
             rejected=dict(outcome.rejected),
             facts=dict(outcome.facts),
             metrics=dict(outcome.metrics),
-            wall_seconds=time.monotonic() - began,
+            wall_seconds=time.monotonic() - start,
             files=seal_files(item.folder),
         )
         write_manifest(item.folder, manifest)

@@ -1,4 +1,4 @@
-"""The manifest that makes a folder a step's output."""
+"""Manifest of a step's output folder: settings, inputs, versions and results."""
 
 import dataclasses
 import importlib.metadata
@@ -20,7 +20,7 @@ TRACKED_PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "pyarro
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a step was asked, what it read and what came out."""
+    """Record of one run of a step: its settings, what it read and what it wrote."""
 
     stage: str
     key: str
@@ -51,7 +51,7 @@ class Manifest:
         inputs: Mapping[str, Path],
         seed: int,
     ) -> Self:
-        """A manifest of a step that begins now; inputs are kept as folder names."""
+        """Return the manifest of a step that begins now; inputs are kept as folder names."""
         return cls(
             stage=stage,
             key=key,
@@ -65,7 +65,7 @@ class Manifest:
         )
 
     def finish(self, **results: Any) -> Self:
-        """The same manifest with results, marked complete."""
+        """Return this manifest with results, marked complete."""
         return dataclasses.replace(self, complete=True, finished=_now(), **results)
 
 
@@ -74,7 +74,7 @@ def _now() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of this package, Python and the packages that decide results."""
+    """Return the versions of this package, of Python and of the packages that affect results."""
     versions = {"mint_ray": __version__, "python": platform.python_version()}
     for name in TRACKED_PACKAGES:
         try:
@@ -91,10 +91,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The folder's manifest, None where there is none.
+    """Return the folder's manifest; None if there is none.
 
     Raises:
-        DataError: the file is there but cannot be read as a manifest.
+        DataError: the file exists but cannot be read as a manifest.
     """
     file = folder / FILE_NAME
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""What a person sees while steps run: one live view on a terminal, lines in a log."""
+"""Display of progress for people: one live view on a terminal, lines in a log."""
 
 import time
 from collections.abc import Iterator
@@ -15,31 +15,31 @@ LOG_INTERVAL_SECONDS = 20.0
 
 
 class ProgressHandle(Protocol):
-    """The handle a stage uses to say how far it is."""
+    """Handle with which a stage reports its progress."""
 
     def update(self, done: float, total: float, detail: str = "") -> None:
-        """Report progress; units are the stage's own."""
+        """Report how much of `total` is done, in units that the stage chooses."""
 
     def say(self, message: str) -> None:
         """Print a resolved value or a count that matters, with the reason for it."""
 
 
 class Progress:
-    """Prints the life of each step; live where the console is a terminal."""
+    """Display of the steps of a run, live if the console is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
-        """One plain line."""
+        """Print one plain line."""
         self.console.print(message, markup=False)
 
     def skip(self, stage: str, key: str) -> None:
-        """A step that is complete already."""
+        """Report a step that is complete already."""
         self.say(f"{stage:<9} {key}  complete, skipped")
 
     def done(self, stage: str, key: str, manifest: Manifest) -> None:
-        """A step that has just finished, with its counts."""
+        """Report a step that has just finished, with its counts."""
         rejected = ", ".join(f"{n} {reason}" for reason, n in sorted(manifest.rejected.items()))
         self.say(
             f"{stage:<9} {key}  done in {manifest.wall_seconds or 0:.0f} s: "

@@ -1,4 +1,4 @@
-"""What a step is: its record, what its stage is given, and what it answers."""
+"""Steps of the pipeline, with the context that a stage gets and the outcome that it returns."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -20,32 +20,32 @@ class Step:
 
     name: str
     version: int
-    """Raise it when the same settings would now give another result."""
+    """Number to raise when the same settings would now give another result."""
     inputs: tuple[str, ...]
-    """Steps that are read by any config; see `inputs_of`."""
+    """Steps that this step reads with every config; see `inputs_of`."""
     settings: tuple[str, ...]
-    """Sections or fields of the config that change the result."""
+    """Sections or fields of the config that change the result, as dotted names."""
     files: tuple[str, ...] = ()
     """Config fields that hold a path whose content counts."""
     about: str = ""
     on_request: bool = False
-    """Not part of `mint run`."""
+    """Whether `mint run` leaves this step out."""
     extra_inputs: Callable[[Config], Mapping[str, Config]] | None = None
-    """Other configs whose preference pairs this step reads too, by the name of the input. Raises
-    ConfigError where the step cannot be run with a config."""
+    """Function that returns other configs whose preference pairs this step reads too, by the name
+    of the input. It raises ConfigError if the step cannot run with a config."""
 
     input_from_setting: str | None = None
-    """A setting that names one more step to read."""
+    """Dotted name of a setting that names one more step to read."""
 
     def inputs_of(self, config: Config) -> tuple[str, ...]:
-        """Names of the steps that are read."""
+        """Return the names of the steps that this step reads with a config."""
         if self.input_from_setting is None:
             return self.inputs
         section, _, name = self.input_from_setting.partition(".")
         return (*self.inputs, str(getattr(getattr(config, section), name)))
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
-        """Import the stage's `run`; late, since Ray and torch are slow to import."""
+        """Import the stage and return its `run`; late, since Ray and torch are slow to import."""
         run: Callable[[StepContext], StepOutcome] = importlib.import_module(
             f"mint_ray.stages.{self.name}"
         ).run
@@ -96,7 +96,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.beam_width",
             "evaluation.calibration_bins",
             "evaluation.bootstrap_samples",
-            # Not how many run at a time, for how long, and how many may fail.
+            # Not hashed: concurrency, time budget and allowed failures, which a restart may change.
             "tune.space",
             "tune.algorithm",
             "tune.startup_trials",
@@ -139,7 +139,7 @@ STEPS: tuple[Step, ...] = (
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a stage is given: it reads `inputs`, writes `output`, and knows nothing else."""
+    """Input of a stage: it reads `inputs`, writes to `output`, and knows no other folders."""
 
     config: Config
     key: str
@@ -151,7 +151,7 @@ class StepContext:
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a stage says of its work: counts of rows, and metrics worth tracking."""
+    """Result of a stage: counts of rows, metrics to track, and facts for the manifest."""
 
     rows_in: int
     rows_out: int

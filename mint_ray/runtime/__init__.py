@@ -1,1 +1,1 @@
-"""Runtime."""
+"""Ray at run time: sessions, placement, training, inference, and reports of workers."""

@@ -2,12 +2,12 @@
 
 One output row per case, written in blocks of one batch. A run that was cut off leaves whole
 files (kept) and at most one torn file per writer (removed); the next run reads only the cases
-that no whole file holds. Ray's own Data checkpoint does the same with one more actor pool, which
-on a machine of two CPUs waits for ever for the second.
+that no whole file holds. Ray Data's own checkpoint does the same with a second actor pool,
+which on a machine of two CPUs waits for ever for a CPU.
 
-Ray Data deals out row numbers, and each actor reads its rows of the table itself. Were the rows
-dealt out, reading would run ahead of a slow model until Ray's object store held the whole table,
-images and all; a limit on the store makes Ray wait ten seconds at a time where blocks are large.
+Ray Data passes row numbers, and each actor reads its rows from the table. If Ray Data passed the
+rows, reading would run ahead of a slow model until Ray's object store held the whole table with its
+images. A limit on the store does not help: with large blocks Ray then waits ten seconds at a time.
 """
 
 import logging
@@ -30,14 +30,14 @@ from mint_ray.errors import DataError
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 256
-"""Cases whose rows are read back together."""
+"""Number of cases whose rows are read back together."""
 
 
 @dataclass(frozen=True)
 class CaseInference:
-    """What to run over a case table.
+    """A job of batched inference over a case table.
 
-    `actor` is built once per worker with `arguments`; it maps a `pyarrow.Table` of cases with
+    `actor` is built once per worker with `arguments`. It maps a `pyarrow.Table` of cases with
     the given columns to a table of `schema` with one row per case and the column `case_id`.
     """
 
@@ -55,7 +55,7 @@ def infer(
     resources: ResourcesConfig,
     only: frozenset[str] | None = None,
 ) -> pa.Table:
-    """All rows of `infer_in_order` as one table."""
+    """Return all rows of `infer_in_order` as one table."""
     return pa.concat_tables(
         [job.schema.empty_table(), *infer_in_order(job, source, output, resources, only)]
     )
@@ -68,11 +68,11 @@ def infer_in_order(
     resources: ResourcesConfig,
     only: frozenset[str] | None = None,
 ) -> Iterator[pa.Table]:
-    """Run the job over the cases of `source`, or those named in `only`; resume in `output`.
+    """Run the job over the cases of `source`, or those in `only`; continue what `output` holds.
 
     Yields:
         The rows of `ROWS_AT_ONCE` cases at a time, sorted by `case_id`, each wanted case once.
-        The work is done before the first; no more than one such part is in memory.
+        All inference is done before the first part; one part at a time is in memory.
 
     Raises:
         DataError: a wanted case is missing or doubled in the output.
@@ -136,18 +136,19 @@ def _write_rows(
 
 
 class RowReader:
-    """A Ray Data actor that holds the job's own, and reads for it the rows that it is told.
+    """Ray Data actor that reads requested rows of the case table and passes them to `job.actor`.
 
-    The row group read last is kept, since the next batch often lies in it too.
+    `job.actor` is built once. The row group that was read last is kept, since the
+    next batch often lies in it too.
     """
 
     def __init__(self, job: CaseInference, source: str) -> None:
         self._actor = job.actor(**job.arguments)
-        # Read ahead, Arrow would keep every row group that it has read.
+        # With pre-buffering, Arrow would keep every row group that it has read.
         self._file = pq.ParquetFile(source, pre_buffer=False)
         self._columns = list(job.columns)
         self._starts = np.array(group_starts(self._file))
-        self._group, self._held = -1, pa.table({})
+        self._group, self._group_rows = -1, pa.table({})
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         rows = np.array(batch["rows"][0].as_py())
@@ -160,13 +161,13 @@ class RowReader:
 
     def _read(self, group: int) -> pa.Table:
         if group != self._group:
-            self._held = self._file.read_row_group(group, columns=self._columns)
+            self._group_rows = self._file.read_row_group(group, columns=self._columns)
             self._group = group
-        return self._held
+        return self._group_rows
 
 
 def actor_pool(resources: ResourcesConfig) -> ray.data.ActorPoolStrategy:
-    """A pool that starts as large as it may, with one CPU left for reading and writing."""
+    """Return a pool that starts as large as it may, with one CPU left for reading and writing."""
     spare = ray.cluster_resources().get("CPU", 1.0) - 1
     start = max(1, min(resources.actors, int(spare / resources.cpus_per_worker)))
     return ray.data.ActorPoolStrategy(min_size=start, max_size=resources.actors)
@@ -176,12 +177,12 @@ def _in_order(folder: Path, schema: pa.Schema, wanted: Sequence[str]) -> Iterato
     rows = pds.dataset(folder, schema=schema, format="parquet")
     for at in range(0, len(wanted), ROWS_AT_ONCE):
         ids = wanted[at : at + ROWS_AT_ONCE]
-        # A file holds neighbours: its statistics tell most scans that they need not open it.
+        # Files hold neighbouring ids: with this range, Arrow skips most files by their statistics.
         near = (pds.field("case_id") >= ids[0]) & (pds.field("case_id") <= ids[-1])
-        found = rows.to_table(filter=near & pds.field("case_id").isin(ids)).sort_by("case_id")
-        if found["case_id"].to_pylist() != ids:
+        part = rows.to_table(filter=near & pds.field("case_id").isin(ids)).sort_by("case_id")
+        if part["case_id"].to_pylist() != ids:
             raise DataError(
-                f"expected {len(ids)} cases once each, found {found.num_rows} rows of "
-                f"{len(pc.unique(found['case_id']))} cases; run the stage again with --force"
+                f"expected {len(ids)} cases once each, found {part.num_rows} rows of "
+                f"{len(pc.unique(part['case_id']))} cases; run the stage again with --force"
             )
-        yield found
+        yield part

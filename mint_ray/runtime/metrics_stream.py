@@ -1,4 +1,4 @@
-"""Metrics on their way from a training worker to whoever watches the driver.
+"""Stream of metrics from a training worker to the driver, through a file.
 
 Ray Train's callbacks run in its controller process, not in the driver. So the first worker
 appends a line per report to a file in the step's folder, and the driver follows the file.
@@ -17,15 +17,15 @@ POLL_SECONDS = 1.0
 
 
 def append_metrics(folder: Path, metrics: Mapping[str, float], name: str = FILE_NAME) -> None:
-    """Add one line; a reader never sees half of it as a line."""
+    """Append one line of metrics; a reader never takes a part of it for a line."""
     with (folder / name).open("ab+") as stream:
         append_line(stream, metrics)
 
 
 def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
-    """All whole lines; of a step that was repeated after a restart, the last.
+    """Return the metrics of all steps; of a step that was repeated after a restart, the last.
 
-    What a lost worker left of a line is passed over: its step was repeated.
+    A torn line of a lost worker is skipped, since its step was repeated.
     """
     return list({row["step"]: row for row in read_lines(folder / FILE_NAME)}.values())
 
@@ -33,15 +33,15 @@ def read_metrics_lines(folder: Path) -> list[dict[str, float]]:
 @contextmanager
 def follow_metrics(folder: Path, on_metrics: Callable[[dict[str, float]], None]) -> Iterator[None]:
     """Call `on_metrics` once for every new step while the body runs, in order of steps."""
-    lines = FileTail(folder / FILE_NAME)
-    seen = max((row["step"] for row in parse_lines(lines.read())), default=-1.0)
+    tail = FileTail(folder / FILE_NAME)
+    last_step = max((row["step"] for row in parse_lines(tail.read())), default=-1.0)
 
-    def look() -> None:
-        nonlocal seen
-        for row in parse_lines(lines.read()):
-            if row["step"] > seen:
+    def report_new() -> None:
+        nonlocal last_step
+        for row in parse_lines(tail.read()):
+            if row["step"] > last_step:
                 on_metrics(row)
-                seen = row["step"]
+                last_step = row["step"]
 
-    with call_every(look, POLL_SECONDS, "metrics"):
+    with call_every(report_new, POLL_SECONDS, "metrics"):
         yield

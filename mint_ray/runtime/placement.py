@@ -1,4 +1,4 @@
-"""How many trainings fit the cluster at a time: asked before they start, so that none waits."""
+"""Number of trainings that fit the cluster at a time, computed before any of them starts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _SLACK = 1e-6  # resources of 0.1 add up to a little less than they should
 
 @dataclass(frozen=True)
 class Slots:
-    """Trainings at a time, and why so many, in words."""
+    """Number of trainings at a time, with the reason in words."""
 
     count: int
     why: str
@@ -21,18 +21,19 @@ class Slots:
 def training_slots(
     nodes: Sequence[Mapping[str, float]], resources: ResourcesConfig, limit: int | None = None
 ) -> Slots:
-    """Trainings that all get their workers at the same time.
+    """Return how many trainings can have all of their workers at the same time.
 
-    A worker is on one node, and a worker with a part of a GPU on one GPU; the workers of one
-    training may be on several nodes. Whatever drives a training takes no CPU of its own, so that
-    drivers never hold what workers wait for.
+    A worker is on one node, and a worker with a part of a GPU on one GPU. The workers of one
+    training may be on several nodes. The process that drives a training takes no CPU, so that
+    drivers never hold CPUs that workers wait for.
 
     Args:
         nodes: `CPU` and `GPU` of every node.
-        limit: most that are wanted.
+        resources: workers of a training, with the CPUs and GPUs of each.
+        limit: largest number that is wanted; None for no limit.
 
     Raises:
-        ConfigError: not one training fits.
+        ConfigError: not even one training fits.
     """
     workers = resources.train_workers
     needed = workers if isinstance(workers, int) else workers[0]

@@ -1,4 +1,4 @@
-"""Looking at something again and again beside the work."""
+"""Repeated calls of a function in a thread beside the work."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def call_every(look: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
-    """Call `look` in a thread every so many seconds while the body runs, and once at its end."""
+    """Call `look` in a thread every `seconds` while the body runs, and once at its end."""
     stop = threading.Event()
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""One way to run a training function on Ray Train, shared by the stages that train."""
+"""Runs of a training function on Ray Train, for all stages that train."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ from mint_ray.errors import MintError, TrainingError
 logger = logging.getLogger(__name__)
 
 RUN_NAME = "ray_train"
-"""Ray Train's own folder in the step's folder; the same name again continues the run."""
+"""Folder of Ray Train in the step's folder; the same name again continues the run."""
 REFUSAL = "refusal.json"
-"""Where a worker leaves the error that all workers stopped for."""
+"""File in which a worker leaves the error that stopped all workers."""
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's list of checkpoints in that folder."""
 
@@ -38,12 +38,17 @@ def fit(
 ) -> None:
     """Run `worker(settings)` on every Ray Train worker until it returns.
 
-    `workers` as (least, most) lets Ray shrink and grow the group between restarts. `callbacks`
-    run in Ray Train's controller process.
+    Args:
+        worker: training function; it runs in every worker process.
+        settings: argument of `worker`.
+        output: folder of the step; an interrupted run in it continues.
+        workers: number of workers; (least, most) lets Ray shrink and grow the group in restarts.
+        resources: CPUs and GPUs of each worker, and allowed failures.
+        callbacks: run in Ray Train's controller process.
 
     Raises:
-        MintError: the worker's own, at once.
-        TrainingError: a worker failed otherwise, more often than `resources.max_failures`.
+        MintError: a worker raised it; it is raised here without a retry.
+        TrainingError: workers failed with other errors more often than `resources.max_failures`.
     """
     _drop_broken_snapshot(output / RUN_NAME)
     refusal = output / REFUSAL
@@ -73,12 +78,12 @@ def fit(
             "the workers' output"
         ) from error
     if refusal.exists():
-        found = read_json(refusal)
-        raise getattr(errors, found["kind"])(found["message"])
+        refused = read_json(refusal)
+        raise getattr(errors, refused["kind"])(refused["message"])
 
 
 def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[str, Any]) -> None:
-    """The worker; an error that is meant for the user ends it quietly, since Ray would retry.
+    """Run the worker; write a MintError to the file `refusal` and return, since Ray would retry.
 
     Such errors come from settings, data or numbers that all workers share, so all end alike.
     """
@@ -89,10 +94,11 @@ def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[
 
 
 def _drop_broken_snapshot(folder: Path) -> None:
-    """Ray overwrites its list of checkpoints in place, and refuses a run whose list is cut off.
+    """Remove Ray's list of checkpoints if it is cut off or names a folder that is gone.
 
-    It also refuses one that names a folder which somebody removed. The checkpoints themselves
-    are found without the list (`latest_good`), and then removed with the run's folder.
+    Ray overwrites the list in place, and refuses to continue a run with such a list. The
+    checkpoints themselves are found without it (`latest_good`), and then removed with the run's
+    folder.
     """
     snapshot = folder / SNAPSHOT
     try:
@@ -115,7 +121,7 @@ def _resources(resources: ResourcesConfig) -> dict[str, float]:
 
 
 def use_resources(resources: ResourcesConfig) -> None:
-    """Give torch its CPU threads, and no GPU where none was asked for.
+    """Set torch's CPU threads, and hide all GPUs if the settings give a worker none.
 
     Ray would leave a worker of a fraction of a CPU with one thread, and shows all GPUs of the
     machine to a worker that has none.

@@ -1,4 +1,4 @@
-"""Connecting to Ray."""
+"""Connections to Ray."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from mint_ray.runtime.orphans import remove_orphaned_placement_groups
 
 
 def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> None:
-    """Connect to Ray and say to what."""
+    """Connect to Ray and print a line about the cluster."""
     say(connect(resources))
 
 
@@ -34,12 +34,12 @@ def begin_training_session(
 
 
 def connect(resources: ResourcesConfig) -> str:
-    """Connect to the configured, the surrounding or a new local Ray; return what it is.
+    """Connect to the configured, the surrounding or a new local Ray; return its description.
 
-    The surrounding one is that of RAY_ADDRESS, which `ray job submit` sets for its jobs. An
-    address that some earlier head left behind on this machine is not looked for: where that head
-    was killed, Ray would wait for it for many minutes. Workers' output goes to Ray's log files;
-    MINT_WORKER_LOGS=1 brings it to the terminal.
+    The surrounding Ray is that of RAY_ADDRESS, which `ray job submit` sets for its jobs. An address
+    that an earlier head left on this machine is not used: if that head was killed, Ray would wait
+    for it for many minutes. Workers' output goes to Ray's log files; MINT_WORKER_LOGS=1 brings it
+    to the terminal.
     """
     if not ray.is_initialized():
         ray.init(

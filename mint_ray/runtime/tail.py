@@ -1,14 +1,16 @@
-"""The lines that another process has appended to a file since one last looked."""
+"""Reader of the lines that another process appends to a file."""
 
 from pathlib import Path
 
 
 class FileTail:
-    """Whole lines only; what a writer has not ended yet is read the next time.
+    """A reader of new lines of a file, which returns each line once.
+
+    A line that its writer has not ended yet is returned by a later call.
 
     Args:
-        file: need not exist yet.
-        from_end: leave out what it holds already.
+        file: the file, which need not exist yet.
+        from_end: whether to skip the lines that the file holds already.
     """
 
     def __init__(self, file: Path, from_end: bool = False) -> None:
@@ -16,7 +18,7 @@ class FileTail:
         self._offset = file.stat().st_size if from_end and file.exists() else 0
 
     def read(self) -> list[bytes]:
-        """New lines, without their ends."""
+        """Return the lines since the last call, without newlines."""
         if not self._file.exists():
             return []
         with self._file.open("rb") as stream:

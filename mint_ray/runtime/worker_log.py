@@ -1,8 +1,8 @@
-"""What the first worker says of its choices, on its way to whoever watches the driver.
+"""Log of the first worker, which the driver reads while it grows.
 
-Workers' output goes to Ray's log files; the lines that a person should see (which layout and why,
-which checkpoint was resumed or passed over, the calibration regime) go to a file in the step's
-folder as well. Ids and numbers only, as in every log.
+Workers' output goes to Ray's log files. The lines that a person should see (which layout and why,
+which checkpoint was resumed or skipped, the calibration regime) go to a file in the step's folder
+as well. As in every log, they hold ids and numbers only.
 """
 
 import logging
@@ -17,9 +17,9 @@ FILE_NAME = "worker.log"
 
 @contextmanager
 def keep_worker_log(folder: Path) -> Iterator[None]:
-    """Append this package's log lines to the folder's notes while the body runs."""
+    """Append this package's log lines to the folder's `worker.log` while the body runs."""
     logger = logging.getLogger("mint_ray")
-    before = logger.level
+    level = logger.level
     handler = logging.FileHandler(folder / FILE_NAME, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
@@ -28,10 +28,10 @@ def keep_worker_log(folder: Path) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before)
+        logger.setLevel(level)
         handler.close()
 
 
 def new_worker_lines(folder: Path) -> FileTail:
-    """The notes that are added from now on."""
+    """Return a reader of the log lines that are added from now on."""
     return FileTail(folder / FILE_NAME, from_end=True)

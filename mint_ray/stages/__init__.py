@@ -1,1 +1,1 @@
-"""Pipeline stages on Ray Data and Ray Train, one file each."""
+"""Pipeline stages on Ray Data, Ray Train and Ray Tune, one module or folder each."""

@@ -1,4 +1,4 @@
-"""Stage `calibrate`: a finished student with what makes its answers trustworthy.
+"""Stage `calibrate`: a temperature and conformal sets for a finished student.
 
 Writes the student's own files, `calibration.json`, a model card (`README.md`), and scores.
 """
@@ -30,11 +30,11 @@ from mint_ray.students.student import read_info, student_files
 
 SCORES = "scores"
 TESTED = "test_scores.parquet"
-"""Rows of `SCORES_SCHEMA` of the test cases, which another student is compared on."""
+"""File with the scores of the test cases, rows of `SCORES_SCHEMA`, to compare students on."""
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Score validation and test cases, fit on the first, measure on the second."""
+    """Score validation and test cases, fit on the validation cases, measure on the test cases."""
     config, output = context.config, context.output
     source = context.inputs[config.promotion.source]
     names = student_files(source)
@@ -47,23 +47,23 @@ def run(context: StepContext) -> StepOutcome:
     write_model_card(output, asdict(read_info(output)), fitted, len(catalogue))
     for line in (*fitted.remarks(), _summary(fitted)):
         context.progress.say(f"[Calibration] {line}")
-    found = {
+    metrics = {
         f"{when}.{name}": value["value"]
         for when, values in fitted.measured.items()
         for name, value in values.items()
         if value["value"] is not None
     }
-    asked = sum(map(len, scored.values()))
+    n_scored = sum(map(len, scored.values()))
     return StepOutcome(
-        rows_in=asked,
-        rows_out=asked,
-        metrics=found | {"temperature": fitted.temperature},
+        rows_in=n_scored,
+        rows_out=n_scored,
+        metrics=metrics | {"temperature": fitted.temperature},
         facts={"student": source.name, "files": names, "groups": fitted.groups},
     )
 
 
 def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:
-    """Scores of the validation and the test cases, which are asked about together."""
+    """Return the scores of the validation and of the test cases, computed in one pass."""
     config, cases = context.config, context.inputs["cases"]
     columns = ["case_id", "group_id", "split", "label_id"]
     rows = pq.read_table(cases / "cases.parquet", columns=columns)
@@ -113,7 +113,7 @@ def _summary(fitted: AnswerCalibration) -> str:
 
 
 def _cases_of(table: pa.Table, ids: frozenset[str]) -> pa.Table:
-    """The rows of some cases."""
+    """Return the rows of the cases with the given ids."""
     return table.filter(pc.is_in(table["case_id"], pa.array(sorted(ids), pa.string())))
 
 

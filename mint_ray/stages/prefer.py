@@ -1,10 +1,10 @@
-"""Stage `prefer`: the teacher ranks every label for every case; pairs go to parquet.
+"""Stage `prefer`: teacher rankings of every label for every case, and preference pairs.
 
 Ray Data streams cases through a pool of teacher actors (one GPU each where configured) and
 writes one row per case, without its image, so that an interrupted run continues where it stopped.
-The rows are then walked in the order of their cases, in step with the case table where images
-belong to the pairs, and go to `train.parquet`, `validation.parquet` and `test.parquet`. At no time
-is more than a few hundred cases in memory.
+The rows are then read in the order of their cases, in step with the case table if the pairs have
+images, and go to `train.parquet`, `validation.parquet` and `test.parquet`. Memory never holds more
+than a few hundred cases.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ CASE_COLUMNS = ("case_id", "group_id", "split", "label_id", "note", "source", *S
 
 
 class PairBuilder:
-    """A Ray Data actor that holds one teacher and turns a batch of cases into pairs."""
+    """Ray Data actor that holds one teacher and turns a batch of cases into pairs."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ def write_pairs(
         scored: rows of `scored_schema`, in the order of the case table.
         cases: the case table, which has the images.
         output: folder of the files.
-        task: what the student is asked.
+        task: task of the student.
 
     Returns:
         Rejected cases by reason, and pairs by split.
@@ -119,19 +119,19 @@ def write_pairs(
     rejected: Counter[str] = Counter()
     images = images_in_order(cases) if task.input_modality == "image" else None
     with (
-        TableFile(output / "rejected.parquet", REJECTED_SCHEMA, TEXT_ROWS) as turned_away,
+        TableFile(output / "rejected.parquet", REJECTED_SCHEMA, TEXT_ROWS) as rejected_file,
         PairFiles(output, task) as files,
     ):
         for part in _in_groups(scored):
-            bad = part.filter(pc.is_valid(part["reason"])).select(REJECTED_SCHEMA.names)
-            turned_away.add(bad)
-            rejected.update(bad["reason"].to_pylist())
+            unusable = part.filter(pc.is_valid(part["reason"])).select(REJECTED_SCHEMA.names)
+            rejected_file.add(unusable)
+            rejected.update(unusable["reason"].to_pylist())
             files.add(pairs_of(part) if images is None else pairs_with_images(part, images))
     return rejected, dict(files.rows)
 
 
 def _in_groups(scored: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """As few rows at a time as images are read in."""
+    """Yield the rows in parts of `IMAGE_ROWS`, since as many images are read at a time."""
     for table in scored:
         for at in range(0, table.num_rows, IMAGE_ROWS):
             yield table.slice(at, IMAGE_ROWS)

@@ -1,4 +1,4 @@
-"""Stage `teach`: fit the multimodal teacher on Ray Train."""
+"""Stage `teach`: fit of the multimodal teacher on Ray Train."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ SUMMARY = "summary.json"
 def run(context: StepContext) -> StepOutcome:
     """Fit the configured teacher on training groups."""
     config, output = context.config, context.output
-    find_fitter(config)  # refuses settings that cannot work before Ray is started
+    find_fitter(config)  # raises ConfigError for unusable settings before Ray is started
     begin_training_session(context.config.resources, context.output, context.progress.say)
     settings = {
         "config": config.model_dump(mode="json"),
@@ -51,7 +51,7 @@ def run(context: StepContext) -> StepOutcome:
 
 
 def _worker(settings: dict[str, Any]) -> None:
-    """One Ray Train worker: the learning code, with its reports sent to Ray."""
+    """Run the learning code on one Ray Train worker, with its reports sent to Ray."""
     config = Config.model_validate(settings["config"])
     source, output = Path(settings["cases"]), Path(settings["output"])
     use_resources(config.resources)

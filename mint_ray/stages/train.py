@@ -1,4 +1,4 @@
-"""Stage `train`: align the student on the preference pairs, on Ray Train with DeepSpeed."""
+"""Stage `train`: alignment of the student on preference pairs, on Ray Train with DeepSpeed."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,7 +19,7 @@ from mint_ray.stages.workers.training import (
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Train, or continue a training that was cut off; write the finished student."""
+    """Train the student or continue an interrupted training, and write the finished student."""
     config, output = context.config, context.output
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
@@ -27,26 +27,26 @@ def run(context: StepContext) -> StepOutcome:
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)
-    notes = new_worker_lines(output)
+    worker_lines = new_worker_lines(output)
 
-    def say_notes() -> None:
-        for line in notes.read():
+    def say_worker_lines() -> None:
+        for line in worker_lines.read():
             context.progress.say(line.decode("utf-8", "replace"))
 
     def watch(metrics: dict[str, float]) -> None:
-        say_notes()
+        say_worker_lines()
         context.run.log_metrics(metrics, step=int(metrics["step"]))
-        context.progress.update(metrics["step"], metrics["steps"], _note(metrics))
+        context.progress.update(metrics["step"], metrics["steps"], _progress_detail(metrics))
 
     try:
         with follow_metrics(output, watch):
             fit(train_worker, settings, output, config.resources.train_workers, config.resources)
     finally:
-        say_notes()
+        say_worker_lines()
     return outcome_of(read_summary(output))
 
 
-def _note(metrics: Mapping[str, float]) -> str:
+def _progress_detail(metrics: Mapping[str, float]) -> str:
     parts = [f"loss {metrics['loss']:.3f}"]
     for name, words in (("rewards/accuracies", "pair accuracy"), ("accuracy", "accuracy")):
         if name in metrics:

@@ -1,7 +1,8 @@
-"""The MLflow store behind a run: connecting, finding or creating the run, writing records.
+"""MLflow store behind a run: connection, search or creation of the run, writing of records.
 
-Everything here may raise; `tracker` turns that into waiting. MLflow takes seconds to import,
-so it is imported when first needed, through its client only: no global state, no autologging.
+Everything here may raise; `tracker` then keeps the records for later. MLflow takes seconds to
+import, so it is imported when first needed. It is used through its client only: without global
+state and without autologging.
 """
 
 import fcntl
@@ -29,14 +30,14 @@ _SQLITE = "sqlite:///"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # A server that is away must not hold up training: the queue keeps what it missed.
+    # An absent server must not delay training: the queue keeps the records that it missed.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
 
 def shown_uri(uri: str) -> str:
-    """A tracking URI for people: whatever may be a user, a token or a password is hidden."""
+    """Return a tracking URI for people, in which user, token and password are hidden."""
     return re.sub(r"://[^?#]*@", "://***@", uri)
 
 
@@ -45,12 +46,12 @@ class RunStore:
 
     Args:
         uri: tracking URI.
-        experiment: experiment name; created where absent.
+        experiment: name of the experiment, which is created if absent.
         state: JSON file that remembers the run, so that a restart continues it.
         name: run name.
         tags: tags of a new run.
-        parent: state file of the run that it is to be shown below. As long as that one is not in
-            the store, this one is not created either: its records wait.
+        parent: state file of the run that this run is shown below. As long as the parent is not
+            in the store, this run is not created: its records wait.
     """
 
     def __init__(
@@ -113,14 +114,15 @@ class RunStore:
             return False
 
     def _find_run(self, token: str) -> str | None:
-        found = self._client.search_runs(
+        runs = self._client.search_runs(
             [self._experiment_id], filter_string=f"tags.{_TOKEN_TAG} = '{token}'", max_results=1
         )
-        return str(found[0].info.run_id) if found else None
+        return str(runs[0].info.run_id) if runs else None
 
     def _create_run(self, token: str) -> str:
         tags = self.tags | {_TOKEN_TAG: token}
         if self.parent is not None:
+            # KeyError as long as the parent is not in the store, so that the record waits.
             tags[_PARENT_TAG] = _read_state(self.parent)["run_id"]
         run = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags)
         return str(run.info.run_id)
@@ -128,8 +130,8 @@ class RunStore:
     def _write_params(self, run_id: str, record: Record) -> None:
         from mlflow.entities import Param, RunTag
 
-        # A parameter cannot be changed in MLflow. One that a restart changed (where work runs,
-        # never what it computes) is told by a tag.
+        # A parameter cannot be changed in MLflow. If a restart changed one (where work runs, never
+        # what it computes), the new value becomes a tag.
         known = self._client.get_run(run_id).data.params
         new = {k: v for k, v in record["values"].items() if k not in known}
         changed = {k: v for k, v in record["values"].items() if known.get(k, v) != v}
@@ -171,7 +173,7 @@ class RunStore:
             self._client.set_terminated(run_id, record["status"], end_time=record["time"])
 
     def _check_sqlite(self) -> None:
-        """Fail at once where MLflow would retry for minutes on a file that is locked or away.
+        """Raise at once if the file is locked or cannot be opened; MLflow would retry for minutes.
 
         Raises:
             sqlite3.OperationalError: the file is locked or cannot be opened for writing.
@@ -192,7 +194,7 @@ class RunStore:
 
 
 def connect_client(uri: str) -> Any:
-    """An `MlflowClient` of a store, which also keeps its registry."""
+    """Return an `MlflowClient` of a store, whose registry is in the same store."""
     os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
     from mlflow import MlflowClient
 
@@ -205,10 +207,13 @@ def connect_client(uri: str) -> Any:
 
 
 def experiment_id(client: Any, uri: str, name: str) -> str:
-    """The experiment of a name, created where absent; beside a SQLite file lie its artifacts."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    """Return the id of an experiment, which is created if absent.
+
+    With a SQLite file, artifacts are in the folder `mlartifacts` beside it.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     file = sqlite_file(uri)
     root = (file.parent / "mlartifacts").resolve().as_uri() if file else None
     try:
@@ -223,9 +228,9 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
 def _sqlite_lock(uri: str) -> Iterator[None]:
     file = sqlite_file(uri)
     lock = file.with_name(f"{file.name}.lock").open("w") if file else nullcontext()
-    with lock as held:
-        if held is not None:
-            fcntl.flock(held, fcntl.LOCK_EX)
+    with lock as stream:
+        if stream is not None:
+            fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
@@ -238,5 +243,5 @@ def _read_state(file: Path) -> dict[str, Any]:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a `sqlite:///` URI, None for other stores."""
+    """Return the file of a `sqlite:///` URI; None for other stores."""
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None

@@ -1,4 +1,4 @@
-"""What is sent to the store, as plain JSON records within MLflow's limits."""
+"""Records for the MLflow store: plain JSON values within MLflow's limits."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
-"""`kind` (params, tags, metrics, artifact or status) and what that kind needs."""
+"""`kind` (params, tags, metrics, artifact or status), and the values that this kind needs."""
 
 MAX_KEY = 250  # characters, of every key
 MAX_PARAM = 6000  # characters
@@ -19,7 +19,7 @@ _BAD_IN_KEYS = re.compile(r"[^\w\-. /:]")
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings with dotted keys: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    """Flatten nested mappings to dotted keys: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"
@@ -31,19 +31,19 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def params_records(settings: Mapping[str, Any]) -> list[Record]:
-    """Settings as text, values cut to `MAX_PARAM`."""
+    """Return records of settings as text, with values cut to `MAX_PARAM` characters."""
     values = {clean_key(k): cut(str(v), MAX_PARAM) for k, v in flatten(settings).items()}
     return [{"kind": "params", "values": part} for part in _parts(values, MAX_PARAMS_PER_CALL)]
 
 
 def tags_records(tags: Mapping[str, Any]) -> list[Record]:
-    """Tags as text, values cut to `MAX_TAG`."""
+    """Return records of tags as text, with values cut to `MAX_TAG` characters."""
     values = {clean_key(k): cut(str(v), MAX_TAG) for k, v in flatten(tags).items()}
     return [{"kind": "tags", "values": part} for part in _parts(values, MAX_PARAMS_PER_CALL)]
 
 
 def metrics_records(metrics: Mapping[str, Any], step: int) -> list[Record]:
-    """Numbers with step and time; None is left out.
+    """Return records of numbers with step and time (milliseconds of the epoch), without None.
 
     Raises:
         TypeError: a value is not a number. Text never goes into a metric.
@@ -63,22 +63,22 @@ def metrics_records(metrics: Mapping[str, Any], step: int) -> list[Record]:
 
 
 def artifact_record(path: Path) -> Record:
-    """A file or folder to copy to the artifact store."""
+    """Return the record of a file or folder to copy to the artifact store."""
     return {"kind": "artifact", "path": str(path.resolve())}
 
 
 def status_record(status: str) -> Record:
-    """RUNNING, FINISHED, FAILED or KILLED."""
+    """Return the record of a status: RUNNING, FINISHED, FAILED or KILLED."""
     return {"kind": "status", "status": status, "time": _milliseconds()}
 
 
 def clean_key(key: str) -> str:
-    """The key with characters that MLflow refuses replaced by `_`, cut to `MAX_KEY`."""
+    """Return the key, cut to `MAX_KEY`, with `_` for characters that MLflow does not accept."""
     return _BAD_IN_KEYS.sub("_", key)[:MAX_KEY]
 
 
 def cut(text: str, longest: int) -> str:
-    """The text, its end replaced by an ellipsis where it is too long."""
+    """Return the text, with an ellipsis for its end if it has more than `longest` characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""The MLflow model registry: which student is the champion, and which were before.
+"""MLflow model registry of students: versions, the champion and its predecessors.
 
 A student is a logged model (a folder of files) and a version of a registered model. `champion`
 and `challenger` are aliases. The registered model's tag `champions` lists the versions that were
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 KEY = "mint_ray.key"
-"""Tag with the folder name of the calibrate step, by which a student is found again."""
+"""Tag with the key of a student's content, by which its version is found again."""
 _HISTORY = "champions"
 SCHEME = "models:/"
 
@@ -40,11 +40,11 @@ class Version:
 
 
 class Registry:
-    """A registry behind a tracking URI. Whatever fails there becomes a RegistryError.
+    """Registry behind a tracking URI, all of whose failures become a RegistryError.
 
     Args:
-        uri: database or server, as for tracking.
-        experiment: where logged models are kept.
+        uri: URI of a database or server, as for tracking.
+        experiment: name of the experiment that keeps logged models.
     """
 
     def __init__(self, uri: str, experiment: str = "mint_ray") -> None:
@@ -56,16 +56,16 @@ class Registry:
         return shown_uri(self.uri)
 
     def models(self) -> list[str]:
-        """Names of the registered students."""
+        """Return the names of the registered students."""
         with self._guarded("list models"):
-            found = self._client.search_registered_models(max_results=1000)
-            return sorted(model.name for model in found)
+            registered = self._client.search_registered_models(max_results=1000)
+            return sorted(model.name for model in registered)
 
     def versions(self, name: str) -> list[Version]:
-        """All versions of a student, the newest first; empty where there is none."""
+        """Return all versions of a student, the newest first; empty if there is none."""
         with self._guarded(f"list {name}"):
-            found = self._client.search_model_versions(f"name='{name}'")
-            aliases = self._aliases(name) if found else {}
+            items = self._client.search_model_versions(f"name='{name}'")
+            aliases = self._aliases(name) if items else {}
             return [
                 Version(
                     name,
@@ -74,45 +74,46 @@ class Registry:
                     dict(item.tags),
                     int(item.creation_timestamp),
                 )
-                for item in sorted(found, key=lambda item: -int(item.version))
+                for item in sorted(items, key=lambda item: -int(item.version))
             ]
 
     def champion(self, name: str) -> Version | None:
-        """The version that is served, None where there is none yet."""
+        """Return the champion, which is served; None if there is none yet."""
         return next((v for v in self.versions(name) if CHAMPION in v.aliases), None)
 
     def register(
         self, name: str, key: str, folder: Path, files: Sequence[str], tags: Mapping[str, str]
     ) -> Version:
-        """The version of a student, made now where there is none; the same key never gives two.
+        """Return the version of a student, created now if the registry does not have its key.
 
         Args:
-            key: names the student's content.
-            folder: where its files are.
-            files: names of those that belong to it.
-            tags: what it was made from.
+            name: name of the registered model.
+            key: key of the student's content; the same key never gives two versions.
+            folder: folder of the student's files.
+            files: names of the files that belong to it.
+            tags: lineage of the student.
         """
-        found = next((v for v in self.versions(name) if v.tags.get(KEY) == key), None)
-        if found is not None:
-            return found
+        known = next((v for v in self.versions(name) if v.tags.get(KEY) == key), None)
+        if known is not None:
+            return known
         with self._guarded(f"register {key}"):
             model = self._logged(key) or self._log(name, key, folder, files, tags)
             if not self._client.search_registered_models(f"name='{name}'"):
                 self._client.create_registered_model(name)
             with _default_store(self.uri):
-                made = self._client.create_model_version(
+                created = self._client.create_model_version(
                     name,
                     source=model.artifact_location,
                     model_id=model.model_id,
                     tags={**tags, KEY: key},
                 )
-        return next(v for v in self.versions(name) if v.number == int(made.version))
+        return next(v for v in self.versions(name) if v.number == int(created.version))
 
     def promote(self, version: Version) -> None:
         """Make a version the champion."""
         past = self._past(version.name)
         with self._guarded(f"promote version {version.number}"):
-            # The history first: whoever is cut off in between does the same again.
+            # The history comes first: a command that is cut off in between can be repeated.
             if not past or past[-1] != version.number:
                 self._write_history(version.name, [*past, version.number])
             self._client.set_registered_model_alias(version.name, CHAMPION, str(version.number))
@@ -136,7 +137,7 @@ class Registry:
         """Make the champion's predecessor the champion again.
 
         Raises:
-            RegistryError: there is none.
+            RegistryError: there is no champion, or none before it.
         """
         numbers = {version.number: version for version in self.versions(name)}
         champion = self.champion(name)
@@ -156,27 +157,27 @@ class Registry:
         return before
 
     def find(self, uri: str) -> Version:
-        """The version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` means now."""
+        """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` means now."""
         with self._guarded(f"find {uri}"):
             name, number = self._resolve(uri)
-        found = [version for version in self.versions(name) if version.number == int(number)]
-        if not found:
+        matches = [version for version in self.versions(name) if version.number == int(number)]
+        if not matches:
             raise RegistryError(f"{uri}: no such version; `mint registry list` shows what there is")
-        return found[0]
+        return matches[0]
 
     def download(self, uri: str, folder: Path) -> Path:
-        """Copy the files of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; where they are."""
+        """Copy the files of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; return their folder."""
         from mlflow.artifacts import download_artifacts
 
         with self._guarded(f"download {uri}"):
             folder.mkdir(parents=True, exist_ok=True)
             name, number = self._resolve(uri)
             source = self._client.get_model_version_download_uri(name, number)
-            found = download_artifacts(source, dst_path=str(folder), tracking_uri=self.uri)
-        return Path(found)
+            path = download_artifacts(source, dst_path=str(folder), tracking_uri=self.uri)
+        return Path(path)
 
     def _resolve(self, uri: str) -> tuple[str, str]:
-        """Name and version of `models:/NAME@ALIAS` or `models:/NAME/VERSION`."""
+        """Return name and version number of `models:/NAME@ALIAS` or `models:/NAME/VERSION`."""
         name, at, alias = uri.removeprefix(SCHEME).partition("@")
         if at:
             return name, str(self._client.get_model_version_by_alias(name, alias).version)
@@ -198,22 +199,25 @@ class Registry:
             yield
         except RegistryError:
             raise
-        # Database drivers, HTTP and MLflow raise what they like; their messages may hold values.
+        # Database drivers, HTTP and MLflow raise any error; their messages may hold passwords.
         except Exception as error:
             code = getattr(error, "error_code", "") or type(error).__name__
             raise RegistryError(
-                f"could not {what} in the registry {self.address} ({code}); see that the store is "
-                "there and can be written, then give the same command again (--tracking, "
+                f"could not {what} in the registry {self.address} ({code}); check that the store "
+                "exists and can be written, then run the same command again (--tracking, "
                 "tracking.uri or MLFLOW_TRACKING_URI name another registry)"
             ) from error
 
     def _aliases(self, name: str) -> dict[str, int]:
-        found = self._client.get_registered_model(name).aliases
-        return {alias: int(number) for alias, number in found.items()}
+        aliases = self._client.get_registered_model(name).aliases
+        return {alias: int(number) for alias, number in aliases.items()}
 
     def _past(self, name: str) -> list[int]:
-        """The champions up to the present one. What comes behind it in the tag is of a promotion
-        that was cut off before it counted, or of a rollback that was cut off after."""
+        """Return the version numbers of all champions up to the present one, in order.
+
+        Later numbers in the tag are of a promotion that was cut off before the alias was set, or of
+        a rollback that was cut off after it was.
+        """
         with self._guarded(f"read {name}"):
             model = self._client.get_registered_model(name)
         history = [int(number) for number in model.tags.get(_HISTORY, "").split(",") if number]
@@ -226,12 +230,12 @@ class Registry:
         self._client.set_registered_model_tag(name, _HISTORY, ",".join(map(str, history)))
 
     def _logged(self, key: str) -> Any | None:
-        """The finished logged model of an earlier attempt."""
-        found = self._client.search_logged_models(
+        """Return the finished logged model of an earlier attempt; None if there is none."""
+        models = self._client.search_logged_models(
             [experiment_id(self._client, self.uri, self._experiment)],
             filter_string=f"tags.`{KEY}` = '{key}'",
         )
-        ready = [model for model in found if str(model.status) == "READY"]
+        ready = [model for model in models if str(model.status) == "READY"]
         return ready[0] if ready else None
 
     def _log(
@@ -242,29 +246,32 @@ class Registry:
         files: Sequence[str],
         tags: Mapping[str, str],
     ) -> Any:
-        made = self._client.create_logged_model(
+        model = self._client.create_logged_model(
             experiment_id(self._client, self.uri, self._experiment),
             name=name,
             tags={**tags, KEY: key},
             model_type="student",
         )
-        with tempfile.TemporaryDirectory(prefix="mint-register-") as chosen:
+        with tempfile.TemporaryDirectory(prefix="mint-register-") as links:
             for file in files:
-                os.symlink((folder / file).resolve(), Path(chosen) / file)
-            self._client.log_model_artifacts(made.model_id, chosen)
-        return self._client.finalize_logged_model(made.model_id, "READY")
+                os.symlink((folder / file).resolve(), Path(links) / file)
+            self._client.log_model_artifacts(model.model_id, links)
+        return self._client.finalize_logged_model(model.model_id, "READY")
 
 
 @contextmanager
 def _default_store(uri: str) -> Iterator[None]:
-    """Where a SQL registry looks a logged model up: MLflow's default store, not the client's."""
+    """Set MLflow's default store while the body runs.
+
+    A SQL registry looks up logged models there, not in the store of its client.
+    """
     import mlflow
 
-    # Where nothing is set it must be so again: MLflow would keep its own default, a file in the
-    # working directory, in the environment too, and every store of this process would be that.
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    # If nothing was set, it must be unset again. MLflow would keep its own default, a file in the
+    # working directory, also in the environment, and all stores of this process would be that file.
+    earlier = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(earlier)

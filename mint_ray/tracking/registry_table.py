@@ -11,7 +11,7 @@ _SHOWN = (*(f"after.{name}" for name in _MEASURED), "temperature")
 
 
 def version_lines(registry: Registry) -> Iterator[str]:
-    """A line for every version of every student."""
+    """Yield a line for every version of every student."""
     names = registry.models()
     if not names:
         yield f"no student is registered in {registry.address}; `mint promote CONFIG` registers one"
@@ -28,26 +28,26 @@ def version_lines(registry: Registry) -> Iterator[str]:
 
 
 def comparison_lines(registry: Registry, name: str, first: int, second: int) -> Iterator[str]:
-    """What two versions were made from and how they were measured, side by side.
+    """Yield lines that show lineage and metrics of two versions side by side.
 
     Raises:
-        RegistryError: there is no such version.
+        RegistryError: a version does not exist.
     """
-    one, two = _version(registry, name, first), _version(registry, name, second)
-    if one.tags.get("mint_ray.cases") != two.tags.get("mint_ray.cases"):
-        yield "measured on different cases: the figures below are no comparison"
-    keys = sorted({*one.tags, *two.tags} - {*_SHOWN})
+    left, right = _version(registry, name, first), _version(registry, name, second)
+    if left.tags.get("mint_ray.cases") != right.tags.get("mint_ray.cases"):
+        yield "measured on different cases: the figures below cannot be compared"
+    keys = sorted({*left.tags, *right.tags} - {*_SHOWN})
     width = max(len(key) for key in (*keys, *_SHOWN))
     yield f"{'':<{width}}  {f'version {first}':<24}  version {second}"
     for key in (*_SHOWN, *keys):
-        yield f"{key:<{width}}  {one.tags.get(key, ''):<24}  {two.tags.get(key, '')}"
+        yield f"{key:<{width}}  {left.tags.get(key, ''):<24}  {right.tags.get(key, '')}"
 
 
 def _version(registry: Registry, name: str, number: int) -> Version:
-    found = {version.number: version for version in registry.versions(name)}
-    if number not in found:
+    known = {version.number: version for version in registry.versions(name)}
+    if number not in known:
         raise RegistryError(
-            f"{name}: expected one of the versions {', '.join(map(str, sorted(found))) or '(none)'}"
+            f"{name}: expected one of the known {', '.join(map(str, sorted(known))) or '(none)'}"
             f", found {number}"
         )
-    return found[number]
+    return known[number]

@@ -1,9 +1,9 @@
-"""Recording runs so that nothing depends on the recording.
+"""Recording of runs in MLflow, whose failures never stop a run.
 
-`create_tracker` gives a `Tracker`, or a `NullTracker` where tracking is off; callers use both
-alike. Whatever goes wrong with the store is logged, and what could not be written waits in the
-step's folder for the next call, the end of the run, or the next start. Only numbers, ids and
-settings are recorded, never the text of a note.
+`create_tracker` returns a `Tracker`, or a `NullTracker` if tracking is off; callers use both
+alike. Failures of the store are logged, and records that could not be written wait in the step's
+folder for the next call, the end of the run, or the next start. Only numbers, ids and settings are
+recorded, never the text of a note.
 """
 
 import logging
@@ -33,16 +33,16 @@ logger = logging.getLogger(__name__)
 STATE_FILE = "tracking.json"
 QUEUE_FILE = "tracking-queue.jsonl"
 CHILDREN = "trials"
-"""Folder within a step's that holds those of the runs below it."""
+"""Folder in a step's folder that holds the folders of its child runs."""
 
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
-_AWAY_SECONDS = 1.0  # a failed attempt that took so long is a store that is away
+_AWAY_SECONDS = 1.0  # a failed attempt that took so long means that the store is away
 _FIRST_PAUSE = 15.0  # seconds without another attempt after a failure; doubles each time
 _LONGEST_PAUSE = 300.0
 
 
 class Run(Protocol):
-    """What a stage may record. No method ever raises because of the store."""
+    """Run that a stage records. No method raises because of the store."""
 
     def log_params(self, settings: Mapping[str, Any]) -> None:
         """Record settings; nested ones get dotted names."""
@@ -57,9 +57,9 @@ class Run(Protocol):
         """Set or replace tags."""
 
     def child(self, folder: Path) -> "ChildRun":
-        """The run of a trial, shown below this one; the same folder continues the same run.
+        """Return the run of a trial, shown below this one; the same folder continues the same run.
 
-        `folder` is in `CHILDREN` of this run's own.
+        `folder` is in the folder `CHILDREN` of this run's step.
         """
 
 
@@ -67,11 +67,11 @@ class ChildRun(Run, Protocol):
     """A run whose status the caller sets."""
 
     def set_status(self, status: str) -> None:
-        """RUNNING, FINISHED, FAILED or KILLED."""
+        """Set the status: RUNNING, FINISHED, FAILED or KILLED."""
 
 
 class NullRun:
-    """Records nothing."""
+    """A run that records nothing."""
 
     def log_params(self, settings: Mapping[str, Any]) -> None:
         """Do nothing."""
@@ -86,7 +86,7 @@ class NullRun:
         """Do nothing."""
 
     def child(self, folder: Path) -> "NullRun":
-        """Records nothing either."""
+        """Return a run that records nothing either."""
         return NullRun()
 
     def set_status(self, status: str) -> None:
@@ -94,7 +94,7 @@ class NullRun:
 
 
 class TrackedRun:
-    """Queues every record, then sends what is queued unless the store failed just now."""
+    """A run that queues every record, then sends the queue unless the store failed just now."""
 
     def __init__(
         self,
@@ -128,17 +128,17 @@ class TrackedRun:
         self._record(tags_records(tags))
 
     def child(self, folder: Path) -> "TrackedRun":
-        """See `Run.child`; runs of trials have no children of their own."""
+        """Return the run of a trial; see `Run.child`. Runs of trials have no children."""
         if self._open_child is None:
             raise TypeError("a run of a trial has no children")
         return self._open_child(folder)
 
     def set_status(self, status: str) -> None:
-        """RUNNING, FINISHED, FAILED or KILLED."""
+        """Set the status: RUNNING, FINISHED, FAILED or KILLED."""
         self._record([status_record(status)])
 
     def flush(self) -> int:
-        """Try now, whatever failed before; returns how many records still wait."""
+        """Try to send now, whatever failed before; return how many records still wait."""
         self._not_before = -float("inf")
         self._send()
         waiting = self.waiting()
@@ -151,7 +151,7 @@ class TrackedRun:
         return waiting
 
     def waiting(self) -> int:
-        """How many records wait."""
+        """Return how many records wait."""
         try:
             return len(self._queue)
         except OSError:
@@ -173,7 +173,7 @@ class TrackedRun:
             return
         try:
             self._queue.drain(self._store.write)
-        # Any error at all: database drivers, HTTP and MLflow raise what they like.
+        # Database drivers, HTTP and MLflow may raise any error.
         except Exception as error:
             self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
             self._not_before = self._clock() + self._pause
@@ -188,20 +188,22 @@ class TrackedRun:
 
 
 def _flush(runs: Iterable[TrackedRun]) -> int:
-    """Try each in turn; how many records still wait. A server that is away takes seconds to say so,
-    and is asked once."""
-    left, tries = 0, True
+    """Flush the runs in turn; return how many records still wait.
+
+    An absent server takes seconds to fail, so it is tried only once.
+    """
+    total, reachable = 0, True
     for run in runs:
-        began = time.monotonic()
-        waiting = run.flush() if tries else run.waiting()
-        tries = tries and (not waiting or time.monotonic() - began < _AWAY_SECONDS)
-        left += waiting
-    return left
+        start = time.monotonic()
+        waiting = run.flush() if reachable else run.waiting()
+        reachable = reachable and (not waiting or time.monotonic() - start < _AWAY_SECONDS)
+        total += waiting
+    return total
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """Opens runs in one experiment of one store."""
+    """Tracker that opens runs in one experiment of one store."""
 
     uri: str
     experiment: str
@@ -210,14 +212,14 @@ class Tracker:
     def run(
         self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None = None
     ) -> Iterator[Run]:
-        """The run of one step, from RUNNING to FINISHED, FAILED or KILLED.
+        """Yield the run of one step, which goes from RUNNING to FINISHED, FAILED or KILLED.
 
         Args:
             stage: stage name, a tag.
             key: the step's name with its hash: run name and tag.
-            folder: the step's folder; the run's id is remembered there, so that the same folder
-                always continues the same run.
-            inputs: name of an input to the key of its step: tags `input.<name>`.
+            folder: the step's folder. It keeps the run's id, so that the same folder always
+                continues the same run.
+            inputs: keys of the input steps by name of the input, for the tags `input.<name>`.
         """
         run = self._open(stage, key, folder, inputs)
         run.set_status("RUNNING")
@@ -233,13 +235,16 @@ class Tracker:
             _flush([run, *self._children(key, folder)])
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
-        """Send what an earlier run left waiting; returns how many records still wait."""
+        """Send the records that an earlier run left; return how many still wait."""
         waits = RecordQueue(folder / QUEUE_FILE).waits()
-        own = [self._open(stage, key, folder, None)] if waits else []
-        return _flush([*own, *self._children(key, folder)])
+        step_runs = [self._open(stage, key, folder, None)] if waits else []
+        return _flush([*step_runs, *self._children(key, folder)])
 
     def _children(self, key: str, folder: Path) -> Iterator[TrackedRun]:
-        """Those with something to send; to be flushed after their parent, which they name."""
+        """Yield the runs of trials with records to send.
+
+        Flush them after their parent, whose id they need.
+        """
         for child in sorted((folder / CHILDREN).glob("*")):
             if RecordQueue(child / QUEUE_FILE).waits():
                 yield self._child(key, child)
@@ -263,24 +268,24 @@ class Tracker:
 
 @dataclass(frozen=True)
 class NullTracker:
-    """Opens runs that record nothing."""
+    """Tracker that opens runs that record nothing."""
 
     @contextmanager
     def run(
         self, stage: str, key: str, folder: Path, inputs: Mapping[str, str] | None = None
     ) -> Iterator[Run]:
-        """A run that records nothing."""
+        """Yield a run that records nothing."""
         yield NullRun()
 
     def flush(self, stage: str, key: str, folder: Path) -> int:
-        """Nothing ever waits."""
+        """Return 0, since no record ever waits."""
         return 0
 
 
 def create_tracker(
     enabled: bool, uri: str | None, experiment: str, store: Path
 ) -> Tracker | NullTracker:
-    """The tracker that the settings ask for; see `tracking_uri`.
+    """Return the tracker of the settings; see `tracking_uri`.
 
     Raises:
         ConfigError: the URI is of a kind that MLflow does not take.
@@ -291,10 +296,10 @@ def create_tracker(
 
 
 def tracking_uri(uri: str | None, store: Path | str) -> str:
-    """The tracking store's address: as given, else `MLFLOW_TRACKING_URI`, else SQLite in the store.
+    """Return the tracking URI: `uri`, else `MLFLOW_TRACKING_URI`, else a SQLite file in `store`.
 
     Raises:
-        ConfigError: it is of a kind that MLflow does not take.
+        ConfigError: the URI is of a kind that MLflow does not take.
     """
     named = uri or os.environ.get("MLFLOW_TRACKING_URI")
     chosen = named or f"sqlite:///{Path(store).resolve() / 'mlflow.db'}"

@@ -1,1 +1,1 @@
-"""Campaigns of training runs: what is tried, what is stopped, what it taught. No Ray in here."""
+"""Campaigns of training runs, without Ray: proposal and stopping of trials, and results."""

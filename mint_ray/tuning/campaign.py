@@ -1,7 +1,7 @@
-"""The state of a campaign: which trial comes next, who goes on, who is done.
+"""State of a campaign: trials to start, to continue and to stop.
 
-Everything is decided from the trials' folders, so that whoever starts the same campaign again
-goes on where it stood, at whatever moment it was cut off.
+Everything is decided from the trials' folders. So a campaign that is started again continues where
+it stood, at whatever moment it was cut off.
 """
 
 import math
@@ -26,14 +26,14 @@ _TAGS = {"asha": "ASHA", "median": "Median", "none": "Rung"}
 
 @dataclass
 class Campaign:
-    """Trials of one step's folder.
+    """A campaign, with its trials in one step's folder.
 
     Args:
         config: the run's config; trial 0 is exactly this.
         output: the step's folder.
-        say: takes a line for people at every decision.
-        prepare: called with a trial that is about to start, or to go on.
-        clock: seconds of the epoch.
+        say: prints a line about every decision.
+        prepare: called with a trial that is about to start or to continue.
+        clock: returns the time in seconds of the epoch.
     """
 
     config: Config
@@ -43,7 +43,7 @@ class Campaign:
     clock: Callable[[], float] = time.time
     trials: list[Trial] = field(default_factory=list)
     gave_up: str = ""
-    """Why the campaign ends early, where it must."""
+    """Reason why the campaign ends early; empty if it does not."""
     exhausted: bool = False
     """Whether nothing is left to try."""
 
@@ -65,13 +65,13 @@ class Campaign:
 
     @property
     def total(self) -> int:
-        """Trials that there will be, if time and the space allow."""
+        """Number of trials that there will be, if time and the space allow."""
         size = grid_size_of(self.config)
         wanted = self.settings.trials or math.inf
         return int(min(wanted, size) if size is not None else wanted)
 
     def next_trial(self) -> Trial | None:
-        """The trial to start now: one that was cut off, or a new one; None where there is none."""
+        """Return the trial to start now, an interrupted or a new one; None if there is none."""
         if self.gave_up:
             return None
         if self.is_out_of_time():
@@ -94,16 +94,16 @@ class Campaign:
         return self._start(trial)
 
     def on_report(self, number: int) -> bool:
-        """Decide on the rungs that a trial has newly reached; whether it must stop now."""
+        """Decide on the rungs that a trial has newly reached; return whether it must stop now."""
         trial = self.trials[number]
         self._count_time(trial)
-        for place, row in enumerate(trial.rungs()):
-            if place < trial.judged:
+        for rung, row in enumerate(trial.rungs()):
+            if rung < trial.judged:
                 continue
             if row["step"] >= row["steps"]:
                 break
-            verdict = self._judge(trial, place, row)
-            trial.judged = place + 1
+            verdict = self._judge(trial, rung, row)
+            trial.judged = rung + 1
             word = "STOP" if verdict.stop else "go on"
             self.say(
                 f"[{_TAGS[self.settings.scheduler]}] {word}: trial {number} at step "
@@ -116,10 +116,13 @@ class Campaign:
         return bool(self.gave_up)
 
     def on_trial_end(self, number: int, error: str | None = None) -> None:
-        """A trial's workers are gone: see how it stands.
+        """Record how a trial ended whose workers are gone.
+
+        A trial that neither finished nor failed stays open: it was interrupted.
 
         Args:
-            error: why it could not go on, where Ray says so.
+            number: number of the trial.
+            error: reason from Ray why the trial could not continue; None if Ray gives none.
         """
         trial = self.trials[number]
         if trial.state != "running":
@@ -136,7 +139,7 @@ class Campaign:
         if why is None:
             return
         self._close(trial, "failed", why)
-        failed = sum(one.state == "failed" for one in self.trials)
+        failed = sum(tried.state == "failed" for tried in self.trials)
         allowed = self.settings.max_trial_failures
         self.say(f"[Trial] FAILED: trial {number} ({failed} of {allowed} allowed): {why}")
         if trial.is_default:
@@ -144,11 +147,11 @@ class Campaign:
         elif failed > allowed:
             self.gave_up = (
                 f"{failed} trials failed, more than tune.max_trial_failures={allowed}; the last "
-                f"one: {why}"
+                f"error: {why}"
             )
 
     def on_interrupt(self) -> None:
-        """Keep the time of what still runs."""
+        """Save the time of the trials that still run."""
         for trial in self.trials:
             if trial.state == "running":
                 self._count_time(trial)
@@ -157,13 +160,13 @@ class Campaign:
         self.save_elapsed()
 
     def is_complete(self) -> bool:
-        """Whether nothing runs and nothing more will start."""
+        """Return whether no trial runs and no more will start."""
         running = any(trial.state == "running" for trial in self.trials)
         more = len(self.trials) < self.total and not self.exhausted and not self.is_out_of_time()
         return bool(self.trials) and not running and (not more or bool(self.gave_up))
 
     def is_out_of_time(self) -> bool:
-        """Whether `tune.time_budget_minutes` is spent; said once."""
+        """Return whether `tune.time_budget_minutes` is spent; print so the first time."""
         budget = self.settings.time_budget_minutes
         if budget is None or self.seconds() < 60 * budget:
             return False
@@ -173,38 +176,38 @@ class Campaign:
         return True
 
     def seconds(self) -> float:
-        """Wall time of the campaign over all restarts."""
+        """Return the wall time of the campaign over all restarts, in seconds."""
         return self._spent + self.clock() - self._began
 
     def save_elapsed(self) -> None:
-        """Write the wall time down; a kill loses what came after."""
+        """Write the wall time to disk; after a kill, the time since the last call is lost."""
         write_json(self.output / CLOCK, {"seconds": self.seconds()})
 
     def counts(self) -> str:
-        """For example `5 of 8 trials: 2 finished, 2 stopped, 1 running`."""
+        """Return counts such as `5 of 8 trials: 2 finished, 2 stopped, 1 running`."""
         words = ("finished", "stopped", "failed", "running")
         numbers = {word: sum(trial.state == word for trial in self.trials) for word in words}
-        told = ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
-        return f"{len(self.trials)} of {self.total} trials: {told}"
+        parts = ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
+        return f"{len(self.trials)} of {self.total} trials: {parts}"
 
     def score(self, row: Row) -> float:
-        """The compared metric of a rung such that more is better; what is no number is worst."""
+        """Return the metric of a rung, signed so that more is better; -inf if not finite."""
         value = row.get(self.settings.metric)
         usable = value is not None and math.isfinite(value)
         return self.sign * value if usable and value is not None else -math.inf
 
     def best(self) -> Trial | None:
-        """The finished trial of the best final metric, the earliest among equals."""
+        """Return the finished trial with the best final metric, the earliest among equals."""
         finished = [trial for trial in self.trials if trial.state == "finished"]
         return max(finished, key=lambda t: (self.score(t.rungs()[-1]), -t.number), default=None)
 
     def _is_open(self, trial: Trial) -> bool:
-        """Take up a trial of an earlier session; whether it still has to run."""
+        """Update a trial of an earlier session; return whether it still has to run."""
         if trial.running_since is not None:
-            # The driver was killed: what its workers did since is counted to their last step.
+            # The driver was killed: the time of its workers is counted up to their last step.
             trial.seconds += max(0.0, trial.last_activity() - trial.running_since)
             trial.running_since = None
-        if trial.state == "failed":  # whatever it was may be gone
+        if trial.state == "failed":  # try again: the cause may be gone
             trial.state, trial.reason = "running", ""
         trial.save()
         if trial.state != "running":
@@ -216,7 +219,10 @@ class Campaign:
         return not self.on_report(trial.number)
 
     def _drop_waiting(self) -> None:
-        """Trials of an earlier session for which no time is left; the default has its way."""
+        """Stop trials of an earlier session for which no time is left.
+
+        Trial 0 (the config's own settings) still runs to its end.
+        """
         for trial in self._waiting:
             if not trial.is_default:
                 self._close(trial, "stopped", records.OUT_OF_TIME)
@@ -228,10 +234,10 @@ class Campaign:
         (trial.folder / records.FAILURE).unlink(missing_ok=True)
         self.prepare(trial)
         trial.save()
-        told = ", ".join(f"{name} {shown(value)}" for name, value in trial.choices.items())
-        what = "the config's own: " if trial.is_default else ""
+        settings = ", ".join(f"{name} {shown(value)}" for name, value in trial.choices.items())
+        origin = "the config's own: " if trial.is_default else ""
         word = "START" if trial.attempts == 1 else f"CONTINUE (attempt {trial.attempts})"
-        self.say(f"[Trial] {word}: trial {trial.number} of {self.total}, {what}{told}")
+        self.say(f"[Trial] {word}: trial {trial.number} of {self.total}, {origin}{settings}")
         return trial
 
     def _propose(self) -> Choices | None:
@@ -251,13 +257,13 @@ class Campaign:
         state = "failed" if trial.state == "finished" and value is None else trial.state
         return Tried(dict(trial.choices), state, value, early)
 
-    def _judge(self, trial: Trial, place: int, row: Row) -> Verdict:
+    def _judge(self, trial: Trial, rung: int, row: Row) -> Verdict:
         if trial.is_default:
             return Verdict(False, "the config's own configuration always runs to its end")
         if self.is_out_of_time():
             return Verdict(True, records.OUT_OF_TIME)
         others = [other.rungs() for other in self.trials if other is not trial]
-        reached = [self.score(rungs[place]) for rungs in others if len(rungs) > place]
+        reached = [self.score(rungs[rung]) for rungs in others if len(rungs) > rung]
         return judge(self.settings, self.score(row), reached)
 
     def _shown(self, row: Row) -> str:
@@ -276,17 +282,17 @@ class Campaign:
 
 
 def grid_size_of(config: Config) -> int | None:
-    """Most trials that a space can give; None where there is no bound.
+    """Return the largest number of trials that a space can give; None if there is no bound.
 
-    The config's own configuration counts, also where it is not in the space.
+    The config's own configuration counts, even if it is not in the space.
     """
     space = config.tune.space
-    own = own_choices(config)
+    default = own_choices(config)
     if config.tune.algorithm == "grid":
         combinations = list(grid(space))
-        return len(combinations) + (own not in combinations)
+        return len(combinations) + (default not in combinations)
     size = grid_size(space)
-    return None if size is None else size + (not fits(space, own))
+    return None if size is None else size + (not fits(space, default))
 
 
 def _seconds_of(output: Path) -> float:

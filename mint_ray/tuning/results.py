@@ -1,4 +1,4 @@
-"""What a campaign taught: winner, distance to the default, what mattered, what it cost."""
+"""Results of a campaign: winner, distance to the default, importance of settings, cost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,18 @@ from mint_ray.tuning.space import remarks, shown
 from mint_ray.tuning.trials import OUT_OF_TIME, Row, Trial
 
 PARETO = ("mrr", "nll", "ece")
-"""Final metrics that no trial of the Pareto front can better without losing another."""
+"""Final metrics of the Pareto front: no other trial is as good in all and better in one of them."""
 
-_LEAST_FOR_IMPORTANCE = 4  # trials; fewer say nothing about what matters
+_LEAST_FOR_IMPORTANCE = 4  # trials; fewer say nothing about the importance of settings
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial as the report shows it; `rungs` end with the last validation that it reached."""
+    """One trial as the report shows it.
+
+    `rungs` end with the last validation that it reached. `spent` and `planned` are optimizer steps;
+    `cost` is in `Results.cost_unit`.
+    """
 
     trial: Trial
     rungs: Sequence[Row]
@@ -40,19 +44,20 @@ class TrialResult:
         return self.rungs[-1] if self.rungs else {}
 
     def final(self, name: str) -> float | None:
-        """A validation metric at the end; None where the trial did not get there."""
+        """Return a validation metric at the end of the trial; None if it did not finish."""
         return self.last.get(f"validation/{name}") if self.trial.state == "finished" else None
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that table and report show."""
+    """Everything that the table and the report of a campaign show."""
 
     config: Config
     trials: Sequence[TrialResult]
     winner: TrialResult | None
     differences: Mapping[str, Interval]
-    """Winner less default, paired over the validation cases, by metric; empty if they are one."""
+    """Winner minus default by metric, paired over the validation cases; empty if both are one
+    trial."""
     pareto: frozenset[int]
     importance: Mapping[str, float]
     groups: int
@@ -73,67 +78,67 @@ class Results:
     def states(self) -> dict[str, int]:
         """Number of trials by state."""
         words = ("finished", "stopped", "failed", "running")
-        return {word: sum(one.trial.state == word for one in self.trials) for word in words}
+        return {word: sum(result.trial.state == word for result in self.trials) for word in words}
 
     @property
     def spent(self) -> int:
         """Optimizer steps of all trials."""
-        return sum(one.spent for one in self.trials)
+        return sum(result.spent for result in self.trials)
 
     @property
     def planned(self) -> int:
         """Optimizer steps if every trial had run to its end."""
-        return sum(one.planned for one in self.trials)
+        return sum(result.planned for result in self.trials)
 
     @property
     def remarks(self) -> list[str]:
-        """What to keep in mind; see `space.remarks`, and where the best lies on an edge."""
+        """Remarks on the space (see `space.remarks`), and on ranges with the winner at an edge."""
         return [*remarks(self.config), *_edges(self)]
 
     @property
     def recommendation(self) -> str:
-        """What to do, in words."""
+        """Recommendation in words."""
         return _recommend(self)
 
     @property
     def summary(self) -> str:
         """Budget and recommendation, in two lines."""
         share = f"{self.spent / self.planned:.0%}" if self.planned else "none"
-        late = sum(one.trial.reason.endswith(OUT_OF_TIME) for one in self.trials)
+        late = sum(result.trial.reason.endswith(OUT_OF_TIME) for result in self.trials)
         by_time = f", {late} of them by the time budget" if late else ""
-        told = (
+        text = (
             f"{self.spent:,} optimizer steps spent of {self.planned:,} for all trials to the end "
             f"({share}); {self.states['stopped']} of {len(self.trials)} stopped early{by_time}\n"
             f"{self.recommendation}"
         )
         if late:
-            told += "\nWith more time (tune.time_budget_minutes) it starts anew: --force."
-        return told
+            text += "\nWith more time (tune.time_budget_minutes) it starts anew: --force."
+        return text
 
     def figures(self) -> dict[str, float]:
-        """Numbers for the run's record."""
-        found = {f"trials.{state}": float(n) for state, n in self.states.items()}
-        found |= {"steps.spent": float(self.spent), "steps.all_to_the_end": float(self.planned)}
-        for name, gap in self.differences.items():
-            found |= {f"gain.{name}": gap.value, f"gain.{name}.low": gap.low}
-            found[f"gain.{name}.high"] = gap.high
-        return found
+        """Return the numbers for the run's record, by name."""
+        figures = {f"trials.{state}": float(n) for state, n in self.states.items()}
+        figures |= {"steps.spent": float(self.spent), "steps.all_to_the_end": float(self.planned)}
+        for name, difference in self.differences.items():
+            figures |= {f"gain.{name}": difference.value, f"gain.{name}.low": difference.low}
+            figures[f"gain.{name}.high"] = difference.high
+        return figures
 
 
 def read_results(config: Config, trials: Sequence[Trial]) -> Results:
-    """Put the trials' files together."""
-    found = [_result(config, trial) for trial in trials]
-    planned = max((one.planned for one in found), default=0)
-    found = [one if one.planned else _with_planned(one, planned) for one in found]
-    winner = _winner(config, found)
+    """Read the results of a campaign from its trials' files."""
+    results = [_result(config, trial) for trial in trials]
+    planned = max((result.planned for result in results), default=0)
+    results = [result if result.planned else _with_planned(result, planned) for result in results]
+    winner = _winner(config, results)
     validated = _validated(winner) if winner else None
     return Results(
         config=config,
-        trials=found,
+        trials=results,
         winner=winner,
-        differences=_differences(config, winner, found[0]) if winner else {},
-        pareto=_pareto(found),
-        importance=importance(config, found),
+        differences=_differences(config, winner, results[0]) if winner else {},
+        pareto=_pareto(results),
+        importance=importance(config, results),
         groups=len(set(validated["group_id"].to_pylist())) if validated else 0,
         cases=validated.num_rows if validated else 0,
         cost_unit="GPU-seconds" if config.resources.gpus_per_worker else "CPU-seconds",
@@ -155,30 +160,30 @@ def _result(config: Config, trial: Trial) -> TrialResult:
     )
 
 
-def _with_planned(one: TrialResult, planned: int) -> TrialResult:
-    """A trial that never took a step would have taken as many as the others."""
-    return TrialResult(one.trial, one.rungs, one.curve, one.spent, planned, one.cost)
+def _with_planned(result: TrialResult, planned: int) -> TrialResult:
+    """Return a trial that never took a step, with as many planned steps as the others."""
+    return TrialResult(result.trial, result.rungs, result.curve, result.spent, planned, result.cost)
 
 
-def _winner(config: Config, found: Sequence[TrialResult]) -> TrialResult | None:
+def _winner(config: Config, results: Sequence[TrialResult]) -> TrialResult | None:
     measure = config.tune.metric.removeprefix("validation/")
-    finished = [one for one in found if one.trial.state == "finished" and one.rungs]
+    finished = [result for result in results if result.trial.state == "finished" and result.rungs]
 
-    def order(one: TrialResult) -> tuple[float, int]:
-        return score(measure, one.final(measure)), -one.trial.number
+    def order(result: TrialResult) -> tuple[float, int]:
+        return score(measure, result.final(measure)), -result.trial.number
 
     return max(finished, key=order, default=None)
 
 
 def score(measure: str, value: float | None) -> float:
-    """A metric such that more is better; what is no number is worst."""
+    """Return a metric, signed so that more is better; -inf if it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return -math.inf
     return value if MEASURES[measure].higher_is_better else -value
 
 
-def _validated(one: TrialResult) -> pa.Table:
-    return pq.read_table(validated_file(one.trial.folder, int(one.last["step"])))
+def _validated(result: TrialResult) -> pa.Table:
+    return pq.read_table(validated_file(result.trial.folder, int(result.last["step"])))
 
 
 def _differences(config: Config, winner: TrialResult, default: TrialResult) -> dict[str, Interval]:
@@ -194,36 +199,37 @@ def _differences(config: Config, winner: TrialResult, default: TrialResult) -> d
     )
 
 
-def _pareto(found: Sequence[TrialResult]) -> frozenset[int]:
-    """Finished trials to which no other one is as good in all of `PARETO` and better in one."""
+def _pareto(results: Sequence[TrialResult]) -> frozenset[int]:
+    """Return the numbers of the finished trials that no other trial dominates in `PARETO`."""
     points = {
-        one.trial.number: [score(name, one.final(name)) for name in PARETO]
-        for one in found
-        if one.trial.state == "finished" and one.rungs
+        result.trial.number: [score(name, result.final(name)) for name in PARETO]
+        for result in results
+        if result.trial.state == "finished" and result.rungs
     }
 
-    def beaten(own: list[float]) -> bool:
+    def is_dominated(point: list[float]) -> bool:
         return any(
-            other != own and all(a >= b for a, b in zip(other, own, strict=True))
+            other != point and all(a >= b for a, b in zip(other, point, strict=True))
             for other in points.values()
         )
 
-    return frozenset(number for number, point in points.items() if not beaten(point))
+    return frozenset(number for number, point in points.items() if not is_dominated(point))
 
 
-def importance(config: Config, found: Sequence[TrialResult]) -> dict[str, float]:
-    """Share of each setting in the variance of the metric at the first rung, by Optuna's fANOVA.
+def importance(config: Config, results: Sequence[TrialResult]) -> dict[str, float]:
+    """Return each setting's share in the variance of the metric at the first rung.
 
-    All trials reached the first rung, so like is compared with like; the ends are known of
-    survivors only. Empty where there is too little to tell.
+    Computed by Optuna's fANOVA. All trials reached the first rung, so it compares like with like;
+    final metrics are known of survivors only. Empty if there are too few trials, or if all have the
+    same metric.
     """
     space, name = config.tune.space, config.tune.metric
     measure = name.removeprefix("validation/")
     study = optuna.create_study(direction="maximize")
-    for one in found:
-        value = score(measure, one.rungs[0].get(name)) if one.rungs else -math.inf
-        if math.isfinite(value) and fits(space, one.trial.choices):
-            tried = Tried(dict(one.trial.choices), "finished", value, {})
+    for result in results:
+        value = score(measure, result.rungs[0].get(name)) if result.rungs else -math.inf
+        if math.isfinite(value) and fits(space, result.trial.choices):
+            tried = Tried(dict(result.trial.choices), "finished", value, {})
             study.add_trial(frozen(space, tried))
     values = {trial.value for trial in study.trials}
     if len(study.trials) < _LEAST_FOR_IMPORTANCE or len(values) < 2:
@@ -237,22 +243,22 @@ def importance(config: Config, found: Sequence[TrialResult]) -> dict[str, float]
 
 
 def _edges(results: Results) -> list[str]:
-    """Searched ranges in which the best trial is the last but a twentieth from an end."""
+    """Return remarks on searched ranges with the winner within a twentieth of an end."""
     if results.winner is None:
         return []
-    told = []
+    lines = []
     for name, dimension in results.config.tune.space.items():
         value = results.winner.trial.choices[name]
         if isinstance(dimension, Choice) or isinstance(value, str):
             continue
-        low, high, at = dimension.low, dimension.high, float(value)
-        if dimension.log and at > 0:
-            low, high, at = math.log(low), math.log(high), math.log(at)
-        place = (at - low) / (high - low)
-        if not 0.05 <= place <= 0.95:
-            end = "low" if place < 0.5 else "high"
-            told.append(f"the winner's {name} lies at the {end} end of its range; widen it")
-    return told
+        low, high, x = dimension.low, dimension.high, float(value)
+        if dimension.log and x > 0:
+            low, high, x = math.log(low), math.log(high), math.log(x)
+        position = (x - low) / (high - low)
+        if not 0.05 <= position <= 0.95:
+            end = "low" if position < 0.5 else "high"
+            lines.append(f"the winner's {name} lies at the {end} end of its range; widen it")
+    return lines
 
 
 def _recommend(results: Results) -> str:

@@ -1,4 +1,7 @@
-"""What to try next, as a pure function of what was tried: a restart finds the same answer."""
+"""Proposal of the next trial, as a pure function of the trials so far.
+
+A restart therefore proposes the same trial.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,15 +26,15 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 Space = Mapping[str, Dimension]
 
-_DRAWS = 50  # of a sampler, until it gives something legal that was not tried
-_RANDOM_DRAWS = 1000  # then, where the combinations cannot be gone through
+_DRAWS = 50  # of a sampler, to find a legal configuration that was not tried
+_RANDOM_DRAWS = 1000  # after these, if the combinations cannot be enumerated
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What is known of a trial; values are such that more is better.
+    """A trial as the search knows it, with values such that more is better.
 
-    `value` is None until its end; `early` maps steps to what its rungs gave.
+    `value` is None until its end. `early` maps the steps of its rungs to the values there.
     """
 
     choices: Choices
@@ -46,10 +49,11 @@ def propose(
     tried: Sequence[Tried],
     is_legal: Callable[[Choices], bool] = lambda choices: True,
 ) -> Choices | None:
-    """Searched settings of the next trial; None where nothing is left to try.
+    """Return the searched settings of the next trial; None if nothing is left to try.
 
     Args:
-        seed: of the search; together with the number of trials it decides every draw.
+        settings: settings of the campaign, with its search space.
+        seed: seed of the search; together with the number of trials it decides every draw.
         tried: all trials so far, in order, the config's own first.
         is_legal: whether a run could have these choices.
     """
@@ -61,26 +65,26 @@ def propose(
     if settings.algorithm == "grid":
         return next(filter(is_new, grid(settings.space)), None)
     drawn = next(filter(is_new, _draws(settings, seed, tried)), None)
-    # A sampler that has found its best values gives them again and again, and it is not told of
-    # illegal ones.
+    # A sampler that has found its best values draws them again and again, and it does not know
+    # which values are illegal.
     others = _combinations(settings.space) or _random_draws(settings.space, seed, len(tried))
     return drawn or next(filter(is_new, others), None)
 
 
 def grid(space: Space) -> Iterator[Choices]:
-    """Every combination of levels, the last setting changing fastest."""
+    """Yield every combination of levels; the last setting changes fastest."""
     for values in product(*(dimension.levels for dimension in space.values())):
         yield dict(zip(space, values, strict=True))
 
 
 def grid_size(space: Space) -> int | None:
-    """Number of combinations; None where a setting is a range of real numbers."""
+    """Return the number of combinations; None if a setting is a range of real numbers."""
     values = _all_values(space)
     return None if values is None else math.prod(map(len, values))
 
 
 def _combinations(space: Space) -> Iterator[Choices] | None:
-    """Those of a finite space; None of another."""
+    """Return all combinations of a finite space; None for an infinite one."""
     values = _all_values(space)
     if values is None:
         return None
@@ -88,20 +92,20 @@ def _combinations(space: Space) -> Iterator[Choices] | None:
 
 
 def _all_values(space: Space) -> list[Sequence[Value]] | None:
-    """Of every setting; None where one is a range of real numbers."""
-    found: list[Sequence[Value]] = []
+    """Return all values of every setting; None if one is a range of real numbers."""
+    values: list[Sequence[Value]] = []
     for dimension in space.values():
         if isinstance(dimension, Choice):
-            found.append(dimension.values)
+            values.append(dimension.values)
         elif dimension.whole:
-            found.append(range(int(dimension.low), int(dimension.high) + 1))
+            values.append(range(int(dimension.low), int(dimension.high) + 1))
         else:
             return None
-    return found
+    return values
 
 
 def fits(space: Space, choices: Mapping[str, Any]) -> bool:
-    """Whether values lie in the space."""
+    """Return whether the choices lie in the space."""
     for name, dimension in space.items():
         value = choices[name]
         if isinstance(dimension, Choice):
@@ -114,7 +118,7 @@ def fits(space: Space, choices: Mapping[str, Any]) -> bool:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """Optuna's word for it."""
+    """Return Optuna's distribution of a dimension."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if dimension.whole:
@@ -123,7 +127,7 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def frozen(space: Space, trial: Tried) -> FrozenTrial:
-    """A trial as Optuna keeps them; a stopped one is `PRUNED` at its last rung."""
+    """Return a trial as Optuna's `FrozenTrial`; a stopped one is `PRUNED` at its last rung."""
     state = {
         "finished": TrialState.COMPLETE,
         "stopped": TrialState.PRUNED,

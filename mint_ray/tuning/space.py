@@ -1,4 +1,4 @@
-"""From a search space to configs: what a trial changes, and what follows from that."""
+"""Configs of the trials of a search space: chosen settings, and settings that follow."""
 
 import math
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ Choices = dict[str, Value]
 """Dotted name of a searched setting to its value in a trial."""
 
 PAIRS = "prefer"
-"""Name of the input that holds the config's own preference pairs."""
+"""Name of the input with the config's own preference pairs."""
 RANK, ALPHA, RSLORA = "student.lora_rank", "student.lora_alpha", "student.rslora"
 
 _COMBINATIONS = 1000  # of other values, tried before a value is called illegal
 
 
 def lookup(config: Config, name: str) -> Any:
-    """A setting by its dotted name.
+    """Return a setting by its dotted name.
 
     Raises:
-        AttributeError: there is none.
+        AttributeError: there is no such setting.
     """
     value: Any = config
     for part in name.split("."):
@@ -34,36 +34,38 @@ def lookup(config: Config, name: str) -> Any:
 
 
 def own_choices(config: Config) -> Choices:
-    """The config's own values of what is searched: those of trial 0."""
+    """Return the config's own values of the searched settings: those of trial 0."""
     return {name: lookup(config, name) for name in config.tune.space}
 
 
 def overrides_of(config: Config, choices: Mapping[str, Value]) -> Choices:
-    """Settings that a trial changes: what was chosen, and what must follow.
+    """Return the settings that a trial changes: the chosen ones, and those that must follow.
 
-    Where the rank is searched, `tune.scale_alpha` sets the multiplier of the update to
+    If the rank is searched, `tune.scale_alpha` sets the multiplier of the update to
     s0 sqrt(r0 / r), with r0 and s0 the config's own rank and multiplier: the scaling of rsLoRA
     (arXiv 2312.03732), anchored where the config is.
     """
     changed = dict(choices)
     if scales_alpha(config):
-        own = config.student
-        scale = own.lora_alpha / (math.sqrt(own.lora_rank) if own.rslora else own.lora_rank)
-        changed |= {ALPHA: scale * math.sqrt(own.lora_rank), RSLORA: True}
+        student = config.student
+        scale = student.lora_alpha / (
+            math.sqrt(student.lora_rank) if student.rslora else student.lora_rank
+        )
+        changed |= {ALPHA: scale * math.sqrt(student.lora_rank), RSLORA: True}
     return changed
 
 
 def scales_alpha(config: Config) -> bool:
-    """Whether trials scale LoRA's alpha with the rank."""
+    """Return whether trials scale LoRA's alpha with the rank."""
     space = config.tune.space
     return config.tune.scale_alpha and RANK in space and not {ALPHA, RSLORA} & set(space)
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Value]) -> Config:
-    """The config with some settings changed.
+    """Return the config with some settings changed.
 
     Raises:
-        ConfigError: they are not legal, alone or together.
+        ConfigError: the changed settings are not legal, alone or together.
     """
     tree = config.model_dump(mode="json")
     for name, value in overrides.items():
@@ -79,7 +81,7 @@ def with_overrides(config: Config, overrides: Mapping[str, Value]) -> Config:
 
 
 def is_legal(config: Config, choices: Mapping[str, Value]) -> bool:
-    """Whether a run could have these choices, all together."""
+    """Return whether a run could have these choices, all together."""
     try:
         with_overrides(config, overrides_of(config, choices))
     except ConfigError:
@@ -88,7 +90,7 @@ def is_legal(config: Config, choices: Mapping[str, Value]) -> bool:
 
 
 def check_space(config: Config) -> None:
-    """Refuse a space with values that no run could have, whatever the others are.
+    """Raise ConfigError if the space has a value that no run could have, whatever the others are.
 
     Raises:
         ConfigError: an unknown setting or an illegal value, with what is allowed.
@@ -135,39 +137,39 @@ def _refuse_unknown(config: Config, name: str) -> None:
 
 
 def remarks(config: Config) -> list[str]:
-    """What a reader of the results should know about the space."""
-    found = []
+    """Return remarks about the space for readers of the results."""
+    lines = []
     if scales_alpha(config):
-        found.append(
+        lines.append(
             "LoRA's updates are scaled by 1 / sqrt(rank) (rsLoRA), anchored at the config's own "
             "rank (tune.scale_alpha)"
         )
     elif RANK in config.tune.space and not config.student.rslora and ALPHA not in config.tune.space:
-        found.append(
+        lines.append(
             "the rank is searched under a fixed student.lora_alpha: updates are scaled by 1 / rank "
             "(tune.scale_alpha=false)"
         )
     if RANK in config.tune.space and "training.learning_rate" not in config.tune.space:
-        found.append(
+        lines.append(
             "rank and learning rate act on one another; the rate is not searched, so that a rank "
             "may win by learning faster"
         )
-    return found
+    return lines
 
 
 def pairs_input(config: Config, choices: Mapping[str, Value]) -> str:
-    """Name of the input with the preference pairs of a trial: `PAIRS`, or that of a variant."""
-    own = own_choices(config)
+    """Return the name of the input with a trial's preference pairs: `PAIRS`, or a variant's."""
+    defaults = own_choices(config)
     changed = {
         name: value
         for name, value in choices.items()
-        if name.startswith("preferences.") and value != own[name]
+        if name.startswith("preferences.") and value != defaults[name]
     }
     return " ".join([PAIRS, *(f"{name}={value}" for name, value in sorted(changed.items()))])
 
 
 def pair_variants(config: Config) -> dict[str, Config]:
-    """Configs whose preference pairs a campaign needs besides its own, by `pairs_input`.
+    """Return configs whose preference pairs a campaign needs besides its own, by `pairs_input`.
 
     Raises:
         ConfigError: the space is not legal; see `check_space`.
@@ -187,5 +189,5 @@ def pair_variants(config: Config) -> dict[str, Config]:
 
 
 def shown(value: object) -> str:
-    """A setting's value for people: numbers with three significant digits."""
+    """Return a setting's value for people; numbers have three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Which trials are stopped at a rung. Values are such that more is better."""
+"""Rules that stop trials at a rung, for values such that more is better."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from mint_ray.config.tune import TuneConfig
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a trial stops, and why, in words that need no context."""
+    """Decision whether a trial stops, with the reason in words that need no context."""
 
     stop: bool
     why: str
 
 
 def rung_shares(settings: TuneConfig) -> list[float]:
-    """Parts of a trial's steps after which it is ranked, ascending; the end is not among them."""
+    """Return shares of a trial's steps after which it is ranked, ascending, without the end."""
     shares = []
     share = settings.first_rung
     while share < 1:
@@ -26,11 +26,12 @@ def rung_shares(settings: TuneConfig) -> list[float]:
 
 
 def judge(settings: TuneConfig, value: float, others: Sequence[float]) -> Verdict:
-    """Decide on a trial that reached a rung.
+    """Decide whether a trial that reached a rung stops.
 
     Args:
-        value: its own.
-        others: of all other trials that have reached the same rung so far.
+        settings: settings of the campaign.
+        value: value of this trial at the rung.
+        others: values of all other trials that have reached the same rung so far.
     """
     if settings.scheduler == "asha":
         return _asha(value, others, settings.reduction_factor)
@@ -40,20 +41,21 @@ def judge(settings: TuneConfig, value: float, others: Sequence[float]) -> Verdic
 
 
 def _asha(value: float, others: Sequence[float], factor: int) -> Verdict:
-    """Asynchronous successive halving, in its stopping variant: arXiv 1810.05934, Ray Tune.
+    """Decide by asynchronous successive halving, in its stopping variant.
 
-    Of n trials at the rung, the best floor(n / factor) go on, at least one.
+    Of n trials at the rung, the best floor(n / factor) go on, at least one. Source: arXiv
+    1810.05934, and Ray Tune.
     """
-    places = max(1, (len(others) + 1) // factor)
-    place = 1 + sum(other > value for other in others)
-    why = f"place {place} of {len(others) + 1} at this rung, {places} may go on"
-    return Verdict(place > places, why)
+    allowed = max(1, (len(others) + 1) // factor)
+    position = 1 + sum(other > value for other in others)
+    why = f"place {position} of {len(others) + 1} at this rung, {allowed} may go on"
+    return Verdict(position > allowed, why)
 
 
 def _median(value: float, others: Sequence[float], least: int) -> Verdict:
-    """Stops what is below the median of the others at the same rung."""
+    """Stop a trial that is below the median of the others at the same rung."""
     if len(others) < least:
-        why = f"{len(others)} others at this rung, the median is asked from {least} on"
+        why = f"{len(others)} others at this rung, the median rule needs {least}"
         return Verdict(False, why)
     middle = statistics.median(others)
     word = "below" if value < middle else "not below"

@@ -1,6 +1,6 @@
-"""A campaign's trials on disk: the folder of each is the truth, and nothing else is kept.
+"""Trials of a campaign on disk; the folder of a trial is its only record.
 
-trials/000/trial.json       what is tried and how it stands; the driver alone writes it
+trials/000/trial.json       settings and state of the trial; only the driver writes it
 trials/000/rungs.jsonl      validation metrics at every rung, appended by the trial's first worker
 trials/000/metrics.jsonl    metrics of every optimizer step, likewise
 trials/000/validated-*.parquet, the student's own files once the trial is finished
@@ -36,7 +36,7 @@ FINISHED = "summary.json"
 
 
 OUT_OF_TIME = "the time budget is spent"
-"""Why a trial was stopped, or the end of it."""
+"""Reason why a trial was stopped, or the end of that reason."""
 
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -49,9 +49,9 @@ Row = dict[str, float]
 class Trial:
     """One configuration that is tried; trial 0 is the config's own.
 
-    `choices` are the searched settings, `overrides` all that differ from the config. `judged`
-    counts the rungs that were decided. `seconds` is how long workers were held, without the
-    session since `running_since` (seconds of the epoch).
+    `choices` are the searched settings, `overrides` all settings that differ from the config.
+    `judged` counts the rungs that were decided. `seconds` is the time that the trial had workers,
+    without the session since `running_since` (seconds of the epoch).
     """
 
     number: int
@@ -76,21 +76,21 @@ class Trial:
         return self.number == 0
 
     def rungs(self) -> list[Row]:
-        """Validation metrics by rung, in order of steps; of a rung that was repeated, the last."""
+        """Return validation metrics by rung, in order of steps; of a repeated rung, the last."""
         rows = {row["step"]: row for row in read_lines(self.folder / RUNGS)}
         return [rows[step] for step in sorted(rows)]
 
     def steps(self) -> list[Row]:
-        """Metrics by optimizer step; of a step that was repeated after a restart, the last."""
+        """Return metrics by optimizer step; of a step that a restart repeated, the last."""
         rows = {row["step"]: row for row in read_lines(self.folder / METRICS)}
         return [rows[step] for step in sorted(rows)]
 
     def spent(self) -> int:
-        """Optimizer steps that were computed, repeated ones included."""
+        """Return the number of computed optimizer steps, repeated ones included."""
         return len(read_lines(self.folder / METRICS))
 
     def last_activity(self) -> float:
-        """When a worker last wrote of a step, in seconds of the epoch; 0 if never."""
+        """Return when a worker last wrote metrics, in seconds of the epoch; 0 if never."""
         file = self.folder / METRICS
         return file.stat().st_mtime if file.exists() else 0.0
 
@@ -100,10 +100,10 @@ class Trial:
         return (self.folder / FINISHED).is_file()
 
     def failure(self) -> str | None:
-        """Why the training gave up, where it did."""
+        """Return the error that ended the training; None if there is none."""
         with suppress(OSError, ValueError):
-            told = read_json(self.folder / FAILURE)
-            return f"{told['kind']}: {told['message']}"
+            error = read_json(self.folder / FAILURE)
+            return f"{error['kind']}: {error['message']}"
         return None
 
     def save(self) -> None:
@@ -114,12 +114,12 @@ class Trial:
 
 
 def trial_name(number: int) -> str:
-    """Folder name of a trial; names sort as numbers do."""
+    """Return the folder name of a trial; names sort as numbers do."""
     return f"{number:03d}"
 
 
 def read_trials(output: Path) -> list[Trial]:
-    """All trials of a campaign's folder, by number."""
+    """Return all trials of a campaign's folder, in order of their numbers."""
     files = sorted((output / TRIALS).glob(f"*/{TRIAL}"))
-    found = [Trial(**read_json(file), folder=file.parent) for file in files]
-    return sorted(found, key=lambda trial: trial.number)
+    trials = [Trial(**read_json(file), folder=file.parent) for file in files]
+    return sorted(trials, key=lambda trial: trial.number)

@@ -1,4 +1,4 @@
-"""Cases of patients: read or simulate them, split them, finish each on Ray Data."""
+"""Cases of patients: read or simulated, split, and finished on Ray Data."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -75,7 +75,7 @@ def run(context: StepContext) -> StepOutcome:
 
 
 def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
-    """The configured source, as cases and rejections."""
+    """Return the cases and rejections of the configured source."""
     settings, ontology = config.cases, load_ontology()
     if settings.source == "simulated":
         annotations = load_annotations(_listed_publications(config))
@@ -118,10 +118,10 @@ def _labels(cases: Iterable[Case]) -> dict[str, str]:
 def _finish(
     cases: list[Case], forbidden: list[tuple[str, ...]], catalogue: Catalogue, config: Config
 ) -> pa.Table:
-    """Draw faces and write notes, in parallel; rows of `FINISHED_SCHEMA`, sorted by case."""
+    """Draw faces and write notes in parallel; return rows of `FINISHED_SCHEMA`, sorted by case."""
     rows = [
-        {**case, "forbidden": [*own, *_answer_names(case, catalogue)]}
-        for case, own in zip(cases, forbidden, strict=True)
+        {**case, "forbidden": [*names, *_answer_names(case, catalogue)]}
+        for case, names in zip(cases, forbidden, strict=True)
     ]
     batches = [
         pa.Table.from_pylist(rows[i : i + BATCH], WORK_SCHEMA) for i in range(0, len(rows), BATCH)
@@ -138,7 +138,7 @@ def _finish(
 
 
 class Finisher:
-    """A Ray Data actor that holds the ontology and finishes batches of cases."""
+    """Ray Data actor that holds the ontology and finishes batches of cases."""
 
     def __init__(self, settings: dict[str, Any], seed: int) -> None:
         self._ontology = load_ontology()
@@ -149,19 +149,19 @@ class Finisher:
             zip(batch["case_id"].to_pylist(), batch["forbidden"].to_pylist(), strict=True)
         )
         cases = batch.drop_columns(["forbidden"]).to_pylist()
-        done = finish_cases(cases, forbidden, self._ontology, self._config, self._seed)
-        reasons = {row["case_id"]: row["reason"] for row in done.rejected}
-        kept = {case["case_id"]: case for case in done.cases}
+        finished = finish_cases(cases, forbidden, self._ontology, self._config, self._seed)
+        reasons = {row["case_id"]: row["reason"] for row in finished.rejected}
+        kept = {case["case_id"]: case for case in finished.cases}
         rows = [
             {**kept.get(case["case_id"], case), "reason": reasons.get(case["case_id"])}
             for case in cases
         ]
-        rows[0]["counts"] = list(done.counts.items())  # of the whole batch
+        rows[0]["counts"] = list(finished.counts.items())  # of the whole batch
         return pa.Table.from_pylist(rows, FINISHED_SCHEMA)
 
 
 def _answer_names(case: Case, catalogue: Catalogue) -> tuple[str, ...]:
-    """What the catalogue knows of the case's own answer: never to be read in its note."""
+    """Return all names of the case's answer in the catalogue, which its note must not contain."""
     index = None if case["label_id"] is None else catalogue.index_of(case["label_id"])
     if index is None:
         return ()
@@ -176,21 +176,21 @@ def _write(
     catalogue: Catalogue,
     excluded: frozenset[str],
 ) -> StepOutcome:
-    bad = pc.is_valid(finished["reason"])
-    late = finished.filter(bad).select(REJECTED_SCHEMA.names).to_pylist()
-    cases = finished.filter(pc.invert(bad)).select(CASE_SCHEMA.names).cast(CASE_SCHEMA)
-    turned_away = pa.Table.from_pylist([*rejected, *late], REJECTED_SCHEMA)
+    is_rejected = pc.is_valid(finished["reason"])
+    rejected_late = finished.filter(is_rejected).select(REJECTED_SCHEMA.names).to_pylist()
+    cases = finished.filter(pc.invert(is_rejected)).select(CASE_SCHEMA.names).cast(CASE_SCHEMA)
+    rejected_table = pa.Table.from_pylist([*rejected, *rejected_late], REJECTED_SCHEMA)
     out = context.output
-    pq.write_table(turned_away, out / "rejected.parquet")
+    pq.write_table(rejected_table, out / "rejected.parquet")
     pq.write_table(cases, out / "cases.parquet", row_group_size=BATCH)
     catalogue.write(out / "catalogue.parquet")
     lines = "".join(f"{publication}\n" for publication in sorted(excluded))
     (out / "excluded_publications.txt").write_text(lines, encoding="utf-8")
     by_split = Counter(cases["split"].to_pylist())
     return StepOutcome(
-        rows_in=cases.num_rows + turned_away.num_rows,
+        rows_in=cases.num_rows + rejected_table.num_rows,
         rows_out=cases.num_rows,
-        rejected=Counter(turned_away["reason"].to_pylist()),
+        rejected=Counter(rejected_table["reason"].to_pylist()),
         facts={
             "splits": {split: by_split[split] for split in SPLITS},
             "labels": len(catalogue),

@@ -1,7 +1,7 @@
-"""Stage `cases`: read, simulate or draw cases, split them by whole groups.
+"""Stage `cases`: cases that are read, simulated or drawn, split by whole groups.
 
 Writes `cases.parquet`, `rejected.parquet`, `catalogue.parquet` and `excluded_publications.txt`
-(the publications that no annotation used later may rest on alone; none for images).
+(publications that are not enough as the only source of an annotation; an empty file for images).
 """
 
 from mint_ray.pipeline.steps import StepContext, StepOutcome

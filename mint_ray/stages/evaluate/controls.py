@@ -30,7 +30,7 @@ COLOUR_SCHEMA = pa.schema(
 
 
 class ColourReader:
-    """Ray Data actor: reads the colour features of images."""
+    """Ray Data actor that reads the colour features of images."""
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         images = [open_tile(encoded) for encoded in cases["image"].to_pylist()]
@@ -41,7 +41,7 @@ class ColourReader:
 
 
 def write_perturbed(comparison: Comparison) -> None:
-    """Write the tested cases as they are and under every perturbation."""
+    """Write the tested cases unchanged and under every perturbation."""
     tested, config = comparison.tested, comparison.config
     seed = stable_seed(config.seed, "shuffled")
     donors = derange(comparison.tested_ids, tested["group_id"].to_pylist(), seed)
@@ -86,7 +86,7 @@ def rank_by_mean_colour(comparison: Comparison, runs: Sequence[SystemRun]) -> Sy
 def _read_features(
     comparison: Comparison, case_ids: frozenset[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return (6,) colour features by case; NaN where the image is unusable."""
+    """Return (6,) colour features by case; NaN if the image is unusable."""
     table = infer(
         CaseInference(ColourReader, {}, ("case_id", "image"), COLOUR_SCHEMA, COLOUR_BATCH),
         comparison.cases_file,
@@ -99,6 +99,6 @@ def _read_features(
 
 
 def _primary(catalogue: Catalogue, label: str) -> str:
-    """Return the catalogue's own id of a label, or the label where the catalogue lacks it."""
+    """Return the catalogue's main id of a label, or `label` if the catalogue lacks it."""
     index = catalogue.index_of(label)
     return label if index is None else catalogue.ids[index]

@@ -1,4 +1,4 @@
-"""Provenance of an evaluation, read from the manifests of the steps that it was made from."""
+"""Provenance of an evaluation, from the manifests of the steps that led to it."""
 
 import subprocess
 from collections import Counter
@@ -15,10 +15,10 @@ from mint_ray.runtime.metrics_stream import read_metrics_lines
 
 
 def read_provenance(context: StepContext) -> Provenance:
-    """Read what the report says of the steps before.
+    """Read the provenance of an evaluation from the manifests of earlier steps.
 
     Raises:
-        DataError: a folder that was read has no manifest.
+        DataError: the folder of an earlier step has no manifest.
     """
     manifests = read_lineage(context.output.parent, context.inputs.values())
     return Provenance(
@@ -33,7 +33,7 @@ def read_provenance(context: StepContext) -> Provenance:
 
 
 def read_lineage(store: Path, folders: Iterable[Path]) -> dict[str, Manifest]:
-    """Read the manifests of some steps and of everything that led to them, by stage.
+    """Read the manifests of some steps and of all steps that led to them, by stage.
 
     A step comes after its inputs, which are found in the store by their folders' names.
 
@@ -68,7 +68,7 @@ def _step_of(manifest: Manifest) -> LineageStep:
 
 
 def _commit() -> str | None:
-    """Return the commit of the code; None where it does not run from a git checkout."""
+    """Return the commit of the code; None if it does not run from a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)

@@ -32,7 +32,7 @@ from mint_ray.tasks.task import TASKS
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tested cases, and where systems find what they need to rank them."""
+    """The tested cases, with the folders and the catalogue that systems need to rank them."""
 
     config: Config
     inputs: Mapping[str, Path]
@@ -53,7 +53,7 @@ class Comparison:
 
     @property
     def perturbed_file(self) -> Path:
-        """The tested cases as `write_perturbed_cases` writes them; there while systems rank."""
+        """The tested cases as `write_perturbed_cases` writes them; it exists while systems rank."""
         return self.output / "perturbed.parquet"
 
     @property
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def rank_by_majority(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Answer every case with the commonest training labels."""
+    """Answer every case with the most common training labels."""
     cases, catalogue = comparison.all_cases, comparison.catalogue
     train = cases.filter(pc.equal(cases["split"], "train"))
     counts = Counter(train["label_id"].drop_null().to_pylist())
@@ -162,7 +162,7 @@ def _predictions(ranked: Ranked, runs: Sequence[SystemRun]) -> dict[SystemRun, p
 
 
 def _rejections(ranked: pa.Table) -> list[dict[str, str]]:
-    """Return rows of `REJECTED_SCHEMA`: cases that a model could not be asked about."""
+    """Return rows of `REJECTED_SCHEMA`: cases whose input a model cannot use."""
     refused = ranked.filter(pc.is_valid(ranked["reason"])).select(["case_id", "reason"])
     return [{**row, "source": "evaluate"} for row in refused.to_pylist()]
 

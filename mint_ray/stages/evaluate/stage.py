@@ -1,8 +1,8 @@
 """Stage `evaluate`: rankings of the same held-out cases by every system, metrics, report.
 
-Three phases: *rank* asks the systems (on Ray), *measure* and *report* are pure and take its record.
-Writes `predictions.parquet`, `metrics.json` and `report.html`; where images are named also
-`tiles.html`, and `rejected.parquet` for test images that could not be shown to the student.
+It has three phases: *rank* runs the systems (on Ray); *measure* and *report* are pure functions of
+its record. Writes `predictions.parquet`, `metrics.json` and `report.html`. The task of images also
+gets `tiles.html`, and `rejected.parquet` for test images that the student cannot use.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ from mint_ray.tasks.task import TASKS
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Rank, measure, report."""
+    """Rank the tested cases with every system, measure the rankings, write the report."""
     config, output = context.config, context.output
     task = TASKS[config.task]
     comparison = _prepare(context)
@@ -96,7 +96,7 @@ def rank_cases(comparison: Comparison, on_progress: Callable[[float, float, str]
     """Let every system answer the tested cases in all of its runs.
 
     Args:
-        on_progress: is given the systems that are done, their total, and what follows.
+        on_progress: called with the number of finished systems, their total, and the next system.
     """
     n_tested = comparison.tested.num_rows
     plan = plan_runs(comparison.config, comparison.student, n_tested)

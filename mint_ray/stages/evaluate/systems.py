@@ -1,7 +1,7 @@
-"""Systems of a comparison: what each is called, how it ranks, and which runs it gets.
+"""Systems of a comparison: names, ranking functions and planned runs.
 
-A system that is added gets an entry in `known_systems`, its word in the setting
-`evaluation.systems`, and a title in `mint_ray.evaluation.systems`.
+A new system needs an entry in `known_systems`, its word in the setting `evaluation.systems`, and a
+title in `mint_ray.evaluation.systems`.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,11 +28,11 @@ class System:
     """One system of a comparison."""
 
     name: str
-    """In tables and files: `base`, `teacher`, `orpo`, ..."""
+    """Name in tables and files: `base`, `teacher`, `orpo`, ..."""
     rank: Callable[[Comparison, Sequence[SystemRun]], SystemAnswers]
-    """Answer the tested cases in all runs; each of these is a key of the predictions."""
+    """Function that answers the tested cases in all given runs, which are the predictions' keys."""
     perturbations: tuple[Perturbation, ...] = ()
-    """Under which it is measured too, where an evaluation has controls."""
+    """Perturbations under which it is measured too, if the evaluation has controls."""
     answers_freely: bool = False
     """Whether it also answers some cases by free generation."""
 
@@ -55,7 +55,7 @@ def known_systems(student: str) -> dict[str, System]:
 
 
 def plan_runs(config: Config, student: str, n_tested: int) -> dict[System, tuple[SystemRun, ...]]:
-    """Return the compared systems in the order in which they are asked, each with its runs.
+    """Return the compared systems in the order in which they rank, each with its runs.
 
     Perturbations and mean colour are controls of image students; see `evaluation.controls`.
     Shuffling needs at least two tested cases.
@@ -79,9 +79,9 @@ def plan_runs(config: Config, student: str, n_tested: int) -> dict[System, tuple
 
 
 def name_student(objective: str, adapter: Path | None) -> str:
-    """Return the name of a student trained with `objective`, from `adapter` on if there is one.
+    """Return the name of a student trained with `objective`, starting from `adapter` if given.
 
-    An adapter that another program wrote does not say what it was trained with.
+    An adapter of another program does not say what it was trained with.
     """
     if adapter is None:
         return student_system(objective)

@@ -1,4 +1,4 @@
-"""Stage `tune`."""
+"""Stage `tune`: a campaign of training runs on Ray Tune."""
 
 from mint_ray.stages.tune.stage import run
 

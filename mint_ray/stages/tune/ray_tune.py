@@ -1,8 +1,8 @@
-"""The trials of a campaign on Ray Tune: a Ray Train run within each, decisions by the campaign.
+"""Trials of a campaign on Ray Tune, each with a Ray Train run inside.
 
-Ray Tune places, restarts and stops trials. What to try and whom to stop it asks of `Campaign`,
-whose state is in the trials' folders: Ray's own snapshot of an experiment leaves its scheduler's
-memory out, so a restored ASHA would start to judge anew.
+Ray Tune places, restarts and stops trials. `Campaign` decides what to try and which trial to stop.
+Its state is in the trials' folders: Ray's own snapshot of an experiment lacks the memory of its
+scheduler, so a restored ASHA would start to judge anew.
 """
 
 import os
@@ -22,34 +22,35 @@ from mint_ray.errors import MintError
 from mint_ray.runtime.ray_train import fit
 from mint_ray.tuning.trials import FAILURE
 
-if TYPE_CHECKING:  # what drives a trial imports this module, and needs little of it
+if TYPE_CHECKING:  # a trial's driver imports this module, and does not need a campaign
     from mint_ray.tuning.campaign import Campaign
 
 SETTINGS = "settings.json"
-"""A trial's settings for its workers, in its folder."""
+"""File in a trial's folder with the settings for its workers."""
 DRIVER = {"CPU": 0, "node:__internal_head__": 0.001}
-"""What drives a trial only waits: it takes no CPU, which a worker might wait for in vain, and stays
-on the head node, so that a lost node costs its workers alone."""
+"""Resources of the process that drives a trial. It only waits, so it takes no CPU, for which a
+worker might wait for ever. It stays on the head node: a lost node costs only its workers."""
 RAY_FOLDER = "ray_tune"
-"""Ray Tune's own folder in the step's; nothing in it is needed again."""
+"""Folder of Ray Tune in the step's folder; nothing in it is needed again."""
 
 _QUIET = {
-    # The only loggers would write what the trials' folders hold already.
+    # Ray's loggers would write what the trials' folders hold already.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Its snapshots are never restored; see above.
+    # Ray's snapshots are never restored; see above.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # which prints even where nothing is asked for
-    # One trial is chosen at a time, when there is room for it: it then knows all that came before.
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints even with verbose=0
+    # Choose one trial at a time, when there is room for it: its choice then knows all earlier ones.
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
 }
 
 
 def run_trials(campaign: "Campaign", slots: int, retries: int) -> None:
-    """Run what is left of a campaign; returns early where it was interrupted.
+    """Run the remaining trials of a campaign; return early if it is interrupted.
 
     Args:
-        slots: most trials at a time.
+        campaign: the campaign, which chooses and stops trials.
+        slots: largest number of trials at a time.
         retries: restarts of a trial whose driving process was lost with its node.
     """
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
@@ -76,10 +77,10 @@ def run_trials(campaign: "Campaign", slots: int, retries: int) -> None:
 
 
 def run_trial(ray_config: dict[str, Any]) -> None:
-    """Ray Tune's function trainable: one Ray Train run, continued where it was cut off.
+    """Run one trial as a Ray Train run, continued where it was cut off.
 
-    A trial that is stopped returns too, without a student. An error that is meant for the user is
-    left in the trial's folder: it would come again, so Ray Tune is not to try once more.
+    This is Ray Tune's function trainable. A stopped trial returns too, without a student. A
+    MintError is written to the trial's folder: it would come again, so Ray Tune must not retry.
     """
     folder = Path(ray_config["folder"])
     settings = read_json(folder / SETTINGS)
@@ -92,7 +93,7 @@ def run_trial(ray_config: dict[str, Any]) -> None:
 
 
 def _train(settings: dict[str, Any]) -> None:
-    """The worker, whose modules take seconds to import where nobody trains."""
+    """Train on one worker; imported here, since the modules take seconds to import."""
     from mint_ray.stages.workers.training import train_worker
 
     train_worker(settings)
@@ -103,7 +104,7 @@ def _trial_folder(trial: Any) -> str:
 
 
 class CampaignSearch(Searcher):  # type: ignore[misc]
-    """Asks the campaign what to start."""
+    """Ray Tune searcher that lets the campaign choose the next trial."""
 
     def __init__(self, campaign: "Campaign") -> None:
         super().__init__()
@@ -111,11 +112,11 @@ class CampaignSearch(Searcher):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """The campaign knows its space and its metric."""
+        """Return True: the campaign knows its space and its metric."""
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's number and folder, or that there is none."""
+        """Return the next trial's number and folder, or `Searcher.FINISHED`."""
         trial = self._campaign.next_trial()
         if trial is None:
             return str(Searcher.FINISHED)
@@ -123,39 +124,42 @@ class CampaignSearch(Searcher):  # type: ignore[misc]
         return {"number": trial.number, "folder": str(trial.folder)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """A trial that is over; the scheduler tells the campaign of those that returned."""
+        """Tell the campaign of a trial whose process was lost; the scheduler reports the others."""
         if error:
             lost = "its process was lost more often than resources.max_failures"
             self._campaign.on_trial_end(self._numbers[trial_id], error=lost)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep."""
+        """Do nothing: the state is in the trials' folders."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing was kept."""
+        """Do nothing, since nothing was saved."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Ray Tune pickles what it was given, to restore it some day."""
+        """Pickle as a plain object: Ray Tune saves its searcher, but is never restored."""
         return (object, ())
 
 
 class CampaignScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Asks the campaign who goes on."""
+    """Ray Tune scheduler that lets the campaign decide which trials continue."""
 
     def __init__(self, campaign: "Campaign") -> None:
         super().__init__()
         self._campaign = campaign
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """After a checkpoint; a trial that is to stop reads so in its folder, and returns."""
+        """Let the campaign decide after a checkpoint.
+
+        A trial that must stop reads this in its folder, and returns by itself.
+        """
         self._campaign.on_report(trial.config["number"])
         ends = bool(self._campaign.gave_up)
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A trial has returned."""
+        """Tell the campaign that a trial has returned."""
         self._campaign.on_trial_end(trial.config["number"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """See `CampaignSearch`."""
+        """Pickle as a plain object; see `CampaignSearch`."""
         return (object, ())

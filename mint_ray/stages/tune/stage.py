@@ -1,4 +1,4 @@
-"""Stage `tune`: a campaign of training runs on Ray Tune; its winner lies as a train step's would.
+"""Stage `tune`: a campaign of training runs on Ray Tune, whose winner is the step's student.
 
 Writes `trials/`, `trials.parquet`, `campaign.json`, `report.html`, and the winner's own files.
 """
@@ -39,13 +39,13 @@ from mint_ray.tuning.stopping import rung_shares
 from mint_ray.tuning.trials import TRIAL, Trial
 
 CASES = "validation.parquet"
-"""The validation cases that every trial ranks, in the step's folder."""
+"""File in the step's folder with the validation cases that every trial ranks."""
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Run the campaign, or what is left of it; report; put the winner in place."""
+    """Run the remaining trials of the campaign, write the report, copy the winner's files."""
     config, output = context.config, context.output
-    _refuse_cut_weights(config)
+    _refuse_split_weights(config)
     for name, folder in context.inputs.items():
         if name.startswith(PAIRS):
             refuse_leakage(folder)
@@ -80,7 +80,7 @@ def run(context: StepContext) -> StepOutcome:
             f"{campaign.gave_up}; the same command tries the failed trials again, after "
             f"{campaign.counts()}"
         )
-    if not campaign.is_complete():  # Ray Tune took the interruption for itself
+    if not campaign.is_complete():  # Ray Tune caught the interrupt and returned
         raise KeyboardInterrupt
     return _finish(context, campaign, results, validated)
 
@@ -96,7 +96,7 @@ def _finish(
     write_report(output / "report.html", context.key, results)
     for name in ("trials.parquet", "report.html"):
         context.run.log_artifact(output / name)
-    for trial in campaign.trials:  # nothing resumes any more
+    for trial in campaign.trials:  # no trial continues after this
         shutil.rmtree(trial.folder / RUN_NAME, ignore_errors=True)
     shutil.rmtree(output / RAY_FOLDER, ignore_errors=True)
     trained = outcome_of(read_summary(output))
@@ -117,8 +117,8 @@ def _finish(
 
 
 def _prepare(context: StepContext, trial: Trial) -> None:
-    """Write a trial's settings into its folder, before it starts or goes on."""
-    made = with_overrides(context.config, trial.overrides)
+    """Write a trial's settings into its folder, before it starts or continues."""
+    trial_config = with_overrides(context.config, trial.overrides)
     pairs = context.inputs[pairs_input(context.config, trial.choices)]
     cases = context.inputs["cases"]
     lineage = {
@@ -127,7 +127,7 @@ def _prepare(context: StepContext, trial: Trial) -> None:
         "campaign": context.output.name,
         "trial": trial.name,
     }
-    settings = worker_settings(made, pairs, cases, trial.folder, lineage)
+    settings = worker_settings(trial_config, pairs, cases, trial.folder, lineage)
     settings["validation"] = {
         "cases": str(context.output / CASES),
         "shares": rung_shares(context.config.tune),
@@ -136,7 +136,7 @@ def _prepare(context: StepContext, trial: Trial) -> None:
 
 
 def _write_cases(context: StepContext) -> int:
-    """Choose the validation cases, once for all trials; return how many they are."""
+    """Choose the validation cases, once for all trials; return their number."""
     config = context.config
     columns = ["case_id", "group_id", "split", "label_id", TASKS[config.task].input_modality]
     cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=columns)
@@ -148,10 +148,10 @@ def _write_cases(context: StepContext) -> int:
 
 
 def _place_winner(winner: Trial, output: Path) -> None:
-    """Copy what a train step would have written; `student.json` last, as there."""
-    own = (TRIAL, SETTINGS, ".", "track")
+    """Copy the files that a train step would have written; `student.json` last, as there."""
+    campaign_files = (TRIAL, SETTINGS, ".", "track")
     names = [file.name for file in winner.folder.iterdir() if file.is_file()]
-    names = [name for name in names if not name.startswith(own)]
+    names = [name for name in names if not name.startswith(campaign_files)]
     for name in sorted(names, key=lambda name: name == "student.json"):
         shutil.copyfile(winner.folder / name, output / name)
 
@@ -160,10 +160,10 @@ def _nodes() -> list[dict[str, float]]:
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
-def _refuse_cut_weights(config: Config) -> None:
+def _refuse_split_weights(config: Config) -> None:
     setting = config.training.deepspeed
     if setting != OFF and deepspeed_config(setting)["zero_optimization"]["stage"] == 3:
         raise ConfigError(
-            f"training.deepspeed={setting} cuts the weights up, so that trials cannot be ranked "
-            "while they train; expected off, zero1 or zero2"
+            f"expected training.deepspeed off, zero1 or zero2, found {setting}: it splits the "
+            "weights among workers, so trials cannot be ranked while they train"
         )

@@ -1,4 +1,4 @@
-"""What a campaign's trials have done since one last looked, on its way to MLflow and the screen."""
+"""Progress of a campaign's trials, recorded in MLflow and shown on the screen."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from mint_ray.tuning.space import with_overrides
 from mint_ray.tuning.trials import Trial
 
 SEEN = "tracked.json"
-"""Last step of a trial that was recorded, and whether its end was."""
+"""File in a trial's folder: the last recorded step, and whether its end was recorded."""
 POLL_SECONDS = 2.0
 SYSTEM_SECONDS = 10.0
 
@@ -29,8 +29,8 @@ _ENDS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
 def watching(campaign: Campaign, run: Run, progress: ProgressHandle) -> Iterator[None]:
     """Record every trial as a run below the campaign's while the body runs.
 
-    A trial that is cut off with the body ends as KILLED, and goes on as the same run when the
-    campaign does.
+    A trial that is cut off with the body ends as KILLED. It continues as the same run when the
+    campaign continues.
     """
     watch = _Watch(campaign, run, progress)
     try:
@@ -42,7 +42,7 @@ def watching(campaign: Campaign, run: Run, progress: ProgressHandle) -> Iterator
 
 @dataclass
 class _Tracked:
-    """A trial's run, and what was recorded of it."""
+    """A trial's run, with the last recorded step and whether its end was recorded."""
 
     run: ChildRun
     step: float
@@ -56,18 +56,22 @@ class _Watch:
         self._measured = -SYSTEM_SECONDS
 
     def look(self) -> None:
-        """Record what is new."""
+        """Record all new steps and ends of trials, and show the progress."""
         for trial in list(self._campaign.trials):
             self._record(trial)
         self._measure_system()
         self._campaign.save_elapsed()
         steps = [trial.steps() for trial in self._campaign.trials if trial.state == "running"]
-        at = "; ".join(f"{rows[-1]['step']:.0f}/{rows[-1]['steps']:.0f}" for rows in steps if rows)
-        over = sum(trial.state != "running" for trial in self._campaign.trials)
-        self._progress.update(over, self._campaign.total, f"running at step {at}" if at else "")
+        positions = "; ".join(
+            f"{rows[-1]['step']:.0f}/{rows[-1]['steps']:.0f}" for rows in steps if rows
+        )
+        ended = sum(trial.state != "running" for trial in self._campaign.trials)
+        self._progress.update(
+            ended, self._campaign.total, f"running at step {positions}" if positions else ""
+        )
 
     def close(self) -> None:
-        """Say of those that still run that they were cut off."""
+        """Mark the trials that still run as KILLED."""
         for trial in self._campaign.trials:
             tracked = self._tracked.get(trial.number)
             if tracked is not None and not tracked.ended:
@@ -102,9 +106,9 @@ class _Watch:
         tracked.ended = True
 
     def _open(self, trial: Trial) -> _Tracked:
-        seen = _recall(trial.folder)
+        last = _recall(trial.folder)
         run = self._run.child(trial.folder)
-        tracked = _Tracked(run, seen["step"], bool(seen["ended"]) and trial.state != "running")
+        tracked = _Tracked(run, last["step"], bool(last["ended"]) and trial.state != "running")
         self._tracked[trial.number] = tracked
         if not tracked.ended:
             run.set_status("RUNNING")
@@ -113,7 +117,7 @@ class _Watch:
         return tracked
 
     def _measure_system(self) -> None:
-        """Under the names that MLflow's own system metrics have."""
+        """Record CPU and memory under the names of MLflow's own system metrics."""
         now = time.monotonic()
         if now - self._measured < SYSTEM_SECONDS:
             return
@@ -128,9 +132,11 @@ class _Watch:
 
 
 def _params(config: Config, trial: Trial) -> dict[str, object]:
-    """What decides a trial's result, flat; of the searched settings also what was chosen."""
-    made = with_overrides(config, trial.overrides)
-    tree = made.model_dump(mode="json", include={"seed", "preferences", "student", "training"})
+    """Return the settings that decide a trial's result, and the searched ones as `chosen`."""
+    trial_config = with_overrides(config, trial.overrides)
+    tree = trial_config.model_dump(
+        mode="json", include={"seed", "preferences", "student", "training"}
+    )
     return tree | {"chosen": dict(trial.choices)}
 
 

@@ -1,4 +1,4 @@
-"""The Ray Data actors that rank the catalogue for batches of cases: teacher and student."""
+"""Ray Data actors that rank the catalogue for batches of cases: teacher and student."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,27 +30,31 @@ RANKED_SCHEMA = pa.schema(
         pa.field("worst", pa.list_(pa.string()), nullable=False),  # the teacher's last q labels
         pa.field("set_size", pa.int32()),  # names in the conformal set; null without calibration
         pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
-        pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
+        pa.field("reason", pa.string()),  # why the input is unusable; null otherwise
     ]
 )
 TEACHER_COLUMNS = ("case_id", "group_id", "label_id", *SEEN_COLUMNS)
 
 
 def student_columns(task: Task) -> tuple[str, ...]:
-    """Columns of a case that a student's ranker reads: its ids, and what the student sees."""
+    """Return the columns of a case that a student's ranker reads: ids, and the student's input."""
     return ("case_id", "group_id", "label_id", task.input_modality)
 
 
 def ranking_depth(task: str, n_labels: int, top_k: int) -> int:
-    """Labels that are ranked for each case: all of a small catalogue of tissues, else `top_k`."""
+    """Return the number of labels to rank: all of a small catalogue of tissues, else `top_k`."""
     return max(top_k, n_labels) if task == "tissue" and n_labels <= MOST_LABELS else top_k
 
 
 class TeacherRanker:
-    """Ranks by the teacher's scores; also lists its `worst` labels.
+    """Ray Data actor that ranks by the teacher's scores and also lists its worst labels.
 
     Args:
-        stain: seed of the stain shift, where cases are asked about with one.
+        teacher: folder of a fitted teacher.
+        catalogue: file of the labels that may be answered.
+        top_k: number of labels to list.
+        worst: number of lowest labels to list.
+        stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
     """
 
     def __init__(
@@ -86,17 +90,17 @@ class TeacherRanker:
 
 
 class StudentRanker:
-    """Ranks the catalogue names by a student's likelihood; answers some cases freely too.
+    """Ray Data actor that ranks the catalogue's names by a student's likelihood.
 
-    A case whose image cannot be used gets no answer, and the reason instead. A student that carries
-    a calibration answers with calibrated probabilities.
+    It answers some cases freely too. A case whose input cannot be used gets no answer, but the
+    reason. A student with a calibration answers with calibrated probabilities.
 
     Args:
-        student: folder of a finished student, None for the base model alone.
-        catalogue: labels that may be answered.
+        student: folder of a finished student; None for the base model alone.
+        catalogue: file of the labels that may be answered.
         settings: evaluation, resources, student sections, `task` and `k`, as plain values.
-        generate: cases that are also answered by free generation.
-        stain: seed of the stain shift, where cases are asked about with one.
+        generate: ids of cases that are also answered by free generation.
+        stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
     """
 
     def __init__(
@@ -133,7 +137,7 @@ class StudentRanker:
             self._catalogue.names,
             top_k=calibration.top_k if calibration else depth,
             listed=depth,
-            # Probabilities are calibrated over the names that this search scores, and no others.
+            # The search is that of the calibration, which holds for the names that it scores.
             search=calibration.search if calibration else self._evaluation.search,
             beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,
             temperature=calibration.temperature if calibration else 1.0,
@@ -144,23 +148,24 @@ class StudentRanker:
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
-        seen = cases[self._task.input_modality].to_pylist()
-        reasons = [self._task.why_unusable(item) for item in seen]
-        usable = [place for place, reason in enumerate(reasons) if reason is None]
-        asked = cases.take(pa.array(usable, pa.int64()))
-        case_ids, known = asked["case_id"].to_pylist(), known_answers(asked, self._catalogue)
-        rankings = self._ranker.rank([seen[place] for place in usable], known) if usable else []
-        free = self._answer_freely(asked)
+        inputs = cases[self._task.input_modality].to_pylist()
+        reasons = [self._task.why_unusable(item) for item in inputs]
+        usable = [index for index, reason in enumerate(reasons) if reason is None]
+        usable_cases = cases.take(pa.array(usable, pa.int64()))
+        case_ids = usable_cases["case_id"].to_pylist()
+        known = known_answers(usable_cases, self._catalogue)
+        rankings = self._ranker.rank([inputs[index] for index in usable], known) if usable else []
+        free = self._answer_freely(usable_cases)
         rows: list[dict[str, Any]] = [
             {"case_id": case_id, "listed": [], "reason": reason}
             for case_id, reason in zip(cases["case_id"].to_pylist(), reasons, strict=True)
             if reason is not None
         ]
         for case_id, ranking, answer in zip(case_ids, rankings, known, strict=True):
-            places = list(enumerate(zip(ranking.labels, ranking.probabilities, strict=True), 1))
-            listed = [self._row(rank, label, p) for rank, (label, p) in places]
-            beyond = answer is not None and answer not in ranking.labels
-            if beyond and ranking.answer_rank is not None:
+            ranked = list(enumerate(zip(ranking.labels, ranking.probabilities, strict=True), 1))
+            listed = [self._row(rank, label, p) for rank, (label, p) in ranked]
+            is_unlisted = answer is not None and answer not in ranking.labels
+            if is_unlisted and ranking.answer_rank is not None:
                 listed.append(self._row(ranking.answer_rank, answer, ranking.answer_probability))
             rows.append(
                 {
@@ -179,11 +184,11 @@ class StudentRanker:
         return self._calibration.set_size(np.array(ranking.scored), len(self._catalogue))
 
     def _row(self, rank: int, label: int | None, probability: float | None) -> dict[str, Any]:
-        found = self._catalogue.label(label or 0)
+        entry = self._catalogue.label(label or 0)
         return {
             "rank": rank,
-            "label_id": found.label_id,
-            "text": found.name,
+            "label_id": entry.label_id,
+            "text": entry.name,
             "probability": probability,
         }
 
@@ -196,14 +201,14 @@ class StudentRanker:
             for row in cases.select(["case_id", self._task.input_modality]).to_pylist()
             if row["case_id"] in self._generate
         ]
-        seen = [row[self._task.input_modality] for row in wanted]
+        inputs = [row[self._task.input_modality] for row in wanted]
         texts = generate(
-            self._student, seen, self._evaluation.max_new_tokens, names=self._catalogue.names
+            self._student, inputs, self._evaluation.max_new_tokens, names=self._catalogue.names
         )
         return {
             row["case_id"]: [
                 {"rank": rank, "label_id": self._grounder.ground(name), "text": name}
-                # An answer without a list counts as one that names nothing in the catalogue.
+                # An answer without a list counts as one name that is not in the catalogue.
                 for rank, name in enumerate(
                     parse_answer(text, self._task)[: self._evaluation.top_k] or [""], 1
                 )
@@ -213,7 +218,7 @@ class StudentRanker:
 
 
 def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
-    """Catalogue index of each case's known answer; None where it has none or the catalogue."""
+    """Return the catalogue index of each case's known answer; None if there is no such index."""
     return [
         None if label is None else catalogue.index_of(label)
         for label in cases["label_id"].to_pylist()
@@ -232,7 +237,7 @@ def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def predictions_of(ranked: pa.Table, system: str, column: str = "listed") -> pa.Table:
-    """Rows of `PREDICTION_SCHEMA` from one column of lists."""
+    """Return rows of `PREDICTION_SCHEMA` from one column of lists."""
     rows = [
         {"case_id": row["case_id"], "system": system, **listed}
         for row in ranked.select(["case_id", column]).to_pylist()

@@ -1,4 +1,4 @@
-"""The scores of a finished student for cases whose answer is known, on Ray Data."""
+"""Scores of a finished student for cases whose answer is known, on Ray Data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,22 +19,24 @@ from mint_ray.tasks.task import TASKS
 
 
 class CaseScorer(StudentRanker):
-    """The Ray Data actor; see `StudentRanker`. Gives rows of `SCORES_SCHEMA`."""
+    """Ray Data actor that returns rows of `SCORES_SCHEMA`; see `StudentRanker`."""
 
     def __call__(self, cases: pa.Table) -> pa.Table:
-        seen = cases[self._task.input_modality].to_pylist()
+        inputs = cases[self._task.input_modality].to_pylist()
         known = known_answers(cases, self._catalogue)
-        refusals = [self._task.why_unusable(item) for item in seen]
-        usable = [place for place, refusal in enumerate(refusals) if refusal is None]
-        scores = self._ranker.score([seen[p] for p in usable], [known[p] for p in usable])
+        reasons = [self._task.why_unusable(item) for item in inputs]
+        usable = [index for index, reason in enumerate(reasons) if reason is None]
+        scores = self._ranker.score([inputs[i] for i in usable], [known[i] for i in usable])
         scored = dict(zip(usable, scores, strict=True))
         rows: list[dict[str, Any]] = []
-        for place, row in enumerate(cases.select(["case_id", "group_id"]).to_pylist()):
-            if refusals[place] is not None:
-                rows.append(row | {"scores": [], "reason": refusals[place]})
+        for index, row in enumerate(cases.select(["case_id", "group_id"]).to_pylist()):
+            if reasons[index] is not None:
+                rows.append(row | {"scores": [], "reason": reasons[index]})
                 continue
-            found = scored[place]
-            rows.append(row | {"scores": found.own.tolist(), "answer_rank": found.answer_rank})
+            case_scores = scored[index]
+            rows.append(
+                row | {"scores": case_scores.own.tolist(), "answer_rank": case_scores.answer_rank}
+            )
         return pa.Table.from_pylist(rows, SCORES_SCHEMA)
 
 
@@ -42,6 +44,13 @@ def score_cases(
     config: Config, student: Path, cases: Path, wanted: frozenset[str], output: Path
 ) -> pa.Table:
     """Let a student score the catalogue of a cases step for some of its cases; resumable.
+
+    Args:
+        config: settings of evaluation, resources and student.
+        student: folder of a finished student.
+        cases: folder of the cases step.
+        wanted: ids of the cases to score.
+        output: folder of the scores, with which a repeated call continues.
 
     Returns:
         Rows of `SCORES_SCHEMA`, sorted by case.

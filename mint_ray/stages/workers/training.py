@@ -1,6 +1,6 @@
-"""One Ray Train worker of a student's training: the learning code, with its reports sent to Ray.
+"""Ray Train worker of a student's training: the learning code, with its reports sent to Ray.
 
-Shared by the stages that train students: one run, or the many of a campaign.
+Shared by the stages `train` (one run) and `tune` (the runs of a campaign).
 """
 
 import logging
@@ -41,12 +41,13 @@ PATIENCE = 120.0
 def worker_settings(
     config: Config, prefer: Path, cases: Path, output: Path, lineage: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The plain values that `train_worker` needs.
+    """Return the plain values that `train_worker` needs.
 
     Args:
-        prefer, cases: outputs of those steps.
+        config: config of the run.
+        prefer, cases: output folders of these steps.
         output: folder of the finished student.
-        lineage: ids of what it is made from.
+        lineage: names of the steps that the student is made from.
     """
     return {
         "config": config.model_dump(mode="json"),
@@ -58,11 +59,11 @@ def worker_settings(
 
 
 def train_worker(settings: dict[str, Any]) -> None:
-    """Train, or continue; the first worker writes metrics, notes and the summary.
+    """Train a student or continue its training; the first worker writes metrics, log and summary.
 
     Args:
-        settings: see `worker_settings`; with `validation` (the path of `cases`, and `shares` of
-            the steps) the cases are ranked on the way and each time is kept as a rung.
+        settings: see `worker_settings`. With `validation` (the path of `cases`, and `shares` of
+            the steps) the cases are ranked after these shares, and the metrics kept as rungs.
     """
     config = Config.model_validate(settings["config"])
     output = Path(settings["output"])
@@ -76,7 +77,7 @@ def train_worker(settings: dict[str, Any]) -> None:
             append_metrics(output, metrics)
             if step in rungs:
                 append_metrics(output, metrics, RUNGS)
-        # Ray's report is a barrier of all workers: worth it for a checkpoint, not for every step.
+        # Ray's report is a barrier of all workers: acceptable for a checkpoint, not for every step.
         if folder is not None:
             ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
         if step in rungs[:-1] and agree(first and _is_stopped(output, rungs.index(step))):
@@ -102,24 +103,24 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 
 class _Stopped(Exception):  # noqa: N818
-    """The campaign has no further use for this training, whose last checkpoint Ray has."""
+    """Raised if the campaign stops this training, whose last checkpoint Ray has."""
 
 
 def _is_stopped(output: Path, rung: int) -> bool:
-    """Wait until the campaign has decided on a rung; whether the training ends here.
+    """Wait until the campaign has decided on a rung; return whether the training ends here.
 
-    A trial that leaves by itself gives its workers back for certain. One that Ray Tune kills does
-    not: its placement group is cleaned up only where Ray's dashboard runs.
+    A trial that returns by itself is certain to free its workers. A trial that Ray Tune kills is
+    not: its placement group is removed only if Ray's dashboard runs.
     """
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        told = read_json(output / TRIAL)
-        if told["state"] == "stopped":
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        trial = read_json(output / TRIAL)
+        if trial["state"] == "stopped":
             return True
-        if told["judged"] > rung:
+        if trial["judged"] > rung:
             return False
         time.sleep(0.1)
-    logger.warning("nobody decided on rung %d within %.0f s; going on", rung, PATIENCE)
+    logger.warning("no decision on rung %d within %.0f s; training continues", rung, PATIENCE)
     return False
 
 
@@ -137,37 +138,37 @@ def _validation(settings: Mapping[str, Any], config: Config) -> ValidationPlan |
 
 
 def write_summary(output: Path, summary: TrainingSummary) -> None:
-    """Keep the summary beside the student; it appears whole or not at all."""
+    """Write the summary beside the student; it appears whole or not at all."""
     write_json(output / SUMMARY, asdict(summary))
 
 
 def read_summary(output: Path) -> TrainingSummary:
-    """What `write_summary` wrote."""
+    """Read the summary that `write_summary` wrote."""
     return TrainingSummary(**read_json(output / SUMMARY))
 
 
 def refuse_leakage(prefer: Path) -> None:
-    """Refuse pairs whose splits share a group; see `check_no_leakage`."""
+    """Raise DataError if splits of the pairs share a group; see `check_no_leakage`."""
     files = [prefer / f"{split}.parquet" for split in ("train", "validation", "test")]
     check_no_leakage(pds.dataset(files).to_table(columns=["group_id", "split"]).to_pylist())
 
 
 def make_base_model(name: str, say: Callable[[str], None]) -> None:
-    """Make an embedded model here, with all cores, if this machine's cache has none yet."""
+    """Build an embedded base model here, with all cores, if this machine's cache lacks it."""
     if name not in (EMBEDDED, EMBEDDED_VISION):
         return
-    say("an embedded base model: its first use makes it, which can take some minutes")
+    say("embedded base model: its first use builds it, which can take some minutes")
     base = resolve_base_model(name)
     say(f"base model {base.reference}, revision {base.revision}")
 
 
 def outcome_of(summary: TrainingSummary) -> StepOutcome:
-    """What a finished training says of itself in a manifest."""
+    """Return the outcome of a finished training for the manifest of its step."""
     return StepOutcome(
         rows_in=summary.pairs + sum(summary.rejected.values()),
         rows_out=summary.pairs,
         rejected=summary.rejected,
-        # Apart from the curves of the same names, which are logged by step.
+        # The prefix separates them from the curves of the same names, which are logged by step.
         metrics={f"final.{name}": value for name, value in summary.metrics.items()},
         facts={
             name: getattr(summary, name)
