@@ -82,14 +82,14 @@ def index_cases(
     _check_cases(case_ids, labels)
     codes = _code_ids(primary_ids)
     known_ids = tuple(primary_ids.get(label, label) for label in labels)
-    given = (
+    label_names = (
         cases["label_name"].to_pylist()
         if "label_name" in cases.column_names
         else [None] * len(labels)
     )
     known_names = tuple(
         tuple(dict.fromkeys([*(names or {}).get(label, ()), *([name] if name else [])]))
-        for label, name in zip(known_ids, given, strict=True)
+        for label, name in zip(known_ids, label_names, strict=True)
     )
     seen = np.array([bool(value) for value in cases["seen"].to_pylist()], dtype=np.bool_)
     _, groups = np.unique(np.array(cases["group_id"].to_pylist()), return_inverse=True)

@@ -61,13 +61,13 @@ def validate_predictions(table: pa.Table) -> pa.Table:
 
 def _count_bad_rows(table: pa.Table) -> dict[str, int]:
     probability = table["probability"].combine_chunks().to_numpy(zero_copy_only=False)
-    given = table["probability"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    is_given = table["probability"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     # A softmax in float32 may exceed 1 by an ulp; NaN fails both comparisons.
     in_range = (probability >= 0) & (probability <= 1 + 1e-6)
     keys = table.group_by(["case_id", "system", "rank"]).aggregate([([], "count_all")])
     return {
         "rank_below_1": int(pc.sum(pc.less(table["rank"], 1)).as_py() or 0),
-        "probability_out_of_range": int((given & ~in_range).sum()),
+        "probability_out_of_range": int((is_given & ~in_range).sum()),
         "duplicate_rank": table.num_rows - keys.num_rows,
     }
 

@@ -118,7 +118,8 @@ def fit_temperature(cases: ScoredCases) -> float:
     if not known.any():
         raise DataError(
             "a temperature needs cases whose answer is in the catalogue and was reached by the "
-            f"search, found none of {len(cases)}"
+            f"search, found none of {len(cases)}; raise evaluation.beam_width, or check that the "
+            "catalogue has the labels of the validation cases"
         )
 
     def loss(temperature: float) -> float:

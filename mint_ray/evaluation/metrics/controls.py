@@ -70,9 +70,9 @@ def expected_by_chance(outcome: Outcomes, cases: EvaluatedCases) -> float:
     q_c of cases whose known answer is c.
     """
     n = cases.n_labels
-    given = np.bincount(outcome.first[outcome.first >= 0], minlength=n) / len(cases)
-    known = np.bincount(cases.known[cases.known >= 0], minlength=n) / len(cases)
-    return float(given @ known)
+    answered_share = np.bincount(outcome.first[outcome.first >= 0], minlength=n) / len(cases)
+    known_share = np.bincount(cases.known[cases.known >= 0], minlength=n) / len(cases)
+    return float(answered_share @ known_share)
 
 
 def colour_features(image: Image.Image) -> Floats:
@@ -104,7 +104,10 @@ def mean_colour_predictions(
     known = np.array([label in names for label in train[1]], dtype=np.bool_)
     features, labels = train[0][known], np.asarray(train[1], dtype=object)[known]
     if not len(labels):
-        raise DataError("the mean-colour control needs a usable training image, found none")
+        raise DataError(
+            "the mean-colour control needs a usable training image, found none; add training "
+            "images, or set evaluation.controls=false"
+        )
     classes, log_probabilities = _fit_and_score(features, labels.astype(str), tested[0])
     index = {label: position for position, label in enumerate(classes)}
     return rank_scores(

@@ -70,12 +70,12 @@ def check_settings(settings: TeacherConfig) -> None:
         return
     if settings.clip.checkpoint == EMBEDDED:
         raise ConfigError(
-            "teacher.clip.fit=none needs a CLIP checkpoint: the embedded encoders know nothing "
-            "of images and texts together; use fit=probe or contrastive, or another checkpoint"
+            "teacher.clip.fit=none needs a CLIP checkpoint: the embedded encoders were not trained "
+            "on images and texts together; use fit=probe or contrastive, or another checkpoint"
         )
     if settings.name == CLIP_FUSION:
         raise ConfigError(
-            f"teacher.clip.fit=none learns nothing of descriptions: use teacher.name={CLIP}, or "
+            f"teacher.clip.fit=none does not learn from descriptions; use teacher.name={CLIP}, or "
             "fit=probe or contrastive"
         )
 

@@ -128,16 +128,16 @@ class Heads:
             return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
         probe, joint, words = part(PROBE), part(JOINT), part(WORDS)
-        known: dict[str, object] = dict(facts)
+        fields: dict[str, object] = dict(facts)
         for name in ("image_blend", "full_blend"):
-            given = facts[name]
-            known[name] = Blend(**given) if isinstance(given, dict) else None
+            blend = facts[name]
+            fields[name] = Blend(**blend) if isinstance(blend, dict) else None
         return cls(
             seen=tensors["seen"].numpy(),
             probe=Linear.of_tensors(probe) if probe else None,
             joint=JointSpace.of_tensors(joint) if joint else None,
             words=Linear.of_tensors(words) if words else None,
-            **known,  # type: ignore[arg-type]
+            **fields,  # type: ignore[arg-type]
         )
 
 

@@ -171,8 +171,9 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     present = (ontology.version, len(ontology.ids), list(FACE_FINDINGS))
     if fitted != present:
         raise TeacherError(
-            f"{folder}: fitted with ontology {fitted[0]} ({fitted[1]} terms), but {present[0]} "
-            f"({present[1]} terms) is installed, or with other facial findings; fit it again"
+            f"{folder}: expected ontology {fitted[0]} ({fitted[1]} terms) and the facial findings "
+            f"that the teacher was fitted with, found ontology {present[0]} ({present[1]} terms) "
+            "or other facial findings; install that release, or fit the teacher again"
         )
     catalogue = Catalogue.read(folder / CATALOGUE_FILE)
     tensors = load_file(folder / WEIGHTS_FILE)
