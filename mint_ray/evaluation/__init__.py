@@ -1,1 +1,1 @@
-"""Metrics, intervals and the report."""
+"""Comparison of systems on tested cases: predictions, metrics with intervals, calibration."""

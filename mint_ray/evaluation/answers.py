@@ -1,4 +1,4 @@
-"""Record of a comparison: what every system answered about the tested cases."""
+"""Record of a comparison: the answers of every system to the tested cases."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from mint_ray.evaluation.systems import SystemRun
 
 @dataclass(frozen=True)
 class SystemAnswers:
-    """What one system answered in all of its runs."""
+    """Answers of one system in all of its runs."""
 
     predictions: Mapping[SystemRun, pa.Table]
     """Rows of `PREDICTION_SCHEMA`; their `system` is the run's name."""
     rejected: Sequence[Mapping[str, str]] = ()
-    """Rows of `REJECTED_SCHEMA`: tested cases that the system could not be asked about."""
+    """Rows of `REJECTED_SCHEMA`: tested cases whose note or image the system cannot read."""
     shortened: int = 0
-    """Number of tested cases whose note lost its tail."""
+    """Number of tested cases whose note was too long and lost its tail."""
     teacher_lists: TeacherLists | None = None
-    """Best and worst labels, where the system is the teacher."""
+    """Best and worst labels of each case; None unless the system is the teacher."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What all systems answered."""
+    """Answers of all systems."""
 
     systems: Mapping[str, SystemAnswers]
-    """By name of the system, in the order in which they were asked."""
+    """By name of the system, in the order in which the systems were run."""
     student: str
     """Name of the trained student."""
     free_cases: frozenset[str] = frozenset()
@@ -54,8 +54,8 @@ class Answers:
     @property
     def teacher_lists(self) -> TeacherLists | None:
         """Best and worst labels of the teacher; None where it was not compared."""
-        lists = [answers.teacher_lists for answers in self.systems.values()]
-        return next((some for some in lists if some is not None), None)
+        by_system = [answers.teacher_lists for answers in self.systems.values()]
+        return next((lists for lists in by_system if lists is not None), None)
 
     @property
     def of_student(self) -> SystemAnswers:

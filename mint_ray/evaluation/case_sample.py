@@ -1,4 +1,4 @@
-"""Which cases are ranked where not all of them can be."""
+"""Random sample of whole groups of cases, for a limited number of rankings."""
 
 from collections import Counter
 
@@ -16,15 +16,22 @@ def choose_cases(
     split: str = "test",
     setting: str = "evaluation.max_cases",
 ) -> pa.Table:
-    """Cases of a split with a known answer; whole groups, drawn with the seed, up to `max_cases`.
+    """Return the cases of a split with a known answer, or a sample of up to `max_cases` of them.
 
-    A group that alone would exceed the limit is passed over.
+    The sample consists of whole groups. A group that would exceed the limit is skipped.
 
     Args:
-        setting: name of the limit, for the message.
+        cases: case table.
+        max_cases: limit; None for all cases.
+        seed: of the sample.
+        split: `train`, `validation` or `test`.
+        setting: name of the limit in the settings, for the error message.
+
+    Returns:
+        Rows of `cases` by ascending case id.
 
     Raises:
-        DataError: there is none.
+        DataError: no case has a known answer, or every group exceeds the limit.
     """
     wanted = pc.and_(pc.equal(cases["split"], split), pc.is_valid(cases["label_id"]))
     chosen = cases.filter(wanted).sort_by("case_id")
@@ -43,7 +50,8 @@ def choose_cases(
             total += sizes[group]
     if not kept:
         raise DataError(
-            f"{setting}={max_cases}: expected at least the cases of one group, found "
-            f"none of so few among {len(sizes)} groups of {min(sizes.values())} or more; raise it"
+            f"{setting}={max_cases} is smaller than every group (found {len(sizes)} groups, the "
+            f"smallest has {min(sizes.values())} cases), and groups are not split; set it to at "
+            f"least {min(sizes.values())}"
         )
     return chosen.filter(pc.is_in(chosen["group_id"], pa.array(kept)))

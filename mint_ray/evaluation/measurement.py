@@ -1,4 +1,4 @@
-"""Metrics of all compared systems, from what they answered."""
+"""Metrics of all compared systems, computed from their answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from mint_ray.tasks.task import MOST_LABELS, Task
 
 @dataclass(frozen=True)
 class Measurement:
-    """The figures of a comparison, and the arrays that they were computed from."""
+    """Metrics of a comparison, and the arrays that they were computed from."""
 
     cases: EvaluatedCases
     """All tested cases."""
     outcomes: dict[str, Outcomes]
-    """By name of the run. Free answers are arrays over the cases that were answered so."""
+    """By name of the run. Those of free answers cover only the cases with free answers."""
     metrics: Metrics
 
 
@@ -36,11 +36,15 @@ def measure_answers(
     seed: int,
     task: Task,
 ) -> Measurement:
-    """Measure rankings on all tested cases, and free answers on the cases that were answered so.
+    """Measure rankings on all tested cases, and free answers on the cases that have them.
 
     Args:
+        answers: of all systems.
         tested: case_id, group_id, label_id, label_name, seen of the tested cases.
+        catalogue: the labels.
+        settings: number of bootstrap resamples, confidence bins and listed names.
         seed: of the resamples.
+        task: of the tested students.
 
     Raises:
         DataError: there is no tested case, or one is unusable; see `index_cases`.

@@ -1,7 +1,7 @@
-"""From prediction rows to arrays over the evaluated cases.
+"""Outcomes of systems: prediction rows as arrays over the evaluated cases.
 
-Every case is in every array: one without predictions is a miss (rank infinite, probability
-and confidence 0, an empty list).
+Every array covers every case. A case without predictions is a miss: its rank is infinite, its
+probability and confidence are 0, and its list is empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,29 +18,31 @@ from mint_ray.evaluation.predictions import validate_predictions
 from mint_ray.tasks.task import MOST_LABELS
 
 PROBABILITY_FLOOR = 1e-12
-"""What a probability of 0 counts as where its logarithm is taken."""
+"""Least probability whose logarithm is taken; smaller ones count as this."""
 
 
-_WHOLE = 1e-3  # how far from 1 the sum of a whole distribution's probabilities may be
+_SUM_TOLERANCE = 1e-3  # largest |sum − 1| of the probabilities of a whole distribution
 
 
-_NO_ANSWER = -1  # a listed name that no catalogue entry has
+_NO_ANSWER = -1  # code of a listed name that the catalogue lacks
 
 
-_NOT_IN_CATALOGUE = -2  # a known answer that no catalogue entry has; equals no listed code
+# Code of a known answer that the catalogue lacks. It differs from `_NO_ANSWER`, so that an answer
+# outside the catalogue never counts as right.
+_NOT_IN_CATALOGUE = -2
 
 
 @dataclass(frozen=True)
 class EvaluatedCases:
-    """The denominator: n cases, their groups, known answers and strata."""
+    """The n cases that all systems are measured on: groups, known answers and strata."""
 
     case_ids: tuple[str, ...]
     groups: Ints
-    """(n,) position of the case's group among the groups."""
+    """(n,) code of the case's group."""
     known: Ints
     """(n,) code of the known answer, negative where the catalogue lacks it."""
     known_ids: tuple[str, ...]
-    """Primary id of the known answer, or the id as given where the catalogue lacks it."""
+    """Primary id of the known answer; the id in the case where the catalogue lacks it."""
     known_names: tuple[tuple[str, ...], ...]
     """Names and synonyms of the known answer, for the lenient match; may be empty."""
     strata: dict[str, Bools]
@@ -63,30 +65,31 @@ def index_cases(
     names: Mapping[str, Sequence[str]] | None = None,
     strata: Mapping[str, Bools] | None = None,
 ) -> EvaluatedCases:
-    """Prepare the cases that all systems are measured on.
+    """Index the cases that all systems are measured on.
 
     Args:
-        cases: columns case_id, group_id, label_id, seen; label_name is used where present.
+        cases: columns case_id, group_id, label_id, seen (whether the label has training cases);
+            label_name is used if present.
         primary_ids: any id of a catalogue entry (its own included) to its primary id.
         names: primary id to name and synonyms.
-        strata: further strata beside `all`, `seen`, `unseen`: (n,) masks.
+        strata: (n,) masks of strata beside `all`, `seen` and `unseen`.
 
     Raises:
-        DataError: no cases, a case twice, or a case without a known answer.
+        DataError: there is no case, a case occurs twice, or a case has no known answer.
     """
     case_ids = cases["case_id"].to_pylist()
     labels = cases["label_id"].to_pylist()
     _check_cases(case_ids, labels)
     codes = _code_ids(primary_ids)
     known_ids = tuple(primary_ids.get(label, label) for label in labels)
-    given = (
+    label_names = (
         cases["label_name"].to_pylist()
         if "label_name" in cases.column_names
         else [None] * len(labels)
     )
     known_names = tuple(
         tuple(dict.fromkeys([*(names or {}).get(label, ()), *([name] if name else [])]))
-        for label, name in zip(known_ids, given, strict=True)
+        for label, name in zip(known_ids, label_names, strict=True)
     )
     seen = np.array([bool(value) for value in cases["seen"].to_pylist()], dtype=np.bool_)
     _, groups = np.unique(np.array(cases["group_id"].to_pylist()), return_inverse=True)
@@ -116,54 +119,60 @@ def _check_cases(case_ids: list[str], labels: list[str | None]) -> None:
 
 
 def _code_ids(primary_ids: Mapping[str, str]) -> dict[str, int]:
-    code = {primary: place for place, primary in enumerate(sorted(set(primary_ids.values())))}
+    code = {primary: index for index, primary in enumerate(sorted(set(primary_ids.values())))}
     return {any_id: code[primary] for any_id, primary in primary_ids.items()}
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What one system answered: arrays over the n cases and the k places of their lists."""
+    """Answers of one system: arrays over the n cases and the k ranks of their lists."""
 
     rank: Floats
     """(n,) rank of the known answer from 1, infinite for a miss."""
     probability: Floats
     """(n,) probability of the known answer, 0 for a miss."""
     confidence: Floats
-    """(n,) probability of the first answer, 0 where there is none."""
+    """(n,) probability of the first answer, 0 for a case without an answer."""
     listed: Bools
-    """(n, k) whether a name stands at the place."""
+    """(n, k) whether the list has a name of this rank."""
     codes: Ints
-    """(n, k) catalogue code of the name, -1 for none."""
+    """(n, k) catalogue code of the name; -1 if the catalogue or the list lacks it."""
     lenient: Bools
     """(n, k) whether the name is similar to a name of the known answer."""
     has_probabilities: bool
     distribution: Floats | None = None
-    """(n, n_labels) probability of every answer, zeros for a case without any; None where it is
-    not known."""
+    """(n, n_labels) probability of every answer, zeros for a case without an answer; None if the
+    probabilities of some answers are unknown."""
 
     @property
     def first(self) -> Ints:
-        """(n,) code of the first answer, negative where there is none in the catalogue."""
+        """(n,) code of the first answer, negative where the catalogue lacks it."""
         return self.codes[:, 0]
 
     @property
     def correct(self) -> Bools:
         """(n,) whether the first answer is the known one."""
-        right: Bools = self.rank == 1
-        return right
+        is_first: Bools = self.rank == 1
+        return is_first
 
 
 def collect_outcomes(
     predictions: pa.Table, cases: EvaluatedCases, top_k: int, *, whole: bool = False
 ) -> dict[str, Outcomes]:
-    """Outcomes by system; rows of other cases are left out.
+    """Collect the outcomes of each system; rows of other cases are left out.
 
-    Rows of rank 1 to `top_k` are the list; a row beyond only tells the known answer's true rank.
-    A name given twice counts at its best rank.
+    Rows of rank 1 to `top_k` are the list. A row of a worse rank only gives the true rank of the
+    known answer. A name that occurs twice counts at its best rank.
 
     Args:
-        whole: the rows beyond the list hold the rest of the catalogue, up to `MOST_LABELS`
-            entries: `Outcomes.distribution` is filled where all probability is accounted for.
+        predictions: rows of `PREDICTION_SCHEMA`.
+        cases: the evaluated cases.
+        top_k: length k of the lists.
+        whole: the rows beyond the list give the rest of the catalogue, up to `MOST_LABELS`
+            entries. `Outcomes.distribution` is set where the probabilities of each case sum to 1.
+
+    Raises:
+        DataError: the predictions are unusable; see `validate_predictions`.
     """
     table = validate_predictions(predictions)
     row_of = {case_id: row for row, case_id in enumerate(cases.case_ids)}
@@ -192,18 +201,18 @@ def collect_outcomes(
 
 @dataclass(frozen=True)
 class _Answers:
-    """The m prediction rows of one system, column-wise, each (m,)."""
+    """Columns (m,) of the m prediction rows of one system."""
 
     case: Ints
     rank: Ints
     code: Ints
     probability: Floats
-    """NaN where the system gives none."""
+    """NaN where the system gives no probability."""
     text: NDArray[np.object_]
 
     @property
     def clipped_probability(self) -> Floats:
-        """(m,) between 0 and 1; 0 where the system gives none."""
+        """(m,) probabilities between 0 and 1; 0 where the system gives no probability."""
         return np.nan_to_num(self.probability, nan=0.0).clip(0.0, 1.0)
 
 
@@ -214,7 +223,7 @@ def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int, whole: bo
         rank=rank,
         probability=_known_probabilities(answers, cases, rank),
         confidence=_first_probabilities(answers, len(cases)),
-        listed=_listed_places(answers, len(cases), top_k),
+        listed=_listed_ranks(answers, len(cases), top_k),
         codes=_listed_codes(answers, len(cases), top_k),
         lenient=_lenient_matches(answers, cases, top_k),
         has_probabilities=has_probabilities,
@@ -223,7 +232,7 @@ def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int, whole: bo
 
 
 def _known_ranks(answers: _Answers, cases: EvaluatedCases) -> Floats:
-    """(n,) best rank of the known answer, infinite for a miss."""
+    """Return (n,) the best rank of the known answer, infinite for a miss."""
     ranks = np.full(len(cases), np.inf)
     is_known = answers.code == cases.known[answers.case]
     np.minimum.at(ranks, answers.case[is_known], answers.rank[is_known])
@@ -231,7 +240,7 @@ def _known_ranks(answers: _Answers, cases: EvaluatedCases) -> Floats:
 
 
 def _known_probabilities(answers: _Answers, cases: EvaluatedCases, known_ranks: Floats) -> Floats:
-    """(n,) probability of the known answer at its best rank, 0 for a miss."""
+    """Return (n,) the probability of the known answer at its best rank, 0 for a miss."""
     probabilities = np.zeros(len(cases))
     is_known = answers.code == cases.known[answers.case]
     is_best = is_known & (answers.rank == known_ranks[answers.case])
@@ -240,15 +249,15 @@ def _known_probabilities(answers: _Answers, cases: EvaluatedCases, known_ranks: 
 
 
 def _first_probabilities(answers: _Answers, n: int) -> Floats:
-    """(n,) probability of the first answer, 0 where there is none."""
+    """Return (n,) the probability of the first answer, 0 for a case without an answer."""
     probabilities = np.zeros(n)
     is_first = answers.rank == 1
     probabilities[answers.case[is_first]] = answers.clipped_probability[is_first]
     return probabilities
 
 
-def _listed_places(answers: _Answers, n: int, top_k: int) -> Bools:
-    """(n, k) whether a name stands at the place."""
+def _listed_ranks(answers: _Answers, n: int, top_k: int) -> Bools:
+    """Return (n, k) whether the list has a name of this rank."""
     listed = np.zeros((n, top_k), dtype=np.bool_)
     inside = answers.rank <= top_k
     listed[answers.case[inside], answers.rank[inside] - 1] = True
@@ -256,7 +265,7 @@ def _listed_places(answers: _Answers, n: int, top_k: int) -> Bools:
 
 
 def _listed_codes(answers: _Answers, n: int, top_k: int) -> Ints:
-    """(n, k) catalogue code of the name at the place, -1 for none."""
+    """Return (n, k) the catalogue code of the name of this rank, -1 where there is none."""
     codes = np.full((n, top_k), _NO_ANSWER, dtype=np.int64)
     inside = answers.rank <= top_k
     codes[answers.case[inside], answers.rank[inside] - 1] = answers.code[inside]
@@ -264,7 +273,7 @@ def _listed_codes(answers: _Answers, n: int, top_k: int) -> Ints:
 
 
 def _lenient_matches(answers: _Answers, cases: EvaluatedCases, top_k: int) -> Bools:
-    """(n, k) whether the name at the place is similar to a name of the known answer."""
+    """Return (n, k) whether the name of this rank is similar to a name of the known answer."""
     lenient = np.zeros((len(cases), top_k), dtype=np.bool_)
     for row in np.flatnonzero(answers.rank <= top_k):
         case = answers.case[row]
@@ -275,7 +284,10 @@ def _lenient_matches(answers: _Answers, cases: EvaluatedCases, top_k: int) -> Bo
 
 
 def _distribution(answers: _Answers, cases: EvaluatedCases) -> Floats | None:
-    """(n, n_labels) probability of every answer; None where rows leave probability out."""
+    """Return (n, n_labels) the probability of every answer.
+
+    None where the catalogue is too large, or where the rows of a case do not sum to 1.
+    """
     if cases.n_labels > MOST_LABELS:
         return None
     table = np.zeros((len(cases), cases.n_labels))
@@ -283,4 +295,5 @@ def _distribution(answers: _Answers, cases: EvaluatedCases) -> Floats | None:
     cells = answers.case[inside], answers.code[inside]
     np.maximum.at(table, cells, answers.clipped_probability[inside])
     answered = np.unique(answers.case)
-    return table if bool(np.all(np.abs(table[answered].sum(axis=1) - 1) < _WHOLE)) else None
+    is_whole = bool(np.all(np.abs(table[answered].sum(axis=1) - 1) < _SUM_TOLERANCE))
+    return table if is_whole else None

@@ -1,7 +1,7 @@
-"""Case tables that hold each tested case as it is and under perturbations of its image.
+"""Case tables of the tested cases, unchanged and under perturbations of their images.
 
-Every perturbed case is a row with an id of its own, so that a system is loaded once and ranks all
-of them.
+Every perturbed case is a row with its own id, so that a system is loaded once and ranks all of
+them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from mint_ray.common.seeds import stable_seed
 from mint_ray.evaluation.systems import Perturbation
 from mint_ray.images.stain import shift_encoded
 
-_MARK = "\x1f_"  # begins with the unit separator, which stands in no case id
+_MARK = "\x1f_"  # begins with the unit separator, which case ids do not contain
 _ROWS = 64  # copied at once
 
 
@@ -32,7 +32,8 @@ def select_perturbation(
 
     Args:
         table: any columns, with keys of `key_of` in `case_id`.
-        perturbation: None for the cases as they are.
+        perturbation: None for the unchanged cases.
+        case_ids: of the cases.
     """
     case_of_key = {key_of(case_id, perturbation): case_id for case_id in case_ids}
     rows = table.filter(pc.is_in(table["case_id"], pa.array(case_of_key, pa.string())))
@@ -44,16 +45,20 @@ def select_perturbation(
 def shift_stains(cases: pa.Table, seed: int | None) -> pa.Table:
     """Return the cases with shifted images in the rows of `Perturbation.STAIN`.
 
-    Cases of one group are shifted alike.
+    Cases of one group get the same shift.
+
+    Args:
+        cases: rows with keys of `key_of` in `case_id`.
+        seed: of the shifts; may be None if there are no such rows.
 
     Raises:
-        ValueError: there are such rows and no seed.
+        ValueError: there are such rows, and `seed` is None.
     """
     is_shifted = [key.endswith(_MARK + Perturbation.STAIN) for key in cases["case_id"].to_pylist()]
     if not any(is_shifted):
         return cases
     if seed is None:
-        raise ValueError("a stain shift needs a seed")
+        raise ValueError("expected a seed for the stain shift, found None")
     images = cases["image"].to_pylist()
     for row, group in enumerate(cases["group_id"].to_pylist()):
         if is_shifted[row]:
@@ -70,17 +75,18 @@ def write_perturbed_cases(
     donors: Mapping[str, str],
     columns: Sequence[str],
 ) -> None:
-    """Write every tested case as it is and under each perturbation.
+    """Write every tested case unchanged and under each perturbation.
 
-    The rows of `Perturbation.STAIN` hold the unshifted image; whoever reads them calls
-    `shift_stains`. Images are copied through a memory-mapped file beside the target, so that a few
-    of them are in memory at a time.
+    The rows of `Perturbation.STAIN` hold the unshifted image; readers must call `shift_stains`.
+    Images are copied through a memory-mapped file beside the target, so that only a few of them
+    are in memory at a time.
 
     Args:
         source: the case table.
+        target: parquet file to write.
         tested: ids of the cases.
-        donors: case id to the case whose image it gets for `Perturbation.SHUFFLED`; without any,
-            no case is written so.
+        donors: case id to the case whose image it gets for `Perturbation.SHUFFLED`. If empty,
+            there are no shuffled rows.
         columns: to keep of each case, `image` among them.
     """
     scratch = target.with_suffix(".arrow")
@@ -114,9 +120,9 @@ def write_perturbed_cases(
 def _spool_images(
     source: Path, scratch: Path, wanted: frozenset[str]
 ) -> dict[str, tuple[int, int]]:
-    """Write the wanted cases' images so that each can be read alone: (batch, row) by case."""
-    # Shuffled cases ask for images in no order at all. Read by number from parquet, each would
-    # decode a row group; Arrow's own format is mapped into memory.
+    """Write the images of the wanted cases as an Arrow file; return (batch, row) by case id."""
+    # Shuffled cases read images in random order. From parquet, each read would decode a whole row
+    # group. The Arrow format can be mapped into memory, and an image read alone.
     image_rows: dict[str, tuple[int, int]] = {}
     schema = pa.schema([pa.field("image", pa.binary())])
     ids = pa.array(sorted(wanted), pa.string())

@@ -1,4 +1,4 @@
-"""Predictions: who ranked which answer where, as rows of `predictions.parquet`."""
+"""Predictions: ranked answers of systems, as rows of `predictions.parquet`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,11 +27,12 @@ PREDICTION_SCHEMA = pa.schema(
 
 
 def validate_predictions(table: pa.Table) -> pa.Table:
-    """The table with the columns and types of `PREDICTION_SCHEMA`.
+    """Check predictions, and return them with the columns and types of `PREDICTION_SCHEMA`.
 
     Raises:
-        DataError: a column is missing or of another type, or rows are unusable; `counts` has
-            `missing_value`, `rank_below_1`, `probability_out_of_range`, `duplicate_rank`.
+        DataError: a column is missing or has another type, or rows are unusable. Its `counts`
+            has the numbers of `missing_value`, `rank_below_1`, `probability_out_of_range` and
+            `duplicate_rank`.
     """
     missing = [name for name in PREDICTION_SCHEMA.names if name not in table.column_names]
     if missing:
@@ -47,26 +48,26 @@ def validate_predictions(table: pa.Table) -> pa.Table:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise DataError(f"predictions have columns of the wrong type: {error}") from error
         counts |= _count_bad_rows(table)
-    found = {reason: count for reason, count in counts.items() if count}
-    if found:
-        listing = ", ".join(f"{reason}: {count}" for reason, count in found.items())
+    bad_rows = {reason: count for reason, count in counts.items() if count}
+    if bad_rows:
+        listing = ", ".join(f"{reason}: {count}" for reason, count in bad_rows.items())
         raise DataError(
             f"{table.num_rows} predictions have unusable rows ({listing}); expected one row per "
             "case, system and rank, ranks from 1, probabilities between 0 and 1",
-            found,
+            bad_rows,
         )
     return table
 
 
 def _count_bad_rows(table: pa.Table) -> dict[str, int]:
     probability = table["probability"].combine_chunks().to_numpy(zero_copy_only=False)
-    given = table["probability"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    is_given = table["probability"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
     # A softmax in float32 may exceed 1 by an ulp; NaN fails both comparisons.
     in_range = (probability >= 0) & (probability <= 1 + 1e-6)
     keys = table.group_by(["case_id", "system", "rank"]).aggregate([([], "count_all")])
     return {
         "rank_below_1": int(pc.sum(pc.less(table["rank"], 1)).as_py() or 0),
-        "probability_out_of_range": int((given & ~in_range).sum()),
+        "probability_out_of_range": int((is_given & ~in_range).sum()),
         "duplicate_rank": table.num_rows - keys.num_rows,
     }
 
@@ -75,6 +76,9 @@ def write_predictions(path: Path, table: pa.Table) -> None:
     """Validate and write one parquet file; it appears whole or not at all.
 
     Columns beyond the schema's are kept.
+
+    Raises:
+        DataError: the table is unusable; see `validate_predictions`.
     """
     checked = validate_predictions(table)
     for name in table.column_names:
@@ -86,13 +90,14 @@ def write_predictions(path: Path, table: pa.Table) -> None:
 
 
 def read_predictions(path: Path) -> pa.Table:
-    """Read what `mint predict` or the evaluate stage wrote, for an analysis of one's own.
+    """Read and validate a parquet file of predictions, or all parquet files of a folder.
 
     Args:
-        path: a parquet file, or a folder of them.
+        path: what `mint predict` or the evaluate stage wrote.
 
     Raises:
-        DataError: nothing there, damaged, or not predictions (see `validate_predictions`).
+        DataError: there is no file, it is damaged, or it does not hold predictions (see
+            `validate_predictions`).
     """
     if not path.exists():
         raise DataError(f"predictions not found: {path} (run the evaluate stage first)")
@@ -114,15 +119,23 @@ def rank_scores(
     known: Sequence[int | None],
     top_k: int,
 ) -> pa.Table:
-    """Predictions from scores of every label.
+    """Return the predictions of a system that scores every label.
 
     Each case gets its `top_k` best labels and, where its known answer is not among them, one
     more row with that answer's true rank. Ties keep the order of the labels.
 
     Args:
-        log_probabilities: (n, n_labels), normalised over the labels; a row with a NaN is a case
-            that could not be scored: it gets no rows and so counts as a miss.
-        known: index of each case's known answer, None where the catalogue lacks it.
+        system: name of the system.
+        case_ids: (n,).
+        log_probabilities: (n, n_labels), normalised over the labels. A row with a NaN is a case
+            that could not be scored: it gets no predictions, and so counts as a miss.
+        label_ids: (n_labels,).
+        names: (n_labels,) names to answer with.
+        known: (n,) index of each case's known answer, None where the catalogue lacks it.
+        top_k: number of labels to list.
+
+    Returns:
+        Rows of `PREDICTION_SCHEMA`.
     """
     answer = np.array([-1 if index is None else index for index in known], dtype=np.int64)
     k = min(top_k, len(label_ids))
@@ -146,32 +159,34 @@ def rank_scores(
 def _rank_chunk(
     log_probabilities: NDArray[np.floating], answer: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Row, label, rank and probability of what is listed for the rows of one chunk."""
+    """Return row, label, rank and probability of each prediction for one chunk of cases."""
     rows = np.flatnonzero(~np.isnan(log_probabilities).any(axis=1))
     scores = np.asarray(log_probabilities, dtype=np.float64)[rows]
     order = np.argsort(-scores, axis=1, kind="stable")
-    # The place of each label in its row's order: the inverse permutation.
-    places = np.empty_like(order)
-    np.put_along_axis(places, order, np.arange(order.shape[1])[None, :], axis=1)
+    # Position of each label in the order of its row: the inverse permutation of `order`.
+    label_positions = np.empty_like(order)
+    np.put_along_axis(label_positions, order, np.arange(order.shape[1])[None, :], axis=1)
     position = np.arange(len(rows))
-    outside = np.flatnonzero((answer[rows] >= 0) & (places[position, answer[rows]] >= k))
+    known_positions = label_positions[position, answer[rows]]
+    outside = np.flatnonzero((answer[rows] >= 0) & (known_positions >= k))
     row = np.concatenate([np.repeat(position, k), outside])
     label = np.concatenate([order[:, :k].ravel(), answer[rows][outside]])
     probability = np.minimum(np.exp(scores[row, label]), 1.0)
-    return rows[row], label, places[row, label] + 1, probability
+    return rows[row], label, label_positions[row, label] + 1, probability
 
 
 def majority_predictions(
     counts: Mapping[str, int], cases: pa.Table, top_k: int, names: Mapping[str, str]
 ) -> pa.Table:
-    """The system that always answers the commonest training labels.
+    """Return the predictions of a system that always answers the commonest training labels.
+
+    A known answer without a training case has no row, and so counts as a miss.
 
     Args:
         counts: training cases per label id; probability = share of the training cases.
         cases: at least `case_id` and `label_id`.
+        top_k: number of labels to list.
         names: label id to the name to answer with.
-
-    A known answer without a training case has no row, hence is a miss.
 
     Raises:
         DataError: there is no training case.

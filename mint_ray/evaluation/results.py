@@ -1,4 +1,4 @@
-"""What is measured, what it is called, and the file that holds it."""
+"""Definitions of the metrics and strata, and the file `metrics.json`."""
 
 import json
 import math
@@ -25,7 +25,7 @@ Metrics = dict[str, dict[str, dict[str, MetricValue]]]
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """How a metric is shown and what it means, in words for a reader of the report."""
+    """Title, format and meaning of a metric, in words for a reader of the report."""
 
     title: str
     higher_is_better: bool
@@ -142,30 +142,30 @@ STRATA: dict[str, str] = {
 
 
 def strata_of(metrics: Metrics) -> list[str]:
-    """Every stratum of any system, the known ones first."""
-    found = dict.fromkeys(stratum for by_stratum in metrics.values() for stratum in by_stratum)
-    known = [stratum for stratum in STRATA if stratum in found]
-    return known + [stratum for stratum in found if stratum not in STRATA]
+    """Return all strata of all systems: those of `STRATA` first, then the others."""
+    measured = dict.fromkeys(stratum for by_stratum in metrics.values() for stratum in by_stratum)
+    known = [stratum for stratum in STRATA if stratum in measured]
+    return known + [stratum for stratum in measured if stratum not in STRATA]
 
 
 def stratum_title(metrics: Metrics, stratum: str) -> str:
-    """Words for a stratum; where there are few answers, those are tissues."""
+    """Return the title of a stratum; few answers are tissues, many are diseases."""
     title = STRATA.get(stratum, stratum)
     return title.replace("Diseases", "Tissues") if has_classes(metrics) else title
 
 
 def has_classes(metrics: Metrics) -> bool:
-    """Whether answers were few enough to be measured one by one."""
+    """Return whether answers were few enough for `CLASS_METRICS`."""
     return any("balanced_accuracy" in by.get("all", {}) for by in metrics.values())
 
 
 def stratum_size(metrics: Metrics, stratum: str) -> int:
-    """Number of cases of a stratum: the most that any system was measured on."""
+    """Return the number of cases of a stratum: the most that any system was measured on."""
     return max((system_size(metrics, system, stratum) for system in metrics), default=0)
 
 
 def system_size(metrics: Metrics, system: str, stratum: str) -> int:
-    """Number of cases that one system was measured on."""
+    """Return the number of cases that one system was measured on."""
     values = metrics[system].get(stratum, {}).values()
     return max((value["n"] for value in values), default=0)
 
@@ -180,7 +180,7 @@ def read_metrics(path: Path) -> Metrics:
     """Read `metrics.json`.
 
     Raises:
-        DataError: missing, damaged, or of another shape.
+        DataError: the file is missing or damaged, or has another structure.
     """
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
@@ -190,7 +190,8 @@ def read_metrics(path: Path) -> Metrics:
         raise DataError(f"{path} is not readable JSON: {error}") from error
     if not _is_metrics(tree):
         raise DataError(
-            f"{path}: expected {{system: {{stratum: {{metric: {{value, low, high, n}}}}}}}}"
+            f"{path}: expected {{system: {{stratum: {{metric: {{value, low, high, n}}}}}}}}, found "
+            "another structure; run `mint evaluate CONFIG --force`"
         )
     metrics: Metrics = tree
     return metrics
@@ -215,7 +216,10 @@ def _is_value(value: object) -> bool:
 
 
 def format_value(metric: str, value: float | None) -> str:
-    """A number as tables print it: shares in percent, the rest with two or three decimals."""
+    """Format a value for tables; "–" for a value that is None or not finite.
+
+    Shares are in percent with one decimal, other values have two or three decimals.
+    """
     if value is None or not math.isfinite(value):
         return "–"
     definition = METRICS.get(metric)

@@ -1,4 +1,4 @@
-"""Compared systems: their runs, the names of these in files, titles, order, and controls."""
+"""Compared systems: their runs, the names of runs in files, titles, order, and controls."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class SystemRun:
     """One way in which one system answers the tested cases."""
 
     system: str
-    """What the system is called in files: `teacher`, `orpo`, ..."""
+    """Name of the system in files: `teacher`, `orpo`, ..."""
     perturbation: Perturbation | None = None
     free: bool = False
     """The answer is generated freely instead of chosen from the catalogue."""
@@ -48,7 +48,7 @@ SYSTEMS: dict[str, str] = {
     "teacher": "Teacher",
     "mean_colour": "Mean colour",
 }
-"""System name to the words for it, in the order of tables and plots."""
+"""Title of each system, in the order of tables and plots."""
 
 CALIBRATING = frozenset({"cft", "rcft"})
 """Objectives that calibrate a student that is already aligned."""
@@ -58,7 +58,7 @@ VARIANTS: dict[str, str] = {
     "_stain": "stain shifted",
     "_shuffled": "images shuffled",
 }
-"""End of a system's name to what was done otherwise; `orpo_stain` is a variant of `orpo`."""
+"""Suffix of a system's name to the words for the change; `orpo_stain` is a variant of `orpo`."""
 
 CONTROLS: dict[str, str] = {
     "mean_colour": "Mean and deviation of red, green and blue alone, of the training images, in a "
@@ -68,14 +68,17 @@ CONTROLS: dict[str, str] = {
     "_shuffled": "The same system where each test case shows the image of another one: what "
     "remains above chance was not read from the image.",
 }
-"""A control, or the end of its name, to one sentence on what it tells."""
+"""Name of a control, or the suffix of its name, to one sentence on its meaning."""
 
 
 def student_system(objective: str, initial: str | None = None) -> str:
-    """System name of a trained student; calibration is named after what it continued from.
+    """Return the system name of a trained student.
+
+    The name of a calibrated student starts with the objective of the student that it continued
+    from: `orpo_rcft`.
 
     Args:
-        objective: what the student was trained with.
+        objective: with which the student was trained.
         initial: objective of the student that it continued from; None where that is unknown or
             it started from the base model.
     """
@@ -88,26 +91,29 @@ def split_variant(system: str) -> tuple[str, str]:
     The opposite of `SystemRun.name`.
     """
     for suffix in VARIANTS:
-        base, matched, rest = system.partition(suffix)
+        base, matched, tail = system.partition(suffix)
         if matched and base:
-            return base, matched + rest
+            return base, matched + tail
     return system, ""
 
 
 def is_control(system: str) -> bool:
-    """Whether a system only tells what others may rest on; it stays out of headlines."""
+    """Return whether a system is a control, which the headline results leave out.
+
+    A control shows on what the answers of other systems may depend.
+    """
     base, end = split_variant(system)
     return end in CONTROLS or base in CONTROLS
 
 
 def control_meaning(system: str) -> str:
-    """One sentence on what a control tells."""
+    """Return one sentence on the meaning of a control."""
     base, end = split_variant(system)
     return CONTROLS.get(end) or CONTROLS[base]
 
 
 def system_title(system: str) -> str:
-    """Words for a system; `orpo_generated` becomes "ORPO student, generated"."""
+    """Return the title of a system; `orpo_generated` becomes "ORPO student, generated"."""
     base, end = split_variant(system)
     for variant, words in VARIANTS.items():
         if end.startswith(variant) and base in SYSTEMS:
@@ -116,7 +122,10 @@ def system_title(system: str) -> str:
 
 
 def in_order(systems: Iterable[str]) -> list[str]:
-    """System names in the order of tables: as in `SYSTEMS`, unknown ones by name, controls last."""
+    """Return the system names in the order of tables.
+
+    It is the order of `SYSTEMS`, then unknown systems by name, then controls.
+    """
     positions = {name: position for position, name in enumerate(SYSTEMS)}
 
     def sort_key(system: str) -> tuple[bool, int, str]:

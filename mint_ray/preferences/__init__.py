@@ -1,1 +1,1 @@
-"""From ranked labels to preference pairs."""
+"""Preference pairs from a teacher's scores: selection, rendering and files."""

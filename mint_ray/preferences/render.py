@@ -1,4 +1,4 @@
-"""From a batch of cases to preference rows: score, rank, render."""
+"""Preference rows of a batch of cases: scoring, selection and rendering."""
 
 from typing import Any
 
@@ -15,18 +15,19 @@ from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, bad_rows, batch_of
 
 
 class CasePairs:
-    """Builds the scored rows (`scored_schema`) of a batch of cases.
+    """Builder of the scored rows (`scored_schema`) of a batch of cases.
 
-    A case builds no pair where the student would see nothing (`empty_note`, or the reason of
-    `open_tile` for its image), where its answer is none that may be given
-    (`label_not_in_catalogue`), where the teacher cannot judge it, or for a reason of `rank_pairs`.
+    A case gives no pair in four situations: the student's input is missing or unusable
+    (`empty_note`, or the reason of `open_tile` for the image), the catalogue lacks the known
+    answer (`label_not_in_catalogue`), the teacher cannot judge the case, or `rank_pairs` gives a
+    reason.
 
     Args:
         teacher: scores every label of the catalogue.
         catalogue: the labels, in the teacher's order.
         config: sizes of the lists, number of rejected sets, and gold handling.
         key: of the step; written into every row as `config_hash`.
-        task: what the student is asked, and whether it sees the note or the image.
+        task: sets the prompt, and whether the student reads the note or the image.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class CasePairs:
         self._names, self._ids = catalogue.names, catalogue.ids
 
     def build(self, cases: pa.Table) -> list[dict[str, Any]]:
-        """One row per case: its pairs, or the reason why it has none."""
+        """Return one row per case, with its pairs or the reason why it has none."""
         batch = batch_of(cases)
         scores = self._teacher.score(batch)
         bad = np.flatnonzero(bad_rows(scores))
@@ -70,11 +71,11 @@ class CasePairs:
         if unscored:
             return row | {"reason": unscored}
         # A teacher may judge a case by its description alone; a student of images cannot.
-        if refusal := self._task.why_unusable(image):
-            return row | {"reason": refusal}
-        ranking = rank_pairs(scores, gold, self._config, seed=case["case_id"])
-        pairs = [self._pair(case, pair, scores, gold) for pair in ranking.pairs]
-        return row | {"reason": ranking.reason, "pairs": pairs}
+        if reason := self._task.why_unusable(image):
+            return row | {"reason": reason}
+        selection = rank_pairs(scores, gold, self._config, seed=case["case_id"])
+        pairs = [self._pair(case, pair, scores, gold) for pair in selection.pairs]
+        return row | {"reason": selection.reason, "pairs": pairs}
 
     def _pair(
         self,

@@ -1,8 +1,9 @@
-"""The preference pair: the project's exchange format, readable by TRL as it is.
+"""Schema of preference pairs, the project's exchange format, which TRL reads without conversion.
 
-Pairs from a note have text for content. Pairs from an image have lists of parts instead, and one
-more column, `images`: the encoded bytes in the form of `datasets`' Image feature, which the
-schema's metadata names, so that `load_dataset("parquet", ...)` gives decoded images.
+The content of messages is text in pairs from a note, and a list of parts in pairs from an image.
+Pairs from an image have one more column, `images`: the encoded bytes in the form of `datasets`'
+Image feature. The schema's metadata names that feature, so that `load_dataset("parquet", ...)`
+gives decoded images.
 """
 
 import json
@@ -32,14 +33,15 @@ def _pair_fields(messages: pa.DataType) -> list[pa.Field]:
         pa.field("rejected_labels", pa.list_(pa.string()), nullable=False),
         pa.field("chosen_scores", pa.list_(pa.float32()), nullable=False),  # log-probabilities
         pa.field("rejected_scores", pa.list_(pa.float32()), nullable=False),
-        pa.field("label_id", pa.string()),  # the known answer; null where there is none
+        pa.field("label_id", pa.string()),  # the known answer; null if unknown
         pa.field("candidates", pa.list_(pa.string()), nullable=False),
         pa.field("teacher", pa.string(), nullable=False),  # name and revision
         pa.field("config_hash", pa.string(), nullable=False),  # key of the step that wrote it
     ]
 
 
-# `datasets` takes its own features only for columns that may be null, as all of its columns may.
+# `datasets` applies a feature of the metadata only to columns that may be null, as all of its own
+# columns may; so `images` below is nullable.
 _FEATURES = {"info": {"features": {"images": [{"_type": "Image"}]}}}
 
 PREFERENCE_SCHEMA = pa.schema(_pair_fields(MESSAGES))
@@ -49,18 +51,19 @@ IMAGE_PREFERENCE_SCHEMA = pa.schema(
     [*_pair_fields(PART_MESSAGES), pa.field("images", IMAGES)],
     metadata={"huggingface": json.dumps(_FEATURES)},
 )
-"""Pairs from an image; every row has exactly one."""
+"""Pairs from an image; every row has exactly one image."""
 
 
 def preference_schema(task: Task) -> pa.Schema:
-    """Columns of a task's preference pairs, as they are written."""
+    """Return the columns of a task's preference pairs in files."""
     return PREFERENCE_SCHEMA if task.input_modality == "note" else IMAGE_PREFERENCE_SCHEMA
 
 
 def scored_schema(task: Task) -> pa.Schema:
-    """One row per case while the teacher works: `pairs` is empty where `reason` says why.
+    """Return the columns of scored cases, one row per case, before pairs are written to files.
 
-    The pairs have no images: these are in the case table, and would be copied for nothing.
+    Where `pairs` is empty, `reason` says why. The pairs have no images: the case table has them,
+    and a copy would only cost memory.
     """
     fields = _pair_fields(MESSAGES if task.input_modality == "note" else PART_MESSAGES)
     return pa.schema(

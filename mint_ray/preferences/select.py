@@ -1,4 +1,4 @@
-"""From one case's label scores to its preference pairs."""
+"""Selection of chosen and rejected labels from the teacher's scores of a case."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mint_ray.errors import ConfigError
 
 @dataclass(frozen=True)
 class RankedPair:
-    """One preference as label indices, best or first-named first."""
+    """One preference pair as catalogue indices, in the order in which the names are listed."""
 
     set_index: int
     chosen: tuple[int, ...]
@@ -23,23 +23,23 @@ class RankedPair:
 
 @dataclass(frozen=True)
 class PairSelection:
-    """What the teacher's scores of one case turn into: pairs, or the reason for none."""
+    """Preference pairs of one case, or the reason why it has none."""
 
     pairs: tuple[RankedPair, ...] = ()
     reason: str | None = None
 
 
 def check_catalogue_size(n_labels: int, config: PreferencesConfig) -> None:
-    """Refuse settings that ask for more names than the catalogue holds.
+    """Check that the catalogue has enough labels for the settings.
 
-    Chosen and rejected names differ, so that the config needs n = `chosen_size` + `rejected_sets`
-    × `rejected_size` labels. The known answer takes one more where it is never chosen (`gold:
-    none`), since it is not rejected either. Where it keeps the teacher's rank (`gold: keep`) and
-    is not among the chosen, a catalogue of exactly n labels leaves the last set one name short,
-    which must not be its only one.
+    Chosen and rejected names differ, so the settings need n = `chosen_size` + `rejected_sets` ×
+    `rejected_size` labels. With `gold: none` they need one more, since the known answer is neither
+    chosen nor rejected. With `gold: keep` the known answer may be outside the chosen; then a
+    catalogue of exactly n labels leaves the last rejected set one name short. This is allowed
+    unless the set has a single name.
 
     Raises:
-        ConfigError: the names do not fit.
+        ConfigError: the catalogue has too few labels.
     """
     needed = config.chosen_size + config.rejected_sets * config.rejected_size
     needed += config.gold == "none" or (config.gold == "keep" and config.rejected_size == 1)
@@ -58,18 +58,18 @@ def rank_pairs(
     config: PreferencesConfig,
     seed: str,
 ) -> PairSelection:
-    """Choose the best k and the worst q labels of one case.
+    """Choose the best `chosen_size` labels of one case, and the worst ones for its rejected sets.
 
     Args:
         scores: (n_labels,) log-probabilities of the teacher.
-        gold: index of the known answer, None where the case has none.
+        gold: index of the known answer, None where it is unknown.
         config: sizes of the lists, number of rejected sets, order, gold handling, minimum
             confidence.
-        seed: stable text that decides the `shuffled` order.
+        seed: text from which the `shuffled` order is drawn, such as the case's id.
 
     Returns:
-        The pairs, or a reason: `low_confidence`, or `teacher_not_finite` where the teacher names
-        no reason of its own.
+        The pairs, or a reason: `low_confidence`, or `teacher_not_finite` for scores that are not
+        finite although the teacher gave no reason.
     """
     if not np.isfinite(scores).all():
         return PairSelection(reason="teacher_not_finite")
@@ -110,5 +110,5 @@ def _ordered(worst_first: Ints, config: PreferencesConfig, seed: str) -> tuple[i
 
 
 def pick(items: Sequence[str], indices: Sequence[int]) -> list[str]:
-    """The items at the indices, as a list."""
+    """Return the items at the indices."""
     return [items[index] for index in indices]

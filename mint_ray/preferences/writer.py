@@ -1,4 +1,4 @@
-"""Preference pairs to parquet, a row group at a time: memory does not grow with their number."""
+"""Parquet files of preference pairs, written a row group at a time to bound memory."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,10 +22,16 @@ _READ_BYTES = 2**20
 
 
 class PairFiles:
-    """`train.parquet`, `validation.parquet` and `test.parquet` of a folder, written together.
+    """Writer of `train.parquet`, `validation.parquet` and `test.parquet` in a folder.
+
+    A context manager: the files are complete when it is left without an error.
+
+    Args:
+        folder: of the files.
+        task: sets their columns.
 
     Attributes:
-        rows: pairs so far, by split.
+        rows: number of pairs written so far, by split.
     """
 
     def __init__(self, folder: Path, task: Task) -> None:
@@ -49,7 +55,7 @@ class PairFiles:
         self._open.__exit__(kind, error, trace)
 
     def add(self, pairs: pa.Table) -> None:
-        """Append pairs of any splits, in their order."""
+        """Append pairs to the files of their splits, in their order."""
         for split, file in self._files.items():
             part = pairs.filter(pc.equal(pairs["split"], split))
             file.add(part)
@@ -57,34 +63,35 @@ class PairFiles:
 
 
 def pairs_of(scored: pa.Table) -> pa.Table:
-    """All pairs of scored rows, without images."""
+    """Return all pairs of scored rows, without images."""
     return pa.Table.from_struct_array(pc.list_flatten(scored["pairs"].combine_chunks()))
 
 
 def pairs_with_images(scored: pa.Table, cases: Iterator[tuple[str, bytes | None]]) -> pa.Table:
-    """All pairs of scored rows, with the image of their case.
+    """Return all pairs of scored rows, with the image of their case.
 
     Args:
         scored: rows of `scored_schema`.
-        cases: `images_in_order` of the case table; as many are taken as there are scored rows.
+        cases: `images_in_order` of the case table. As many cases are consumed as there are scored
+            rows, so that the next call continues with the next cases.
 
     Raises:
-        DataError: the cases are others than the scored ones, or in another order.
+        DataError: the cases are not the scored ones, or are in another order.
     """
-    found = list(islice(cases, scored.num_rows))
-    if [case_id for case_id, _ in found] != scored["case_id"].to_pylist():
+    id_and_image = list(islice(cases, scored.num_rows))
+    if [case_id for case_id, _ in id_and_image] != scored["case_id"].to_pylist():
         raise DataError(
             "cases.parquet: expected the scored cases in the order of their ids, found others; "
             "build the cases again with --force"
         )
     parents = pc.list_parent_indices(scored["pairs"].combine_chunks()).to_pylist()
-    images = [[{"bytes": found[place][1], "path": None}] for place in parents]
+    images = [[{"bytes": id_and_image[row][1], "path": None}] for row in parents]
     return pairs_of(scored).append_column("images", pa.array(images, IMAGES))
 
 
 def images_in_order(cases: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Id and encoded image of every case of a case table, in its order, a few at a time."""
-    # Read ahead, Arrow would keep every row group that it has read.
+    """Yield id and encoded image of every case of a case table, read a few at a time."""
+    # With `pre_buffer`, Arrow would keep every row group that it has read in memory.
     with pq.ParquetFile(cases, pre_buffer=False, buffer_size=_READ_BYTES) as file:
         for batch in file.iter_batches(IMAGE_ROWS, columns=["case_id", "image"]):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

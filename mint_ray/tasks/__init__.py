@@ -1,1 +1,1 @@
-"""Tasks."""
+"""Tasks of a student: `disease` from a note and `tissue` from an image, and their prompts."""

@@ -1,9 +1,9 @@
-"""The prompts and answers of both applications (MINT, arXiv 2505.05736).
+"""Prompts and answers of both tasks (MINT, arXiv 2505.05736).
 
 A prompt is a list of chat messages; an answer is a header and a numbered list of quoted names.
-Text of a note is untrusted: chat-template tokens in it are made harmless here, in the stored
-messages, and once more in `encoding` with the tokenizer's own special tokens. Messages of a
-prompt with an image have lists of parts for content, as TRL's vision datasets do.
+Text of a note is untrusted: chat-template tokens in it are broken up here, in the stored messages,
+and once more in `encoding`, where the special tokens of the tokenizer are known. The content of
+messages is a list of parts where the prompt has an image, as in TRL's vision datasets.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from mint_ray.tasks.task import DISEASE, TISSUE, Task
 
-# Separates the note from what follows it; `encoding` shortens only what stands before it.
+# Separates the note from the instruction; `encoding` shortens only the text before it.
 NOTE_END = "\n\nList EXACTLY "
 
 
@@ -39,10 +39,9 @@ class Message(TypedDict):
 
 
 def build_prompt(note: str, k: int) -> list[Message]:
-    """Messages that ask for exactly `k` diseases from a clinical note.
+    """Return messages that ask for exactly `k` diseases from a clinical note.
 
-    Chat-template tokens of the common model families are neutralised in the note; characters
-    that cannot be encoded become `?`.
+    See `clean_note` for the changes to the note.
     """
     return [
         {"role": "system", "content": DISEASE.system},
@@ -51,10 +50,10 @@ def build_prompt(note: str, k: int) -> list[Message]:
 
 
 def build_image_prompt(names: Sequence[str], k: int) -> list[Message]:
-    """Messages that show one image and ask for exactly `k` of the tissues `names`.
+    """Return messages that show one image and ask for exactly `k` of the tissues `names`.
 
-    Content is a list of parts; the part `{"type": "image"}` stands for the image, which is kept
-    beside the messages.
+    Content is a list of parts. The part `{"type": "image"}` stands for the image; the image itself
+    is stored beside the messages.
     """
     listed = ", ".join(names)
     question = (
@@ -73,27 +72,34 @@ def _text_part(text: str) -> dict[str, str | None]:
 
 
 def clean_note(note: str) -> str:
-    """A note that cannot leave the user turn: no template tokens, no lone surrogates, no NUL."""
+    """Return the note without text that could end the user's turn or cannot be encoded.
+
+    Chat-template tokens of the common model families are broken up, lone surrogates become `?`,
+    and NUL becomes a space.
+    """
     encodable = note.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
     return _SPECIAL.sub(lambda match: break_token(match.group()), encodable).strip()
 
 
 def break_token(token: str) -> str:
-    """Put a space after the first character, so that a special token becomes plain text."""
+    """Insert a space after the first character, so that a special token becomes plain text."""
     return f"{token[0]} {token[1:]}"
 
 
 def split_note(content: str) -> tuple[str, str] | None:
-    """Split a user message into (note, instruction), or None where it was not built here.
+    """Split a user message of `build_prompt` into (note, instruction).
 
-    The last separator counts, so a note that contains one keeps its own.
+    The last separator counts, so that a note may contain the separator.
+
+    Returns:
+        None where the message has no separator, that is, `build_prompt` did not build it.
     """
     head, separator, tail = content.rpartition(NOTE_END)
     return (head, separator + tail) if separator else None
 
 
 def answer_text(names: Sequence[str], task: Task = DISEASE) -> str:
-    """The assistant's answer: header and numbered, quoted names, best first.
+    """Return the assistant's answer: the header and the numbered, quoted names, best first.
 
     >>> answer_text(["Marfan syndrome"])
     "POTENTIAL_DISEASES:\\n1. 'Marfan syndrome'"
@@ -103,9 +109,9 @@ def answer_text(names: Sequence[str], task: Task = DISEASE) -> str:
 
 
 def answer_message(names: Sequence[str], task: Task = DISEASE) -> list[Message]:
-    """`answer_text` as the assistant's turn, the form of `chosen` and `rejected`.
+    """Return `answer_text` as the assistant's turn, the form of `chosen` and `rejected`.
 
-    Its content is a list of parts where the prompt's is.
+    The content is a list of parts for a task with images, as in the prompt.
     """
     text = answer_text(names, task)
     content = text if task.input_modality == "note" else [_text_part(text)]
@@ -113,10 +119,10 @@ def answer_message(names: Sequence[str], task: Task = DISEASE) -> list[Message]:
 
 
 def parse_answer(text: str, task: Task = DISEASE) -> list[str]:
-    """Names of the first numbered list in a model's answer, in order, duplicates kept.
+    """Return the names of the first numbered list in a model's answer, in order, with duplicates.
 
-    Lenient: the header may be missing, quotes may be absent or typographic, numbers may use
-    a bracket. Text around the list is ignored; so is what follows a second header.
+    The header may be missing, quotes may be absent or typographic, and numbers may use a bracket.
+    Text around the list and all text after a second header is ignored.
     """
     _, header, tail = text.partition(task.header)
     body = tail.partition(task.header)[0] if header else text

@@ -1,4 +1,4 @@
-"""Task."""
+"""The two tasks of a student: diseases of a patient, and the tissue of an image."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,16 +8,27 @@ from mint_ray.images.decode import open_tile
 
 @dataclass(frozen=True)
 class Task:
-    """What a student is asked: its name, what it sees, who it is, and how its answer begins."""
+    """A task of a student.
+
+    Attributes:
+        name: value of the setting `task`.
+        input_modality: whether the student reads the note or the image of a case.
+        system: system message of the prompt.
+        header: first line of an answer.
+    """
 
     name: str
     input_modality: Literal["note", "image"]
     system: str
     header: str
 
-    def why_unusable(self, seen: object) -> str | None:
-        """Why a student cannot be asked, one of `open_tile`'s reasons; any note will do."""
-        opened = open_tile(seen) if self.input_modality == "image" else None
+    def why_unusable(self, student_input: object) -> str | None:
+        """Return why the student cannot read this input, as a reason of `open_tile`, or None.
+
+        Args:
+            student_input: a note, which is always usable, or an encoded image.
+        """
+        opened = open_tile(student_input) if self.input_modality == "image" else None
         return opened if isinstance(opened, str) else None
 
 
@@ -42,4 +53,4 @@ TASKS = {task.name: task for task in (DISEASE, TISSUE)}
 
 
 MOST_LABELS = 64
-"""Catalogues up to this size are ranked whole, so that every answer's probability is known."""
+"""Largest catalogue that is ranked whole, so that the probability of every label is known."""

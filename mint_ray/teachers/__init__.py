@@ -1,1 +1,1 @@
-"""Multimodal teachers: models that see every modality and score every label."""
+"""Multimodal teachers: models that read every modality of a case and score every label."""

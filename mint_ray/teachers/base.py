@@ -1,4 +1,4 @@
-"""What a teacher is, the registry of implementations, and how a fitted one is found again.
+"""Interface of the teachers, registry of their loaders, and the manifest of a fitted teacher.
 
 A fitted teacher is a folder that needs nothing else: `teacher.json` names the implementation
 and the revision, weights are safetensors, labels are a catalogue in parquet.
@@ -21,7 +21,7 @@ from mint_ray.errors import TeacherError
 MANIFEST_FILE = "teacher.json"
 
 SEEN_COLUMNS = ("terms", "excluded_terms", "image", "description", "sex", "age")
-"""All that a teacher sees of a case."""
+"""Columns of a case that a teacher reads; it gets no others."""
 
 
 class Teacher(Protocol):
@@ -39,33 +39,39 @@ class Teacher(Protocol):
     def revision(self) -> str: ...
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
-        """Log-probabilities of all labels, (n, n_labels), each usable row summing to one.
+        """Return the log-probabilities of all labels.
 
         Args:
             batch: the `SEEN_COLUMNS`, see `batch_of`: `terms` and `excluded_terms` (lists of
                 current HP ids), `image` (encoded bytes or None), `description` (words about the
                 image, may be empty), `sex` and `age`. Nothing else is read.
 
-        A row that cannot be judged is all NaN and leaves the other rows as they are.
+        Returns:
+            (n, n_labels); the probabilities of a usable row sum to one. A row that cannot be
+            judged is all NaN and leaves the other rows as they are.
         """
 
     def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
-        """Per row why it cannot be judged, as a short name (`image_unreadable`); "" for none.
+        """Return per row the reason why it cannot be judged.
 
         Args:
-            batch: as for `score`, as a rule the rows alone that it could not judge.
+            batch: as for `score`; usually only the rows that `score` could not judge.
+
+        Returns:
+            Short names such as `image_unreadable`; "" for a row that can be judged.
         """
 
 
 def batch_of(cases: pa.Table) -> dict[str, list[Any]]:
-    """What `Teacher.score` is given of a table of cases."""
+    """Return the `SEEN_COLUMNS` of a table of cases as lists, the input of `Teacher.score`."""
     return {name: cases[name].to_pylist() for name in SEEN_COLUMNS}
 
 
 Loader = Callable[[Path, Mapping[str, Any]], Teacher]
 
 _LOADERS: dict[str, Loader] = {}
-# Where the package's own teachers register themselves; imported when first asked for.
+# Modules in which the package's own teachers register themselves. They are imported when a
+# teacher of that name is loaded, since they need torch.
 _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
     "clip": "mint_ray.teachers.clip.teacher",
@@ -77,12 +83,15 @@ def register_teacher(name: str) -> Callable[[Loader], Loader]:
     """Decorate a function that loads a teacher from its folder and manifest.
 
     Raises:
-        ValueError: the name is taken by another loader.
+        ValueError: another loader is registered under the name.
     """
 
     def register(loader: Loader) -> Loader:
         if _LOADERS.get(name, loader) is not loader:
-            raise ValueError(f"a teacher named {name!r} is registered already")
+            raise ValueError(
+                f"expected a new teacher name, found {name!r}, which is registered already; "
+                "choose another name"
+            )
         _LOADERS[name] = loader
         return loader
 
@@ -90,10 +99,11 @@ def register_teacher(name: str) -> Callable[[Loader], Loader]:
 
 
 def load_teacher(folder: Path) -> Teacher:
-    """The fitted teacher of a folder, whatever its implementation.
+    """Load the fitted teacher of a folder with the loader that its manifest names.
 
     Raises:
-        TeacherError: no teacher is there, it is damaged, or its implementation is not registered.
+        TeacherError: the folder has no teacher, the teacher is damaged, or its loader is not
+            registered.
     """
     manifest = load_manifest(folder)
     name = manifest["name"]
@@ -109,7 +119,7 @@ def load_teacher(folder: Path) -> Teacher:
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:
-    """The content of `teacher.json`: at least `name` and `revision`.
+    """Read `teacher.json`, which has at least `name` and `revision`.
 
     Raises:
         TeacherError: the file is absent or damaged.
@@ -125,14 +135,24 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise TeacherError(_damaged(path, type(error).__name__)) from error
     if not isinstance(manifest, dict) or not {"name", "revision"} <= manifest.keys():
-        raise TeacherError(_damaged(path, "no name or revision"))
+        raise TeacherError(_damaged(path, "name or revision is missing"))
     return manifest
 
 
 def write_manifest(
     folder: Path, name: str, files: Iterable[str], content: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write `teacher.json`; its revision is the hash of `content` and of the named files."""
+    """Write `teacher.json` and return what it holds.
+
+    Args:
+        folder: of the teacher; `files` are in it already.
+        name: under which the loader is registered.
+        files: names of the weights and tables that the teacher is made of.
+        content: settings and facts that the loader needs; plain JSON.
+
+    Returns:
+        `name`, `files`, `content` and `revision`, the hash of `content` and of the files.
+    """
     files = sorted(files)
     revision = _revision(folder, files, content)
     manifest = {"name": name, "revision": revision, "files": files, "content": dict(content)}
@@ -141,21 +161,21 @@ def write_manifest(
 
 
 def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Make sure that the files are those that the manifest was written for.
+    """Check that the files are the ones that the manifest was written for.
 
     Raises:
         TeacherError: a file is absent, cut short or changed.
     """
     try:
-        found = _revision(folder, manifest["files"], manifest["content"])
+        revision = _revision(folder, manifest["files"], manifest["content"])
     except (OSError, KeyError, TypeError) as error:
         raise TeacherError(_damaged(folder, type(error).__name__)) from error
-    if found != manifest["revision"]:
-        raise TeacherError(_damaged(folder, f"content {found}, not {manifest['revision']}"))
+    if revision != manifest["revision"]:
+        raise TeacherError(_damaged(folder, f"revision {revision}, not {manifest['revision']}"))
 
 
 def bad_rows(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Per row of (n, n_labels) scores: it could not be judged; (n,)."""
+    """Return (n,) whether a row of the (n, n_labels) scores could not be judged."""
     finite: NDArray[np.bool_] = np.all(np.isfinite(scores), axis=1)
     return ~finite
 
@@ -165,5 +185,5 @@ def _revision(folder: Path, files: Sequence[str], content: Mapping[str, Any]) ->
     return digest_of(json.dumps(content, sort_keys=True), *contents)[:12]
 
 
-def _damaged(path: Path, found: str) -> str:
-    return f"{path}: expected a fitted teacher, found a damaged one ({found}); fit it again"
+def _damaged(path: Path, defect: str) -> str:
+    return f"{path}: expected a fitted teacher, found a damaged one ({defect}); fit it again"

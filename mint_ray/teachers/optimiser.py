@@ -1,4 +1,4 @@
-"""AdamW with a one-cycle schedule, averaged over processes where there are several."""
+"""AdamW with a one-cycle schedule and gradients averaged over processes."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,14 @@ MAX_GRADIENT_NORM = 5.0
 
 
 class Optimiser:
-    """Steps down a loss that is this process's share of a mean over all processes."""
+    """AdamW on a loss that is this process's share of a mean over all processes.
+
+    Args:
+        parameters: to fit.
+        rate: highest learning rate of the one-cycle schedule.
+        weight_decay: of AdamW.
+        steps: number of updates that the schedule is laid out for.
+    """
 
     def __init__(
         self,
@@ -27,7 +34,7 @@ class Optimiser:
         )
 
     def step(self, loss: torch.Tensor) -> None:
-        """One update; gradients of all processes are averaged first."""
+        """Average the gradients over all processes, then update the parameters once."""
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if world_size() > 1:

@@ -1,7 +1,7 @@
-"""How each teacher is fitted: one entry per `teacher.name`.
+"""Registry of the functions that fit teachers, by `teacher.name`.
 
-An entry names the task of the teacher and the function that fits it from a folder of cases; what
-that needs (ontology, annotations, encoders) is loaded by the function, and not before.
+An entry names the task of the teacher and the function that fits it from a folder of cases. The
+function loads what it needs (ontology, annotations, encoders); the registry loads nothing.
 """
 
 import importlib
@@ -19,7 +19,7 @@ Fit = Callable[[Path, Config, Path, Report], dict[str, float]]
 
 @dataclass(frozen=True)
 class Fitter:
-    """Where a teacher's fit is, and what it is for."""
+    """Location of the function that fits a teacher, and the task of the teacher."""
 
     task: str
     """`disease` or `tissue`."""
@@ -27,12 +27,12 @@ class Fitter:
     function: str
     """A `Fit` of that module."""
     check: str | None = None
-    """A function of the module that refuses settings that cannot work, before any work."""
+    """Function of the module that raises ConfigError for settings that cannot work."""
 
     def load(self) -> Fit:
-        """The function; its module is imported now."""
-        found: Fit = getattr(importlib.import_module(self.module), self.function)
-        return found
+        """Import the module and return its function."""
+        fit: Fit = getattr(importlib.import_module(self.module), self.function)
+        return fit
 
 
 FITTERS = {
@@ -43,11 +43,11 @@ FITTERS = {
 
 
 def find_fitter(config: Config) -> Fitter:
-    """The fitter of `teacher.name`.
+    """Return the fitter of `teacher.name`, after a check of the teacher's settings.
 
     Raises:
-        ConfigError: there is none of that name, it is for another task, or its settings do not
-            fit each other.
+        ConfigError: no fitter has that name, it is for another task, or its settings do not fit
+            each other.
     """
     name = config.teacher.name
     if name not in FITTERS:
@@ -65,7 +65,7 @@ def find_fitter(config: Config) -> Fitter:
 
 
 def epochs_of(config: Config) -> int:
-    """Reports that a fit makes, one per epoch."""
+    """Return the number of reports that a fit makes, one per epoch."""
     clip = config.teacher.clip
     if config.teacher.name == "fusion":
         return config.teacher.epochs

@@ -1,1 +1,1 @@
-"""Calibration."""
+"""Calibration of a student: a temperature, and conformal sets of answers."""

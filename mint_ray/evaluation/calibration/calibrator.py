@@ -1,6 +1,7 @@
-"""What is kept beside a student so that its probabilities and sets of answers can be trusted.
+"""Calibration of a student's probabilities and sets of answers.
 
-Fitted on validation groups alone, measured on test groups, written as `calibration.json`.
+A calibration is fitted on validation groups, measured on test groups, and written beside the
+student as `calibration.json`.
 """
 
 import math
@@ -34,7 +35,7 @@ from mint_ray.evaluation.results import MetricValue
 FILE = "calibration.json"
 FORMAT = 2
 
-_ROUNDING = 1e-9  # of a probability that was computed again
+_ROUNDING = 1e-9  # a probability that is computed again differs by less than this
 
 Search = Literal["auto", "exhaustive", "beam"]
 
@@ -43,9 +44,11 @@ Search = Literal["auto", "exhaustive", "beam"]
 class AnswerCalibration:
     """A temperature, and a conformal threshold at a stated coverage.
 
-    `misfit` and `weights` are those of the right answers that the threshold comes from, ascending;
-    an answer that the search did not reach fits worse than any, and only its weight is missing.
-    `search`, `beam_width` and `top_k` say which names were scored, and have to stay as they are.
+    `misfit` (1 − probability) and `weights` are those of the right answers of validation cases, by
+    ascending misfit; the threshold is one of the misfits. An answer that the search did not reach
+    is not among them. It counts as a worse misfit than all of them, because the weights then sum
+    to less. `search`, `beam_width` and `top_k` decide which names are scored, so the calibration
+    holds only while they are the same.
     """
 
     temperature: float
@@ -57,32 +60,43 @@ class AnswerCalibration:
     groups: int
     cases: int
     not_in_catalogue: int
-    """Validation cases that taught nothing, since the catalogue lacks their answer."""
+    """Number of validation cases that were not used, since the catalogue lacks their answer."""
     search: Search
     beam_width: int
     top_k: int
     not_reached: int
-    """Validation cases whose answer the catalogue has, but a beam search did not reach."""
+    """Number of validation cases whose answer a beam search did not reach; the catalogue has it."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
-    """On the test groups, `before` and `after`: mrr, top1, top3, top10, which stay as they were,
-    nll, ece; coverage (of cases whose answer the catalogue has), set_size, none_of_these."""
+    """Metrics on the test groups, `before` and `after` calibration; see `measure`.
+
+    mrr, top1, top3 and top10 are equal in both, nll and ece are not. Only `after` has coverage (of
+    cases whose answer the catalogue has), set_size and none_of_these."""
 
     def contains(self, probability: Floats) -> Bools:
-        """Which answers belong to the set, by their calibrated probabilities.
+        """Return which answers belong to the set, by their calibrated probabilities; same shape.
 
-        Where none does, the answer is: none of these.
+        An empty set means that none of the names fits.
         """
         inside: Bools = 1.0 - probability <= self.threshold + _ROUNDING
         return inside
 
     def set_size(self, scored: Floats, n_labels: int) -> int:
-        """Names in the set, by the probabilities of all that were scored."""
+        """Return the number of names in the set.
+
+        Args:
+            scored: calibrated probabilities of all names that were scored.
+            n_labels: size of the catalogue, which is the set where the threshold is infinite.
+        """
         return n_labels if math.isinf(self.threshold) else int(self.contains(scored).sum())
 
     def fit_of_best(self, probability: float) -> float:
-        """How often a right answer fits as badly as the best one here; small: none of these.
+        """Return the p-value of a case's best answer; a small one means that no name fits.
 
-        Where the catalogue has the right answer, it is at most p in at most p of the cases.
+        It is the share of cases whose right answer fits as badly as this best answer. Among cases
+        whose right answer the catalogue has, it is at most p in at most a share p.
+
+        Args:
+            probability: calibrated probability of the best answer.
         """
         weights = np.array(self.weights)
         return p_value(np.array(self.misfit), weights, 1.0 - probability)
@@ -90,55 +104,60 @@ class AnswerCalibration:
     def with_measured(
         self, measured: Mapping[str, Mapping[str, MetricValue]]
     ) -> "AnswerCalibration":
-        """The same with what `measure` found."""
+        """Return this calibration with the result of `measure`."""
         return replace(self, measured=measured)
 
     def remarks(self) -> list[str]:
-        """What a reader of the numbers has to know, in words."""
-        found = []
+        """Return caveats about the calibration, each a sentence without its full stop."""
+        remarks = []
         if self.groups < groups_needed(self.coverage):
-            found.append(
+            remarks.append(
                 f"{self.groups} validation groups are too few for sets with {self.coverage:.0%} "
                 f"coverage (at least {groups_needed(self.coverage)} are needed): every set is the "
                 "whole catalogue"
             )
         elif math.isinf(self.threshold):
-            found.append(
+            remarks.append(
                 f"the search reaches too few answers for sets with {self.coverage:.0%} coverage: "
                 "every set is the whole catalogue"
             )
         if self.not_reached:
-            found.append(
+            remarks.append(
                 f"the search did not reach the answer of {self.not_reached} of {self.cases} "
                 "validation cases (evaluation.beam_width, or evaluation.search=exhaustive)"
             )
         if abs(math.log(self.temperature)) > LOG_TEMPERATURE[1] - 0.01:
-            found.append(
+            remarks.append(
                 f"the temperature, {self.temperature:.3g}, is at an end of the range that is "
                 "searched: no temperature suits this student"
             )
         if self.not_in_catalogue:
-            found.append(
+            remarks.append(
                 f"{self.not_in_catalogue} validation cases have an answer that the catalogue lacks"
             )
-        return found
+        return remarks
 
 
 def calibrate(
     cases: ScoredCases, coverage: float, *, search: Search, beam_width: int, top_k: int
 ) -> AnswerCalibration:
-    """Fit on validation cases; see `measure` for what it does to others.
+    """Fit a calibration on validation cases.
+
+    Args:
+        cases: validation cases.
+        coverage: wanted probability that a set contains the right answer, between 0 and 1.
+        search, beam_width, top_k: with which the cases were scored; kept for reference.
 
     Raises:
-        DataError: no case whose answer is in the catalogue.
+        DataError: there is no case whose answer is in the catalogue and was scored.
     """
     temperature = fit_temperature(cases)
     known, reached = cases.answerable, cases.reached
     misfit = np.array(
         [
             1.0 - probabilities(scores, temperature)[answer]
-            for scores, answer, found in zip(cases.scores, cases.answers, reached, strict=True)
-            if found and answer is not None
+            for scores, answer, scored in zip(cases.scores, cases.answers, reached, strict=True)
+            if scored and answer is not None
         ]
     )
     weights = group_weights(cases.groups[known])[reached[known]]
@@ -168,13 +187,22 @@ def measure(
     samples: int,
     seed: int,
 ) -> dict[str, dict[str, MetricValue]]:
-    """`before` and `after` calibration, with 95 % intervals over groups.
+    """Measure metrics `before` and `after` calibration, with 95 % intervals over groups.
 
     Args:
+        calibration: to measure.
+        cases: test cases.
         n_labels: size of the catalogue, which is the set where the threshold is infinite.
-        bins: equal-width confidence bins of the ECE.
+        bins: number of equal-width confidence bins of the ECE.
+        samples: number of bootstrap resamples of whole groups.
+        seed: of the resamples.
+
+    Returns:
+        Metric by name for `before` and `after`: top1, top3, top10, mrr, nll and ece, and for
+        `after` also set_size (names), coverage (share of the cases whose answer the catalogue has)
+        and none_of_these (share of the cases with an empty set).
     """
-    found = {}
+    measured = {}
     for name, temperature in (("before", 1.0), ("after", calibration.temperature)):
         columns = dict(case_values(cases, temperature))
         if name == "after":
@@ -187,24 +215,30 @@ def measure(
         values = {key: sums[key][:, 0] / size for key in columns}
         values["ece"] = ece_of_sums(sums["gaps"], size)
         answerable = values.pop("answerable", None)
-        found[name] = {key: _metric(value, len(cases)) for key, value in values.items()}
+        measured[name] = {key: _metric(value, len(cases)) for key, value in values.items()}
         if answerable is not None:
-            found[name]["coverage"] = _share(values["coverage"], answerable, cases)
-    return found
+            measured[name]["coverage"] = _share(values["coverage"], answerable, cases)
+    return measured
 
 
 def _share(part: Floats, whole: Floats, cases: ScoredCases) -> MetricValue:
-    """Of the answerable cases; resamples without any say nothing."""
+    """Return `part / whole` over the answerable cases, both (1 + B,).
+
+    Resamples without an answerable case are left out.
+    """
     if not whole[0]:
         return MetricValue(value=None, low=None, high=None, n=0)
-    some = whole > 0
-    return _metric(part[some] / whole[some], int(cases.answerable.sum()))
+    has_cases = whole > 0
+    return _metric(part[has_cases] / whole[has_cases], int(cases.answerable.sum()))
 
 
 def _set_columns(
     calibration: AnswerCalibration, cases: ScoredCases, n_labels: int
 ) -> dict[str, Floats]:
-    """(n,) each; no set covers an answer that the catalogue lacks."""
+    """Return `set_size`, `coverage` and `none_of_these`, (n,) each.
+
+    No set covers an answer that the catalogue lacks.
+    """
     sizes, covered = [], []
     for scores, answer in zip(cases.scores, cases.answers, strict=True):
         scored = probabilities(scores, calibration.temperature)
@@ -225,7 +259,7 @@ def _set_columns(
 
 
 def _gaps(cases: ScoredCases, temperature: float, bins: int) -> Floats:
-    """(n, bins), see `calibration.gap_columns`."""
+    """Return (n, bins): confidence − correctness in the case's bin; see `ece.gap_columns`."""
     confidence = np.array([probabilities(s, temperature).max() for s in cases.scores])
     correct = np.array([answer == 0 for answer in cases.answers], dtype=np.float64)
     columns = np.zeros((len(cases), bins))
@@ -247,10 +281,10 @@ def write_calibration(folder: Path, calibration: AnswerCalibration) -> None:
 
 
 def read_calibration(folder: Path) -> AnswerCalibration | None:
-    """The calibration of a student's folder, None where it has none.
+    """Read the calibration of a student's folder; return None where there is no such file.
 
     Raises:
-        DataError: the file is there, but is no calibration of this format.
+        DataError: the file is not a calibration of this format.
     """
     file = folder / FILE
     if not file.is_file():
@@ -262,23 +296,24 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
         content["threshold"] = math.inf if content["threshold"] is None else content["threshold"]
         content["misfit"] = _numbers(content["misfit"], 0.0, 1.0)
         content["weights"] = _numbers(content["weights"], 0.0, 1.0)
-        found = AnswerCalibration(**content)
-        _numbers([found.temperature], 1e-3, 1e3)
-        _numbers([found.coverage], 0.0, 1.0)
-        if found.search not in get_args(Search):
-            raise ValueError("an unknown search")
-        if len(found.misfit) != len(found.weights) or sum(found.weights) >= 1.0:
-            raise ValueError("weights that fit no groups")
+        calibration = AnswerCalibration(**content)
+        _numbers([calibration.temperature], 1e-3, 1e3)
+        _numbers([calibration.coverage], 0.0, 1.0)
+        if calibration.search not in get_args(Search):
+            raise ValueError(f"unknown search {calibration.search!r}")
+        if len(calibration.misfit) != len(calibration.weights) or sum(calibration.weights) >= 1.0:
+            raise ValueError("expected one weight for each misfit, with a sum below 1")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{file} is no calibration of format {FORMAT} ({type(error).__name__}); run "
-            "`mint calibrate CONFIG --force` and promote the student again"
+            f"{file}: expected a calibration of format {FORMAT}, found another or a damaged one "
+            f"({type(error).__name__}); run `mint calibrate CONFIG --force` and promote the "
+            "student again"
         ) from error
-    return found
+    return calibration
 
 
 def _numbers(values: Sequence[float], low: float, high: float) -> tuple[float, ...]:
-    found = tuple(float(value) for value in values)
-    if not all(low <= value <= high for value in found):
-        raise ValueError("a number out of range")
-    return found
+    numbers = tuple(float(value) for value in values)
+    if not all(low <= number <= high for number in numbers):
+        raise ValueError(f"expected numbers from {low} to {high}")
+    return numbers

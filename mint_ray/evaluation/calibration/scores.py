@@ -1,8 +1,8 @@
-"""Scores of a catalogue for many cases, and what one temperature makes of them.
+"""Scores of catalogue names for many cases, and their probabilities at a temperature.
 
-A student gives each name it scored a summed log-probability. Probabilities are the softmax of
-the scores divided by a temperature, over the names that were scored; a name that was not has
-probability 0. No temperature changes a ranking.
+The score of a name is its summed log-probability. Probabilities are the softmax of the scores
+divided by a temperature, over the names that were scored; a name that was not scored has
+probability 0. A temperature does not change a ranking.
 """
 
 import math
@@ -23,27 +23,29 @@ SCORES_SCHEMA = pa.schema(
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("scores", pa.list_(pa.float64()), nullable=False),  # best first
-        # Rank of the known answer from 1, last of the catalogue where the search did not reach it,
-        # which is beyond the scores; null where the catalogue lacks it.
+        # Rank of the known answer, from 1. Where the search did not reach it, it is the size of the
+        # catalogue, which is greater than the number of scores. Null where the catalogue lacks it.
         pa.field("answer_rank", pa.int32()),
-        pa.field("reason", pa.string()),  # why the student could not be asked; null otherwise
+        pa.field("reason", pa.string()),  # why the input is unusable; null for a usable one
     ]
 )
 
 LOG_TEMPERATURE = (-3.0, 3.0)
-"""Range that a temperature is fitted in: without wrong answers the best one would be 0."""
+"""Range of the temperature's natural logarithm; without wrong answers the best one would be 0."""
 
 
 @dataclass(frozen=True)
 class ScoredCases:
-    """n cases: `scores` (m_i,) of each in the order of their ranks; `answers` position of the
-    known answer, m_i or more where the search did not reach it, None where the catalogue lacks it;
-    `groups` (n,) codes."""
+    """Scores and known answers of n cases."""
 
     case_ids: tuple[str, ...]
     groups: Ints
+    """(n,) code of the case's group."""
     scores: tuple[Floats, ...]
+    """(m_i,) of each case, best first, where m_i names were scored."""
     answers: tuple[int | None, ...]
+    """Position of the known answer among the scores; m_i or more where the search did not reach
+    it, None where the catalogue lacks it."""
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -61,7 +63,7 @@ class ScoredCases:
 
 
 def scored_cases(table: pa.Table) -> ScoredCases:
-    """From rows of `SCORES_SCHEMA`; cases that could not be shown to the student are left out.
+    """Read rows of `SCORES_SCHEMA`; leave out cases whose input the student cannot read.
 
     Raises:
         DataError: no case is left.
@@ -69,7 +71,8 @@ def scored_cases(table: pa.Table) -> ScoredCases:
     rows = [row for row in table.to_pylist() if row["reason"] is None]
     if not rows:
         raise DataError(
-            f"expected cases that the student could be asked about, found none of {table.num_rows}"
+            "expected cases with a note or image that the student can read, found none of "
+            f"{table.num_rows}; see the column `reason` of the scores"
         )
     _, groups = np.unique(np.array([row["group_id"] for row in rows]), return_inverse=True)
     return ScoredCases(
@@ -81,13 +84,16 @@ def scored_cases(table: pa.Table) -> ScoredCases:
 
 
 def probabilities(scores: Floats, temperature: float) -> Floats:
-    """(m,) softmax of `scores / temperature`."""
-    found: Floats = softmax(scores / temperature)
-    return found
+    """Return the (m,) softmax of `scores / temperature`."""
+    softmaxed: Floats = softmax(scores / temperature)
+    return softmaxed
 
 
 def answer_log_probabilities(cases: ScoredCases, temperature: float) -> Floats:
-    """(n,) of each known answer, −∞ where the search did not reach it or the catalogue lacks it."""
+    """Return (n,) the log-probability of each known answer, in nats.
+
+    It is −∞ where the search did not reach the answer or the catalogue lacks it.
+    """
     return np.array(
         [
             log_softmax(scores / temperature)[answer] if reached else -math.inf
@@ -99,19 +105,21 @@ def answer_log_probabilities(cases: ScoredCases, temperature: float) -> Floats:
 
 
 def fit_temperature(cases: ScoredCases) -> float:
-    """The temperature of the least mean negative log-likelihood of the answers that were reached.
+    """Fit the temperature with the least mean negative log-likelihood of the known answers.
 
-    The loss is convex in 1 / temperature, so the bounded search finds its one minimum. Source:
-    Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    Only answers that the search reached count. The loss is convex in 1 / temperature, so the
+    bounded search finds its one minimum. Source: Guo et al., "On Calibration of Modern Neural
+    Networks", 2017.
 
     Raises:
-        DataError: no case whose known answer was among the names that were scored.
+        DataError: there is no case whose known answer was scored.
     """
     known = cases.reached
     if not known.any():
         raise DataError(
             "a temperature needs cases whose answer is in the catalogue and was reached by the "
-            f"search, found none of {len(cases)}"
+            f"search, found none of {len(cases)}; raise evaluation.beam_width, or check that the "
+            "catalogue has the labels of the validation cases"
         )
 
     def loss(temperature: float) -> float:
@@ -121,13 +129,13 @@ def fit_temperature(cases: ScoredCases) -> float:
 
 
 def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:
-    """Metrics that are means over cases, (n,) each; see `results.METRICS`."""
+    """Return the metrics that are means over cases, (n,) each; see `results.METRICS`."""
     ranks = np.array([math.inf if a is None else a + 1.0 for a in cases.answers])
-    found = answer_log_probabilities(cases, temperature)
+    log_probabilities = answer_log_probabilities(cases, temperature)
     return {
         "top1": (ranks <= 1).astype(np.float64),
         "top3": (ranks <= 3).astype(np.float64),
         "top10": (ranks <= 10).astype(np.float64),
         "mrr": 1.0 / ranks,
-        "nll": -np.maximum(found, math.log(PROBABILITY_FLOOR)),
+        "nll": -np.maximum(log_probabilities, math.log(PROBABILITY_FLOOR)),
     }

@@ -1,4 +1,4 @@
-"""The bounded search for a temperature that calibrations share."""
+"""Bounded search for a temperature, shared by the calibrations."""
 
 import math
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from scipy.optimize import minimize_scalar
 
 
 def search_temperature(loss: Callable[[float], float], log_bounds: tuple[float, float]) -> float:
-    """Return the temperature of the least loss, to about 1e-5 of its logarithm.
+    """Return the temperature with the least loss; its logarithm is exact to about 1e-5.
 
     Args:
         loss: of a temperature; has one minimum.
         log_bounds: range of the temperature's natural logarithm.
     """
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log_temperature: loss(math.exp(log_temperature)),
         bounds=log_bounds,
         method="bounded",
         options={"xatol": 1e-5},
     )
-    return math.exp(float(found.x))
+    return math.exp(float(minimum.x))

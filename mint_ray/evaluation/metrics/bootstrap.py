@@ -1,8 +1,8 @@
 """95% percentile bootstrap intervals over groups.
 
 Cases of one publication, patient or slide resemble each other, so whole groups are drawn.
-Every statistic here is a function of sums over cases; a resample's sums are the group sums
-weighted by how often each group was drawn, which turns the bootstrap into a matrix product.
+Every statistic here is a function of sums over cases. The sums of a resample are the group sums
+weighted by how often each group was drawn, so the bootstrap is a matrix product.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from scipy.stats import permutation_test
 
 from mint_ray.common.arrays import Floats, Ints
 
-_MOST_CELLS = 4_000_000  # of the (resamples, groups) draw matrix held at once: 32 MB
+_MOST_CELLS = 4_000_000  # of the (resamples, groups) matrix of draws in memory: 32 MB
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Interval:
 
 
 def resample_sums(values: Floats, groups: Ints, samples: int, seed: int) -> tuple[Floats, Floats]:
-    """Sums of the columns over bootstrap resamples of whole groups.
+    """Sum the columns over bootstrap resamples of whole groups.
 
     Args:
         values: (n, m), one row per case.
         groups: (n,) group of each case, any integers.
         samples: number of resamples B.
-        seed: the same seed and groups give the same resamples, so that systems are compared
-            on the same draws.
+        seed: of the draws. The same seed and groups give the same resamples, so that systems are
+            compared on the same draws.
 
     Returns:
         (B, m) sums, and (B,) number of cases drawn.
@@ -59,13 +59,12 @@ def resample_sums(values: Floats, groups: Ints, samples: int, seed: int) -> tupl
 def resample_blocks(
     blocks: Mapping[str, Floats], groups: Ints, samples: int, seed: int
 ) -> dict[str, Floats]:
-    """Sums of several blocks of columns over the sample itself and over its resamples.
+    """Sum several blocks of columns over the sample itself and over its resamples.
 
-    Any statistic of such sums gets its interval from one resampling, on the same draws as all
-    others.
+    All statistics of these sums get their intervals from one resampling, so on the same draws.
 
     Args:
-        blocks: (n, m) columns by name; none may be called `cases`.
+        blocks: (n, m) columns by name; the name `cases` is reserved.
         groups, samples, seed: as for `resample_sums`.
 
     Returns:
@@ -75,50 +74,55 @@ def resample_blocks(
     resampled, counts = resample_sums(stacked, groups, samples, seed)
     sums = np.vstack([stacked.sum(axis=0), resampled])
     ends = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
-    found = dict(zip(blocks, np.split(sums, ends, axis=1), strict=True))
-    return found | {"cases": np.concatenate([[len(groups)], counts])[:, None]}
+    by_name = dict(zip(blocks, np.split(sums, ends, axis=1), strict=True))
+    return by_name | {"cases": np.concatenate([[len(groups)], counts])[:, None]}
 
 
 def percentile_interval(value: float, resampled: Floats, n: int) -> Interval:
-    """The 2.5th to 97.5th percentile of the resampled statistic.
+    """Return the 2.5th to 97.5th percentile of the resampled statistic as an interval.
 
-    Widened to hold the value where needed: resampling biases the ECE upwards, so that on few
-    cases its percentiles can lie above the value itself.
+    The interval is widened to contain the value where needed: resampling biases the ECE upwards,
+    so that on few cases its percentiles can lie above the value itself.
+
+    Args:
+        value: of the sample itself.
+        resampled: (B,) of the resamples.
+        n: number of cases.
     """
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(value, float(min(low, value)), float(max(high, value)), n)
 
 
 def mean_interval(values: Floats, groups: Ints, samples: int, seed: int) -> Interval:
-    """The mean of a per-case metric (n,) with its interval."""
+    """Return the mean of a per-case metric (n,) with its interval; see `resample_sums`."""
     sums, counts = resample_sums(values[:, None], groups, samples, seed)
     return percentile_interval(float(values.mean()), sums[:, 0] / counts, len(values))
 
 
 def sign_flip_p_value(gaps: Floats, groups: Ints, seed: int) -> float:
-    """One-sided p-value of paired differences: how often they would be as far above 0 by chance.
+    """Return the one-sided p-value of paired differences, for the alternative of a sum above 0.
 
     Under the null hypothesis each group's sum is as likely to have the other sign. All signs are
-    tried where there are few groups, so that G groups never give less than 2^-G; a bootstrap over
-    few groups is too sure. Source: Winkler et al., "Permutation inference for the general linear
-    model", 2014, on sign flips by whole blocks.
+    tried where there are few groups, so that the p-value of G groups is at least 2^-G. A bootstrap
+    over few groups would give too small values. Source: Winkler et al., "Permutation inference for
+    the general linear model", 2014, on sign flips by whole blocks.
 
     Args:
         gaps: (n,) differences, one per case.
         groups: (n,) group of each case.
-        seed: of the signs that are drawn where there are too many to try all.
+        seed: of the random signs, where there are too many groups to try all signs.
     """
     _, codes = np.unique(groups, return_inverse=True)
     sums = np.bincount(codes, weights=gaps)
     if len(sums) < 2:
         return 0.5 if sums[0] > 0 else 1.0
-    found = permutation_test(
+    test = permutation_test(
         (sums,),
         np.sum,
         permutation_type="samples",
         alternative="greater",
         vectorized=True,
-        batch=200,  # of the signs held at once, else all
+        batch=200,  # flips in memory at once; by default all of them
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)

@@ -1,4 +1,4 @@
-"""Metrics of every system in every stratum, with intervals."""
+"""Metrics of all systems in all strata, and differences between systems, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from mint_ray.evaluation.results import Metrics, MetricValue
 
 COMPARED = ("top1", "top3", "top10", "mrr")
 CLASS_COMPARED = ("top1", "top3", "balanced_accuracy", "top1_by_group")
-"""Metrics whose differences between systems are reported; the second where answers are few."""
+"""Metrics whose differences between systems are reported; `CLASS_COMPARED` for few answers."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much `first` exceeds `second` in one metric, on the same cases."""
+    """Difference `first` − `second` of two systems in one metric, on the same cases."""
 
     first: str
     second: str
@@ -40,7 +40,7 @@ class Difference:
 
 
 def case_metrics(outcome: Outcomes) -> dict[str, Floats]:
-    """Metrics that are means over cases: (n,) each. Definitions: `results.METRICS`."""
+    """Return the metrics that are means over cases, (n,) each; see `results.METRICS`."""
     named = outcome.listed.sum(axis=1)
     grounded = (outcome.listed & (outcome.codes >= 0)).sum(axis=1)
     values: dict[str, NDArray[Any]] = {
@@ -68,14 +68,16 @@ def evaluate(
     teacher: TeacherLists | None = None,
     by_class: bool = False,
 ) -> Metrics:
-    """Every metric of every system and stratum.
+    """Compute all metrics of all systems and strata.
 
     Args:
         outcomes: by system, from `collect_outcomes` on the same cases.
-        bins: equal-width confidence bins of the ECE.
-        samples: bootstrap resamples of groups.
-        teacher: gives the systems it names their coverage, avoidance and CAR.
-        by_class: answers are few: measure each by itself as well.
+        cases: the evaluated cases.
+        bins: number of equal-width confidence bins of the ECE.
+        samples: number of bootstrap resamples of groups.
+        seed: of the resamples.
+        teacher: best and worst labels, for coverage, avoidance and CAR of `teacher.systems`.
+        by_class: answers are few, so measure each by itself as well.
     """
     metrics: Metrics = {}
     for system, outcome in outcomes.items():
@@ -117,7 +119,15 @@ def _evaluate_stratum(
     samples: int,
     seed: int,
 ) -> dict[str, MetricValue]:
-    """One resampling serves all metrics of the stratum."""
+    """Compute the metrics of one stratum, all from the same resamples.
+
+    Args:
+        blocks: (n, m) columns by name.
+        means: names of the blocks whose mean is a metric.
+        groups: (n,) group of each case.
+        samples: number of resamples.
+        seed: of the resamples.
+    """
     n = len(groups)
     if n == 0:
         empty = {name: np.zeros((1, block.shape[1])) for name, block in blocks.items()}
@@ -132,14 +142,14 @@ def _evaluate_stratum(
 
 
 def _statistics(sums: Mapping[str, Floats], means: Sequence[str]) -> dict[str, Floats]:
-    """(1 + B,) of every metric: of the sample itself, then of its resamples."""
+    """Return (1 + B,) values of every metric: of the sample itself, then of its resamples."""
     size = sums["cases"][:, 0]
-    found = {name: sums[name][:, 0] / size for name in means}
+    values = {name: sums[name][:, 0] / size for name in means}
     if "gaps" in sums:
-        found["ece"] = ece_of_sums(sums["gaps"], size)
-    if "coverage" in found:
-        found["car"] = coverage_avoidance_rate(found["coverage"], found["avoidance"])
-    return found | class_statistics(sums) if "known" in sums else found
+        values["ece"] = ece_of_sums(sums["gaps"], size)
+    if "coverage" in values:
+        values["car"] = coverage_avoidance_rate(values["coverage"], values["avoidance"])
+    return values | class_statistics(sums) if "known" in sums else values
 
 
 def _metric_value(statistic: Floats, n: int) -> MetricValue:
@@ -157,24 +167,30 @@ def compare(
     seed: int,
     metrics: Sequence[str] = COMPARED,
 ) -> list[Difference]:
-    """Paired differences first − second on the same cases and the same resamples.
+    """Compute paired differences `first` − `second` on the same cases and the same resamples.
 
     Args:
-        metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`; one that
-            a system lacks is left out.
+        outcomes: by system, from `collect_outcomes` on the same cases.
+        cases: the evaluated cases.
+        first, second: names of the systems.
+        samples: number of bootstrap resamples of groups.
+        seed: of the resamples.
+        metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`. A metric
+            that one of the systems lacks is left out.
     """
-    everyone = np.ones(len(cases), dtype=np.bool_)
-    found = []
+    all_cases = np.ones(len(cases), dtype=np.bool_)
+    values = []
     for system in (first, second):
         columns = case_metrics(outcomes[system])
         blocks = {name: column[:, None] for name, column in columns.items()}
-        blocks |= _class_blocks(outcomes[system], cases, everyone, 1) if _by_class(metrics) else {}
+        if _by_class(metrics):
+            blocks |= _class_blocks(outcomes[system], cases, all_cases, 1)
         sums = resample_blocks(blocks, cases.groups, samples, seed)
-        found.append(_statistics(sums, list(columns)))
+        values.append(_statistics(sums, list(columns)))
     differences = []
     for metric in metrics:
-        if metric in found[0] and metric in found[1]:
-            gap = found[0][metric] - found[1][metric]
+        if metric in values[0] and metric in values[1]:
+            gap = values[0][metric] - values[1][metric]
             interval = percentile_interval(float(gap[0]), gap[1:], len(cases))
             differences.append(Difference(first, second, metric, interval))
     return differences

@@ -1,4 +1,4 @@
-"""Controls of an image student: what colour alone tells, and images that belong to other cases."""
+"""Controls of an image student: a classifier of mean colours, and shuffled images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,27 +12,32 @@ from mint_ray.errors import DataError
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.predictions import rank_scores
 
-_SWAPS_PER_CASE = 20
+_SWAPS_PER_CASE = 20  # random swaps after the first assignment of donors
 
 
 def derange(case_ids: Sequence[str], groups: Sequence[str], seed: int) -> dict[str, str]:
-    """To every case another one, each used once: of another group as far as groups allow.
+    """Assign to every case another case as its donor; each case is a donor once.
 
-    Only where one group holds more than half of the cases do some get a case of their own group,
-    as few as possible. A single case has no other: the answer is empty.
+    The donor is of another group. Only where one group has more than half of the cases, some
+    cases get a donor of their own group, as few as possible.
 
     Args:
         case_ids: (n,) distinct.
         groups: (n,) group of each case.
+        seed: of the assignment.
+
+    Returns:
+        Case id to the id of its donor; empty for fewer than two cases.
     """
     n = len(case_ids)
     if n < 2:
         return {}
     rng = np.random.default_rng(seed)
     _, codes, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    # Groups side by side in random order: a turn by the largest group's size leaves them all.
-    place = rng.permutation(len(sizes))[codes.ravel()]
-    order = np.lexsort((rng.permutation(n), place))
+    # Sort the cases by groups, in random order. A rotation by the size of the largest group then
+    # moves every case out of its group.
+    group_order = rng.permutation(len(sizes))[codes.ravel()]
+    order = np.lexsort((rng.permutation(n), group_order))
     donors = np.roll(order, -min(int(sizes.max()), n // 2))
     group = codes.ravel()
     for a, b in rng.integers(0, n, size=(_SWAPS_PER_CASE * n, 2)):
@@ -43,25 +48,35 @@ def derange(case_ids: Sequence[str], groups: Sequence[str], seed: int) -> dict[s
 
 
 def _swap_if_allowed(order: Ints, donors: Ints, group: Ints, a: int, b: int) -> None:
-    """Swap two donors unless a case would get itself or one more its own group."""
+    """Swap the donors at two positions, in place.
+
+    They stay where a case would become its own donor, or where more cases than before would have
+    a donor of their own group.
+    """
     if order[a] == donors[b] or order[b] == donors[a]:
         return
-    of_a, of_b, to_a, to_b = (group[x] for x in (order[a], order[b], donors[a], donors[b]))
-    now, then = int(of_a == to_a) + int(of_b == to_b), int(of_a == to_b) + int(of_b == to_a)
-    if then <= now:
+    group_a, group_b = group[order[a]], group[order[b]]
+    donor_group_a, donor_group_b = group[donors[a]], group[donors[b]]
+    same_before = int(group_a == donor_group_a) + int(group_b == donor_group_b)
+    same_after = int(group_a == donor_group_b) + int(group_b == donor_group_a)
+    if same_after <= same_before:
         donors[a], donors[b] = donors[b], donors[a]
 
 
 def expected_by_chance(outcome: Outcomes, cases: EvaluatedCases) -> float:
-    """Top-1 of a system that gives its answers as often, to cases drawn blindly: Σ_c p_c·q_c."""
+    """Return the top-1 accuracy that the system's answers would have on randomly drawn cases.
+
+    It is Σ_c p_c·q_c, with the share p_c of cases that the system answers with c, and the share
+    q_c of cases whose known answer is c.
+    """
     n = cases.n_labels
-    given = np.bincount(outcome.first[outcome.first >= 0], minlength=n) / len(cases)
-    known = np.bincount(cases.known[cases.known >= 0], minlength=n) / len(cases)
-    return float(given @ known)
+    answered_share = np.bincount(outcome.first[outcome.first >= 0], minlength=n) / len(cases)
+    known_share = np.bincount(cases.known[cases.known >= 0], minlength=n) / len(cases)
+    return float(answered_share @ known_share)
 
 
 def colour_features(image: Image.Image) -> Floats:
-    """Mean and standard deviation of red, green and blue: (6,), between 0 and 1."""
+    """Return mean and standard deviation of red, green and blue: (6,), between 0 and 1."""
     pixels = np.asarray(image, dtype=np.float64).reshape(-1, 3) / 255
     return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)])
 
@@ -72,14 +87,16 @@ def mean_colour_predictions(
     names: Mapping[str, str],
     top_k: int,
 ) -> pa.Table:
-    """Predictions of a logistic regression on `colour_features`, fitted to training images alone.
+    """Return the predictions of a logistic regression on `colour_features`.
+
+    It is fitted to training images alone. A known answer without a training image has no row, and
+    so counts as a miss.
 
     Args:
         train: features (n, 6) and label ids (n,).
         tested: features (m, 6), case ids and known label ids (m,); rows of NaN get no answer.
-        names: label id to the name to answer with; no other label is answered.
-
-    A known answer without a training image has no row, hence is a miss.
+        names: label id to the name to answer with; other labels are not used.
+        top_k: number of labels to list.
 
     Raises:
         DataError: there is no training image.
@@ -87,9 +104,12 @@ def mean_colour_predictions(
     known = np.array([label in names for label in train[1]], dtype=np.bool_)
     features, labels = train[0][known], np.asarray(train[1], dtype=object)[known]
     if not len(labels):
-        raise DataError("the mean-colour control needs a usable training image, found none")
+        raise DataError(
+            "the mean-colour control needs a usable training image, found none; add training "
+            "images, or set evaluation.controls=false"
+        )
     classes, log_probabilities = _fit_and_score(features, labels.astype(str), tested[0])
-    index = {label: place for place, label in enumerate(classes)}
+    index = {label: position for position, label in enumerate(classes)}
     return rank_scores(
         "mean_colour",
         tested[1],
@@ -104,7 +124,7 @@ def mean_colour_predictions(
 def _fit_and_score(
     features: Floats, labels: NDArray[np.str_], tested: Floats
 ) -> tuple[list[str], Floats]:
-    """The training labels, and log probabilities (m, n_labels) of them; NaN rows stay NaN."""
+    """Return the training labels and their log probabilities (m, n_labels); NaN rows stay NaN."""
     from sklearn.linear_model import LogisticRegression  # late: slow to import
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

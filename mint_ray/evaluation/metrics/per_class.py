@@ -1,7 +1,7 @@
-"""Metrics of few answers, each looked at by itself, as functions of sums over cases.
+"""Metrics per answer for small catalogues, as functions of sums over cases.
 
-The blocks of columns here are summed over any set of cases, the bootstrap's resamples included,
-and the metrics are computed from the sums.
+The blocks of columns here are summed over any set of cases, such as a bootstrap resample, and the
+metrics are computed from the sums.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,16 @@ from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 
 
 def class_blocks(first: Ints, known: Ints, n_labels: int) -> dict[str, Floats]:
-    """Per case and answer, (n, n_labels + 1) each: whether it is known, given, and both.
+    """Return `known`, `answered` and `right`, (n, n_labels + 1) of 0 and 1 each.
 
-    Known answers that the catalogue lacks share the last column, which nobody can answer; a case
-    without an answer has none in `answered`.
+    They say for each case and answer whether it is the known answer, the first answer, and both.
+    Known answers that the catalogue lacks share the last column, which no system can answer. The
+    row of a case without an answer is all 0 in `answered`.
 
     Args:
-        first: (n,) code of the first answer, negative for none.
+        first: (n,) code of the first answer, negative where there is none.
         known: (n,) code of the known answer, negative where the catalogue lacks it.
+        n_labels: size of the catalogue.
     """
     known_column = _one_hot(np.where(known < 0, n_labels, known), n_labels + 1)
     answered = _one_hot(first, n_labels + 1)
@@ -29,15 +31,21 @@ def class_blocks(first: Ints, known: Ints, n_labels: int) -> dict[str, Floats]:
 
 
 def _one_hot(codes: Ints, width: int) -> Floats:
-    """(n, width) of 0 and 1; all 0 in the rows of negative codes."""
+    """Return (n, width) of 0 and 1; rows of negative codes are all 0."""
     columns: Floats = (codes[:, None] == np.arange(width)[None, :]).astype(np.float64)
     return columns
 
 
 def balanced_accuracy(sums: Mapping[str, Floats]) -> Floats:
-    """Mean over the known answers of the share answered right; (...) of sums (..., n_labels + 1).
+    """Return the mean over the known answers of the share of their cases answered right.
 
-    In a resample the mean is over the answers that were drawn. 0 where there is no case.
+    In a resample the mean is over the answers that were drawn. It is 0 where there is no case.
+
+    Args:
+        sums: of `class_blocks` over cases, (..., n_labels + 1) each.
+
+    Returns:
+        (...).
     """
     known = sums["known"]
     recall = sums["right"] / np.maximum(known, 1)
@@ -45,13 +53,14 @@ def balanced_accuracy(sums: Mapping[str, Floats]) -> Floats:
 
 
 def macro_f1(sums: Mapping[str, Floats]) -> Floats:
-    """Mean F1 = 2·tp / (2·tp + fp + fn) over the answers that are known or given; shapes as above.
+    """Return the mean F1 = 2·tp / (2·tp + fp + fn) over the answers that are known or given.
 
-    A case without an answer is a miss of its known answer (fn) and no answer's fp.
+    A case without an answer is a miss (fn) of its known answer, but no false positive (fp).
+    Shapes are as for `balanced_accuracy`.
     """
-    below = sums["known"] + sums["answered"]  # 2·tp + fn + fp
-    f1 = 2 * sums["right"] / np.maximum(below, 1)
-    return _mean_over(f1, below > 0)
+    denominator = sums["known"] + sums["answered"]  # 2·tp + fn + fp
+    f1 = 2 * sums["right"] / np.maximum(denominator, 1)
+    return _mean_over(f1, denominator > 0)
 
 
 def _mean_over(values: Floats, present: Bools) -> Floats:
@@ -60,22 +69,28 @@ def _mean_over(values: Floats, present: Bools) -> Floats:
 
 
 def class_gaps(distribution: Floats, known: Ints, bins: int) -> Floats:
-    """(n, n_labels·bins): of every answer its probability − whether it is known, in its bin.
+    """Return (n, n_labels·bins): probability − (1 if known, else 0) of each answer, in its bin.
 
     Args:
         distribution: (n, n_labels) probability of each answer.
         known: (n,) code of the known answer, negative where the catalogue lacks it.
+        bins: number of equal-width bins of probability.
     """
     n, n_labels = distribution.shape
     gaps = distribution - _one_hot(known, n_labels)
     columns = np.zeros((n, n_labels, bins))
-    place = np.arange(n)[:, None], np.arange(n_labels)[None, :], assign_bins(distribution, bins)
-    columns[place] = gaps
+    cells = np.arange(n)[:, None], np.arange(n_labels)[None, :], assign_bins(distribution, bins)
+    columns[cells] = gaps
     return columns.reshape(n, n_labels * bins)
 
 
 def classwise_ece(gap_sums: Floats, n: Floats, n_labels: int) -> Floats:
-    """(1 / L) Σ_label Σ_bin (n_bin / n) |mean probability − frequency|; (...) of (..., L·bins).
+    """Return (1 / L) Σ_label Σ_bin (n_bin / n) |mean probability − frequency|, shape (...).
+
+    Args:
+        gap_sums: (..., L·bins) sums of `class_gaps` over n cases.
+        n: (...) number of cases.
+        n_labels: size L of the catalogue.
 
     Source: static calibration error of Nixon et al., arXiv 1904.01685; classwise ECE of Xiao et
     al., arXiv 2505.01997.
@@ -85,11 +100,12 @@ def classwise_ece(gap_sums: Floats, n: Floats, n_labels: int) -> Floats:
 
 
 def group_blocks(distribution: Floats, known: Ints, groups: Ints) -> dict[str, Floats]:
-    """One answer per group: `group_right` and `group_units`, (n, 1) each, at its first case.
+    """Return `group_right` and `group_units`, (n, 1) each, for one answer per group.
 
-    The answer is the one of the highest mean log probability over the group's cases; where those
-    have several known answers, each makes a unit of its own. A case that got no answer (a row
-    of zeros) favours none; a unit of such cases alone is a miss.
+    A unit is a group, or each known answer of a group that has several. `group_units` is 1 at the
+    first case of a unit, and `group_right` is 1 there if the answer of the unit is right. That is
+    the answer with the highest mean log probability over the unit's cases. A case without an
+    answer (a row of zeros) does not favour any answer; a unit of such cases only is a miss.
 
     Args:
         distribution: (n, n_labels) probability of each answer.
@@ -110,14 +126,17 @@ def group_blocks(distribution: Floats, known: Ints, groups: Ints) -> dict[str, F
 
 
 def class_statistics(sums: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Every metric of this module, (1 + B,) each, from sums of its blocks (see `resample_blocks`).
+    """Return all metrics of this module, (1 + B,) each, from sums of its blocks.
 
-    Those that need whole distributions are left out where `class_gaps` is.
+    Metrics that need whole distributions are left out where `class_gaps` is missing.
+
+    Args:
+        sums: from `resample_blocks`.
     """
-    found = {"balanced_accuracy": balanced_accuracy(sums), "macro_f1": macro_f1(sums)}
+    values = {"balanced_accuracy": balanced_accuracy(sums), "macro_f1": macro_f1(sums)}
     if "class_gaps" in sums:
         n_labels = sums["known"].shape[1] - 1
         units = np.maximum(sums["group_units"][:, 0], 1)
-        found["top1_by_group"] = sums["group_right"][:, 0] / units
-        found["classwise_ece"] = classwise_ece(sums["class_gaps"], sums["cases"][:, 0], n_labels)
-    return found
+        values["top1_by_group"] = sums["group_right"][:, 0] / units
+        values["classwise_ece"] = classwise_ece(sums["class_gaps"], sums["cases"][:, 0], n_labels)
+    return values

@@ -1,4 +1,4 @@
-"""Agreement with the teacher's best and worst labels: coverage, avoidance, CAR.
+"""Agreement with the teacher's best and worst labels: coverage, avoidance and CAR.
 
 Source: MINT, arXiv 2505.05736.
 """
@@ -13,6 +13,7 @@ from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 
 CAR_LAMBDA = 0.5
+_NOT_LISTED = -3  # differs from the codes of listed names, which are -1 or more
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,18 @@ class TeacherLists:
     top: NDArray[np.object_] | Sequence[Sequence[str]]
     """(n, k) best first."""
     bottom: NDArray[np.object_] | Sequence[Sequence[str]]
-    """(n, q)."""
+    """(n, q) in any order."""
     systems: frozenset[str]
     """The systems that learned from this teacher; only they get coverage, avoidance and CAR."""
     depth: int | None = None
-    """Places of a student's list that are looked at; None for all. A list that is as long as the
-    catalogue holds every label, the teacher's worst included, whatever its order."""
+    """Number of names at the head of a student's list that count; None for all. A list as long as
+    the catalogue contains every label, so also the teacher's worst, in whatever order."""
 
 
 def teacher_metrics(
     outcome: Outcomes, cases: EvaluatedCases, teacher: TeacherLists
 ) -> dict[str, Floats]:
-    """Coverage and avoidance per case, (n,) each; 0 for a case with an empty list.
+    """Return coverage and avoidance per case, (n,) each; 0 for a case with an empty list.
 
     Source: MINT, arXiv 2505.05736.
     """
@@ -50,13 +51,14 @@ def _code_lists(
     labels: NDArray[np.object_] | Sequence[Sequence[str]],
     cases: EvaluatedCases,
 ) -> Ints:
-    """(n, width) codes in the order of the evaluated cases; -3 equals no listed code."""
+    """Return (n, width) codes in the order of the evaluated cases, padded with `_NOT_LISTED`."""
     width = max((len(row) for row in labels), default=0)
-    codes = np.full((len(cases), width), -3, dtype=np.int64)
-    place = {case_id: position for position, case_id in enumerate(cases.case_ids)}
+    codes = np.full((len(cases), width), _NOT_LISTED, dtype=np.int64)
+    positions = {case_id: position for position, case_id in enumerate(cases.case_ids)}
     for case_id, row in zip(case_ids, labels, strict=True):
-        if case_id in place:
-            codes[place[case_id], : len(row)] = [cases.codes.get(label, -3) for label in row]
+        if case_id in positions:
+            row_codes = [cases.codes.get(label, _NOT_LISTED) for label in row]
+            codes[positions[case_id], : len(row)] = row_codes
     return codes
 
 
@@ -67,8 +69,12 @@ def _share_in(listed: Bools, codes: Ints, lists: Ints) -> Floats:
 
 
 def coverage_avoidance_rate(coverage: Floats, avoidance: Floats) -> Floats:
-    """CAR = (1 + λ)·C·A / (λ·C + A), λ = 0.5; 0 where both are 0 (MINT, arXiv 2505.05736)."""
-    below = CAR_LAMBDA * coverage + avoidance
-    above = (1 + CAR_LAMBDA) * coverage * avoidance
-    rate: Floats = np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)
+    """Return CAR = (1 + λ)·C·A / (λ·C + A) with λ = 0.5; 0 where C and A are both 0.
+
+    Source: MINT, arXiv 2505.05736.
+    """
+    denominator = CAR_LAMBDA * coverage + avoidance
+    numerator = (1 + CAR_LAMBDA) * coverage * avoidance
+    is_defined = denominator > 0
+    rate: Floats = np.where(is_defined, numerator / np.where(is_defined, denominator, 1.0), 0.0)
     return rate

@@ -1,4 +1,4 @@
-"""What a student in training answered to validation cases: one row per case, and its metrics."""
+"""Answers of a student in training to validation cases, one row per case, and their metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,23 +26,26 @@ MEASURED = ("mrr", "top1", "top3", "top10", "nll", "brier", "ece")
 
 
 def validated_file(folder: Path, step: int) -> Path:
-    """Where the answers after an optimizer step lie, as rows of `VALIDATED_SCHEMA`."""
+    """Return the file of the answers after an optimizer step, rows of `VALIDATED_SCHEMA`."""
     return folder / f"validated-{step:08d}.parquet"
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Per-case columns (n, m) whose sums give every metric."""
+    """Columns over n cases whose sums give every metric."""
 
     means: Mapping[str, Floats]
+    """(n,) of each metric that is a mean over cases."""
     gaps: Floats
+    """(n, bins), see `gap_columns`."""
 
 
 def validation_metrics(validated: pa.Table, bins: int) -> dict[str, float]:
-    """Every metric of `MEASURED` over the rows of `VALIDATED_SCHEMA`.
+    """Compute every metric of `MEASURED`.
 
     Args:
-        bins: equal-width confidence bins of the ECE.
+        validated: rows of `VALIDATED_SCHEMA`.
+        bins: number of equal-width confidence bins of the ECE.
     """
     columns = _columns(validated, bins)
     means = {name: float(values.mean()) for name, values in columns.means.items()}
@@ -52,21 +55,26 @@ def validation_metrics(validated: pa.Table, bins: int) -> dict[str, float]:
 def paired_differences(
     first: pa.Table, second: pa.Table, *, bins: int, samples: int, seed: int
 ) -> dict[str, Interval]:
-    """By how much `first` exceeds `second` in every metric, with 95% bootstrap intervals.
+    """Compute the difference `first` − `second` in every metric, with 95% bootstrap intervals.
 
     Args:
         first, second: rows of `VALIDATED_SCHEMA` for the same cases, in any order.
-        samples: resamples of whole groups.
+        bins: number of equal-width confidence bins of the ECE.
+        samples: number of bootstrap resamples of whole groups.
+        seed: of the resamples.
 
     Raises:
-        ValueError: the cases differ.
+        ValueError: the tables have different cases.
     """
     first, second = first.sort_by("case_id"), second.sort_by("case_id")
     if first["case_id"].to_pylist() != second["case_id"].to_pylist():
-        raise ValueError("expected the same cases on both sides")
+        raise ValueError(
+            f"expected the same cases in both tables, found {first.num_rows} and "
+            f"{second.num_rows} rows whose case ids differ"
+        )
     _, groups = np.unique(np.array(first["group_id"].to_pylist()), return_inverse=True)
-    found = [_resampled(table, groups, bins, samples, seed) for table in (first, second)]
-    gaps = {name: found[0][name] - found[1][name] for name in MEASURED}
+    values = [_resampled(table, groups, bins, samples, seed) for table in (first, second)]
+    gaps = {name: values[0][name] - values[1][name] for name in MEASURED}
     return {
         name: percentile_interval(float(gap[0]), gap[1:], first.num_rows)
         for name, gap in gaps.items()
@@ -76,7 +84,7 @@ def paired_differences(
 def _resampled(
     table: pa.Table, groups: Ints, bins: int, samples: int, seed: int
 ) -> dict[str, Floats]:
-    """(1 + B,) of every metric: of the table itself, then of its resamples."""
+    """Return (1 + B,) values of every metric: of the table itself, then of its resamples."""
     columns = _columns(table, bins)
     blocks = {name: values[:, None] for name, values in columns.means.items()}
     sums = resample_blocks(blocks | {"gaps": columns.gaps}, groups, samples, seed)
@@ -94,13 +102,14 @@ def _columns(validated: pa.Table, bins: int) -> _Columns:
 
 def _outcomes(validated: pa.Table) -> Outcomes:
     rank = validated["rank"].to_numpy(zero_copy_only=False).astype(np.float64)
-    none = np.zeros((validated.num_rows, 1), dtype=np.bool_)
+    # The metrics of `MEASURED` need no lists, so the lists stay empty.
+    empty_list = np.zeros((validated.num_rows, 1), dtype=np.bool_)
     return Outcomes(
         rank=np.where(np.isnan(rank), np.inf, rank),
         probability=validated["probability"].to_numpy().astype(np.float64),
         confidence=validated["confidence"].to_numpy().astype(np.float64),
-        listed=none,
-        codes=none.astype(np.int64) - 1,
-        lenient=none,
+        listed=empty_list,
+        codes=empty_list.astype(np.int64) - 1,
+        lenient=empty_list,
         has_probabilities=True,
     )

@@ -1,1 +1,1 @@
-"""Clip."""
+"""Teachers of the task `tissue`: classifiers on frozen image and text encoders."""

@@ -1,4 +1,4 @@
-"""Copies of a tile as another slide, stainer or scanner might have shown it."""
+"""Augmented copies of a tile: cut, turned, and stained differently."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,20 @@ _STAINS /= np.linalg.norm(_STAINS, axis=1, keepdims=True)
 _UNMIX = np.linalg.inv(_STAINS).astype(np.float32)
 
 STRENGTH = 0.2
-"""Most by which the amount of a stain is scaled, as a share."""
+"""Largest change of the amount of a stain, as a share of it."""
 SHIFT = 0.04
-"""Most by which it is shifted, in optical density."""
+"""Largest shift of the amount of a stain, in optical density."""
 ZOOM = 0.1
-"""Largest share of the side that is cut away."""
+"""Largest share of a side that is cut away."""
 
 
 def make_views(image: Image.Image, count: int, rng: np.random.Generator) -> list[Image.Image]:
-    """The image itself and `count - 1` varied copies of it."""
+    """Return the image itself and `count - 1` varied copies of it."""
     return [image, *(vary_tile(image, rng) for _ in range(count - 1))]
 
 
 def vary_tile(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Cut to a random square part, flipped, turned, and stained a little otherwise."""
+    """Cut the tile to a random part, flip and turn it, and shift its stains a little."""
     share = 1 - rng.uniform(0, ZOOM)
     width, height = (max(1, round(side * share)) for side in image.size)
     left = int(rng.integers(image.width - width + 1))
@@ -41,7 +41,7 @@ def vary_tile(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def turn(image: Image.Image, number: int) -> Image.Image:
-    """One of the eight flips and quarter turns; 0 leaves the image as it is."""
+    """Return one of the eight flips and quarter turns; number 0 is the image as it is."""
     flipped = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if number & 4 else image
     return flipped.rotate(90 * (number & 3), expand=True) if number & 3 else flipped
 
@@ -49,7 +49,13 @@ def turn(image: Image.Image, number: int) -> Image.Image:
 def shift_stains(
     image: Image.Image, factors: NDArray[np.float32], shifts: NDArray[np.float32]
 ) -> Image.Image:
-    """The tile with amounts a of haematoxylin, eosin and the rest, (3,), made factor·a + shift."""
+    """Return the tile with each amount of stain `a` changed to `factor·a + shift`.
+
+    Args:
+        image: RGB.
+        factors: (3,) of haematoxylin, eosin and the third stain.
+        shifts: (3,) in optical density.
+    """
     density = -np.log((np.asarray(image, np.float32) + 1) / 256)
     amounts = density @ _UNMIX * factors + shifts
     values = 256 * np.exp(-(amounts @ _STAINS)) - 1

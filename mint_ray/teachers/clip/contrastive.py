@@ -1,4 +1,4 @@
-"""The joint space of images and texts: projections, fitted by supervised contrastive learning."""
+"""Joint space of images and texts: projections fitted by supervised contrastive learning."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ from mint_ray.teachers.clip.encoders.base import Projections
 from mint_ray.teachers.optimiser import Optimiser
 
 FIRST_SCALE = 10.0
-"""Of cosine similarities where no checkpoint says it; learned."""
+"""Initial factor of the cosine similarities where no checkpoint gives one; it is learned."""
 MOST_SCALE = 100.0
+"""Upper bound of that factor."""
 ALIGNED_RATE = 0.05
 """Learning rate of projections that a checkpoint brings, relative to new ones."""
 
@@ -29,27 +30,27 @@ class JointSpace:
     mean: Floats32
     """(image_width,) subtracted from image features."""
     factor: Floats32
-    """(image_width,) they are multiplied by then."""
+    """(image_width,) multiplied with image features after that."""
     image: Floats32
     """(width, image_width) projection."""
     labels: Floats32
     """(n_labels, width) of length one: the mean direction of each label's prompts."""
     scale: Floats32
-    """(1,)."""
+    """(1,) factor of the cosine similarities."""
 
     def log_probs(self, features: Floats32) -> Floats:
-        """(n, n_labels) from (n, image_width)."""
+        """Return (n, n_labels) log-probabilities for (n, image_width) features."""
         projected = ((features - self.mean) * self.factor).astype(np.float64) @ self.image.T
-        found: Floats = log_softmax(float(self.scale[0]) * _unit(projected) @ self.labels.T, 1)
-        return found
+        scores: Floats = log_softmax(float(self.scale[0]) * _unit(projected) @ self.labels.T, 1)
+        return scores
 
     def tensors(self) -> dict[str, Tensor]:
-        """Plain arrays from which `of_tensors` makes an equal space."""
+        """Return plain arrays from which `of_tensors` makes an equal space."""
         return {name: torch.from_numpy(value) for name, value in vars(self).items()}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> "JointSpace":
-        """The space whose `tensors` these are."""
+        """Make the space that gave these `tensors`."""
         return cls(**{name: value.numpy() for name, value in tensors.items()})
 
 
@@ -62,19 +63,19 @@ class Pairs:
     labels: Ints
     """(n,) catalogue indices."""
     weights: Floats
-    """(n,) chances to be drawn."""
+    """(n,) chances to be drawn, up to a common factor."""
     texts: Floats32
-    """(n, text_width) of the descriptions; what stands in rows without one is not used."""
+    """(n, text_width) of the descriptions; rows without a description are not used."""
     described: Bools
-    """(n,)."""
+    """(n,) whether the image has a description."""
 
 
 def aligned_space(projections: Projections, prompts: Floats32) -> JointSpace:
-    """The space as a checkpoint has it.
+    """Return the joint space of a checkpoint, without any fit.
 
     Args:
         projections: of the checkpoint.
-        prompts: (n_labels, n_templates, text_width).
+        prompts: (n_labels, n_templates, text_width) features of the labels' prompts.
     """
     width = projections.image.shape[1]
     return JointSpace(
@@ -94,11 +95,18 @@ def fit_space(
     seed: int,
     report: Callable[[dict[str, float]], None],
 ) -> JointSpace:
-    """Fit the projections and the scale, from the checkpoint's own where it has some.
+    """Fit the projections and the scale of a joint space.
 
-    Every batch holds images, drawn so that all labels come alike often, each with a random
-    prompt of its label, and with its description where it has one. What has the same label is
-    positive.
+    Every batch holds images, drawn by their weights, each with a random prompt of its label, and
+    with its description where it has one. Images and texts of the same label are positive pairs.
+
+    Args:
+        pairs: training images with labels and descriptions.
+        prompts: (n_labels, n_templates, text_width) features of the labels' prompts.
+        projections: of a checkpoint, to start from; None starts at random.
+        config: of the teacher.
+        seed: of the batches and of random projections.
+        report: called after every epoch with `step` (epochs done) and `loss`.
     """
     rng, random = np.random.default_rng([seed, 3]), torch.Generator().manual_seed(seed)
     flat = pairs.images.reshape(-1, pairs.images.shape[-1])
@@ -126,15 +134,15 @@ def fit_space(
         for _ in range(steps):
             rows = rng.choice(count, size, p=chance)
             views = pairs.images[rows, rng.integers(pairs.images.shape[1], size=size)]
-            told = prompts[pairs.labels[rows], rng.integers(prompts.shape[1], size=size)]
+            label_texts = prompts[pairs.labels[rows], rng.integers(prompts.shape[1], size=size)]
             x = F.normalize(torch.from_numpy((views - mean) * factor) @ image.T, dim=1)
             scale, classes = log_scale.exp().clamp(max=MOST_SCALE), pairs.labels[rows]
-            loss = supervised_contrastive(x, _texts(told, text), classes, classes, scale)
-            own = rows[pairs.described[rows]]
-            if len(own):
-                descriptions = _texts(pairs.texts[own], text)
+            loss = supervised_contrastive(x, _texts(label_texts, text), classes, classes, scale)
+            described = rows[pairs.described[rows]]
+            if len(described):
+                descriptions = _texts(pairs.texts[described], text)
                 loss = 0.5 * loss + 0.5 * supervised_contrastive(
-                    x, descriptions, classes, pairs.labels[own], scale
+                    x, descriptions, classes, pairs.labels[described], scale
                 )
             optimiser.step(loss)
             total += loss.item()
@@ -151,17 +159,17 @@ def fit_space(
 def supervised_contrastive(
     images: Tensor, texts: Tensor, image_labels: Ints, text_labels: Ints, scale: Tensor
 ) -> Tensor:
-    """Mean of −log softmax over the positives of each row, in both directions.
+    """Return the mean of −log softmax over the positives of each row, in both directions.
 
-    The loss L_out of Khosla et al. (2020, NeurIPS, arXiv 2004.11362) between modalities; with
-    all labels different it is CLIP's.
+    This is the loss L_out of Khosla et al. (2020, NeurIPS, arXiv 2004.11362) between modalities.
+    Where all labels differ it is CLIP's loss.
 
     Args:
         images: (n, width) of length one.
         texts: (m, width) of length one.
         image_labels: (n,).
-        text_labels: (m,); pairs with equal labels are positive. Rows without a positive count
-            for nothing.
+        text_labels: (m,); pairs with equal labels are positive. Rows without a positive do not
+            count.
         scale: factor of the cosine similarities.
     """
     logits = scale * images @ texts.T
@@ -187,7 +195,7 @@ def _projection(
 
 
 def _directions(prompts: Floats32, projection: Floats32) -> Floats32:
-    """The prompt ensemble of CLIP: means of the normalised prompts of each label, normalised."""
+    """Return (n_labels, width): the normalised mean of each label's normalised prompts (CLIP)."""
     return _unit(_unit(prompts @ projection.T).mean(1)).astype(np.float32)
 
 

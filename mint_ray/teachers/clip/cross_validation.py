@@ -1,7 +1,7 @@
-"""Chooses how the classifiers of a tissue teacher are regularised and joined.
+"""Cross-validated regularisation and blending of a tissue teacher's classifiers.
 
-By their likelihood on training groups that are left out in turn; nothing but training groups is
-looked at.
+The strengths and blends with the highest likelihood on training groups that are left out in turn
+are taken. Only training groups are used.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ from mint_ray.teachers.clip.logistic import Linear, balanced_weights, fit_linear
 FOLDS = 4
 """Parts of the training groups that are left out in turn."""
 STRENGTHS = (0.1, 1.0, 10.0)
-"""Multiples of `teacher.clip.probe_strength` that are tried."""
+"""Multiples of `teacher.clip.probe_strength` that are compared."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What cross-validation found best."""
+    """Strengths and blends with the least cross-validated loss."""
 
     probe: float
     """Strength of the probe of image features."""
@@ -46,13 +46,13 @@ class Choice:
 
 
 class HeadFitter:
-    """Fits single classifiers on some rows of the training examples.
+    """Fitting of single classifiers on some rows of the training examples.
 
     Attributes:
         train: the examples, at least one.
         seen: (n_seen,) catalogue indices of their labels.
         classes: (n,) position of each example's label in `seen`.
-        weights: (n,) labels alike, and groups alike within each.
+        weights: (n,) with mean one: labels count alike, and groups alike within each label.
         with_words: whether descriptions are used.
         n_numbers: numbers that a description of the usual form states.
         strength: `teacher.clip.probe_strength`.
@@ -71,7 +71,7 @@ class HeadFitter:
         self.weights = balanced_weights(self.classes, train.groups)
         self.with_words = settings.name == "clip_fusion" and bool(train.described.any())
         self.n_numbers = usual_count([text for text in train.descriptions if text])
-        self._prompts, self._alignment, self._settings = prompts, projections, settings
+        self._prompts, self._projections, self._settings = prompts, projections, settings
 
     @property
     def contrastive(self) -> bool:
@@ -79,7 +79,7 @@ class HeadFitter:
         return self._settings.clip.fit == "contrastive"
 
     def fit_probe(self, rows: Ints, strengths: tuple[float, ...]) -> list[Linear]:
-        """Classifiers of all views of the images, one per strength in ascending order."""
+        """Fit classifiers of all views of the images, one per strength in ascending order."""
         images = self.train.images[rows]
         views = images.shape[1]
         return fit_linear(
@@ -92,7 +92,7 @@ class HeadFitter:
         )
 
     def fit_words(self, rows: Ints, strengths: tuple[float, ...]) -> list[Linear]:
-        """Classifiers of the descriptions, of those rows that have one."""
+        """Fit classifiers of the descriptions on the rows that have one, one per strength."""
         rows = rows[self.train.described[rows]]
         return fit_linear(
             self.words(rows),
@@ -106,10 +106,14 @@ class HeadFitter:
     def fit_joint(
         self, rows: Ints, report: Callable[[dict[str, float]], None] = lambda metrics: None
     ) -> JointSpace | None:
-        """The joint space: fitted, or as the checkpoint has it; None without either."""
+        """Fit the joint space, or return the checkpoint's space where it is not fitted.
+
+        Returns:
+            None where the space is not fitted and the encoders have no projections.
+        """
         if not self.contrastive:
-            known = self._alignment
-            return aligned_space(known, self._prompts) if known else None
+            projections = self._projections
+            return aligned_space(projections, self._prompts) if projections else None
         train = self.train
         pairs = Pairs(
             train.images[rows],
@@ -118,83 +122,88 @@ class HeadFitter:
             train.texts[rows],
             train.described[rows],
         )
-        return fit_space(pairs, self._prompts, self._alignment, self._settings, self.seed, report)
+        return fit_space(pairs, self._prompts, self._projections, self._settings, self.seed, report)
 
     def words(self, rows: Ints) -> Floats32:
-        """Features of the descriptions of some rows."""
+        """Return the `word_columns` of the descriptions of some rows."""
         texts = [self.train.descriptions[row] for row in rows]
         return word_columns(texts, self.train.texts[rows], self.n_numbers)
 
 
 def cross_validate(fitter: HeadFitter) -> Choice:
-    """Strengths and blends of least loss on left-out groups.
+    """Choose the strengths and blends with the least loss on left-out groups.
 
-    Rows of a label that has no other group are not judged; with none to judge, the middle
-    strength and even blends are taken.
+    Rows of a label with a single group cannot be scored by a fit without that group, and are left
+    out. Where no row can be scored, the middle strength and even blends are taken.
     """
     strengths = tuple(fitter.strength * multiple for multiple in STRENGTHS)
     names = [PROBE, JOINT] if fitter.contrastive else [PROBE]
-    judged, log_probs_by_classifier = _left_out(fitter, strengths)
+    rows, log_probs_by_classifier = _held_out_log_probs(fitter, strengths)
     middle = strengths[len(strengths) // 2]
-    if not len(judged):
+    if not len(rows):
         full = even_blend([*names, WORDS]) if fitter.with_words else None
         return Choice(middle, middle, even_blend(names), full)
-    classes, weights = fitter.classes[judged], fitter.weights[judged]
+    classes, weights = fitter.classes[rows], fitter.weights[rows]
     smoothing = laplace_smoothing(len(np.unique(fitter.train.groups)))
-    probe = _best(log_probs_by_classifier[PROBE], classes, weights, smoothing)
+    probe = _best_strength(log_probs_by_classifier[PROBE], classes, weights, smoothing)
     image = {PROBE: log_probs_by_classifier[PROBE][probe]}
     if fitter.contrastive:
         image[JOINT] = log_probs_by_classifier[JOINT][0]
     blend = choose_blend(image, classes, weights, smoothing)
     words, full = middle, None
     if fitter.with_words:
-        told = fitter.train.described[judged]
-        of_words = [log_probs[told] for log_probs in log_probs_by_classifier[WORDS]]
-        best = _best(of_words, classes[told], weights[told], smoothing)
-        every = {name: log_probs[told] for name, log_probs in image.items()} | {
+        described = fitter.train.described[rows]
+        of_words = [log_probs[described] for log_probs in log_probs_by_classifier[WORDS]]
+        best = _best_strength(of_words, classes[described], weights[described], smoothing)
+        image_and_words = {name: log_probs[described] for name, log_probs in image.items()} | {
             WORDS: of_words[best]
         }
         words = strengths[best]
-        full = choose_blend(every, classes[told], weights[told], smoothing)
+        full = choose_blend(image_and_words, classes[described], weights[described], smoothing)
     return Choice(strengths[probe], words, blend, full)
 
 
-def _left_out(
+def _held_out_log_probs(
     fitter: HeadFitter, strengths: tuple[float, ...]
 ) -> tuple[Ints, dict[str, list[Floats]]]:
-    """Rows (m,), and of each classifier (m, n_seen) per strength, by fits without their groups."""
+    """Score each row by classifiers that were fitted without its group.
+
+    Returns:
+        Rows (m,), and by name of the classifier their (m, n_seen) log-probabilities per strength.
+        The joint space has one entry, since it has no strength.
+    """
     train = fitter.train
     folds = deal_folds(fitter.classes, train.groups, FOLDS, fitter.seed)
-    judged: list[Ints] = []
-    found: dict[str, list[list[Floats]]] = {PROBE: [], JOINT: [], WORDS: []}
+    held_out_by_fold: list[Ints] = []
+    by_fold: dict[str, list[list[Floats]]] = {PROBE: [], JOINT: [], WORDS: []}
     for fold in range(FOLDS):
-        rest = np.flatnonzero(folds != fold)
-        known = np.isin(fitter.classes, fitter.classes[rest])
-        held = np.flatnonzero((folds == fold) & known)
-        if not len(held):
+        fitted = np.flatnonzero(folds != fold)
+        known = np.isin(fitter.classes, fitter.classes[fitted])
+        held_out = np.flatnonzero((folds == fold) & known)
+        if not len(held_out):
             continue
-        judged.append(held)
-        images = train.images[held, 0]
-        found[PROBE].append([c.log_probs(images) for c in fitter.fit_probe(rest, strengths)])
+        held_out_by_fold.append(held_out)
+        images = train.images[held_out, 0]
+        by_fold[PROBE].append([c.log_probs(images) for c in fitter.fit_probe(fitted, strengths)])
         if fitter.contrastive:
-            joint = fitter.fit_joint(rest)
+            joint = fitter.fit_joint(fitted)
             assert joint is not None
-            found[JOINT].append([renormalise(joint.log_probs(images)[:, fitter.seen])])
+            by_fold[JOINT].append([renormalise(joint.log_probs(images)[:, fitter.seen])])
         if fitter.with_words:
-            words = fitter.words(held)
-            found[WORDS].append([c.log_probs(words) for c in fitter.fit_words(rest, strengths)])
-    rows = np.concatenate(judged) if judged else np.zeros(0, dtype=np.int64)
-    joined = {
+            words = fitter.words(held_out)
+            by_fold[WORDS].append([c.log_probs(words) for c in fitter.fit_words(fitted, strengths)])
+    rows = np.concatenate(held_out_by_fold) if held_out_by_fold else np.zeros(0, dtype=np.int64)
+    log_probs_by_classifier = {
         name: [np.concatenate(parts) for parts in zip(*folds_of, strict=True)]
-        for name, folds_of in found.items()
+        for name, folds_of in by_fold.items()
     }
-    return rows, joined
+    return rows, log_probs_by_classifier
 
 
-def _best(
+def _best_strength(
     log_probs_by_strength: list[Floats], classes: Ints, weights: Floats, smoothing: float
 ) -> int:
-    """The strength of least loss, each at its best temperature."""
+    """Return the position of the strength with the least loss, each at its best temperature."""
     losses = []
     for log_probs in log_probs_by_strength:
         blend = choose_blend({PROBE: log_probs}, classes, weights, smoothing)

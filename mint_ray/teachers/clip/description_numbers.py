@@ -1,4 +1,4 @@
-"""Descriptions of images as numbers: their embedding, and the measurements that they state."""
+"""Measurements that descriptions of images state, as columns of numbers."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
 
 
 def numbers_in(text: str) -> list[float]:
-    """Numbers in the order of the text; digits within words (`mm2`) are none.
+    """Return the numbers in the order of the text; digits within words (`mm2`) are skipped.
 
     >>> numbers_in("dense (8120/mm2), area 31.5 um2")
     [8120.0, 31.5]
@@ -21,17 +21,20 @@ def numbers_in(text: str) -> list[float]:
 
 
 def usual_count(texts: Sequence[str]) -> int:
-    """The number of numbers that most of the texts have: those of the usual form of sentence."""
+    """Return how many numbers a text of the usual form of sentence states, that is most texts."""
     counts = Counter(len(numbers_in(text)) for text in texts)
     return min(counts, key=lambda count: (-counts[count], count)) if counts else 0
 
 
 def number_columns(texts: Sequence[str], count: int) -> Floats32:
-    """(n, 2 × count) the numbers, and their logarithms; NaN for a text of another form."""
+    """Return (n, 2 × count): the numbers, and sign(x)·log(1 + |x|) of each.
+
+    A text that does not state `count` numbers has another form, and its row is NaN.
+    """
     columns = np.full((len(texts), 2 * count), np.nan, dtype=np.float32)
     for row, text in enumerate(texts):
-        if len(found := numbers_in(text)) == count:
-            # Texts come from outside: a number of 400 digits is no measurement.
-            values = np.nan_to_num(np.array(found)).clip(-1e9, 1e9)
+        if len(numbers := numbers_in(text)) == count:
+            # Texts come from outside: a number of 400 digits is not a measurement.
+            values = np.nan_to_num(np.array(numbers)).clip(-1e9, 1e9)
             columns[row] = [*values, *(np.sign(values) * np.log1p(np.abs(values)))]
     return columns

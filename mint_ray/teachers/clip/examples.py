@@ -1,4 +1,4 @@
-"""Reads the images of a case table as features, a few at a time: no image stays in memory."""
+"""Features of the images and descriptions of a case table, read a few cases at a time."""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from mint_ray.teachers.clip.encoders.base import Encoders
 logger = logging.getLogger(__name__)
 
 ROWS = 32
-"""Cases that are held decoded at once."""
+"""Number of decoded cases in memory at once."""
 PART = ("images", "labels", "groups", "descriptions", "texts", "skipped")
 COLUMNS = ("case_id", "group_id", "label_id", "image", "description")
 
@@ -36,9 +36,9 @@ class Examples:
     groups: Ints
     """(n,) number of the patient or slide."""
     descriptions: tuple[str, ...]
-    """(n,), "" for none."""
+    """(n,), "" for a case without a description."""
     texts: Floats32
-    """(n, text_width) of the descriptions; zero for none."""
+    """(n, text_width) of the descriptions; zero for a case without a description."""
     skipped: int = 0
     """Cases of the split without a label of the catalogue or a usable image."""
 
@@ -51,7 +51,7 @@ class Examples:
         return np.array([bool(text) for text in self.descriptions], dtype=bool)
 
     def take(self, rows: Ints) -> "Examples":
-        """The examples at some positions."""
+        """Return the examples at the positions `rows`."""
         return replace(
             self,
             images=self.images[rows],
@@ -65,17 +65,18 @@ class Examples:
 def read_examples(
     file: Path, split: str, catalogue: Catalogue, encoders: Encoders, views: int, seed: int
 ) -> Examples:
-    """The examples of a split, in the order of the file.
+    """Read and encode the examples of a split, in the order of the file.
 
-    Of several processes each encodes its share. Rows without a label of the catalogue or a usable
-    image are left out and counted in the log.
+    Of several processes, each encodes its share and all get the whole. Rows without a label of
+    the catalogue or a usable image are left out and counted in the log.
 
     Args:
         file: table of cases.
-        split: its name.
+        split: `train`, `validation` or `test`.
         catalogue: labels.
         encoders: of images and texts.
-        views: of each image, see `make_views`; drawn for each case from its id and the seed.
+        views: number of views of each image, see `make_views`; drawn for each case from its id
+            and the seed.
         seed: of the views.
     """
     parts = []
@@ -90,7 +91,7 @@ def read_examples(
 
 
 def _batches(file: Path, split: str) -> Iterator[list[dict[str, Any]]]:
-    """Rows of the split, up to `ROWS` at a time."""
+    """Yield the rows of the split, up to `ROWS` at a time."""
     with pq.ParquetFile(file) as table:
         for batch in table.iter_batches(ROWS, columns=[*COLUMNS, "split"]):
             rows = [row for row in batch.to_pylist() if row["split"] == split]
@@ -101,50 +102,50 @@ def _batches(file: Path, split: str) -> Iterator[list[dict[str, Any]]]:
 def _encode(
     rows: list[dict[str, Any]], catalogue: Catalogue, encoders: Encoders, views: int, seed: int
 ) -> dict[str, list[Any]]:
-    """Columns of the usable rows; `skipped` has the others."""
-    found: dict[str, list[Any]] = {name: [] for name in PART}
+    """Return the columns of the usable rows, and under `skipped` the ids of the other rows."""
+    columns: dict[str, list[Any]] = {name: [] for name in PART}
     opened = []
     for row in rows:
         label, image = catalogue.index_of(row["label_id"] or ""), open_tile(row["image"])
         if label is None or isinstance(image, str):
-            found["skipped"].append(row["case_id"])
+            columns["skipped"].append(row["case_id"])
             continue
         rng = np.random.default_rng(stable_seed(seed, "view", row["case_id"]))
         opened += make_views(image, views, rng)
-        found["labels"].append(label)
-        found["groups"].append(row["group_id"])
-        found["descriptions"].append(tidy(row["description"]))
+        columns["labels"].append(label)
+        columns["groups"].append(row["group_id"])
+        columns["descriptions"].append(tidy(row["description"]))
     if opened:
         features = encoders.images(opened)
-        found["images"] = [features.reshape(len(found["labels"]), views, -1)]
-        found["texts"] = [encode_descriptions(found["descriptions"], encoders)]
-    return found
+        columns["images"] = [features.reshape(len(columns["labels"]), views, -1)]
+        columns["texts"] = [encode_descriptions(columns["descriptions"], encoders)]
+    return columns
 
 
 def tidy(description: str | None) -> str:
-    """A description that can be encoded: no lone surrogates, no blank ends."""
+    """Return the description without lone surrogates and blank ends, so that it can be encoded."""
     return (description or "").encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def encode_descriptions(texts: list[str], encoders: Encoders) -> Floats32:
-    """(n, text_width), zero where there is no description; (n, 0) where none has one."""
-    told = [row for row, text in enumerate(texts) if text]
-    if not told:
+    """Return (n, text_width) features of texts, zero for an empty one; (n, 0) if all are empty."""
+    described = [row for row, text in enumerate(texts) if text]
+    if not described:
         return np.zeros((len(texts), 0), np.float32)
-    encoded = encoders.texts([texts[row] for row in told])
-    found = np.zeros((len(texts), encoded.shape[1]), np.float32)
-    found[told] = encoded
-    return found
+    encoded = encoders.texts([texts[row] for row in described])
+    features = np.zeros((len(texts), encoded.shape[1]), np.float32)
+    features[described] = encoded
+    return features
 
 
 def _join(parts: list[dict[str, list[Any]]]) -> Examples:
-    """One table of all parts; groups are numbered in the order of their names."""
+    """Join the columns of all parts; groups are numbered in the order of their names."""
     columns: dict[str, list[Any]] = {
         name: [value for part in parts for value in part[name]] for name in PART
     }
     _, groups = np.unique(np.array(columns["groups"], dtype=str), return_inverse=True)
     width = max((part.shape[1] for part in columns["texts"]), default=0)
-    texts = [_widened(part, width) for part in columns["texts"]]
+    texts = [_widen_empty(part, width) for part in columns["texts"]]
     return Examples(
         images=np.concatenate(columns["images"])
         if columns["images"]
@@ -157,5 +158,5 @@ def _join(parts: list[dict[str, list[Any]]]) -> Examples:
     )
 
 
-def _widened(part: Floats32, width: int) -> Floats32:
+def _widen_empty(part: Floats32, width: int) -> Floats32:
     return part if part.shape[1] else np.zeros((len(part), width), np.float32)

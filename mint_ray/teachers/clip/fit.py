@@ -1,4 +1,4 @@
-"""Fits the tissue teachers on frozen features, and writes them."""
+"""Fit of the tissue teachers on frozen features."""
 
 import logging
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def fit_clip(source: Path, config: Config, out: Path, report: Report) -> dict[st
 
     Raises:
         ConfigError: the settings do not fit each other.
-        TeacherError: nothing to learn from.
+        TeacherError: there is no usable training case.
     """
     settings, seed = config.teacher, config.seed
     check_settings(settings)
@@ -61,21 +61,21 @@ def fit_clip(source: Path, config: Config, out: Path, report: Report) -> dict[st
 
 
 def check_settings(settings: TeacherConfig) -> None:
-    """Refuse what cannot work, before any work.
+    """Check that `teacher.clip.fit=none` can work with the other settings.
 
     Raises:
-        ConfigError: zero-shot without a checkpoint that can, or with descriptions.
+        ConfigError: `fit=none` with encoders that have no joint space, or with descriptions.
     """
     if settings.clip.fit != "none":
         return
     if settings.clip.checkpoint == EMBEDDED:
         raise ConfigError(
-            "teacher.clip.fit=none needs a CLIP checkpoint: the embedded encoders know nothing "
-            "of images and texts together; use fit=probe or contrastive, or another checkpoint"
+            "teacher.clip.fit=none needs a CLIP checkpoint: the embedded encoders were not trained "
+            "on images and texts together; use fit=probe or contrastive, or another checkpoint"
         )
     if settings.name == CLIP_FUSION:
         raise ConfigError(
-            f"teacher.clip.fit=none learns nothing of descriptions: use teacher.name={CLIP}, or "
+            f"teacher.clip.fit=none does not learn from descriptions; use teacher.name={CLIP}, or "
             "fit=probe or contrastive"
         )
 
@@ -83,14 +83,14 @@ def check_settings(settings: TeacherConfig) -> None:
 def encode_prompts(
     catalogue: Catalogue, templates: tuple[str, ...], encoders: Encoders
 ) -> Floats32:
-    """(n_labels, n_templates, text_width)."""
+    """Return the features of every label's prompts, (n_labels, n_templates, text_width)."""
     texts = [template.replace("{}", name) for name in catalogue.names for template in templates]
     encoded = encoders.texts(texts)
     return encoded.reshape(len(catalogue), len(templates), -1)
 
 
 def zero_shot_heads(prompts: Floats32, projections: Projections | None) -> Heads:
-    """Heads that nothing was learned for."""
+    """Return heads that classify by the joint space of the checkpoint, without any fit."""
     assert projections is not None  # see `check_settings`
     none = np.zeros(0, dtype=np.int64)
     space = aligned_space(projections, prompts)
@@ -105,10 +105,10 @@ def fit_heads(
     seed: int,
     report: Report,
 ) -> Heads:
-    """Fit everything on the training examples.
+    """Fit all classifiers on the training examples, with cross-validated strengths and blends.
 
     Raises:
-        TeacherError: there are none.
+        TeacherError: there are no examples.
     """
     if not len(train):
         raise TeacherError(
@@ -134,17 +134,20 @@ def fit_heads(
 
 
 def heads_loss(heads: Heads, examples: Examples, weights: Floats) -> float:
-    """Weighted mean negative log-likelihood of the examples by their images alone."""
+    """Return the weighted mean negative log-likelihood of the examples, by their images alone."""
     scores = heads.log_probs(examples.images[:, 0]).astype(np.float64)
     return mean_loss(scores, examples.labels, weights)
 
 
 def measure(heads: Heads, held_out: Examples) -> dict[str, float]:
-    """Top-1, top-3 and top-10 accuracy, unusable cases being misses, and the mean loss."""
+    """Return top-1, top-3 and top-10 accuracy and the mean negative log-likelihood.
+
+    Unusable cases count as misses in the accuracies. Empty without a usable case.
+    """
     if not len(held_out):
         return {}
     scores = heads.log_probs(held_out.images[:, 0], held_out.descriptions, held_out.texts)
-    own = scores[np.arange(len(held_out)), held_out.labels]
-    rank, count = 1 + (scores > own[:, None]).sum(axis=1), len(held_out) + held_out.skipped
-    found = {f"validation.top{k}": float((rank <= k).sum() / count) for k in (1, 3, 10)}
-    return found | {"validation.nll": float(-own.mean())}
+    right = scores[np.arange(len(held_out)), held_out.labels]
+    rank, count = 1 + (scores > right[:, None]).sum(axis=1), len(held_out) + held_out.skipped
+    accuracies = {f"validation.top{k}": float((rank <= k).sum() / count) for k in (1, 3, 10)}
+    return accuracies | {"validation.nll": float(-right.mean())}

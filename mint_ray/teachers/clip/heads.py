@@ -1,4 +1,4 @@
-"""What a tissue teacher learns on frozen features, and how its parts are joined."""
+"""Classifiers of a tissue teacher on frozen features, and their blends."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ LEAST_UNSEEN, MOST_UNSEEN = 1e-4, 0.5
 
 @dataclass(frozen=True)
 class Heads:
-    """Classifiers of the labels with training images, and what is left for the other labels."""
+    """Classifiers of the labels with training images, and the probability left to the others."""
 
     n_labels: int
     seen: Ints
     """(n_seen,) catalogue indices of the labels with training images."""
     unseen_share: float
-    """Probability that the answer is among the others, where there is no `joint` to say it."""
+    """Probability that the answer is among the other labels; used only without `joint`."""
     probe: Linear | None
     """Image features to the seen labels."""
     joint: JointSpace | None
@@ -45,14 +45,15 @@ class Heads:
     def log_probs(
         self, images: Floats32, descriptions: Sequence[str] = (), texts: Floats32 | None = None
     ) -> Floats32:
-        """(n, n_labels) log-probabilities.
+        """Return (n, n_labels) log-probabilities.
 
         With unseen labels U, p(c) = p(U)·p(c | U) for those and (1 − p(U))·p(c | seen) for the
-        others; p(U) and p(c | U) are the zero-shot classifier's, or even without one.
+        others. p(U) and p(c | U) are those of the zero-shot classifier. Without one, p(U) is
+        `unseen_share` and p(c | U) is even.
 
         Args:
             images: (n, image_width).
-            descriptions: (n,), "" for none; the image alone counts then, as without this.
+            descriptions: (n,); for "" the image alone counts, as it does where this is empty.
             texts: (n, text_width) of the descriptions.
         """
         everywhere = None if self.joint is None else self.joint.log_probs(images)
@@ -61,21 +62,26 @@ class Heads:
             return everywhere.astype(np.float32)
         log_probs_by_classifier = self.image_log_probs(images, everywhere)
         scores = self.image_blend.log_probs(log_probs_by_classifier)
-        told = np.array([row for row, text in enumerate(descriptions) if text], dtype=np.int64)
-        if self.words is not None and self.full_blend is not None and len(told):
+        rows = np.array([row for row, text in enumerate(descriptions) if text], dtype=np.int64)
+        if self.words is not None and self.full_blend is not None and len(rows):
             assert texts is not None
-            columns = word_columns([descriptions[i] for i in told], texts[told], self.n_numbers)
-            full = {name: log_probs[told] for name, log_probs in log_probs_by_classifier.items()}
+            columns = word_columns([descriptions[i] for i in rows], texts[rows], self.n_numbers)
+            full = {name: log_probs[rows] for name, log_probs in log_probs_by_classifier.items()}
             full[WORDS] = self.words.log_probs(columns)
-            scores[told] = self.full_blend.log_probs(full)
+            scores[rows] = self.full_blend.log_probs(full)
         return self._with_unseen(scores, everywhere).astype(np.float32)
 
     def image_log_probs(self, images: Floats32, everywhere: Floats | None) -> dict[str, Floats]:
-        """(n, n_seen) of each classifier of the image."""
-        found = {} if self.probe is None else {PROBE: self.probe.log_probs(images)}
+        """Return (n, n_seen) log-probabilities of each classifier of the image, by its name.
+
+        Args:
+            images: (n, image_width).
+            everywhere: (n, n_labels) log-probabilities of the joint space, if there is one.
+        """
+        by_classifier = {} if self.probe is None else {PROBE: self.probe.log_probs(images)}
         if everywhere is not None and self.image_blend and JOINT in self.image_blend.weights:
-            found[JOINT] = renormalise(everywhere[:, self.seen])
-        return found
+            by_classifier[JOINT] = renormalise(everywhere[:, self.seen])
+        return by_classifier
 
     def _with_unseen(self, scores: Floats, everywhere: Floats | None) -> Floats:
         others = np.setdiff1d(np.arange(self.n_labels), self.seen)
@@ -93,15 +99,15 @@ class Heads:
         return joined
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The numbers; `facts` has the rest."""
-        found = {"seen": torch.from_numpy(self.seen)}
+        """Return all arrays; `facts` has the other fields."""
+        tensors = {"seen": torch.from_numpy(self.seen)}
         for name, part in ((PROBE, self.probe), (JOINT, self.joint), (WORDS, self.words)):
             if part is not None:
-                found |= {f"{name}.{key}": value for key, value in part.tensors().items()}
-        return found
+                tensors |= {f"{name}.{key}": value for key, value in part.tensors().items()}
+        return tensors
 
     def facts(self) -> dict[str, object]:
-        """What `of_tensors` needs beside the tensors; plain JSON."""
+        """Return the fields that are not arrays, as plain JSON; see `of_tensors`."""
         facts = {
             "n_labels": self.n_labels,
             "unseen_share": self.unseen_share,
@@ -115,37 +121,37 @@ class Heads:
     def of_tensors(
         cls, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, object]
     ) -> "Heads":
-        """The heads whose `tensors` and `facts` these are."""
+        """Make the heads that gave these `tensors` and `facts`."""
 
         def part(name: str) -> dict[str, torch.Tensor]:
             start = f"{name}."
             return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
         probe, joint, words = part(PROBE), part(JOINT), part(WORDS)
-        known: dict[str, object] = dict(facts)
+        fields: dict[str, object] = dict(facts)
         for name in ("image_blend", "full_blend"):
-            given = facts[name]
-            known[name] = Blend(**given) if isinstance(given, dict) else None
+            blend = facts[name]
+            fields[name] = Blend(**blend) if isinstance(blend, dict) else None
         return cls(
             seen=tensors["seen"].numpy(),
             probe=Linear.of_tensors(probe) if probe else None,
             joint=JointSpace.of_tensors(joint) if joint else None,
             words=Linear.of_tensors(words) if words else None,
-            **known,  # type: ignore[arg-type]
+            **fields,  # type: ignore[arg-type]
         )
 
 
 def word_columns(descriptions: Sequence[str], texts: Floats32, n_numbers: int) -> Floats32:
-    """(n, text_width + 2 × n_numbers): the embedding, and the stated numbers."""
+    """Return (n, text_width + 2 × n_numbers): the embedding, and the stated numbers."""
     return np.concatenate([texts, number_columns(descriptions, n_numbers)], axis=1)
 
 
 def word_blocks(text_width: int, n_numbers: int) -> tuple[int, ...]:
-    """Widths of the blocks of `word_columns`."""
+    """Return the widths of the blocks of `word_columns`."""
     return (text_width, 2 * n_numbers) if n_numbers else (text_width,)
 
 
 def renormalise(scores: Floats) -> Floats:
-    """Log-probabilities given that the answer is among these columns."""
-    kept: Floats = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-    return kept
+    """Return the log-probabilities given that the answer is among these columns; same shape."""
+    conditional: Floats = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    return conditional

@@ -1,4 +1,4 @@
-"""A linear classifier on standardised features: multinomial logistic regression."""
+"""Multinomial logistic regression on standardised features, with missing values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ class Linear:
     mean: Floats32
     """(width,)."""
     factor: Floats32
-    """(width,) one over deviation and root of the width of the column's block."""
+    """(width,) 1 / (deviation · √width of the column's block); 0 for a constant column."""
     weight: Floats32
     """(n_classes, width)."""
     bias: Floats32
     """(n_classes,)."""
 
     def log_probs(self, features: Floats32) -> Floats:
-        """(n, n_classes) from (n, width)."""
+        """Return (n, n_classes) log-probabilities for (n, width) features."""
         scaled = np.nan_to_num((features - self.mean) * self.factor)
         logits = scaled.astype(np.float64) @ self.weight.T + self.bias
-        found: Floats = log_softmax(logits, axis=1)
-        return found
+        scores: Floats = log_softmax(logits, axis=1)
+        return scores
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Plain arrays from which `of_tensors` makes an equal classifier."""
+        """Return plain arrays from which `of_tensors` makes an equal classifier."""
         return {name: torch.from_numpy(value) for name, value in vars(self).items()}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> "Linear":
-        """The classifier whose `tensors` these are."""
+        """Make the classifier that gave these `tensors`."""
         return cls(**{name: value.numpy() for name, value in tensors.items()})
 
 
@@ -52,15 +52,18 @@ def fit_linear(
     n_classes: int,
     strengths: tuple[float, ...],
 ) -> list[Linear]:
-    """One classifier per strength, of the loss Σ weightᵢ·nllᵢ + |W|² / (2·strength).
+    """Fit one classifier per strength to the loss Σ weightᵢ·nllᵢ + |W|² / (2·strength).
 
     Args:
         features: (n, width), NaN where a value is missing.
         blocks: widths of groups of columns, each of which gets the same total variance.
         classes: (n,) from 0.
         weights: (n,) of the rows, with mean one.
-        n_classes: more than occur is allowed; those that do not are found improbable.
+        n_classes: may be more than occur; classes that do not occur become improbable.
         strengths: inverse L2 regularisation, each above 0.
+
+    Returns:
+        Classifiers in ascending order of their strengths.
     """
     known = ~np.isnan(features)
     count = known.sum(0).clip(1)
@@ -71,18 +74,18 @@ def fit_linear(
     usable = deviation > 1e-6 + 1e-4 * np.abs(mean)
     factor = np.where(usable, 1 / (np.where(usable, deviation, 1) * root), 0).astype(np.float32)
     scaled = np.nan_to_num((features - mean) * factor).astype(np.float32)
-    found, start = [], np.zeros((n_classes, scaled.shape[1] + 1))
+    classifiers, start = [], np.zeros((n_classes, scaled.shape[1] + 1))
     for strength in sorted(strengths):
         start = _minimise(scaled, classes, weights, start, strength)
         weight, bias = start[:, :-1].astype(np.float32), start[:, -1].astype(np.float32)
-        found.append(Linear(mean.astype(np.float32), factor, weight.copy(), bias.copy()))
-    return found
+        classifiers.append(Linear(mean.astype(np.float32), factor, weight.copy(), bias.copy()))
+    return classifiers
 
 
 def _minimise(
     scaled: Floats32, classes: Ints, weights: Floats, start: Floats, strength: float
 ) -> Floats:
-    """(n_classes, width + 1): weights, and biases in the last column."""
+    """Return (n_classes, width + 1): weights, and biases in the last column."""
     rows = np.arange(len(classes))
 
     def loss(flat: Floats) -> tuple[float, Floats]:
@@ -103,12 +106,12 @@ def _minimise(
     # Not scikit-learn's LogisticRegression, which knows the classes that occur alone: a fold may
     # lack some, and their columns must be there all the same. Missing values and the variance of
     # blocks are matters of the scaling, and no reason.
-    done = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return np.asarray(done.x, np.float64).reshape(start.shape)
+    solution = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(solution.x, np.float64).reshape(start.shape)
 
 
 def balanced_weights(classes: Ints, groups: Ints) -> Floats:
-    """(n,) weights with mean one: each class alike, and within it each group alike."""
+    """Return (n,) weights with mean one: classes count alike, and groups alike within a class."""
     weights = np.zeros(len(classes))
     for label in np.unique(classes):
         rows = np.flatnonzero(classes == label)

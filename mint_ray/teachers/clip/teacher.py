@@ -1,4 +1,4 @@
-"""Teachers `clip` (an image) and `clip_fusion` (an image and its description) of tissues."""
+"""Tissue teachers `clip` (reads an image) and `clip_fusion` (an image and its description)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ CLIP, CLIP_FUSION = "clip", "clip_fusion"
 WEIGHTS_FILE = "model.safetensors"
 CATALOGUE_FILE = "catalogue.parquet"
 IMAGES_AT_ONCE = 64
-"""Images that are held decoded at once."""
+"""Number of decoded images in memory at once."""
 
 
 class ClipTeacher:
-    """A fitted tissue teacher; see `Teacher` for what it promises.
+    """A fitted tissue teacher with the interface `Teacher`.
 
-    A row is NaN where its image is missing or unusable. `clip` reads the image alone; so does
-    `clip_fusion` where a row has no description.
+    Scores of a row are NaN where its image is missing or unusable. `clip` reads the image alone;
+    so does `clip_fusion` where a row has no description.
     """
 
     def __init__(
@@ -45,31 +45,32 @@ class ClipTeacher:
     ) -> None:
         self.labels = catalogue.ids
         self.revision = revision
-        self._reads = name == CLIP_FUSION
+        self._reads_descriptions = name == CLIP_FUSION
         self._heads, self._encoders, self._views = heads, encoders, scoring_views
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> Floats32:
-        """Log-probabilities, (n, n_labels); see `Teacher.score`."""
+        """Return the log-probabilities (n, n_labels); see `Teacher.score`."""
         count = len(batch["image"])
         scores = np.full((count, len(self.labels)), np.nan, dtype=np.float32)
         for start in range(0, count, IMAGES_AT_ONCE):
             opened = [open_tile(item) for item in batch["image"][start : start + IMAGES_AT_ONCE]]
-            usable = [i for i, found in enumerate(opened) if not isinstance(found, str)]
+            usable = [i for i, image in enumerate(opened) if not isinstance(image, str)]
             if usable:
                 images = [image for image in opened if not isinstance(image, str)]
                 rows = [start + i for i in usable]
-                told = [tidy(batch["description"][row]) for row in rows if self._reads]
-                texts = encode_descriptions(told, self._encoders)
-                scores[rows] = self._heads.log_probs(self._features(images), told, texts)
+                described = rows if self._reads_descriptions else []
+                descriptions = [tidy(batch["description"][row]) for row in described]
+                texts = encode_descriptions(descriptions, self._encoders)
+                scores[rows] = self._heads.log_probs(self._features(images), descriptions, texts)
         return scores
 
     def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
-        """The reasons of `open_tile`; see `Teacher`."""
+        """Return the reasons of `open_tile`; see `Teacher.unusable_reasons`."""
         opened = (open_tile(encoded) for encoded in batch["image"])
-        return [found if isinstance(found, str) else "" for found in opened]
+        return [image if isinstance(image, str) else "" for image in opened]
 
     def _features(self, images: Sequence[Image.Image]) -> Floats32:
-        """(n, image_width), averaged over the scoring views."""
+        """Return (n, image_width) features, averaged over the scoring views."""
         turned = [
             self._encoders.images([turn(image, number) for image in images])
             for number in range(self._views)
@@ -87,7 +88,16 @@ def save_clip(
 ) -> None:
     """Write a folder from which `load_teacher` makes the same teacher.
 
-    The encoders are not copied: their `facts` are, and must be the same where it is loaded.
+    Weights of the encoders are not copied. Their `facts` are, and must be the same where the
+    teacher is loaded.
+
+    Args:
+        folder: is made where it is missing.
+        name: `clip` or `clip_fusion`.
+        catalogue: labels in the order of the heads.
+        heads: fitted classifiers.
+        encoders: `Encoders.facts`.
+        settings: `teacher` settings and `seed`; plain JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.contiguous() for key, value in heads.tensors().items()}
@@ -105,10 +115,10 @@ def save_clip(
 @register_teacher(CLIP)
 @register_teacher(CLIP_FUSION)
 def load_clip(folder: Path, manifest: Mapping[str, Any]) -> ClipTeacher:
-    """The teacher that `save_clip` wrote.
+    """Load a teacher that `save_clip` wrote.
 
     Raises:
-        TeacherError: a file is damaged, or the encoders are not those it was fitted with.
+        TeacherError: a file is damaged, or the teacher was fitted with other encoders.
     """
     check_files(folder, manifest)
     content, name = manifest["content"], manifest["name"]
@@ -117,8 +127,8 @@ def load_clip(folder: Path, manifest: Mapping[str, Any]) -> ClipTeacher:
     if isinstance(fitted.get("revision"), str):
         config = config.model_copy(update={"revision": fitted["revision"]})
     encoders = load_encoders(config)
-    found = encoders.facts
-    if changed := sorted(key for key in fitted | found if fitted.get(key) != found.get(key)):
+    facts = encoders.facts
+    if changed := sorted(key for key in fitted | facts if fitted.get(key) != facts.get(key)):
         raise TeacherError(
             f"{folder}: fitted with other encoders than those found here (different: "
             f"{', '.join(changed)}); install those again, or fit it again"

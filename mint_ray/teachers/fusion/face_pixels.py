@@ -1,4 +1,4 @@
-"""Photographs of faces to the pixels that the face reader takes."""
+"""Pixels of face photographs, as input of the face reader."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,11 @@ SIDE = 112
 
 
 def decode_image(encoded: bytes) -> Bytes | str:
-    """Pixels (3, 112, 112), red green blue, or a reason: `image_unreadable`, `image_too_large`.
+    """Decode the middle square of an image; see `open_rgb` for what can be read.
 
-    See `open_rgb`; the middle square is taken and resized.
+    Returns:
+        Pixels (3, 112, 112), red green blue, or the reason why there are none:
+        `image_unreadable` or `image_too_large`.
     """
     image = open_rgb(encoded, draft_side=4 * SIDE)
     if isinstance(image, str):
@@ -30,18 +32,18 @@ def decode_images(column: Sequence[bytes | None]) -> tuple[Bytes, Ints, list[str
     """Decode a column of images.
 
     Returns:
-        Bytes (m, 3, 112, 112) of the images that could be read, the rows (m,) they belong to,
-        and per row of the column a reason, empty where there is none.
+        Pixels (m, 3, 112, 112) of the images that could be read, the rows (m,) they belong to,
+        and per row of the column the reason why it could not be read, else "".
     """
     pixels, rows, reasons = [], [], [""] * len(column)
     for row, encoded in enumerate(column):
         if encoded is None:
             continue
-        found = decode_image(encoded) if isinstance(encoded, bytes) else UNREADABLE
-        if isinstance(found, str):
-            reasons[row] = found
+        decoded = decode_image(encoded) if isinstance(encoded, bytes) else UNREADABLE
+        if isinstance(decoded, str):
+            reasons[row] = decoded
         else:
-            pixels.append(found)
+            pixels.append(decoded)
             rows.append(row)
     stacked = np.stack(pixels) if pixels else np.zeros((0, 3, SIDE, SIDE), dtype=np.uint8)
     return stacked, np.array(rows, dtype=np.int64), reasons

@@ -1,8 +1,8 @@
-"""Fits the fusion teacher on training groups and simulated patients of every label.
+"""Fit of the fusion teacher on training groups and simulated patients of every label.
 
-Runs in one process, or in each process of a `torch.distributed` group: every process draws the
-same patients and takes its share of each batch. A fit takes minutes and starts anew after an
-interruption.
+The fit runs in one process, or in each process of a `torch.distributed` group: every process
+draws the same patients and takes its share of each batch. A fit takes minutes, and starts from
+the beginning after an interruption.
 """
 
 import logging
@@ -60,13 +60,19 @@ Report = Callable[[dict[str, float]], None]
 
 
 def fit_fusion(source: Path, config: Config, out: Path, report: Report) -> dict[str, float]:
-    """`fit_teacher` on the output of the stage `cases`.
+    """Run `fit_teacher` on the output of the stage `cases`.
 
     Args:
         source: folder with `cases.parquet`, `catalogue.parquet` and `excluded_publications.txt`.
         config: of the run.
         out: folder that `load_teacher` reads.
         report: see `fit_teacher`.
+
+    Returns:
+        Accuracies on the validation split; see `fit_teacher`.
+
+    Raises:
+        TeacherError: there is nothing to learn from.
     """
     rows = pc.field("split").isin(["train", "validation"])
     return fit_teacher(
@@ -96,7 +102,7 @@ def fit_teacher(
     Args:
         cases: rows of the splits `train` and `validation`.
         catalogue: labels to score.
-        annotations: without those that are known only from evaluated publications.
+        annotations: must lack those that are known only from evaluated publications.
         ontology: of the terms.
         config: the teacher's settings.
         seed: of everything random.
@@ -107,7 +113,7 @@ def fit_teacher(
         Top-1, top-3 and top-10 accuracy on the validation split, where there is one.
 
     Raises:
-        TeacherError: nothing to learn from.
+        TeacherError: there are neither training patients nor annotations to learn from.
     """
     train = cases.filter(pc.equal(cases["split"], "train"))
     rows = train.drop_columns(["image"]).to_pylist()
@@ -140,7 +146,7 @@ def fit_teacher(
 
 
 def _faces_in_terms(train: pa.Table) -> bool:
-    """Whether what the faces show is among the terms as well."""
+    """Return whether findings that the faces show are among the terms as well."""
     pairs = zip(train["face_terms"].to_pylist(), train["terms"].to_pylist(), strict=True)
     return any(set(shown) & set(terms) for shown, terms in pairs)
 
@@ -157,34 +163,52 @@ def _fit_faces(
     dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
     ReadingNoise | None,
 ]:
-    """The reader, what it says of the training faces, and how it errs on drawn ones.
+    """Fit the face reader, read the training faces, and measure how the reader errs.
 
-    Where no case says what its face shows (photographs), it learns from the diagnosis alone.
+    Where no case states what its face shows (photographs), the reader learns from the diagnosis
+    alone.
+
+    Args:
+        train: rows of the split `train`.
+        choice: positions in `FINDINGS` that some label can show; drawn faces show these.
+        catalogue: labels to score.
+        ontology: of the terms.
+        config: the teacher's settings.
+        seed: of everything random.
+
+    Returns:
+        The reader; by case id its probabilities (n_findings,) and features (FACE_WIDTH,); and its
+        errors on drawn faces, None where no faces are drawn.
     """
     pixels, rows, _ = decode_images(train["image"].to_pylist())
     cases = train.drop_columns(["image"]).take(rows).to_pylist()
-    found = [finding_row(case["face_terms"], ontology) for case in cases]
+    findings = [finding_row(case["face_terms"], ontology) for case in cases]
     labels = [catalogue.index_of(case["label_id"] or "") for case in cases]
-    drawn = any(row.any() for row in found)
-    own = Faces(
+    drawn = any(row.any() for row in findings)
+    training = Faces(
         pixels,
-        np.stack(found) if found else np.zeros((0, len(FINDINGS)), np.float32),
+        np.stack(findings) if findings else np.zeros((0, len(FINDINGS)), np.float32),
         np.full(len(cases), drawn),
         np.array([-1 if label is None else label for label in labels], dtype=np.int64),
     )
     rng = np.random.default_rng([seed, 1])
     practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, rng)
-    learned, held = len(practice.labels) * 3 // 4, len(practice.labels)
+    count = len(practice.labels)
+    fitted = count * 3 // 4
     reader = fit_reader(
-        [own, _part(practice, 0, learned)], len(catalogue), config.face_epochs, seed
+        [training, _slice(practice, 0, fitted)], len(catalogue), config.face_epochs, seed
     )
-    noise = ReadingNoise(reader, _part(practice, learned, held)) if held else None
-    said, features = read_faces(reader, pixels)
-    read = {case["case_id"]: (said[i].numpy(), features[i].numpy()) for i, case in enumerate(cases)}
-    return reader, read, noise
+    # The errors are those on faces that the reader was not fitted on.
+    noise = ReadingNoise(reader, _slice(practice, fitted, count)) if count else None
+    probabilities, features = read_faces(reader, pixels)
+    readings = {
+        case["case_id"]: (probabilities[i].numpy(), features[i].numpy())
+        for i, case in enumerate(cases)
+    }
+    return reader, readings, noise
 
 
-def _part(faces: Faces, start: int, stop: int) -> Faces:
+def _slice(faces: Faces, start: int, stop: int) -> Faces:
     return Faces(*(column[start:stop] for column in vars(faces).values()))
 
 
@@ -213,16 +237,17 @@ def _fit_network(
             patients += [vary(p, parts.ontology, config.modality_dropout, rng) for p in real]
         order = rng.permutation(len(patients))
         total = 0.0
-        for at in range(0, len(order), config.batch_size):
-            batch = [patients[i] for i in order[at : at + config.batch_size]]
-            own = batch[rank() :: processes] or batch[:1]
+        for start in range(0, len(order), config.batch_size):
+            batch = [patients[i] for i in order[start : start + config.batch_size]]
+            local = batch[rank() :: processes] or batch[:1]
             logits = network(
-                features_of(own, encoder, parts.term_weights, parts.match, len(FINDINGS))
+                features_of(local, encoder, parts.term_weights, parts.match, len(FINDINGS))
             )
-            wanted = torch.tensor([patient.label for patient in own])
-            weight = torch.tensor([patient.weight for patient in own])
-            share = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum()
-            loss = share * processes / sum(patient.weight for patient in batch)
+            labels = torch.tensor([patient.label for patient in local])
+            weight = torch.tensor([patient.weight for patient in local])
+            local_loss = (F.cross_entropy(logits, labels, reduction="none") * weight).sum()
+            # The optimiser averages over the processes; times their number, that is the mean.
+            loss = local_loss * processes / sum(patient.weight for patient in batch)
             optimiser.step(loss)
             total += loss.item()
         logger.info("epoch %d of %d: loss %.3f", epoch + 1, config.epochs, total / steps)
@@ -231,12 +256,16 @@ def _fit_network(
 
 
 def accuracy(teacher: FusionTeacher, cases: pa.Table, catalogue: Catalogue) -> dict[str, float]:
-    """Top-1, top-3 and top-10 over all cases; a case that cannot be scored is a miss."""
+    """Return top-1, top-3 and top-10 accuracy over all cases; empty without a case.
+
+    A case that cannot be scored, or whose label the catalogue lacks, is a miss.
+    """
     if not cases.num_rows:
         return {}
     scores = np.nan_to_num(teacher.score(batch_of(cases)), nan=-np.inf)
     labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
     known = np.array([-1 if label is None else label for label in labels])
-    own = scores[np.arange(len(known)), known]
-    rank = np.where((known >= 0) & np.isfinite(own), 1 + (scores > own[:, None]).sum(axis=1), 10**9)
+    right = scores[np.arange(len(known)), known]
+    scored = (known >= 0) & np.isfinite(right)
+    rank = np.where(scored, 1 + (scores > right[:, None]).sum(axis=1), 10**9)
     return {f"validation.top{k}": float((rank <= k).mean()) for k in (1, 3, 10)}

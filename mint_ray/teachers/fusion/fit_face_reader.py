@@ -1,4 +1,4 @@
-"""Fits the face reader: to findings that a face is known to show, and to the diagnosis."""
+"""Fit of the face reader to the findings that a face is known to show and to the diagnosis."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ LABEL_WEIGHT = 0.1  # of the diagnosis beside the findings
 
 @dataclass(frozen=True)
 class Faces:
-    """Faces to learn from. `known` says in which rows the findings are known."""
+    """Faces to learn from."""
 
     pixels: NDArray[np.uint8]
     """(n, 3, 112, 112)."""
     findings: NDArray[np.float32]
     """(n, n_findings) 1 where the face shows the finding."""
     known: NDArray[np.bool_]
-    """(n,)."""
+    """(n,) whether the findings of the face are known."""
     labels: NDArray[np.int64]
-    """(n,) catalogue index of the diagnosis, -1 for none."""
+    """(n,) catalogue index of the diagnosis, -1 where there is none."""
 
 
 def finding_row(terms: Iterable[str], ontology: Ontology) -> NDArray[np.float32]:
-    """(n_findings,) 1 for each facial finding among the terms."""
+    """Return (n_findings,) with 1 for each facial finding among the terms, else 0."""
     shown = {finding for term in terms for finding in findings_of(term, ontology)}
     return np.array([finding in shown for finding in FINDINGS], dtype=np.float32)
 
@@ -46,9 +46,18 @@ def finding_row(terms: Iterable[str], ontology: Ontology) -> NDArray[np.float32]
 def practice_faces(
     count: int, choice: NDArray[np.int64], ontology: Ontology, rng: np.random.Generator
 ) -> Faces:
-    """Drawn faces with random findings of a choice (positions in `FINDINGS`).
+    """Draw faces with random findings, to fit the reader on.
 
-    The fewer there are to tell apart, the more faces show each of them.
+    The fewer findings there are to choose from, the more faces show each of them.
+
+    Args:
+        count: number of faces.
+        choice: positions in `FINDINGS` to choose from.
+        ontology: of the findings.
+        rng: of findings, sex and face.
+
+    Returns:
+        Faces without a diagnosis, whose findings are known.
     """
     findings = np.zeros((count, len(FINDINGS)), dtype=np.float32)
     pixels = np.zeros((count, 3, 112, 112), dtype=np.uint8)
@@ -65,13 +74,20 @@ def practice_faces(
 
 
 def fit_reader(parts: Sequence[Faces], n_labels: int, epochs: int, seed: int) -> FaceReader:
-    """Fit a reader; with no face at all it stays as it was drawn at random, and unused.
+    """Fit a face reader.
 
-    Loss: binary cross-entropy of the known findings + 0.1 × cross-entropy of the diagnosis.
+    Loss: binary cross-entropy of the known findings + 0.1 × cross-entropy of the diagnosis. With
+    fewer faces than one batch the reader keeps its random weights.
+
+    Args:
+        parts: faces to learn from.
+        n_labels: size of the catalogue.
+        epochs: passes over all faces.
+        seed: of the weights and the order of the faces.
     """
     torch.manual_seed(seed)
     reader, diagnosis = FaceReader(len(FINDINGS)), nn.Linear(FACE_WIDTH, n_labels)
-    faces = _joined(parts)
+    faces = _join(parts)
     steps = len(faces.labels) // BATCH * epochs
     if not steps:
         return reader.eval()
@@ -79,8 +95,8 @@ def fit_reader(parts: Sequence[Faces], n_labels: int, epochs: int, seed: int) ->
     rng = np.random.default_rng(seed)
     for _ in range(epochs):
         order = rng.permutation(len(faces.labels))
-        for at in range(0, len(order) - BATCH + 1, BATCH):
-            optimiser.step(_loss(reader, diagnosis, faces, order[at : at + BATCH]))
+        for start in range(0, len(order) - BATCH + 1, BATCH):
+            optimiser.step(_loss(reader, diagnosis, faces, order[start : start + BATCH]))
     return reader.eval()
 
 
@@ -89,15 +105,18 @@ def _loss(
 ) -> torch.Tensor:
     logits, features = reader(torch.from_numpy(faces.pixels[rows]))
     known, labels = torch.from_numpy(faces.known[rows]), torch.from_numpy(faces.labels[rows])
-    wanted = torch.from_numpy(faces.findings[rows])
+    findings = torch.from_numpy(faces.findings[rows])
+    labelled = labels >= 0
     # Sums over an empty selection are 0, where means would be NaN.
-    found = F.binary_cross_entropy_with_logits(logits[known], wanted[known], reduction="sum")
-    told = F.cross_entropy(diagnosis(features[labels >= 0]), labels[labels >= 0], reduction="sum")
-    loss: torch.Tensor = found / logits.shape[1] + LABEL_WEIGHT * told
+    findings_loss = F.binary_cross_entropy_with_logits(
+        logits[known], findings[known], reduction="sum"
+    )
+    label_loss = F.cross_entropy(diagnosis(features[labelled]), labels[labelled], reduction="sum")
+    loss: torch.Tensor = findings_loss / logits.shape[1] + LABEL_WEIGHT * label_loss
     return loss / len(rows)
 
 
-def _joined(parts: Sequence[Faces]) -> Faces:
+def _join(parts: Sequence[Faces]) -> Faces:
     return Faces(
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.findings for part in parts]),
@@ -107,20 +126,25 @@ def _joined(parts: Sequence[Faces]) -> Faces:
 
 
 class ReadingNoise:
-    """What the reader says of a face, drawn without drawing the face.
+    """Random readings of the faces of simulated patients, without an image of the face.
 
-    For a simulated patient each finding's probability is one that the reader gave to a practice
-    face of the same truth.
+    Each finding's probability is drawn from those that the reader gave to practice faces that
+    show the finding, or to practice faces that do not, as is true of the patient.
+
+    Args:
+        reader: fitted.
+        practice: faces that the reader was not fitted on.
     """
 
     def __init__(self, reader: FaceReader, practice: Faces) -> None:
-        said = read_faces(reader, practice.pixels)[0].numpy()
+        read = read_faces(reader, practice.pixels)[0].numpy()
         shown = practice.findings.astype(bool)
-        self._absent = [np.append(said[~shown[:, j], j], 0.0) for j in range(len(FINDINGS))]
-        self._present = [np.append(said[shown[:, j], j], 0.9) for j in range(len(FINDINGS))]
+        # A value of its own for each finding: there may be no practice face that shows it.
+        self._absent = [np.append(read[~shown[:, j], j], 0.0) for j in range(len(FINDINGS))]
+        self._present = [np.append(read[shown[:, j], j], 0.9) for j in range(len(FINDINGS))]
 
     def read(self, truth: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """(n, n_findings) probabilities for (n, n_findings) truths."""
+        """Draw (n, n_findings) probabilities for (n, n_findings) true findings, each 0 or 1."""
         result = np.zeros_like(truth)
         for j, (absent, present) in enumerate(zip(self._absent, self._present, strict=True)):
             result[:, j] = rng.choice(absent, len(truth))

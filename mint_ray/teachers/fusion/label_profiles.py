@@ -1,4 +1,4 @@
-"""What is known of each label: its annotations, pooled with the training patients."""
+"""Phenotype profiles of the labels, and the match of a patient's findings to them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +14,9 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.fusion.term_features import TermEncoder
 
 ANNOTATION_PATIENTS = 2.0
-"""Patients that an annotated frequency counts as when it is pooled with training patients."""
+"""Number of patients that an annotated frequency counts as, beside training patients."""
 SILENT_SHARE = 0.3
-"""Share of the patients whose record does not mention a finding that count as without it."""
+"""Share of the patients with a silent record who count as examined and without the finding."""
 UNEXPLAINED_SHARE = 0.05
 """Share of a patient's findings that the disease does not explain."""
 EXCLUDED_WEIGHT = 0.3
@@ -28,15 +28,20 @@ Profile = tuple[Annotation, ...]
 def pooled_profiles(
     catalogue: Catalogue, annotations: Annotations, rows: Iterable[Mapping[str, Any]]
 ) -> list[Profile]:
-    """Annotations of each label in catalogue order, training patients included.
+    """Pool the annotations of each label with its training patients.
 
     A training patient's record is evidence of the same kind as the published ones that the
-    annotation file counts: with k of n patients observed to have a finding and f annotated, the
-    frequency is (2 f + k) / (2 + n). n counts the patients who were examined for the finding and
-    a part of those whose record is silent.
+    annotation file counts. Where k of n patients have a finding whose annotated frequency is f,
+    the pooled frequency is (2 f + k) / (2 + n). n counts the patients who were examined for the
+    finding and a part of those whose record is silent.
 
     Args:
+        catalogue: the labels.
+        annotations: of the labels.
         rows: training patients with `label_id`, `terms`, `face_terms`, `excluded_terms`.
+
+    Returns:
+        The profile of each label, in catalogue order.
     """
     patients: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -63,20 +68,20 @@ def _pool(annotated: Profile, patients: Sequence[Mapping[str, Any]]) -> Profile:
         silent = len(patients) - present[term] - absent[term]
         counted = present[term] + absent[term] + SILENT_SHARE * silent
         prior = ANNOTATION_PATIENTS if term in known else 0.0
-        had = prior * known[term].frequency if prior else 0.0
-        frequency = (had + present[term]) / (prior + counted)
+        annotated_present = prior * known[term].frequency if prior else 0.0
+        frequency = (annotated_present + present[term]) / (prior + counted)
         sex = known[term].sex if prior and not present[term] else None
         pooled.append(Annotation(term, frequency, frequency == 0.0, sex, ()))
     return tuple(pooled)
 
 
 class ProfileMatch:
-    """How well findings fit each label's profile, as log-likelihood ratios to the background.
+    """Log-likelihood ratios of a patient's findings between each label and the background.
 
-    The naive Bayes model of phenotype matching over closures. An observed term adds
+    This is the naive Bayes model of phenotype matching over closures. An observed term adds
     log(1 + f (1 − e) / (e b)), where f is the frequency in the label of the term or anything
-    below it, b the mean of f over all labels and e the share of unexplained findings; an
-    excluded term adds 0.3 log(1 − 0.9 f). A finding of the face counts as surely as it was read.
+    below it, b the mean of f over all labels and e the share of unexplained findings. An
+    excluded term adds 0.3 log(1 − 0.9 f). A finding of the face is weighted by its probability.
 
     Args:
         observed, excluded: (n_labels, n_terms) sparse, with the same entries.
@@ -90,7 +95,7 @@ class ProfileMatch:
         closures: Sequence[NDArray[np.int64]],
     ) -> None:
         self._observed, self._excluded = observed, excluded
-        # By term: the product with a few terms of each patient then touches their rows only.
+        # Rows are terms: the product with a few terms of each patient then reads their rows only.
         self._by_term = observed.T.tocsr(), excluded.T.tocsr()
         self._findings = self._sum(closures, self._by_term[0])
 
@@ -102,7 +107,14 @@ class ProfileMatch:
         n_terms: int,
         closures: Sequence[NDArray[np.int64]],
     ) -> "ProfileMatch":
-        """The match to the profiles of all labels."""
+        """Compute the match to the profiles of all labels.
+
+        Args:
+            profiles: of each label, in catalogue order.
+            encoder: of the terms.
+            n_terms: number of terms of the ontology.
+            closures: closure of each facial finding.
+        """
         frequency = _closure_frequencies(profiles, encoder, n_terms)
         described = max(1, int((np.diff(frequency.indptr) > 0).sum()))
         background = np.asarray(frequency.sum(axis=0)).ravel() / described
@@ -118,12 +130,18 @@ class ProfileMatch:
         excluded: Sequence[NDArray[np.int64]],
         findings: NDArray[np.float32],
     ) -> torch.Tensor:
-        """(n, n_labels) from closures, excluded terms and (n, n_findings) probabilities."""
-        told = self._sum(observed, self._by_term[0]) + self._sum(excluded, self._by_term[1])
-        return torch.from_numpy(told + findings @ self._findings)
+        """Return the match (n, n_labels) of n patients.
+
+        Args:
+            observed: closure of each patient's observed terms.
+            excluded: each patient's excluded terms, without ancestors.
+            findings: (n, n_findings) probabilities that the face shows the finding.
+        """
+        by_terms = self._sum(observed, self._by_term[0]) + self._sum(excluded, self._by_term[1])
+        return torch.from_numpy(by_terms + findings @ self._findings)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Plain arrays from which `of_tensors` makes an equal match."""
+        """Return plain arrays from which `of_tensors` makes an equal match."""
         return {
             "offsets": torch.from_numpy(self._observed.indptr.astype(np.int64)),
             "terms": torch.from_numpy(self._observed.indices.astype(np.int64)),
@@ -138,7 +156,7 @@ class ProfileMatch:
         n_terms: int,
         closures: Sequence[NDArray[np.int64]],
     ) -> "ProfileMatch":
-        """The match whose `tensors` these are."""
+        """Make the match that gave these `tensors`; other arguments as for `of_profiles`."""
         offsets, terms = tensors["offsets"].numpy(), tensors["terms"].numpy()
         shape = (len(offsets) - 1, n_terms)
         observed, excluded = (
@@ -149,7 +167,7 @@ class ProfileMatch:
 
     @staticmethod
     def _sum(bags: Sequence[NDArray[np.int64]], by_term: sp.csr_array) -> NDArray[np.float32]:
-        """(n, n_labels) sums of the rows of each bag's terms."""
+        """Return (n, n_labels): for each bag of terms, the sum of their rows in `by_term`."""
         offsets = np.cumsum([0, *(len(bag) for bag in bags)])
         terms = np.concatenate([*bags, np.zeros(0, dtype=np.int64)]).astype(np.int64)
         ones = np.ones(len(terms), dtype=np.float32)
@@ -161,10 +179,10 @@ class ProfileMatch:
 def _closure_frequencies(
     profiles: Sequence[Profile], encoder: TermEncoder, n_terms: int
 ) -> sp.csr_array:
-    """(n_labels, n_terms) 1 − Π (1 − f) over the annotations at or below each term."""
+    """Return (n_labels, n_terms): 1 − Π (1 − f) over the annotations at or below each term."""
     indices, values, offsets = [], [], [0]
     for profile in profiles:
-        absent: dict[int, float] = defaultdict(float)  # log of the probability of none of them
+        absent: dict[int, float] = defaultdict(float)  # log of Π (1 − f)
         for annotation in profile:
             if not annotation.excluded:
                 step = float(np.log1p(-0.999 * annotation.frequency))

@@ -1,4 +1,4 @@
-"""The fusion teacher's two networks: one reads the face, one joins it with the terms."""
+"""Networks of the fusion teacher: the face reader, and the fusion of face and terms."""
 
 from itertools import pairwise
 
@@ -9,21 +9,23 @@ from torch.nn import functional as F
 from mint_ray.teachers.fusion.term_features import SEX_STATES, Features
 
 FACE_WIDTH = 64
+"""Number of features of a face."""
 
 MATCH_WEIGHT = 0.04
 """Weight of the profile match in the logits.
 
-The match knows every annotated disease and no patient, the network knows the patients. At this
-weight it lifts diseases without a training patient and costs the others nothing. Its own scale
-would be 1, but naive Bayes takes related findings for independent ones and is far too sure.
+The match covers every annotated disease; the network has learned from patients. At this weight
+the match lifts diseases without a training patient and costs the others nothing. The weight of a
+log-likelihood would be 1, but naive Bayes takes related findings for independent ones and is far
+too sure.
 """
 
 
 class FaceReader(nn.Module):
-    """A small convolutional encoder: (n, 3, 112, 112) pixels to findings and features.
+    """A small convolutional encoder from (n, 3, 112, 112) pixels to findings and features.
 
-    It is fitted before the fusion, to the findings that a face is known to show and to the
-    diagnosis, and then kept as it is.
+    It is fitted before the fusion network, to the findings that a face is known to show and to
+    the diagnosis, and is frozen after that.
     """
 
     def __init__(self, n_findings: int) -> None:
@@ -36,7 +38,7 @@ class FaceReader(nn.Module):
         self.features = nn.Linear(192, FACE_WIDTH)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the findings (n, n_findings), and features (n, FACE_WIDTH)."""
+        """Return logits of the findings (n, n_findings), and features (n, FACE_WIDTH)."""
         hidden = F.relu(self.neck(self.body((pixels.float() / 255 - 0.5) * 2)))
         return self.findings(hidden), torch.tanh(self.features(hidden))
 
@@ -50,11 +52,11 @@ def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 
 class FusionNetwork(nn.Module):
-    """Terms with their ancestors, excluded terms, sex and face, to logits of all labels.
+    """Network from terms with their ancestors, excluded terms, sex and face to all labels.
 
     h = dropout(relu(norm(E·observed + X·excluded + S[sex] + R·findings + V·face))),
     logits = W·h + b + 0.04·match.
-    A finding read from the face so counts like a term, as surely as it was read.
+    So a finding read from the face counts like a term, weighted by its probability.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class FusionNetwork(nn.Module):
         nn.init.normal_(self.output.weight, std=0.02)
 
     def forward(self, batch: Features) -> torch.Tensor:
-        """Logits, (n, n_labels) float32."""
+        """Return the logits, (n, n_labels) float32."""
         hidden = self.observed(
             batch.observed.indices, batch.observed.offsets, batch.observed.weights
         ) + self.excluded(batch.excluded.indices, batch.excluded.offsets, batch.excluded.weights)

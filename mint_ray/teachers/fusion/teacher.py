@@ -1,4 +1,4 @@
-"""Teacher `fusion`: a face and HPO terms, to log-probabilities of every catalogue label."""
+"""Disease teacher `fusion`, which reads a face, HPO terms and the sex of a patient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,15 @@ NAME = "fusion"
 WEIGHTS_FILE = "model.safetensors"
 CATALOGUE_FILE = "catalogue.parquet"
 FACES_AT_ONCE = 256
+"""Faces per forward pass."""
 
 NOTHING_TO_JUDGE = "no_image_or_known_term"
-"""Reason for no scores: the case has no image, and no term that the ontology knows."""
+"""Reason of a row without scores: it has neither an image nor a term of the ontology."""
 
 
 @dataclass(frozen=True)
 class FusionParts:
-    """All that a fusion teacher is made of; what is saved, and what is loaded again."""
+    """Parts of a fusion teacher that are saved and loaded."""
 
     catalogue: Catalogue
     ontology: Ontology
@@ -43,10 +44,10 @@ class FusionParts:
 
 
 class FusionTeacher:
-    """A fitted fusion teacher; see `Teacher` for what it promises.
+    """A fitted fusion teacher with the interface `Teacher`.
 
-    A row is NaN where its image cannot be read, or where it has neither image nor any known
-    term.
+    Scores of a row are NaN where its image cannot be read, or where it has neither an image nor
+    a known term.
     """
 
     def __init__(self, parts: FusionParts, revision: str = "unsaved") -> None:
@@ -58,21 +59,21 @@ class FusionTeacher:
         self._ones = np.ones_like(parts.term_weights)
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> Floats32:
-        """Log-probabilities, (n, n_labels); see `Teacher.score`."""
+        """Return the log-probabilities (n, n_labels); see `Teacher.score`."""
         if not (n := len(batch["terms"])):
             return np.zeros((0, len(self.labels)), dtype=np.float32)
         observed, excluded = self._terms(batch)
         pixels, rows, unreadable = decode_images(batch["image"])
-        findings, face = self.read_faces(pixels)
-        seen = torch.zeros(n, findings.shape[1]).index_copy_(0, torch.tensor(rows), findings)
+        read, face = self.read_faces(pixels)
+        findings = torch.zeros(n, read.shape[1]).index_copy_(0, torch.tensor(rows), read)
         features = Features(
             observed=pack(observed, self._term_weights),
             excluded=pack(excluded, self._ones),
             sex=torch.tensor([sex_index(sex) for sex in batch["sex"]]),
-            findings=seen,
+            findings=findings,
             face=torch.zeros(n, FACE_WIDTH).index_copy_(0, torch.tensor(rows), face),
             has_face=torch.zeros(n, 1).index_fill_(0, torch.tensor(rows), 1.0),
-            match=self._match.score(observed, excluded, seen.numpy()),
+            match=self._match.score(observed, excluded, findings.numpy()),
         )
         with torch.inference_mode():
             scores = torch.log_softmax(self._network(features), dim=1).numpy()
@@ -81,17 +82,20 @@ class FusionTeacher:
         return np.asarray(scores, dtype=np.float32)
 
     def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
-        """`image_unreadable`, `image_too_large`, `no_image_or_known_term`; see `Teacher`."""
+        """Return per row why it cannot be judged; see `Teacher.unusable_reasons`.
+
+        The reasons are `image_unreadable`, `image_too_large` and `no_image_or_known_term`.
+        """
         _, rows, unreadable = decode_images(batch["image"])
         return _reasons(*self._terms(batch), rows, unreadable)
 
     def _terms(self, batch: Mapping[str, Sequence[Any]]) -> tuple[list[Ints], list[Ints]]:
-        """What is known of each row's observed and excluded terms."""
+        """Return the closure of each row's observed terms, and its excluded terms."""
         observed = [self._encoder.closure(terms) for terms in batch["terms"]]
         return observed, [self._encoder.plain(terms) for terms in batch["excluded_terms"]]
 
     def read_faces(self, pixels: Bytes) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities of findings (m, n_findings) and features (m, FACE_WIDTH) of m faces."""
+        """Return the findings and features of faces; see the function `read_faces`."""
         return read_faces(self._reader, pixels)
 
 
@@ -101,28 +105,42 @@ def _reasons(
     faces: Ints,
     unreadable: Sequence[str],
 ) -> list[str]:
-    """Why each row cannot be judged, "" for none; `faces` are the rows with a face to see."""
-    seen = set(faces.tolist())
+    """Return why each row cannot be judged, else ""; `faces` are the rows with a readable face."""
+    has_face = set(faces.tolist())
     return [
-        reason or ("" if row in seen or len(o) or len(e) else NOTHING_TO_JUDGE)
+        reason or ("" if row in has_face or len(o) or len(e) else NOTHING_TO_JUDGE)
         for row, (o, e, reason) in enumerate(zip(observed, excluded, unreadable, strict=True))
     ]
 
 
 def read_faces(reader: FaceReader, pixels: Bytes) -> tuple[torch.Tensor, torch.Tensor]:
-    """See `FusionTeacher.read_faces`; `reader` is in evaluation mode."""
-    found = [torch.zeros(0, len(FACE_FINDINGS))]
+    """Read the findings and features of m faces.
+
+    Args:
+        reader: in evaluation mode.
+        pixels: (m, 3, 112, 112).
+
+    Returns:
+        Probabilities of the findings (m, n_findings), and features (m, FACE_WIDTH).
+    """
+    findings = [torch.zeros(0, len(FACE_FINDINGS))]
     features = [torch.zeros(0, FACE_WIDTH)]
     with torch.inference_mode():
-        for at in range(0, len(pixels), FACES_AT_ONCE):
-            logits, part = reader(torch.from_numpy(pixels[at : at + FACES_AT_ONCE]))
-            found.append(torch.sigmoid(logits))
+        for start in range(0, len(pixels), FACES_AT_ONCE):
+            logits, part = reader(torch.from_numpy(pixels[start : start + FACES_AT_ONCE]))
+            findings.append(torch.sigmoid(logits))
             features.append(part)
-    return torch.cat(found), torch.cat(features)
+    return torch.cat(findings), torch.cat(features)
 
 
 def save_fusion(folder: Path, parts: FusionParts, settings: Mapping[str, Any]) -> None:
-    """Write a folder from which `load_teacher` makes the same teacher."""
+    """Write a folder from which `load_teacher` makes the same teacher.
+
+    Args:
+        folder: is made where it is missing.
+        parts: of the teacher.
+        settings: `teacher` settings and `seed`; plain JSON.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"reader.{name}": value for name, value in parts.reader.state_dict().items()}
     tensors |= {f"network.{name}": value for name, value in parts.network.state_dict().items()}
@@ -141,10 +159,11 @@ def save_fusion(folder: Path, parts: FusionParts, settings: Mapping[str, Any]) -
 
 @register_teacher(NAME)
 def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
-    """The teacher that `save_fusion` wrote.
+    """Load a teacher that `save_fusion` wrote.
 
     Raises:
-        TeacherError: a file is damaged, or it was fitted with another release of the ontology.
+        TeacherError: a file is damaged, or the teacher was fitted with another release of the
+            ontology or with other facial findings.
     """
     check_files(folder, manifest)
     content, ontology = manifest["content"], load_ontology()
@@ -152,8 +171,9 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     present = (ontology.version, len(ontology.ids), list(FACE_FINDINGS))
     if fitted != present:
         raise TeacherError(
-            f"{folder}: fitted with ontology {fitted[0]} ({fitted[1]} terms), but {present[0]} "
-            f"({present[1]} terms) is installed, or with other facial findings; fit it again"
+            f"{folder}: expected ontology {fitted[0]} ({fitted[1]} terms) and the facial findings "
+            f"that the teacher was fitted with, found ontology {present[0]} ({present[1]} terms) "
+            "or other facial findings; install that release, or fit the teacher again"
         )
     catalogue = Catalogue.read(folder / CATALOGUE_FILE)
     tensors = load_file(folder / WEIGHTS_FILE)
@@ -163,18 +183,18 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     network = FusionNetwork(
         len(ontology.ids), len(FACE_FINDINGS), len(catalogue), settings["hidden"], 0.0
     )
-    reader.load_state_dict(_below("reader.", tensors))
-    network.load_state_dict(_below("network.", tensors))
+    reader.load_state_dict(_under("reader.", tensors))
+    network.load_state_dict(_under("network.", tensors))
     closures = finding_closures(TermEncoder(ontology))
-    match = ProfileMatch.of_tensors(_below("match.", tensors), len(ontology.ids), closures)
+    match = ProfileMatch.of_tensors(_under("match.", tensors), len(ontology.ids), closures)
     parts = FusionParts(catalogue, ontology, reader, network, term_weights, match)
     return FusionTeacher(parts, f"{NAME}@{manifest['revision']}")
 
 
 def finding_closures(encoder: TermEncoder) -> list[Ints]:
-    """Closure of each facial finding, in the reader's order."""
+    """Return the closure of each facial finding, in the reader's order."""
     return [encoder.closure([finding]) for finding in FACE_FINDINGS]
 
 
-def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""From HPO terms to what the fusion network reads: weighted closures as flat index lists."""
+"""Features of HPO terms for the fusion network: weighted closures as flat index lists."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Bags:
     indices: torch.Tensor
     """(total,) term indices, int64."""
     offsets: torch.Tensor
-    """(n,) where each bag starts."""
+    """(n,) position in `indices` at which each bag starts."""
     weights: torch.Tensor
-    """(total,) float32; of unit Euclidean length in each bag."""
+    """(total,) float32; the weights of each bag have Euclidean length one."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Features:
 
 
 class TermEncoder:
-    """Turns lists of HPO ids into bags of term indices, observed ones with their ancestors."""
+    """Conversion of lists of HPO ids to bags of term indices, with or without ancestors."""
 
     def __init__(self, ontology: Ontology) -> None:
         self._ontology = ontology
         self._closures: dict[str, NDArray[np.int64]] = {}
 
     def closure(self, terms: Iterable[str]) -> NDArray[np.int64]:
-        """Indices of the terms and all their ancestors, sorted; unknown ids are passed over."""
-        found = [self._closure(term) for term in terms if term in self._ontology.index]
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+        """Return indices of the terms and all their ancestors, sorted; skip unknown ids."""
+        closures = [self._closure(term) for term in terms if term in self._ontology.index]
+        return np.unique(np.concatenate(closures)) if closures else np.zeros(0, dtype=np.int64)
 
     def plain(self, terms: Iterable[str]) -> NDArray[np.int64]:
-        """Indices of the terms alone, sorted."""
+        """Return indices of the terms without ancestors, sorted; skip unknown ids."""
         index = self._ontology.index
         return np.array(sorted({index[t] for t in terms if t in index}), dtype=np.int64)
 
@@ -69,26 +69,32 @@ class TermEncoder:
 
 
 def pack(bags: Sequence[NDArray[np.int64]], weights: NDArray[np.float32]) -> Bags:
-    """Flatten n index lists; `weights` is (n_terms,), scaled to unit length in each bag."""
+    """Flatten n lists of term indices.
+
+    Args:
+        bags: term indices of each bag.
+        weights: (n_terms,) of the terms; scaled to Euclidean length one in each bag.
+    """
     sizes = np.array([len(bag) for bag in bags], dtype=np.int64)
     flat = np.concatenate([*bags, np.zeros(0, dtype=np.int64)]).astype(np.int64)
-    chosen = weights[flat]
-    owner = np.repeat(np.arange(len(bags)), sizes)
-    length = np.sqrt(np.bincount(owner, chosen**2, minlength=len(bags))) + 1e-6
+    flat_weights = weights[flat]
+    bag = np.repeat(np.arange(len(bags)), sizes)
+    length = np.sqrt(np.bincount(bag, flat_weights**2, minlength=len(bags))) + 1e-6
     return Bags(
         torch.from_numpy(flat),
         torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)),
-        torch.from_numpy((chosen / length[owner]).astype(np.float32)),
+        torch.from_numpy((flat_weights / length[bag]).astype(np.float32)),
     )
 
 
 def smoothed_information_content(
     profiles: Sequence[Sequence[Annotation]], encoder: TermEncoder, n_terms: int
 ) -> NDArray[np.float32]:
-    """IC = −ln((1 + labels that have the term or one below it) / (1 + labels)); (n_terms,).
+    """Return the information content (n_terms,) of each term, in nats.
 
-    Source: Resnik, IJCAI 1995, with add-one smoothing, which gives terms of no label a weight.
-    Explanations count all annotated diseases instead: `knowledge.evidence.information_content`.
+    IC = −ln((1 + labels that have the term or one below it) / (1 + labels)). Source: Resnik, IJCAI
+    1995, with add-one smoothing, which gives a term of no label a weight. Explanations count all
+    annotated diseases instead: `knowledge.evidence.information_content`.
     """
     counts = np.zeros(n_terms)
     for profile in profiles:
@@ -98,5 +104,5 @@ def smoothed_information_content(
 
 
 def sex_index(sex: str | None) -> int:
-    """Position in `SEX_STATES`; anything else counts as unknown."""
+    """Return the position in `SEX_STATES`; anything else counts as `unknown`."""
     return SEX_STATES.index(sex) if sex in SEX_STATES else SEX_STATES.index("unknown")

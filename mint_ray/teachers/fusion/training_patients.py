@@ -1,4 +1,4 @@
-"""The fusion teacher's training patients: real ones, and simulated ones of every label."""
+"""Training patients of the fusion teacher: real ones, and simulated ones of every label."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ MOST_LEFT_OUT = 0.6  # share of a real patient's observed terms that augmentatio
 
 @dataclass(frozen=True)
 class Patient:
-    """One training patient. `findings` and `face` are None without a face."""
+    """One training patient. `findings` (n_findings,) and `face` are None without a face."""
 
     label: int
     weight: float
@@ -41,15 +41,16 @@ def real_patients(
     catalogue: Catalogue,
     read: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
 ) -> list[Patient]:
-    """Case rows whose label is in the catalogue.
+    """Return the cases whose label is in the catalogue as patients.
 
     A patient weighs 1 / √n, where n patients share group and label: one large family or series
-    must not outweigh many small ones. Mean weight 1.
+    must not outweigh many small ones. The mean weight is 1.
 
     Args:
         rows: case rows.
         catalogue: the labels.
-        read: case id to what the face reader says of its face.
+        read: case id to the probabilities (n_findings,) and features (FACE_WIDTH,) that the face
+            reader gives of its face.
     """
     labels = [catalogue.index_of(row["label_id"] or "") for row in rows]
     sizes = Counter((row["group_id"], label) for row, label in zip(rows, labels, strict=True))
@@ -70,13 +71,16 @@ def real_patients(
 
 
 class SimulatedPatients:
-    """Draws patients of every annotated label, with what the reader would say of their faces.
+    """Simulated patients of every annotated label, with the reader's findings of their faces.
 
     Args:
         profiles: findings of each label.
         ontology: of the terms.
-        noise: of the reader; None where faces are not drawn, and patients then have none.
-        keep_in_terms: facial findings also stay among the terms.
+        noise: of the reader; with None the patients have no face.
+        keep_in_terms: whether facial findings stay among the terms as well.
+
+    Attributes:
+        labels: catalogue indices of the labels that have annotations.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class SimulatedPatients:
         self.labels = np.flatnonzero(self._simulator.usable).tolist()
 
     def draw(self, per_label: int, rng: np.random.Generator) -> list[Patient]:
-        """`per_label` patients of each label that has annotations."""
+        """Draw `per_label` patients of each label that has annotations."""
         drawn = []
         for label in self.labels * per_label:
             sexes = self._simulator.sexes(label)
@@ -101,9 +105,9 @@ class SimulatedPatients:
             return [Patient(y, 1.0, tuple(o), tuple(e), sex) for y, sex, o, e in drawn]
         shown = [rendered_terms(observed, self._ontology) for _, _, observed, _ in drawn]
         truth = np.stack([finding_row(terms, self._ontology) for terms in shown])
-        said = self._noise.read(truth, rng)
+        read = self._noise.read(truth, rng)
         return [
-            Patient(y, 1.0, tuple(o if self._keep else set(o) - set(s)), tuple(e), sex, said[i])
+            Patient(y, 1.0, tuple(o if self._keep else set(o) - set(s)), tuple(e), sex, read[i])
             for i, ((y, sex, o, e), s) in enumerate(zip(drawn, shown, strict=True))
         ]
 
@@ -111,7 +115,11 @@ class SimulatedPatients:
 def vary(
     patient: Patient, ontology: Ontology, modality_dropout: float, rng: np.random.Generator
 ) -> Patient:
-    """A real patient as another examiner might have recorded it; modalities may be lost."""
+    """Return a real patient as another examiner might have recorded it.
+
+    Some terms are left out, a tenth of the observed ones are replaced with a broader term, and a
+    modality may be lost; see `drop_modality`.
+    """
     observed = np.array(patient.observed, dtype=object)
     kept = observed[rng.random(len(observed)) >= rng.uniform(0, MOST_LEFT_OUT)]
     if not len(kept) and len(observed):
@@ -124,7 +132,11 @@ def vary(
 
 
 def drop_modality(patient: Patient, probability: float, rng: np.random.Generator) -> Patient:
-    """Lose the face with `probability`, else the terms with `probability`; never both."""
+    """Drop the face with `probability`, or else the observed terms with `probability`.
+
+    A patient without a face is returned unchanged. The terms are dropped only where the face
+    shows a finding, so that something is left to judge by.
+    """
     if patient.findings is None:
         return patient
     draw = rng.random()
@@ -147,7 +159,15 @@ def features_of(
     match: ProfileMatch,
     n_findings: int,
 ) -> Features:
-    """A batch for the fusion network."""
+    """Return a batch for the fusion network.
+
+    Args:
+        patients: at least one.
+        encoder: of the terms.
+        term_weights: (n_terms,) of observed terms.
+        match: to the labels' profiles.
+        n_findings: number of facial findings.
+    """
     blank, faceless = np.zeros(n_findings, np.float32), np.zeros(FACE_WIDTH, np.float32)
     findings = np.stack([blank if p.findings is None else p.findings for p in patients])
     observed = [encoder.closure(patient.observed) for patient in patients]

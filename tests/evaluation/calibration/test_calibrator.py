@@ -136,5 +136,5 @@ def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
 def test_a_damaged_one_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     content = {"format": FORMAT} | json.loads(json.dumps(asdict(fitted()))) | change
     (tmp_path / FILE).write_text(json.dumps(content))
-    with pytest.raises(DataError, match=f"no calibration of format {FORMAT}"):
+    with pytest.raises(DataError, match=f"expected a calibration of format {FORMAT}"):
         read_calibration(tmp_path)

@@ -1,1 +1,1 @@
-"""Encoders."""
+"""Frozen image and text encoders of the tissue teachers."""

@@ -1,4 +1,4 @@
-"""A CLIP model of transformers as frozen encoders: any checkpoint of that architecture."""
+"""Frozen encoders of a CLIP checkpoint in the format of transformers."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -21,13 +21,17 @@ from mint_ray.teachers.clip.encoders.base import Projections, in_parts
 
 
 class CheckpointEncoders:
-    """The towers of a CLIP checkpoint, without its projections; those are its `projections`.
+    """The towers of a CLIP checkpoint; features are taken before its `projections`.
 
-    Safetensors only, and never code from the checkpoint.
+    Only safetensors are read, and code of the checkpoint is never run.
+
+    Args:
+        checkpoint: name on the Hugging Face Hub, or a folder.
+        revision: of the checkpoint on the Hub; not used for a folder.
 
     Raises:
-        ConfigError: the checkpoint is of another architecture.
-        TeacherError: it cannot be loaded.
+        ConfigError: the checkpoint has another architecture.
+        TeacherError: the checkpoint cannot be loaded.
     """
 
     def __init__(self, checkpoint: str, revision: str | None) -> None:
@@ -57,18 +61,18 @@ class CheckpointEncoders:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Name and revision of the checkpoint; of a folder the hashes of its weights."""
+        """Return name and revision of the checkpoint; of a folder the hashes of its weights."""
         folder = Path(self._checkpoint)
         if folder.is_dir():
             files = sorted(folder.glob("*.safetensors"))
-            found: Any = {file.name: sha256(file)[:16] for file in files}
+            revision: Any = {file.name: sha256(file)[:16] for file in files}
         else:
-            found = getattr(self._model.config, "_commit_hash", None) or self._requested
-        return {"checkpoint": self._checkpoint, "revision": found}
+            revision = getattr(self._model.config, "_commit_hash", None) or self._requested
+        return {"checkpoint": self._checkpoint, "revision": revision}
 
     @cached_property
     def projections(self) -> Projections:
-        """The checkpoint's own projections and scale."""
+        """Return the projections and the scale of the checkpoint."""
         return Projections(
             self._model.visual_projection.weight.detach().float().cpu(),
             self._model.text_projection.weight.detach().float().cpu(),
@@ -76,11 +80,11 @@ class CheckpointEncoders:
         )
 
     def images(self, images: Sequence[Image.Image]) -> Floats32:
-        """Pooled features of the vision tower."""
+        """Return the pooled features (n, image_width) of the vision tower."""
         return in_parts(self._image_features, images)
 
     def texts(self, texts: Sequence[str]) -> Floats32:
-        """Pooled features of the text tower; texts end where its context does."""
+        """Return the pooled features (n, text_width) of texts, cut to the context of the tower."""
         return in_parts(self._text_features, texts)
 
     def _image_features(self, images: Sequence[Image.Image]) -> Tensor:
@@ -103,9 +107,14 @@ class CheckpointEncoders:
 
 
 class PixelMaker:
-    """RGB images to (n, 3, side, side), as a CLIP image processor does it, with Pillow alone.
+    """Preprocessing of RGB images as in CLIP's image processor, with Pillow alone.
 
-    The shorter edge is resized, the middle square cut out, values scaled and normalised.
+    The shorter edge is resized, the middle square is cut out, and values are scaled and
+    normalised.
+
+    Args:
+        settings: of `preprocessor_config.json`.
+        side: height and width of the vision tower's input, in pixels.
     """
 
     def __init__(self, settings: dict[str, Any], side: int) -> None:
@@ -119,7 +128,7 @@ class PixelMaker:
         self._deviation = np.array(settings.get("image_std", OPENAI_CLIP_STD), np.float32)
 
     def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        """(n, 3, side, side) float32."""
+        """Return (n, 3, side, side) float32 pixels."""
         values = np.stack([np.asarray(self._square(image), np.float32) for image in images])
         scaled = (values / 255 - self._mean) / self._deviation
         return torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
@@ -136,7 +145,7 @@ class PixelMaker:
 
 
 def _processor_settings(checkpoint: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What the checkpoint says of its images; CLIP's own settings where it says nothing."""
+    """Read `preprocessor_config.json`; empty without one, and CLIP's settings hold then."""
     known = {key: value for key, value in options.items() if key == "revision"}
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint, **known)

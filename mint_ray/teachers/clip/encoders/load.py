@@ -1,4 +1,4 @@
-"""Load."""
+"""Choice of the encoders that the settings name."""
 
 from mint_ray.config.teacher import ClipConfig
 from mint_ray.teachers.clip.encoders.base import EMBEDDED, Encoders
@@ -6,11 +6,11 @@ from mint_ray.teachers.clip.encoders.embedded import EmbeddedEncoders
 
 
 def load_encoders(config: ClipConfig) -> Encoders:
-    """The configured encoders, on a GPU where there is one.
+    """Load the configured encoders, on a GPU where there is one.
 
     Raises:
-        ConfigError: the checkpoint is no CLIP model.
-        TeacherError: it cannot be loaded.
+        ConfigError: the checkpoint is not a CLIP model.
+        TeacherError: the checkpoint cannot be loaded.
         MintError: a package of the embedded encoders is not installed.
     """
     if config.checkpoint == EMBEDDED:

@@ -117,7 +117,7 @@ def test_zero_shot_needs_encoders_that_know_images_and_texts(
 ) -> None:
     with pytest.raises(ConfigError, match="fit=none needs a CLIP checkpoint"):
         fit_clip(source, run_config("clip", fit="none"), tmp_path, print)
-    with pytest.raises(ConfigError, match="learns nothing of descriptions"):
+    with pytest.raises(ConfigError, match="does not learn from descriptions"):
         fit_clip(source, settings(checkpoint, "none", "clip_fusion"), tmp_path, print)
 
 
