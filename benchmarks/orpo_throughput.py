@@ -154,8 +154,8 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
         tuple(word * prompt_tokens),
         # TRL counts a completion with its prompt.
         tuple(tuple(word * (n - prompt_tokens)) for n in (chosen_tokens, rejected_tokens)),
-        pairs=((0, 1),),
-        likelihood=(0,),
+        preference_pairs=((0, 1),),
+        nll_completions=(0,),
     )
     training = TrainingConfig(batch_size=job["batch"], deepspeed="off", max_grad_norm=0.3)
     choose_attention("auto", "auto", model, example)

@@ -1,4 +1,4 @@
-"""What every HTML page of a report shares: how it is rendered, and how it is written."""
+"""Rendering and writing of the HTML pages of reports."""
 
 from pathlib import Path
 from typing import Any
@@ -7,18 +7,23 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from mint_ray.common.files import write_text
 
-OWN = "mint_ray.reports"
+SHARED_TEMPLATES = "mint_ray.reports"
 
 
 def render_page(
-    template: str, functions: dict[str, Any], package: str = OWN, **content: Any
+    template: str, functions: dict[str, Any], package: str = SHARED_TEMPLATES, **content: Any
 ) -> str:
-    """A template as HTML, everything escaped; `functions` are its globals.
+    """Render a template as HTML with all values escaped.
+
+    A name that the template uses and that is not given raises an error.
 
     Args:
-        package: whose template it is; it may include those of this folder.
+        template: file name of the template.
+        functions: globals of the template.
+        package: package with the template; it may include templates of this folder.
+        content: variables of the template.
     """
-    packages = dict.fromkeys([package, OWN])
+    packages = dict.fromkeys([package, SHARED_TEMPLATES])
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name, ".") for name in packages]),
         autoescape=True,
@@ -31,6 +36,6 @@ def render_page(
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page; it appears whole or not at all."""
+    """Write a page atomically, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)

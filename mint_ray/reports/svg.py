@@ -1,4 +1,4 @@
-"""The few SVG shapes that the plots need. Colours come from the page's style sheet by class."""
+"""SVG shapes of the plots; colours come from the page's style sheet by class."""
 
 from collections.abc import Iterable
 
@@ -8,9 +8,9 @@ from markupsafe import Markup, escape
 def drawing(
     width: float, height: float, description: str, shapes: Iterable[str], *, fixed: bool = False
 ) -> Markup:
-    """An `<svg>` that reads as one image to a screen reader.
+    """Return an `<svg>` element that a screen reader presents as one image.
 
-    It scales with its column, unless it is `fixed`: then a unit is a pixel.
+    It scales with the width of its column. If it is `fixed`, a unit is a pixel.
     """
     size = f' style="width: {width:g}px"' if fixed else ""
     return Markup(
@@ -23,7 +23,7 @@ def drawing(
 def text(
     x: float, y: float, content: str, style: str = "", anchor: str = "start", turn: float = 0
 ) -> str:
-    """Text with its baseline at y, turned clockwise about (x, y) by `turn` degrees."""
+    """Return text with its baseline at y, turned clockwise about (x, y) by `turn` degrees."""
     turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}"{turned}>'
@@ -32,24 +32,24 @@ def text(
 
 
 def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
-    """A straight line."""
+    """Return a straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>'
 
 
 def polyline(points: Iterable[tuple[float, float]], style: str) -> str:
-    """A line through all points in their order."""
-    places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{places}" class="{style}"/>'
+    """Return a line through all points in their order."""
+    coordinates = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{coordinates}" class="{style}"/>'
 
 
 def circle(x: float, y: float, radius: float, style: str, hint: str = "") -> str:
-    """A dot; the hint shows on hover."""
+    """Return a dot; the hint shows on hover."""
     shape = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{style}"'
     return f"<circle {shape}>{_title(hint)}</circle>"
 
 
 def rectangle(x: float, y: float, width: float, height: float, style: str, hint: str = "") -> str:
-    """An upright rectangle; the hint shows on hover."""
+    """Return a rectangle with its upper left corner at (x, y); the hint shows on hover."""
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}" '
         f'class="{style}">{_title(hint)}</rect>'

@@ -1,1 +1,1 @@
-"""Students that answer over HTTP: requests, answers, security, and the Ray Serve application."""
+"""HTTP service of trained students: requests, answers, security, the Ray Serve application."""

@@ -1,4 +1,4 @@
-"""From a folder, or the registry, to a warm predictor."""
+"""Loading of a student, from a folder or the model registry, into a warm predictor."""
 
 import tempfile
 import time
@@ -15,14 +15,15 @@ from mint_ray.tracking.registry import SCHEME, Registry
 
 @dataclass(frozen=True)
 class Loaded:
-    """An predictor, and what its student was made from."""
+    """A loaded predictor with the lineage of its student."""
 
     predictor: Predictor
     lineage: Mapping[str, Any]
     at: float = field(default_factory=time.time)
+    """When it was loaded, in seconds since 1970."""
 
     def about(self) -> dict[str, Any]:
-        """Name, version, coverage, lineage, and when it was loaded (seconds since 1970)."""
+        """Return name, version, coverage, lineage and the time of loading (seconds since 1970)."""
         return {
             **self.predictor.model.model_dump(),
             "lineage": self.lineage,
@@ -36,42 +37,45 @@ def load_predictor(
     name: str | None = None,
     beside: Predictor | None = None,
 ) -> Loaded:
-    """The warm predictor of a student.
+    """Load a student and warm it up.
 
     Args:
-        config: `batch_size`, and `tracking`, where the registry is.
-        student: a folder, or `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
-        name: what answers call it; None for its own name.
-        beside: see `Predictor`.
+        config: `batch_size` (requests computed together), and `tracking`, the URI of the registry.
+        student: a folder, or `models:/NAME@ALIAS` or `models:/NAME/VERSION` of the registry.
+        name: name of the model in answers; None for the registered name, or `mint-text` and
+            `mint-vision` for a folder.
+        beside: a predictor whose base model may be shared; see `Predictor`.
 
     Raises:
-        RegistryError: the registry does not have it.
-        MintError: it cannot be loaded.
+        RegistryError: the registry does not have the student.
+        MintError: the student cannot be loaded.
     """
     size = int(config["batch_size"])
     if not student.startswith(SCHEME):
         folder = Path(student)
         kind = "text" if TASKS[read_info(folder).task].input_modality == "note" else "vision"
-        own, version = name or f"mint-{kind}", folder.name
-        predictor = Predictor(folder, name=own, version=version, batch_size=size, beside=beside)
+        name, version = name or f"mint-{kind}", folder.name
+        predictor = Predictor(folder, name=name, version=version, batch_size=size, beside=beside)
         predictor.warm_up()
         return Loaded(predictor, predictor.student.info.lineage)
     registry = Registry(config["tracking"])
-    found = registry.find(student)
+    registered = registry.find(student)
     with tempfile.TemporaryDirectory(prefix="mint-serve-") as work:
-        folder = registry.download(f"{SCHEME}{found.name}/{found.number}", Path(work))
-        own, version = name or found.name, str(found.number)
-        predictor = Predictor(folder, name=own, version=version, batch_size=size, beside=beside)
+        folder = registry.download(f"{SCHEME}{registered.name}/{registered.number}", Path(work))
+        name, version = name or registered.name, str(registered.number)
+        predictor = Predictor(folder, name=name, version=version, batch_size=size, beside=beside)
     predictor.warm_up()
-    tags = {k: v for k, v in found.tags.items() if k.startswith("mint_ray.")}
+    tags = {k: v for k, v in registered.tags.items() if k.startswith("mint_ray.")}
     return Loaded(predictor, tags or predictor.student.info.lineage)
 
 
 def is_outdated(config: Mapping[str, Any], loaded: Loaded) -> bool:
-    """Whether the registry now has another version behind the student's name.
+    """Return whether the registry now has another version under the student's name.
+
+    A student from a folder is never outdated.
 
     Raises:
-        RegistryError: the registry does not have it, or is away.
+        RegistryError: the registry does not have the student, or cannot be reached.
     """
     student = str(config["student"])
     if not student.startswith(SCHEME):

@@ -1,4 +1,4 @@
-"""A loaded student that answers batches of requests. Knows nothing of Ray or HTTP."""
+"""Prediction with a loaded student for batches of requests, independent of Ray and HTTP."""
 
 import logging
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Knowledge(NamedTuple):
-    """What reads and explains notes; nothing of it changes."""
+    """Readers of notes and explainers of answers; immutable, so all predictors share them."""
 
     ontology: Ontology
     reader: PatientReader
@@ -38,26 +38,26 @@ class _Knowledge(NamedTuple):
 
 @cache
 def _knowledge() -> _Knowledge:
-    """Read once for all students that this process ever holds, the next champion among them."""
+    """Load ontology and annotations, once per process, also for students that replace this one."""
     ontology = load_ontology()
     return _Knowledge(ontology, PatientReader(ontology), Explainer(ontology, load_annotations()))
 
 
 class Predictor:
-    """A student of notes or of images, warm and ready.
+    """A loaded student of notes or of images that answers requests.
 
     Args:
         folder: a finished student; with `calibration.json` its probabilities are calibrated.
-        name: of the model, as answers state it.
-        version: likewise.
+        name: name of the model in answers.
+        version: version of the model in answers.
         batch_size: requests computed together.
-        beside: an predictor whose base model is shared where it is the same; neither may compute
-            while this one is made, nor both at a time.
+        beside: a predictor whose base model is shared if it is the same one. Neither predictor
+            may compute while this one is constructed, and the two never at the same time.
 
     Raises:
-        TrainingError: the folder is no finished student.
-        ServingError: it has no catalogue.
-        DataError: a damaged calibration.
+        TrainingError: the folder does not hold a finished student.
+        ServingError: the folder has no catalogue.
+        DataError: the calibration is damaged.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Predictor:
         self.task = TASKS[info.task]
         if not (folder / CATALOGUE).is_file():
             raise ServingError(
-                f"{folder}: expected {CATALOGUE} beside the adapter, found none; serve the folder "
-                "of a train, tune or calibrate step"
+                f"{folder}: expected {CATALOGUE} beside the adapter, found no such file; serve the "
+                "folder of a train, tune or calibrate step"
             )
         catalogue = Catalogue.read(folder / CATALOGUE)
         calibration = read_calibration(folder)
@@ -90,17 +90,18 @@ class Predictor:
             knowledge.ontology if knowledge else None,
             knowledge.explainer if knowledge else None,
         )
-        small = len(catalogue) <= MOST_LABELS
+        lists_all = len(catalogue) <= MOST_LABELS
         top_k = calibration.top_k if calibration else 10
-        wanted = min(len(catalogue) if small else top_k, MOST_ANSWERS)
+        n_listed = min(len(catalogue) if lists_all else top_k, MOST_ANSWERS)
         shared = load_on_shared_base(beside.student, folder) if beside is not None else None
         self.student: Student = shared or load_student(folder)
         self._ranker = Ranker(
             self.student,
             catalogue.names,
-            # Probabilities are calibrated over the names that this search scores, and no others.
-            top_k=top_k if calibration else wanted,
-            listed=wanted,
+            # The calibration holds only for the names that its own search scored, so a
+            # calibrated student must search here with the same settings.
+            top_k=top_k if calibration else n_listed,
+            listed=n_listed,
             search=calibration.search if calibration else "auto",
             beam_width=calibration.beam_width if calibration else 16,
             temperature=calibration.temperature if calibration else 1.0,
@@ -114,26 +115,29 @@ class Predictor:
         return self.model.name, self.model.version
 
     def warm_up(self) -> None:
-        """Answer once, so that the first request does not wait for what is made on first use."""
+        """Rank a sample once, so that the first request does not wait for one-time set-up."""
         self._ranker.rank([self._sample()])
 
     def check(self) -> None:
-        """Ask the model something small.
+        """Check that the model ranks a small sample.
 
         Raises:
-            ServingError: it gives no ranking.
+            ServingError: the ranking is empty.
         """
         if not self._ranker.rank([self._sample()])[0].labels:
-            raise ServingError("the student ranks nothing")
+            raise ServingError("expected a ranking of the sample input, found an empty one")
 
     def answer(self, requests: Mapping[str, Asked]) -> list[Answer]:
-        """Answers in the order of the requests, each by itself whatever it came with.
+        """Answer requests; an answer does not depend on the other requests of the batch.
 
         Args:
-            requests: request id -> what is asked.
+            requests: request id -> parsed request.
+
+        Returns:
+            One answer per request, in the order of `requests`.
         """
-        seen = [item.student_input for item in requests.values() if not item.is_empty]
-        rankings = iter(self._ranker.rank(seen))
+        inputs = [item.student_input for item in requests.values() if not item.is_empty]
+        rankings = iter(self._ranker.rank(inputs))
         return [
             self._answerer.nothing(request_id, item)
             if item.is_empty

@@ -1,4 +1,4 @@
-"""`report.html` of a campaign: one self-contained page."""
+"""The page `report.html` of a tuning campaign, self-contained."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,18 +20,18 @@ SHOWN = ("mrr", "top1", "top3", "top10", "nll", "brier", "ece")
 
 
 def write_report(path: Path, key: str, results: Results) -> None:
-    """Write the page; it appears whole or not at all.
+    """Write the page atomically.
 
     Args:
-        key: hash of the step.
+        key: hash of the tune step.
     """
     write_page(path, render_report(key, results))
 
 
 def render_report(key: str, results: Results) -> str:
-    """The page as HTML: no scripts, no external assets, everything escaped.
+    """Render the page as HTML without scripts or external files, with all values escaped.
 
-    Ids, settings and numbers only: never a note.
+    It shows ids, settings and numbers only, never a note.
     """
     functions = {
         "format_value": format_value,
@@ -52,7 +52,7 @@ def render_report(key: str, results: Results) -> str:
         pareto_names=[MEASURES[name].title for name in PARETO],
         trials=in_order(results),
         plots=_plots(results),
-        colour_of=lambda one: plots.colour_of(results, one),
+        colour_of=lambda result: plots.colour_of(results, result),
         settings=_settings(results),
     )
 
@@ -72,7 +72,7 @@ def _plots(results: Results) -> dict[str, object]:
 
 def _settings(results: Results) -> str:
     config = results.config
-    wanted = {"seed", "tune", "preferences", "student", "training"}
-    tree = config.model_dump(mode="json", include=wanted)
+    sections = {"seed", "tune", "preferences", "student", "training"}
+    tree = config.model_dump(mode="json", include=sections)
     text: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
     return text

@@ -1,4 +1,4 @@
-"""Plots of a campaign's settings: lines through all of them, two of them, what they weigh."""
+"""Plots of a campaign's settings: parallel coordinates, a heat map and their importance."""
 
 import math
 from collections.abc import Sequence
@@ -25,50 +25,53 @@ _BINS = 5  # of a range, in the heat map
 
 
 def parallel_coordinates(results: Results) -> Markup:
-    """One line per trial through its settings to the last metric that it reached."""
+    """Draw one line per trial, through its settings to the metric at its last rung."""
     space = results.config.tune.space
     top, bottom, gap = 34, 250, 130
     trials = measured(results)
-    values = [metric_of(results, one) or 0.0 for one in trials]
+    values = [metric_of(results, result) or 0.0 for result in trials]
     goal = Scale(min(values, default=0.0), max(values, default=1.0), bottom, top)
     shapes = []
-    for place, (name, dimension) in enumerate(space.items()):
-        x = 60 + gap * place
-        own = [one.trial.choices[name] for one in trials]
-        shapes += _axis(x, name.rpartition(".")[2], _levels(dimension, own), dimension, top, bottom)
+    for column, (name, dimension) in enumerate(space.items()):
+        x = 60 + gap * column
+        tried = [result.trial.choices[name] for result in trials]
+        levels = _levels(dimension, tried)
+        shapes += _axis(x, name.rpartition(".")[2], levels, dimension, top, bottom)
     x = 60 + gap * len(space)
     shapes.append(line(x, top, x, bottom, "grid"))
     shapes.append(text(x, top - 18, MEASURES[results.measure].title, "label", "middle"))
     for value in dict.fromkeys([goal.low, goal.high]):
         shapes.append(text(x + 9, goal.at(value) + 4, f"{value:.3f}", "tick"))
-    for one, value in zip(trials, values, strict=True):
+    for result, value in zip(trials, values, strict=True):
         points = []
-        for place, (name, dimension) in enumerate(space.items()):
-            own = [other.trial.choices[name] for other in trials]
-            levels = _levels(dimension, own)
-            y = _place(dimension, levels, one.trial.choices[name], top, bottom)
-            points.append((60 + gap * place, y))
+        for column, (name, dimension) in enumerate(space.items()):
+            tried = [other.trial.choices[name] for other in trials]
+            levels = _levels(dimension, tried)
+            y = _position(dimension, levels, result.trial.choices[name], top, bottom)
+            points.append((60 + gap * column, y))
         points.append((x, goal.at(value)))
-        style = colour_of(results, one)
+        style = colour_of(results, result)
         strong = " strong" if style in (WINNER, DEFAULT) else ""
         shapes.append(polyline(points, f"curve trial{strong} {style}"))
-        hint = hint_of(results, one)
+        hint = hint_of(results, result)
         shapes += [circle(px, py, 4, f"dot {style}", hint) for px, py in points]
     return drawing(x + 70, bottom + 14, "Settings and metric of every trial", shapes)
 
 
-def _levels(dimension: Dimension, own: Sequence[Value]) -> list[Value]:
-    """Values of an axis; the config's own may lie outside the space."""
-    ends = list(dimension.values if isinstance(dimension, Choice) else dimension.ends)
+def _levels(dimension: Dimension, tried: Sequence[Value]) -> list[Value]:
+    """Return the levels of a choice, or the two ends of a range, with all tried values.
+
+    The config's own value, which trial 0 takes, may lie outside the space.
+    """
     if isinstance(dimension, Choice):
-        found = list(dict.fromkeys([*ends, *own]))
-        numbers = all(isinstance(value, int | float) for value in found)
-        return sorted(found, key=float) if numbers else found
-    numbers_found = [float(value) for value in (*ends, *own)]
-    return [min(numbers_found), max(numbers_found)]
+        levels = list(dict.fromkeys([*dimension.values, *tried]))
+        are_numbers = all(isinstance(value, int | float) for value in levels)
+        return sorted(levels, key=float) if are_numbers else levels
+    numbers = [float(value) for value in (*dimension.ends, *tried)]
+    return [min(numbers), max(numbers)]
 
 
-def _place(
+def _position(
     dimension: Dimension, levels: Sequence[Value], value: Value, top: float, bottom: float
 ) -> float:
     if isinstance(dimension, Choice):
@@ -87,28 +90,28 @@ def _axis(
 ) -> list[str]:
     shapes = [line(x, top, x, bottom, "grid"), text(x, top - 18, title, "label", "middle")]
     for value in levels:
-        y = _place(dimension, levels, value, top, bottom)
+        y = _position(dimension, levels, value, top, bottom)
         shapes.append(text(x - 9, y + 4, shown(value), "tick", "end"))
     return shapes
 
 
 def heat_map(results: Results) -> Markup | None:
-    """Mean metric at the first rung over two settings: λ and rank, or the first two.
+    """Draw the mean metric at the first rung over two settings: λ and rank, or the first two.
 
-    Ranges are cut into equal parts. None where fewer than two settings are searched.
+    Ranges are cut into `_BINS` equal parts. None if fewer than two settings are searched.
     """
     space = results.config.tune.space
-    wanted = [n for n in ("training.orpo_lambda", "student.lora_rank") if n in space]
-    names = [*wanted, *(name for name in space if name not in wanted)][:2]
+    preferred = [n for n in ("training.orpo_lambda", "student.lora_rank") if n in space]
+    names = [*preferred, *(name for name in space if name not in preferred)][:2]
     if len(names) < 2:
         return None
-    across, up = (_cuts(space[name]) for name in names)
+    across, up = (_bin_labels(space[name]) for name in names)
     cells: dict[tuple[int, int], list[TrialResult]] = {}
-    for one in measured(results):
-        spot = tuple(_cell(space[name], one.trial.choices[name]) for name in names)
-        if None not in spot:
-            cells.setdefault(spot, []).append(one)  # type: ignore[arg-type]
-    means = {spot: _mean_at_first_rung(results, trials) for spot, trials in cells.items()}
+    for result in measured(results):
+        cell = tuple(_cell(space[name], result.trial.choices[name]) for name in names)
+        if None not in cell:
+            cells.setdefault(cell, []).append(result)  # type: ignore[arg-type]
+    means = {cell: _mean_at_first_rung(results, trials) for cell, trials in cells.items()}
     low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
     width, height, left, top = 84, 40, 84, 6
     bottom = top + height * len(up)
@@ -142,7 +145,7 @@ def _heat(
         return [rectangle(x + 1, y + 1, width - 2, height - 2, "cell s0", "not tried")]
     share = (mean - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 1.0
     shade = 1 + round(9 * share)
-    hint = f"{len(trials)} trial(s): {', '.join(str(one.trial.number) for one in trials)}"
+    hint = f"{len(trials)} trial(s): {', '.join(str(result.trial.number) for result in trials)}"
     on = "on-deep" if shade >= 8 else "on-pale"
     return [
         rectangle(x + 1, y + 1, width - 2, height - 2, f"cell s{shade}", hint),
@@ -151,12 +154,12 @@ def _heat(
 
 
 def _mean_at_first_rung(results: Results, trials: Sequence[TrialResult]) -> float:
-    values = [one.rungs[0].get(results.config.tune.metric, math.nan) for one in trials]
+    values = [result.rungs[0].get(results.config.tune.metric, math.nan) for result in trials]
     return sum(values) / len(values)
 
 
-def _cuts(dimension: Dimension) -> list[str]:
-    """Labels of a heat map's rows or columns."""
+def _bin_labels(dimension: Dimension) -> list[str]:
+    """Return the labels of a heat map's rows or columns."""
     if isinstance(dimension, Choice):
         return [shown(value) for value in dimension.values]
     edges = [_edge(dimension, i) for i in range(_BINS + 1)]
@@ -172,7 +175,7 @@ def _edge(dimension: Dimension, number: int) -> float:
 
 
 def _cell(dimension: Dimension, value: Value) -> int | None:
-    """Row or column of a value; None where it lies outside the space."""
+    """Return the row or column of a value; None if it lies outside the space."""
     if isinstance(dimension, Choice):
         return dimension.values.index(value) if value in dimension.values else None
     number = float(value)
@@ -183,12 +186,12 @@ def _cell(dimension: Dimension, value: Value) -> int | None:
 
 
 def importance_bars(results: Results) -> Markup:
-    """Share of every setting in the variance of the metric."""
-    found = sorted(results.importance.items(), key=lambda item: -item[1])
+    """Draw the share of each setting in the variance of the metric."""
+    ranked = sorted(results.importance.items(), key=lambda item: -item[1])
     shapes = []
-    for row, (name, share) in enumerate(found):
+    for row, (name, share) in enumerate(ranked):
         y = 30 * row + 4
         shapes.append(text(170, y + 15, name, "label", "end"))
         shapes.append(rectangle(180, y, max(1.0, 300 * share), 20, "bar c-teal"))
         shapes.append(text(186 + 300 * share, y + 15, f"{share:.0%}", "value"))
-    return drawing(540, 30 * len(found) + 6, "Importance of every setting", shapes)
+    return drawing(540, 30 * len(ranked) + 6, "Importance of every setting", shapes)

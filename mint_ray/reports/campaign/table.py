@@ -1,4 +1,4 @@
-"""A campaign's trials as a table: on the terminal, and as parquet."""
+"""Tables of a campaign's trials, for the terminal and for parquet."""
 
 import math
 from collections.abc import Sequence
@@ -17,21 +17,23 @@ _LOG_WIDTH = 140
 
 
 def in_order(results: Results) -> Sequence[TrialResult]:
-    """Finished trials by the compared metric, best first; then the others by how far they got."""
+    """Return finished trials by the compared metric, best first, then the others by steps."""
 
-    def order(one: TrialResult) -> tuple[bool, float, float]:
-        value = score(results.measure, one.last.get(results.config.tune.metric))
-        return one.trial.state != "finished", -one.last.get("step", 0.0), -value
+    def order(result: TrialResult) -> tuple[bool, float, float]:
+        value = score(results.measure, result.last.get(results.config.tune.metric))
+        return result.trial.state != "finished", -result.last.get("step", 0.0), -value
 
-    finished = [one for one in results.trials if one.trial.state == "finished"]
-    best = sorted(finished, key=lambda one: -score(results.measure, one.final(results.measure)))
-    return [*best, *sorted((o for o in results.trials if o not in best), key=order)]
+    finished = [result for result in results.trials if result.trial.state == "finished"]
+    best = sorted(
+        finished, key=lambda result: -score(results.measure, result.final(results.measure))
+    )
+    return [*best, *sorted((r for r in results.trials if r not in best), key=order)]
 
 
 def print_trials(results: Results, console: Console | None = None) -> None:
     """Print one row per trial, finished ones first."""
     console = console or Console(stderr=True, highlight=False)
-    if not console.is_terminal:  # a log has no edge
+    if not console.is_terminal:  # a log has no width; rich would assume 80 and cut columns
         console.width = max(console.width, _LOG_WIDTH)
     table = Table(title=f"{len(results.trials)} trials", title_justify="left")
     names = [name.rpartition(".")[2] for name in results.config.tune.space]
@@ -41,42 +43,44 @@ def print_trials(results: Results, console: Console | None = None) -> None:
     for name in measured:
         table.add_column(MEASURES[name].title, justify="right", no_wrap=True)
     table.add_column(results.cost_unit, justify="right", no_wrap=True)
-    for one in in_order(results):
-        trial = one.trial
+    for result in in_order(results):
+        trial = result.trial
         name = f"{trial.number}" + (" (own)" if trial.is_default else "")
         table.add_row(
             name,
             trial.state,
-            f"{one.last.get('step', 0):.0f}/{one.planned}",
+            f"{result.last.get('step', 0):.0f}/{result.planned}",
             *(shown(value) for value in trial.choices.values()),
-            *(format_value(metric, one.last.get(f"validation/{metric}")) for metric in measured),
-            f"{one.cost:.0f}",
-            style="bold" if one is results.winner else None,
+            *(format_value(metric, result.last.get(f"validation/{metric}")) for metric in measured),
+            f"{result.cost:.0f}",
+            style="bold" if result is results.winner else None,
         )
     console.print(table)
 
 
 def trials_table(results: Results) -> pa.Table:
-    """One row per trial: what was tried, how far it got, what it measured and cost."""
+    """Return one row per trial: its settings, state, steps, metrics and cost."""
     rows = []
-    for one in results.trials:
-        trial = one.trial
+    for result in results.trials:
+        trial = result.trial
         rows.append(
             {
                 "trial": trial.number,
                 "state": trial.state,
                 "reason": trial.reason,
-                "winner": one is results.winner,
+                "winner": result is results.winner,
                 "pareto": trial.number in results.pareto,
                 "attempts": trial.attempts,
-                "steps": int(one.last.get("step", 0)),
-                "planned_steps": one.planned,
-                "spent_steps": one.spent,
+                "steps": int(result.last.get("step", 0)),
+                "planned_steps": result.planned,
+                "spent_steps": result.spent,
                 "seconds": trial.seconds,
-                results.cost_unit.replace("-", "_").lower(): one.cost,
+                results.cost_unit.replace("-", "_").lower(): result.cost,
                 **dict(trial.choices),
                 **{f"override.{n}": shown(v) for n, v in trial.overrides.items()},
-                **{f"validation/{n}": _number(one.last.get(f"validation/{n}")) for n in MEASURED},
+                **{
+                    f"validation/{n}": _number(result.last.get(f"validation/{n}")) for n in MEASURED
+                },
             }
         )
     names = dict.fromkeys(name for row in rows for name in row)
@@ -84,7 +88,7 @@ def trials_table(results: Results) -> pa.Table:
 
 
 def _column(values: list[object]) -> pa.Array:
-    """A column of one type; settings that are words here and numbers there become words."""
+    """Return a column of one type; values without a common type all become strings."""
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -1,1 +1,1 @@
-"""Cards."""
+"""Model card of a promoted student, and data card of a preference dataset."""

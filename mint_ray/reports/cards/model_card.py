@@ -1,4 +1,4 @@
-"""The card that a promoted student carries: what it is, what it was made from, how good it is."""
+"""Model card of a promoted student: its use, lineage, accuracy and calibration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,13 @@ _INTENDED = (
 def write_model_card(
     folder: Path, info: Mapping[str, Any], calibration: AnswerCalibration, n_labels: int
 ) -> None:
-    """Write `README.md`.
+    """Write the card as `README.md`.
 
     Args:
-        info: what `student.json` says.
-        n_labels: size of the catalogue.
+        folder: folder of the student.
+        info: content of `student.json`.
+        calibration: fitted calibration, with metrics from before and after it.
+        n_labels: number of entries of the catalogue.
     """
     before, after = calibration.measured["before"], calibration.measured["after"]
     image = info["task"] == "tissue"

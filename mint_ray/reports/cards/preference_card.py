@@ -1,4 +1,4 @@
-"""The data card that lies beside a preference dataset, in the Hub's format."""
+"""Data card of a preference dataset, in the format of the Hugging Face Hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +75,15 @@ def write_card(
     labels: int,
     key: str,
 ) -> None:
-    """Write the dataset's README from the step's own numbers; it appears whole or not at all."""
+    """Write the dataset's README atomically.
+
+    Args:
+        pairs: number of pairs by split.
+        rejected: number of cases without pairs, by reason.
+        teacher: name of the teacher.
+        labels: number of labels of the catalogue.
+        key: hash of the prefer step.
+    """
     write_text(
         path,
         TEMPLATE.format(

@@ -1,1 +1,1 @@
-"""Evaluation."""
+"""Report of an evaluation: its page, plots, tables and examples."""

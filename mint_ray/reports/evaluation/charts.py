@@ -1,4 +1,4 @@
-"""The report's plots: results in, inline SVG out."""
+"""Plots of an evaluation's report as inline SVG: metrics, ranks, reliability."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -30,10 +30,10 @@ _WIDTH, _LEFT, _RIGHT, _ROW = 320, 106, 36, 28
 
 
 def colour_class(system: str, student: str) -> str:
-    """Style-sheet class that colours a system, the same in every plot.
+    """Return the style-sheet class that colours a system, the same in every plot.
 
-    The trained `student` has one colour in every report, whatever it was trained with. A control
-    is hollow, in the colour of the system that it is a variant of.
+    The trained `student` has the same colour in every report, whatever its objective. A control is
+    hollow, in the colour of the system that it is a variant of.
     """
     if is_control(system):
         base, end = split_variant(system)
@@ -43,12 +43,12 @@ def colour_class(system: str, student: str) -> str:
         return f"c-{_STUDENT_COLOUR}"
     if system in _COLOURS:
         return f"c-{_COLOURS[system]}"
-    place = list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS)
-    return f"c-{_OTHER_COLOURS[place % len(_OTHER_COLOURS)]}"
+    index = list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS)
+    return f"c-{_OTHER_COLOURS[index % len(_OTHER_COLOURS)]}"
 
 
 def metric_dots(metrics: Metrics, metric: str, student: str, stratum: str = "all") -> Markup:
-    """One row per system: value and interval of one metric between 0 and 1."""
+    """Draw value and interval of a metric between 0 and 1, one row per system."""
     systems = in_order(metrics)
     bottom = 8 + _ROW * len(systems)
     shapes = _share_axis(bottom)
@@ -63,7 +63,7 @@ def metric_dots(metrics: Metrics, metric: str, student: str, stratum: str = "all
 
 
 def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str], student: str) -> Markup:
-    """One row per system: the metric in two strata, the first filled, the second hollow."""
+    """Draw a metric in two strata, the first filled, the second hollow, one row per system."""
     systems = in_order(metrics)
     row_height = _ROW + 10
     bottom = 8 + row_height * len(systems)
@@ -81,9 +81,9 @@ def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str], student
 
 
 def _row_label(x: float, y: float, system: str) -> list[str]:
-    """The system's title, centred on y; what follows a comma goes on a second line.
+    """Draw the title of a system, centred on y; text after a comma goes on a second line.
 
-    `ORPO + CFT student` has no room for its last word, and needs none.
+    Titles such as `ORPO + CFT student` lose their last word, which has no room.
     """
     parts = system_title(system).split(", ", 1)
     if "+" in parts[0]:
@@ -119,7 +119,7 @@ def _short(metric: str, value: MetricValue | None) -> str:
 
 
 def rank_bars(outcomes: dict[str, Outcomes]) -> Markup:
-    """One bar per system: shares of cases by the rank of the known answer."""
+    """Draw the shares of cases by the rank of the known answer, one bar per system."""
     systems = in_order(outcomes)
     width, left, row_height = 640, 106, 34
     shapes = []
@@ -127,19 +127,19 @@ def rank_bars(outcomes: dict[str, Outcomes]) -> Markup:
         y = row_height * row + 4
         shapes += _row_label(left - 12, y + 13, system)
         x = float(left)
-        for place, share in enumerate(rank_shares(outcomes[system])):
+        for bucket, share in enumerate(rank_shares(outcomes[system])):
             size = share * (width - left - 2)
-            hint = f"{system_title(system)}, {RANK_BUCKETS[place][0]}: {share:.1%}"
-            shapes.append(rectangle(x, y, size - 1.5, 26, f"bucket b{place}", hint))
+            hint = f"{system_title(system)}, {RANK_BUCKETS[bucket][0]}: {share:.1%}"
+            shapes.append(rectangle(x, y, size - 1.5, 26, f"bucket b{bucket}", hint))
             if size > 34:
-                shapes.append(text(x + size / 2, y + 17, f"{share:.0%}", f"on-b{place}", "middle"))
+                shapes.append(text(x + size / 2, y + 17, f"{share:.0%}", f"on-b{bucket}", "middle"))
             x += size
     description = "Shares of cases by the rank of the known answer, one bar per system"
     return drawing(width, row_height * len(systems), description, shapes)
 
 
 def rank_shares(outcome: Outcomes) -> list[float]:
-    """Share of the cases in each of `RANK_BUCKETS`."""
+    """Return the share of the cases in each of `RANK_BUCKETS`."""
     edges = np.array([highest for _, highest in RANK_BUCKETS])
     bucket = np.searchsorted(edges, outcome.rank)
     counts = np.bincount(bucket, minlength=len(edges))
@@ -147,11 +147,11 @@ def rank_shares(outcome: Outcomes) -> list[float]:
 
 
 def reliability_plot(system: str, outcome: Outcomes, bins: int, style: str) -> Markup:
-    """Accuracy against confidence of the first answer; below, how many cases had it.
+    """Draw accuracy against confidence of the first answer, with the cases per bin below.
 
     `style` is the system's `colour_class`.
     """
-    found = reliability(outcome, bins)
+    filled_bins = reliability(outcome, bins)
     size, left, top, strip = 190, 40, 8, 34
     bottom = top + size
 
@@ -165,15 +165,15 @@ def reliability_plot(system: str, outcome: Outcomes, bins: int, style: str) -> M
     for share in (0.0, 0.5, 1.0):
         shapes.append(text(left - 6, y(share) + 4, f"{share:.0%}", "tick", "end"))
         shapes.append(text(x(share), bottom + strip + 20, f"{share:.0%}", "tick", "middle"))
-    shapes += _reliability_marks(found, x, y, style)
-    most = max(item.n for item in found)
-    for item in found:
-        place = min(int(item.confidence * bins), bins - 1) / bins
+    shapes += _reliability_marks(filled_bins, x, y, style)
+    most = max(item.n for item in filled_bins)
+    for item in filled_bins:
+        edge = min(int(item.confidence * bins), bins - 1) / bins
         height = strip * item.n / most
         hint = f"{item.n:,} cases"
         shapes.append(
             rectangle(
-                x(place) + 1,
+                x(edge) + 1,
                 bottom + 4 + strip - height,
                 size / bins - 2,
                 height,
@@ -187,17 +187,17 @@ def reliability_plot(system: str, outcome: Outcomes, bins: int, style: str) -> M
 
 
 def _reliability_marks(
-    found: Sequence[ReliabilityBin],
+    filled_bins: Sequence[ReliabilityBin],
     x: Callable[[float], float],
     y: Callable[[float], float],
     style: str,
 ) -> list[str]:
     shapes = []
-    for a, b in pairwise(found):
+    for a, b in pairwise(filled_bins):
         shapes.append(
             line(x(a.confidence), y(a.accuracy), x(b.confidence), y(b.accuracy), f"path {style}")
         )
-    for item in found:
+    for item in filled_bins:
         hint = f"confidence {item.confidence:.2f}, accuracy {item.accuracy:.2f}, {item.n:,} cases"
         shapes.append(circle(x(item.confidence), y(item.accuracy), 4.5, f"dot {style}", hint))
     return shapes

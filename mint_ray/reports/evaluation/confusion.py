@@ -1,4 +1,4 @@
-"""Which answer is mistaken for which: the confusion matrix and its drawing."""
+"""Confusion matrix of known and first answers, and its plot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,28 +13,31 @@ from mint_ray.reports.svg import drawing, rectangle, text
 NO_ANSWER = "no answer"
 NOT_LISTED = "not in the catalogue"
 SHADES = 10
-"""Steps of a cell's colour, which grows with the root of the share: mistakes are small shares."""
+"""Number of shades of a cell.
+
+The shade grows with the square root of the share, because mistakes are small shares.
+"""
 
 _CELL, _LEFT, _TOP, _NAME = 26, 128, 96, 20
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """First answers against known ones, as counts of cases."""
+    """Confusion matrix: cases counted by known answer (row) and first answer (column)."""
 
     counts: Ints
-    """(rows, columns)."""
+    """(rows, columns) numbers of cases."""
     known: tuple[str, ...]
-    """Names of the rows: the known answers that occur."""
+    """Names of the rows: known answers that occur."""
     answered: tuple[str, ...]
-    """Names of the columns: every answer that is known or given."""
+    """Names of the columns: answers that are known of some case or given to one."""
 
 
 def confusion_of(outcome: Outcomes, cases: EvaluatedCases, names: Sequence[str]) -> Confusion:
     """Count first answers by known answer.
 
     Args:
-        names: (n_labels,) of the catalogue, in the order of its codes.
+        names: (n_labels,) names of the catalogue, in the order of its codes.
     """
     n = len(names)
     counts = np.zeros((n + 1, n + 1), dtype=np.int64)
@@ -47,15 +50,15 @@ def confusion_of(outcome: Outcomes, cases: EvaluatedCases, names: Sequence[str])
     rows, shown = np.flatnonzero(occurs), np.flatnonzero(columns)
     return Confusion(
         counts[np.ix_(rows, shown)],
-        tuple([*names, NOT_LISTED][place] for place in rows),
-        tuple([*names, NO_ANSWER][place] for place in shown),
+        tuple([*names, NOT_LISTED][code] for code in rows),
+        tuple([*names, NO_ANSWER][code] for code in shown),
     )
 
 
 def confusion_plot(title: str, confusion: Confusion) -> Markup:
-    """Rows are known answers, columns first answers, cells shares of the row in percent.
+    """Draw a confusion matrix; cells are shares of their row in percent.
 
-    A cell's hint has names, counts and the share.
+    Rows are known answers, columns first answers. A cell's hint has names, counts and the share.
     """
     counts = confusion.counts
     totals = counts.sum(axis=1)
@@ -78,7 +81,7 @@ def confusion_plot(title: str, confusion: Confusion) -> Markup:
 
 
 def _cell(x: float, y: float, share: float, right: bool, hint: str) -> list[str]:
-    """One square; its number is left out below half a percent."""
+    """Draw a cell; its number is left out below half a percent."""
     shade = min(SHADES, int(np.ceil(share**0.5 * SHADES)))
     style = f"cell s{shade}{' right' if right else ''}"
     shapes = [rectangle(x + 0.5, y + 0.5, _CELL - 1, _CELL - 1, style, f"{hint} ({share:.1%})")]

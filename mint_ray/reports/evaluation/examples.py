@@ -1,6 +1,6 @@
-"""Example cases of the report: ids, catalogue names, ranks and probabilities, nothing else.
+"""Example cases of the report: ids, catalogue names, ranks and probabilities only.
 
-What a model wrote freely is not shown: it may repeat the note.
+Free text that a model generated is not shown, because it may repeat the note.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ UNGROUNDED = "not in the catalogue"
 
 @dataclass(frozen=True)
 class ExampleAnswer:
-    """One place of a ranking."""
+    """One answer of a ranking."""
 
     rank: int
     label_id: str | None
@@ -29,13 +29,13 @@ class ExampleAnswer:
 
 @dataclass(frozen=True)
 class Example:
-    """One case with what each system answered."""
+    """One case with the answers of each system."""
 
     case_id: str
     known_id: str
     known_name: str
     answers: dict[str, tuple[ExampleAnswer, ...]]
-    """By system, best first; the known answer is last where it lies beyond the shown places."""
+    """By system, best first; the known answer comes last if it ranks below the shown ones."""
 
 
 def choose_examples(
@@ -49,12 +49,13 @@ def choose_examples(
     places: int = 5,
     seed: int = 0,
 ) -> list[Example]:
-    """Random cases, half of them where the student's first answer is right, as far as there are.
+    """Choose random cases; the student's first answer is right for half of them if possible.
 
     Args:
-        names: label id to the name to show.
+        names: label id -> name to show.
         student: the system that decides which cases count as right; its rankings and the
-            teacher's are shown, as far as they have outcomes.
+            teacher's are shown if they have outcomes.
+        count: number of cases.
         places: answers shown per ranking.
     """
     shown = [system for system in (student, "teacher") if system in outcomes]
@@ -63,29 +64,29 @@ def choose_examples(
     right = outcomes[student].correct[shuffled] if student in outcomes else shuffled < 0
     half = min(int(right.sum()), max(count // 2, count - int((~right).sum())))
     chosen = [*shuffled[right][:half], *shuffled[~right][: count - half]]
-    case_ids = [cases.case_ids[place] for place in chosen]
-    wanted = pc.and_(
+    case_ids = [cases.case_ids[index] for index in chosen]
+    is_shown = pc.and_(
         pc.is_in(predictions["case_id"], pa.array(case_ids, pa.string())),
         pc.is_in(predictions["system"], pa.array(shown, pa.string())),
     )
-    rows = predictions.filter(wanted).sort_by("rank").to_pylist()
+    rows = predictions.filter(is_shown).sort_by("rank").to_pylist()
     return [
         Example(
             case_id,
-            cases.known_ids[place],
-            names.get(cases.known_ids[place], cases.known_ids[place]),
+            cases.known_ids[index],
+            names.get(cases.known_ids[index], cases.known_ids[index]),
             {
                 system: _answers(
                     [r for r in rows if (r["case_id"], r["system"]) == (case_id, system)],
                     cases,
-                    int(cases.known[place]),
+                    int(cases.known[index]),
                     names,
                     places,
                 )
                 for system in shown
             },
         )
-        for place, case_id in zip(chosen, case_ids, strict=True)
+        for index, case_id in zip(chosen, case_ids, strict=True)
     ]
 
 

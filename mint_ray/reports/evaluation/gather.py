@@ -1,4 +1,4 @@
-"""Contents of an evaluation's pages, gathered from the records of the comparison."""
+"""Contents of an evaluation's pages, gathered from its measurements and manifests."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,20 +24,20 @@ from mint_ray.reports.evaluation.training_curves import Rows
 from mint_ray.tasks.task import TASKS
 
 BESIDE_STUDENT = ("base", "majority", "mean_colour", "teacher")
-"""Systems that the report's table of differences sets the student beside."""
+"""Systems that the report's table of differences compares the student with."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the figures come from: what the steps before the evaluation recorded."""
+    """Records of the steps before the evaluation."""
 
     created: str
-    """Date and time, as it is to be read."""
+    """Date and time, as shown."""
     lineage: Sequence[LineageStep]
     rejected: Mapping[str, int]
-    """Rows that those steps turned away, by reason."""
+    """Number of rows that those steps rejected, by reason."""
     versions: Mapping[str, str]
-    """Package versions that the cases were made with."""
+    """Versions of the packages that the cases were made with."""
     training: Rows = ()
     """Metrics of the student's optimizer steps."""
     teacher_revision: str | None = None
@@ -56,7 +56,7 @@ def gather_report(
     """Gather figures, examples, data card and lineage of one evaluation.
 
     Args:
-        all_cases: case_id, group_id, split, label_id of every case, tested or not.
+        all_cases: columns case_id, group_id, split and label_id of all cases, tested or not.
     """
     settings = config.evaluation
     shows_images = TASKS[config.task].input_modality == "image"
@@ -121,7 +121,7 @@ def _names_by_id(catalogue: Catalogue) -> dict[str, str]:
 
 
 def _differences(config: Config, student: str, measurement: Measurement) -> list[Difference]:
-    """Return the student's differences to what it should beat, and to its teacher."""
+    """Compare the student with the systems of `BESIDE_STUDENT` that were evaluated."""
     return [
         difference
         for other in BESIDE_STUDENT
@@ -141,7 +141,7 @@ def _differences(config: Config, student: str, measurement: Measurement) -> list
 def _classes(
     config: Config, student: str, measurement: Measurement, catalogue: Catalogue
 ) -> ClassReport | None:
-    """Return what is shown of each answer by itself; None where there are many."""
+    """Gather figures per answer; None if the catalogue has too many answers for that."""
     if not has_classes(measurement.metrics):
         return None
     return report_classes(

@@ -1,4 +1,4 @@
-"""How well each answer by itself is told: rows of the report's table by tissue."""
+"""Recall, precision and commonest mistake per answer, for catalogues with few answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from mint_ray.reports.evaluation.confusion import Confusion, confusion_of
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One known answer."""
+    """Figures of one known answer."""
 
     name: str
     cases: int
     groups: int
     recall: Mapping[str, MetricValue]
-    """By system: share of its cases that were answered right."""
+    """By system: share of the answer's cases that were answered right."""
     precision: float | None
-    """Of the student: share of the cases answered so that are so; None where none was."""
+    """Share of the student's cases with this first answer that are right; None without any."""
     mistaken_for: tuple[str, float] | None
-    """The student's commonest wrong answer and its share of the cases; None for none."""
+    """The student's commonest wrong answer and its share of the cases; None without mistakes."""
 
 
 def class_rows(
@@ -39,28 +39,29 @@ def class_rows(
     samples: int,
     seed: int,
 ) -> list[ClassRow]:
-    """One row per known answer of the catalogue that has cases, in the catalogue's order.
+    """Return one row per answer that has cases, in the catalogue's order.
 
     Args:
-        outcomes: the systems to show.
-        names: (n_labels,) of the catalogue, in the order of its codes.
+        outcomes: outcomes of the systems to show, by system.
+        names: (n_labels,) names of the catalogue, in the order of its codes.
         student: the system whose precision and mistakes are shown.
+        samples: bootstrap resamples of the intervals, over groups.
     """
     recalls = {name: _recalls(outcome, cases, samples, seed) for name, outcome in outcomes.items()}
     rows = []
     for code, name in enumerate(names):
-        inside = cases.known == code
-        if inside.any():
+        is_known = cases.known == code
+        if is_known.any():
             first = outcomes[student].first if student in outcomes else np.full(len(cases), -1)
-            given = first == code
+            is_answered = first == code
             rows.append(
                 ClassRow(
                     name,
-                    int(inside.sum()),
-                    len(np.unique(cases.groups[inside])),
+                    int(is_known.sum()),
+                    len(np.unique(cases.groups[is_known])),
                     {system: values[code] for system, values in recalls.items()},
-                    float(inside[given].mean()) if given.any() else None,
-                    _commonest(first[inside & ~given], names, int(inside.sum())),
+                    float(is_known[is_answered].mean()) if is_answered.any() else None,
+                    _commonest(first[is_known & ~is_answered], names, int(is_known.sum())),
                 )
             )
     return rows
@@ -69,19 +70,22 @@ def class_rows(
 def _recalls(
     outcome: Outcomes, cases: EvaluatedCases, samples: int, seed: int
 ) -> list[MetricValue]:
-    """Share of each answer's cases answered right; resamples that lack its cases are left out."""
+    """Return the recall of each answer with 95 % intervals, in the order of codes.
+
+    Resamples that have no case of an answer are left out of its interval.
+    """
     blocks = class_blocks(outcome.first, cases.known, cases.n_labels)
     sums = resample_blocks(blocks, cases.groups, samples, seed)
-    found = []
+    recalls = []
     for code in range(cases.n_labels):
         known, right = sums["known"][:, code], sums["right"][:, code]
         if not known[0]:
-            found.append(MetricValue(value=None, low=None, high=None, n=0))
+            recalls.append(MetricValue(value=None, low=None, high=None, n=0))
             continue
         recall = right[known > 0] / known[known > 0]
         low, high = np.percentile(recall[1:], [2.5, 97.5]) if len(recall) > 1 else recall[[0, 0]]
         value = float(recall[0])
-        found.append(
+        recalls.append(
             MetricValue(
                 value=value,
                 low=min(float(low), value),
@@ -89,7 +93,7 @@ def _recalls(
                 n=int(known[0]),
             )
         )
-    return found
+    return recalls
 
 
 def _commonest(wrong: Ints, names: Sequence[str], cases: int) -> tuple[str, float] | None:
@@ -102,13 +106,13 @@ def _commonest(wrong: Ints, names: Sequence[str], cases: int) -> tuple[str, floa
 
 @dataclass(frozen=True)
 class ClassReport:
-    """What a report shows of few answers, each by itself."""
+    """Figures per answer, for a report about few answers."""
 
     rows: Sequence[ClassRow]
     confusions: Mapping[str, Confusion]
     """By system."""
     chance: Mapping[str, float]
-    """By control with images of other cases: its top-1 expected by chance."""
+    """Top-1 expected by chance, by control that shows images of other cases."""
 
 
 def report_classes(
@@ -120,7 +124,10 @@ def report_classes(
     samples: int,
     seed: int,
 ) -> ClassReport:
-    """Gather `ClassReport`; arguments as for `class_rows`, with all systems' outcomes."""
+    """Gather the figures per answer.
+
+    Arguments are those of `class_rows`, with the outcomes of all systems.
+    """
     shown = {name: outcomes[name] for name in in_order({student, "teacher"} & outcomes.keys())}
     compared = {name: outcomes[name] for name in in_order({"base"} & outcomes.keys())} | shown
     shuffled = SystemRun(student, Perturbation.SHUFFLED).name

@@ -1,4 +1,4 @@
-"""Which plots a report has, by section."""
+"""Selection of a report's plots, by section."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from mint_ray.reports.evaluation.per_class import ClassReport
 from mint_ray.reports.evaluation.risk_coverage import risk_coverage_plot
 
 Plots = list[tuple[str, Markup]]
-"""(title, SVG) of each."""
+"""(title, SVG) of each plot."""
 
 
 def draw_plots(
@@ -23,17 +23,20 @@ def draw_plots(
     bins: int,
     classes: ClassReport | None = None,
 ) -> dict[str, Plots]:
-    """(title, SVG) of every plot, by section; controls have a section of their own.
+    """Draw all plots of a report.
 
     Args:
-        bins: confidence bins of the reliability plots.
-        classes: of few answers, for their confusion matrices.
+        bins: number of confidence bins of the reliability plots.
+        classes: figures per answer, for the confusion matrices; None if there are many answers.
+
+    Returns:
+        Plots by section; controls are in a section of their own, `controls`.
     """
     by_class = has_classes(metrics)
     compared = {system: metrics[system] for system in metrics if not is_control(system)}
     ranked = {system: outcomes[system] for system in outcomes if not is_control(system)}
-    sure = [name for name in in_order(ranked) if ranked[name].has_probabilities]
-    styles = {name: charts.colour_class(name, student) for name in sure}
+    with_confidence = [name for name in in_order(ranked) if ranked[name].has_probabilities]
+    styles = {name: charts.colour_class(name, student) for name in with_confidence}
     both = ("seen", "unseen")
     split = all(stratum_size(metrics, stratum) for stratum in both)
     shown = (
@@ -54,9 +57,9 @@ def draw_plots(
                 f"{system_title(name)}, ECE {_overall(metrics, name, 'ece')}",
                 charts.reliability_plot(name, ranked[name], bins, styles[name]),
             )
-            for name in sure
+            for name in with_confidence
         ],
-        "risk": _risk(ranked, styles) if by_class and sure else [],
+        "risk": _risk(ranked, styles) if by_class and with_confidence else [],
         "confusion": [
             (system_title(name), confusion_plot(system_title(name), confusion))
             for name, confusion in (classes.confusions if classes else {}).items()
@@ -71,13 +74,13 @@ def _risk(ranked: Mapping[str, Outcomes], styles: Mapping[str, str]) -> Plots:
 
 
 def _controls(metrics: Metrics, student: str) -> Plots:
-    """The controls beside the student."""
+    """Draw the controls beside the student."""
     controls = {name: metrics[name] for name in metrics if is_control(name)}
     if not controls:
         return []
-    own = {student: metrics[student]} if student in metrics else {}
+    compared = {student: metrics[student]} if student in metrics else {}
     return [
-        (METRICS[name].title, charts.metric_dots(own | controls, name, student))
+        (METRICS[name].title, charts.metric_dots(compared | controls, name, student))
         for name in ("top1", "balanced_accuracy")
     ]
 

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page about an evaluation."""
+"""The page `report.html` of an evaluation, self-contained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ _MAIN_CLASS_METRICS = (
 
 @dataclass(frozen=True)
 class LineageStep:
-    """One step that led to the figures, as its manifest tells it."""
+    """One step that led to the figures, from its manifest."""
 
     stage: str
     step_id: str
@@ -55,33 +55,33 @@ class LineageStep:
 
 @dataclass(frozen=True)
 class ReportContext:
-    """Everything that the report shows. Ids, labels and numbers only: never a note."""
+    """Content of the report: ids, labels and numbers only, never a note."""
 
     run_name: str
     created: str
-    """Date and time, as it is to be read."""
+    """Date and time, as shown."""
     metrics: Metrics
     outcomes: Mapping[str, Outcomes]
     groups: int
     """Number of groups (publications, patients, slides) of the evaluated cases."""
     bins: int
-    """Confidence bins of the ECE."""
+    """Number of confidence bins of the ECE."""
     samples: int
     """Bootstrap resamples of the intervals."""
     student: str
     """System name of the trained student, which the page is about."""
     differences: Sequence[Difference] = ()
     classes: ClassReport | None = None
-    """Each answer by itself, where there are few."""
+    """Figures per answer; None if there are many answers."""
     tiles_page: str | None = None
-    """Name of the page beside this one that shows images, where there is one."""
+    """File name of the page with images beside this one; None without one."""
     examples: Sequence[Example] = ()
     training: Rows = ()
     """Metrics of the student's optimizer steps."""
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Counts by split: {"train": {"cases": 9, "groups": 5, "labels": 3}, ...}."""
     rejected: Mapping[str, int] = field(default_factory=dict)
-    """Rows turned away, by reason."""
+    """Number of rejected rows, by reason."""
     notes_shortened: int = 0
     data_facts: Mapping[str, str] = field(default_factory=dict)
     """Further lines of the data card."""
@@ -101,12 +101,12 @@ class ReportContext:
 
 
 def write_report(path: Path, context: ReportContext) -> None:
-    """Write the page; it appears whole or not at all."""
+    """Write the page atomically."""
     write_page(path, render_report(context))
 
 
 def render_report(context: ReportContext) -> str:
-    """The page as HTML: no scripts, no external assets, everything escaped."""
+    """Render the page as HTML without scripts or external files, with all values escaped."""
     functions = {
         "system_title": system_title,
         "colour_class": partial(charts.colour_class, student=context.student),
@@ -131,7 +131,7 @@ def render_report(context: ReportContext) -> str:
         strata={
             name: stratum_title(metrics, name)
             for name in strata_of(metrics)
-            if not by_class or _adds(metrics, name)
+            if not by_class or _is_informative(metrics, name)
         },
         stratum_size=partial(stratum_size, metrics),
         system_size=partial(system_size, metrics),
@@ -146,31 +146,34 @@ def render_report(context: ReportContext) -> str:
 
 
 def headline(metrics: Metrics, student: str) -> str:
-    """One sentence: the student's top-1 beside its base model's and its teacher's."""
+    """Return a sentence about the student's top-1 accuracy, its base model's and its teacher's.
+
+    Empty if the student's was not measured.
+    """
     top1 = {system: metrics[system].get("all", {}).get("top1") for system in metrics}
-    own = top1.get(student)
-    if not own or own["value"] is None:
+    value = top1.get(student)
+    if not value or value["value"] is None:
         return ""
-    first = format_value("top1", own["value"])
+    first = format_value("top1", value["value"])
     parts = [
-        f"Over {own['n']:,} held-out cases the student names the known answer first in {first}%"
+        f"Over {value['n']:,} held-out cases the student names the known answer first in {first}%"
     ]
     base, teacher = top1.get("base"), top1.get("teacher")
     if base and base["value"]:
-        times = own["value"] / base["value"]
+        times = value["value"] / base["value"]
         share = format_value("top1", base["value"])
         parts.append(f"{times:.1f} times as often as its base model ({share}%)")
     if teacher and teacher["value"]:
-        reached = own["value"] / teacher["value"]
+        reached = value["value"] / teacher["value"]
         share = format_value("top1", teacher["value"])
         parts.append(f"reaching {reached:.0%} of its teacher’s {share}%")
     return ", ".join(parts) + "."
 
 
 def best_systems(metrics: Metrics, stratum: str, metric: str) -> set[str]:
-    """The systems with the best value, for emphasis; none where there is only one value.
+    """Return the systems with the best value, for emphasis; empty if there is only one value.
 
-    A system measured on fewer cases than the others does not compete, nor does a control.
+    Controls, and systems measured on fewer cases than the others, do not compete.
     """
     size = stratum_size(metrics, stratum)
     values = {
@@ -189,12 +192,12 @@ def best_systems(metrics: Metrics, stratum: str, metric: str) -> set[str]:
 
 
 def interval_text(metric: str, value: MetricValue) -> str:
-    """`38.0–44.5`."""
+    """Format an interval, as in `38.0–44.5`."""
     return f"{format_value(metric, value['low'])}–{format_value(metric, value['high'])}"
 
 
 def format_difference(metric: str, value: float) -> str:
-    """A signed difference: percentage points for shares."""
+    """Format a difference with its sign, in percentage points for shares."""
     definition = METRICS.get(metric)
     if definition is not None and definition.is_share:
         return f"{100 * value:+.1f}".replace("-", "−")
@@ -211,6 +214,6 @@ def _further_metrics(metrics: Metrics) -> list[str]:
     return [name for name in METRICS if name in named and name not in main]
 
 
-def _adds(metrics: Metrics, stratum: str) -> bool:
-    """Whether a stratum has cases, and others than `all`."""
+def _is_informative(metrics: Metrics, stratum: str) -> bool:
+    """Return whether a stratum is `all`, or has some but not all cases."""
     return 0 < stratum_size(metrics, stratum) < stratum_size(metrics, "all") or stratum == "all"

@@ -1,4 +1,4 @@
-"""Risk against coverage: how wrong the first answers are where only the surest are given."""
+"""Risk-coverage curves: error rate of the most confident first answers against their share."""
 
 import math
 from collections.abc import Mapping
@@ -14,23 +14,27 @@ _POINTS = 240  # of a drawn curve
 
 
 def risk_coverage(outcome: Outcomes) -> tuple[Floats, Floats]:
-    """Coverage and risk, (m,) each: the share of cases answered and the error rate among them.
+    """Compute coverage and risk at every confidence threshold.
 
     Cases are answered from the highest confidence of the first answer down; cases of equal
-    confidence are answered together. The last point is the error rate of all cases.
+    confidence are answered together.
+
+    Returns:
+        Coverage (m,), the share of cases answered, and risk (m,), the error rate among them; m is
+        the number of distinct confidences. The last risk is the error rate of all cases.
 
     Source: El-Yaniv and Wiener, JMLR 11 (2010).
     """
     order = np.argsort(-outcome.confidence, kind="stable")
     confidence = outcome.confidence[order]
     errors = np.cumsum(~outcome.correct[order])
-    last = np.flatnonzero(np.append(confidence[1:] != confidence[:-1], True))
-    answered = last + 1
-    return answered / len(order), errors[last] / answered
+    last_of_ties = np.flatnonzero(np.append(confidence[1:] != confidence[:-1], True))
+    answered = last_of_ties + 1
+    return answered / len(order), errors[last_of_ties] / answered
 
 
 def risk_coverage_plot(outcomes: Mapping[str, Outcomes], styles: Mapping[str, str]) -> Markup:
-    """One curve per system, in the given style-sheet classes; the lower the better."""
+    """Draw one curve per system, in the given style-sheet classes; lower is better."""
     width, height, left, top = 300, 170, 40, 8
     curves = {system: risk_coverage(outcome) for system, outcome in outcomes.items()}
     highest = max((float(risk.max()) for _, risk in curves.values()), default=0.0)
@@ -50,8 +54,8 @@ def risk_coverage_plot(outcomes: Mapping[str, Outcomes], styles: Mapping[str, st
     for share in (0.0, 0.5, 1.0):
         shapes.append(text(x(share), top + height + 16, f"{share:.0%}", "tick", "middle"))
     for system, (coverage, risk) in curves.items():
-        places = np.unique(np.linspace(0, len(coverage) - 1, _POINTS).round().astype(np.int64))
-        points = [(x(float(coverage[i])), y(float(risk[i]))) for i in places]
+        indices = np.unique(np.linspace(0, len(coverage) - 1, _POINTS).round().astype(np.int64))
+        points = [(x(float(coverage[i])), y(float(risk[i]))) for i in indices]
         shapes.append(polyline([(x(0), points[0][1]), *points], f"curve {styles[system]}"))
     shapes.append(text(x(0.5), top + height + 32, "coverage", "tick", "middle"))
     title = "Error rate of the surest first answers against their share, one curve per system"

@@ -1,4 +1,4 @@
-"""The comparison table, from `metrics.json`: in the terminal, and as plain text."""
+"""Comparison table of systems, for the terminal and as plain text."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from mint_ray.evaluation.systems import in_order, system_title
 
 COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
 CLASS_COLUMNS: tuple[str, ...] = ("top1", "balanced_accuracy", "macro_f1", "top3", "nll", "ece")
-"""Where there are few answers, each measured by itself."""
+"""Columns for catalogues with few answers, which are also measured one by one."""
 _WIDTH_WITH_INTERVALS = 112
 
 
@@ -31,10 +31,10 @@ def print_table(
     console: Console | None = None,
     student: str | None = None,
 ) -> None:
-    """Print the comparison: drawn where the console is a terminal, plain lines elsewhere.
+    """Print the comparison: a drawn table on a terminal, plain lines elsewhere.
 
-    A terminal narrower than the table with intervals gets it without them. The row of the
-    trained `student` stands out.
+    Intervals are left out on a terminal that is too narrow for them. The row of the trained
+    `student` is highlighted.
     """
     console = console or Console()
     if not console.is_terminal:
@@ -44,8 +44,8 @@ def print_table(
     title = caption(metrics, stratum, intervals=wide)
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     columns = columns_of(metrics)
-    for place, cell in enumerate(header(columns)):
-        table.add_column(cell, justify="right" if place else "left", no_wrap=True)
+    for index, cell in enumerate(header(columns)):
+        table.add_column(cell, justify="right" if index else "left", no_wrap=True)
     for system in in_order(metrics):
         values = metrics[system].get(stratum, {})
         cells = [_drawn_cell(name, values.get(name), wide) for name in columns]
@@ -55,10 +55,10 @@ def print_table(
 
 
 def plain_table(metrics: Metrics, stratum: str = "all") -> str:
-    """Aligned columns without colour or frame, for logs and pipes."""
+    """Return the comparison in aligned columns without colour or frame, for logs and pipes."""
     columns = columns_of(metrics)
     rows = [header(columns), *rows_of(metrics, stratum, columns)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = [caption(metrics, stratum)]
     for row in rows:
         cells = [row[0].ljust(widths[0])]
@@ -68,19 +68,19 @@ def plain_table(metrics: Metrics, stratum: str = "all") -> str:
 
 
 def columns_of(metrics: Metrics) -> tuple[str, ...]:
-    """The metrics of the table: those of few answers where they were measured."""
+    """Return the metrics of the table: `CLASS_COLUMNS` if they were measured, else `COLUMNS`."""
     return CLASS_COLUMNS if has_classes(metrics) else COLUMNS
 
 
 def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
-    """What the table shows, with the number of cases."""
+    """Return the caption: the stratum and its number of cases."""
     count = f"{stratum_size(metrics, stratum):,}"
     tail = "; 95% intervals in brackets" if intervals else ""
     return f"{stratum_title(metrics, stratum)}, n = {count}{tail}"
 
 
 def _row_title(metrics: Metrics, system: str, stratum: str) -> str:
-    """The system, with its own number of cases where it was measured on fewer."""
+    """Return the system's title, with its number of cases if it was measured on fewer."""
     size = system_size(metrics, system, stratum)
     fewer = size != stratum_size(metrics, stratum)
     return f"{system_title(system)} (n = {size:,})" if fewer else system_title(system)
@@ -103,7 +103,7 @@ def rows_of(metrics: Metrics, stratum: str, columns: Sequence[str]) -> list[list
 
 
 def column_title(metric: str) -> str:
-    """Title of a column with the unit and the better direction."""
+    """Return the title of a column with its unit and an arrow towards better values."""
     definition = METRICS.get(metric)
     if definition is None:
         return metric
@@ -112,7 +112,7 @@ def column_title(metric: str) -> str:
 
 
 def cell_text(metric: str, value: MetricValue | None) -> str:
-    """`41.2 [38.0, 44.5]`, or a dash where there is nothing."""
+    """Format a value with its interval, as in `41.2 [38.0, 44.5]`; a dash without a value."""
     if value is None or value["value"] is None:
         return "–"
     return f"{format_value(metric, value['value'])} {_brackets(metric, value)}"

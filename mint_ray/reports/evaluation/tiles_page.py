@@ -1,6 +1,6 @@
-"""`tiles.html`: example images beside what was said of them, as one self-contained page.
+"""The page `tiles.html` of an evaluation: example images beside their answers.
 
-The page holds images, so it stays beside the predictions: it is never logged to MLflow.
+The page contains images, so it stays beside the predictions and is never logged to MLflow.
 """
 
 import base64
@@ -21,7 +21,7 @@ from mint_ray.reports.page import render_page, write_page
 NAME = "tiles.html"
 MOST_TILES = 24
 ANSWERS = 3
-"""Answers shown per system, and the known one where it lies beyond."""
+"""Answers shown per system, beside the known one if it ranks lower."""
 
 SIDE = 224
 """Longest side of a thumbnail, in pixels."""
@@ -29,11 +29,11 @@ SIDE = 224
 
 @dataclass(frozen=True)
 class Tile:
-    """One example with its image."""
+    """An example with its image."""
 
     example: Example
     address: str | None
-    """Thumbnail as a `data:` address; None where the image cannot be used."""
+    """Thumbnail as a `data:` URL; None if the image cannot be used."""
     right: bool
     """Whether the student's first answer is the known one."""
 
@@ -41,10 +41,10 @@ class Tile:
 def make_tiles(
     examples: Sequence[Example], images: Mapping[str, bytes | None], student: str
 ) -> list[Tile]:
-    """Thumbnails of the examples' images.
+    """Add thumbnails to examples.
 
     Args:
-        images: case id to the encoded image.
+        images: case id -> encoded image.
         student: the system that decides which examples count as right.
     """
     return [
@@ -58,7 +58,7 @@ def make_tiles(
 
 
 def thumbnail(encoded: bytes | None) -> str | None:
-    """A `data:` address of a JPEG of at most `SIDE` pixels a side; None for an unusable image."""
+    """Return a JPEG of at most `SIDE` pixels a side as a `data:` URL; None if unusable."""
     image = open_tile(encoded)
     if isinstance(image, str):
         return None
@@ -69,7 +69,7 @@ def thumbnail(encoded: bytes | None) -> str | None:
 
 
 def render_tiles(tiles: Sequence[Tile], run_name: str, student: str) -> str:
-    """The page as HTML: no scripts, no external assets, everything escaped."""
+    """Render the page as HTML without scripts or external files, with all values escaped."""
     functions = {
         "system_title": system_title,
         "colour_class": partial(charts.colour_class, student=student),
@@ -78,10 +78,10 @@ def render_tiles(tiles: Sequence[Tile], run_name: str, student: str) -> str:
         "The student’s first answer is right": [tile for tile in tiles if tile.right],
         "The student’s first answer is wrong": [tile for tile in tiles if not tile.right],
     }
-    shown = {title: some for title, some in groups.items() if some}
+    shown = {title: members for title, members in groups.items() if members}
     return render_page("tiles.html.j2", functions, run_name=run_name, groups=shown)
 
 
 def write_tiles(path: Path, tiles: Sequence[Tile], run_name: str, student: str) -> None:
-    """Write the page; it appears whole or not at all."""
+    """Write the page atomically."""
     write_page(path, render_tiles(tiles, run_name, student))

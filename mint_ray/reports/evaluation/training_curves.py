@@ -1,6 +1,6 @@
-"""Curves of a student's training, from the metrics of its optimizer steps, as small plots.
+"""Training curves of a student as small plots, from the metrics of its optimizer steps.
 
-Beside the curves of an ORPO student stand the published points of the released run.
+The curves of an ORPO student are shown beside published values of the released run.
 """
 
 import math
@@ -16,19 +16,15 @@ from mint_ray.reports.svg import circle, drawing, line, polyline, text
 Rows = Sequence[Mapping[str, float]]
 """One mapping per optimizer step: `epoch` (fractional, at the step's end) and its metrics."""
 
-
 MOST_POINTS = 60
 """Most points of a curve; the steps of a longer run are averaged."""
 
-
-_OWN, _RELEASED = "c-teal", "c-rose"
-
-
+_TRAINED, _RELEASED = "c-teal", "c-rose"
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 240, 184, 44, 10, 8, 36
 
 
 class Point(NamedTuple):
-    """A metric at an epoch; of several steps, the means of both."""
+    """A metric at an epoch, or the means of both over several steps."""
 
     epoch: float
     value: float
@@ -36,12 +32,12 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """The plots of one training, with what a caption needs."""
+    """Plots of one training, with the facts for their caption."""
 
     panels: Sequence[tuple[str, Markup]]
-    """(title, SVG) of every metric that the steps have numbers for."""
+    """(title, SVG) of every metric that the steps have values of."""
     notes: Sequence[str]
-    """What the panels show, where it is not plain."""
+    """Explanations of metrics and of dashed lines."""
     steps: int
     epochs: float
     steps_per_point: int
@@ -49,20 +45,19 @@ class TrainingCurves:
 
 @dataclass(frozen=True)
 class Panel:
-    """A metric; `released` are its published values by epoch, `dashed` is a part of it.
-
-    The value axis covers 0, `reach` and every mark.
-    """
+    """One plot: a metric, its published values and, dashed, a metric that is a part of it."""
 
     title: str
     metric: str
     note: str
     released: Mapping[int, float]
+    """Epoch -> value of the released run."""
     dashed: str | None = None
     reach: float = 0.0
+    """Value that the axis covers, beside 0 and all drawn values."""
 
 
-# The released ORPO run: MINT, arXiv 2505.05736.
+# Values of the released ORPO run: MINT, arXiv 2505.05736.
 PANELS = (
     Panel(
         "Loss",
@@ -94,12 +89,12 @@ PANELS = (
 
 
 def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
-    """Draw a training; without rows there are no panels.
+    """Draw the curves of a training; without rows there are no panels.
 
     Args:
-        rows: the steps, in any order; numbers that are missing or not finite are left out.
-        system: what the student is; `orpo` gets the released run's points beside its own, up
-            to the last epoch that it reached itself.
+        rows: the steps, in any order; values that are missing or not finite are left out.
+        system: system name of the student. For `orpo`, the values of the released run are added
+            up to the last epoch of this training.
     """
     epochs = max((row["epoch"] for row in rows if is_number(row.get("epoch"))), default=0.0)
     panels, notes = [], []
@@ -108,28 +103,28 @@ def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
         if not curve:
             continue
         dashed = averaged(rows, panel.dashed) if panel.dashed else []
-        known = _reached(panel.released, epochs) if system == "orpo" else []
-        panels.append((panel.title, _draw(panel, curve, dashed, known, epochs)))
+        released = _reached(panel.released, epochs) if system == "orpo" else []
+        panels.append((panel.title, _draw(panel, curve, dashed, released, epochs)))
         notes += [panel.note] if panel.note else []
         notes += ["Dashed: the likelihood term of the loss."] if dashed else []
     return TrainingCurves(panels, notes, len(rows), epochs, steps_per_point(len(rows)))
 
 
 def steps_per_point(steps: int) -> int:
-    """Steps that one point averages: the fewest that keep to `MOST_POINTS`."""
+    """Return the steps per point: the fewest with which a curve has at most `MOST_POINTS`."""
     return max(1, math.ceil(steps / MOST_POINTS))
 
 
 def averaged(rows: Rows, metric: str) -> list[Point]:
-    """Means over consecutive steps, `steps_per_point` each; the last may have fewer."""
-    found = [
+    """Average a metric over consecutive steps, `steps_per_point` each; the last may have fewer."""
+    points = [
         Point(row["epoch"], row[metric])
         for row in rows
         if is_number(row.get("epoch")) and is_number(row.get(metric))
     ]
-    found.sort(key=lambda point: point.epoch)
-    size = steps_per_point(len(found))
-    return [_mean(found[start : start + size]) for start in range(0, len(found), size)]
+    points.sort(key=lambda point: point.epoch)
+    size = steps_per_point(len(points))
+    return [_mean(points[start : start + size]) for start in range(0, len(points), size)]
 
 
 def _mean(points: Sequence[Point]) -> Point:
@@ -138,7 +133,10 @@ def _mean(points: Sequence[Point]) -> Point:
 
 
 def _reached(released: Mapping[int, float], epochs: float) -> list[Point]:
-    """Published points up to `epochs`; pairs that fill no batch end an epoch a little early."""
+    """Return published values up to `epochs`.
+
+    Pairs that do not fill a last batch are left out, so an epoch may end a little early.
+    """
     return [Point(epoch, value) for epoch, value in released.items() if epoch <= 1.05 * epochs]
 
 
@@ -160,8 +158,8 @@ def _draw(
 
     shapes = _frame(across, up, marks)
     if dashed:
-        shapes.append(polyline(places(dashed), f"curve dashed {_OWN}"))
-    shapes.append(polyline(places(curve), f"curve {_OWN}"))
+        shapes.append(polyline(places(dashed), f"curve dashed {_TRAINED}"))
+    shapes.append(polyline(places(curve), f"curve {_TRAINED}"))
     for point, (x, y) in zip(released, places(released), strict=True):
         hint = f"released run, epoch {point.epoch:g}: {point.value:g}"
         shapes.append(circle(x, y, 4.5, f"dot hollow {_RELEASED}", hint))
@@ -170,7 +168,7 @@ def _draw(
 
 
 def _frame(across: Scale, up: Scale, marks: Sequence[float]) -> list[str]:
-    """Grid lines and labels of both axes."""
+    """Draw grid lines and labels of both axes."""
     shapes = []
     for value, label in zip(marks, tick_labels(marks), strict=True):
         shapes.append(line(_LEFT, up.at(value), _WIDTH - _RIGHT, up.at(value), "grid"))

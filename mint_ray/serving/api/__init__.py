@@ -1,1 +1,1 @@
-"""Api."""
+"""Request and answer formats of the service: JSON, CSV, phenopackets, chat, OpenAPI."""

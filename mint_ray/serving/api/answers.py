@@ -1,4 +1,4 @@
-"""What is answered: catalogue entries with calibrated probabilities and, if asked for, evidence."""
+"""Answers of the service: ranked catalogue entries, calibrated probabilities and evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mint_ray.serving.api.requests import Asked
 from mint_ray.students.ranking.ranker import Ranking
 
 MOST_EVIDENCE = 8
-"""Findings of a kind that are listed for an answer."""
+"""Most findings of each kind (supports, missing, contradicts) in an explanation."""
 EMPTY_SET = "no entry of the catalogue fits as well as right answers usually do"
 INTENDED_USE = (
     "For research, and as a second opinion of people who are trained to judge it. No medical "
@@ -25,13 +25,13 @@ INTENDED_USE = (
 
 
 class FindingModel(BaseModel):
-    """A term, and where the note names it."""
+    """A finding of the patient, with its position in the note."""
 
     id: str
     name: str
     excluded: bool = False
     start: int | None = Field(None, description="First character in the note.")
-    end: int | None = Field(None, description="Behind the last character in the note.")
+    end: int | None = Field(None, description="One past the last character in the note.")
 
 
 class EvidenceModel(BaseModel):
@@ -47,7 +47,7 @@ class EvidenceModel(BaseModel):
 
 
 class ExplanationModel(BaseModel):
-    """By annotations of the Human Phenotype Ontology; the ranking does not depend on them."""
+    """Evidence from annotations of the Human Phenotype Ontology; the ranking does not use it."""
 
     supports: list[EvidenceModel]
     missing: list[EvidenceModel]
@@ -56,7 +56,7 @@ class ExplanationModel(BaseModel):
 
 
 class Entry(BaseModel):
-    """One entry of the catalogue."""
+    """A ranked entry of the catalogue."""
 
     rank: int
     id: str
@@ -68,7 +68,7 @@ class Entry(BaseModel):
 
 
 class NoneOfThese(BaseModel):
-    """Whether the catalogue may lack the right answer."""
+    """Signs that the catalogue may lack the right answer."""
 
     p_value: float | None = Field(
         description="How often a right answer fits as badly as the best one here."
@@ -78,7 +78,7 @@ class NoneOfThese(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Which model answered."""
+    """The model that answered."""
 
     name: str
     version: str
@@ -86,13 +86,13 @@ class ModelInfo(BaseModel):
 
 
 class Answer(BaseModel):
-    """A ranking."""
+    """The answer to one request: a ranking and its context."""
 
     request_id: str
     model: ModelInfo
     ranking: list[Entry]
     set_size: int | None = Field(
-        description="Entries in the conformal set, those that are not listed among them."
+        description="Entries in the conformal set, including those that are not listed."
     )
     none_of_these: NoneOfThese
     findings: list[FindingModel] = Field(description="What was read of the patient.")
@@ -103,7 +103,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True)
 class Answerer:
-    """Puts answers together; asks no model."""
+    """Builder of answers from rankings; it runs no model."""
 
     catalogue: Catalogue
     calibration: AnswerCalibration | None
@@ -112,19 +112,19 @@ class Answerer:
     explainer: Explainer | None = None
 
     def answer(self, request_id: str, asked: Asked, ranking: Ranking) -> Answer:
-        """The answer to one request."""
-        probability = np.array(ranking.probabilities)
-        inside = self.calibration.contains(probability) if self.calibration else None
+        """Build the answer to a request from the ranking of its input."""
+        probabilities = np.array(ranking.probabilities)
+        in_set = self.calibration.contains(probabilities) if self.calibration else None
         entries = [
-            self._entry(rank, self.catalogue.label(label), p, inside, asked)
+            self._entry(rank, self.catalogue.label(label), p, in_set, asked)
             for rank, (label, p) in enumerate(
                 zip(ranking.labels, ranking.probabilities, strict=True), 1
             )
             if rank <= asked.top_k
         ]
-        fit = self.calibration.fit_of_best(float(probability[0])) if self.calibration else None
+        fit = self.calibration.fit_of_best(float(probabilities[0])) if self.calibration else None
         caveat = asked.caveat
-        if caveat is None and inside is not None and not inside.any():
+        if caveat is None and in_set is not None and not in_set.any():
             caveat = EMPTY_SET
         return Answer(
             request_id=request_id,
@@ -143,7 +143,7 @@ class Answerer:
         return self.calibration.set_size(np.array(ranking.scored), len(self.catalogue))
 
     def nothing(self, request_id: str, asked: Asked) -> Answer:
-        """The answer to a request that holds nothing a model could be shown."""
+        """Build the answer to a request whose input is empty, so that no model was run."""
         return Answer(
             request_id=request_id,
             model=self.model,
@@ -159,7 +159,7 @@ class Answerer:
         rank: int,
         label: Label,
         probability: float,
-        inside: np.ndarray | None,
+        in_set: np.ndarray | None,
         asked: Asked,
     ) -> Entry:
         return Entry(
@@ -168,19 +168,19 @@ class Answerer:
             name=label.name,
             ids=list(label.ids),
             probability=probability,
-            in_set=None if inside is None else bool(inside[rank - 1]),
+            in_set=None if in_set is None else bool(in_set[rank - 1]),
             explanation=self._explain(label, asked) if asked.explain else None,
         )
 
     def _explain(self, label: Label, asked: Asked) -> ExplanationModel | None:
         if self.explainer is None:
             return None
-        found = self.explainer.explain(label.ids, asked.present, asked.excluded)
+        explanation = self.explainer.explain(label.ids, asked.present, asked.excluded)
         return ExplanationModel(
-            supports=self._evidence(found.supports),
-            missing=self._evidence(found.missing),
-            contradicts=self._evidence(found.contradicts),
-            unexplained=[self._finding(term) for term in found.unexplained],
+            supports=self._evidence(explanation.supports),
+            missing=self._evidence(explanation.missing),
+            contradicts=self._evidence(explanation.contradicts),
+            unexplained=[self._finding(term) for term in explanation.unexplained],
         )
 
     def _evidence(self, items: Sequence[Evidence]) -> list[EvidenceModel]:
@@ -201,13 +201,13 @@ class Answerer:
         if asked.spans:
             return [
                 FindingModel(
-                    id=place.term,
-                    name=self._name(place.term),
-                    excluded=place.excluded,
-                    start=place.start,
-                    end=place.end,
+                    id=span.term,
+                    name=self._name(span.term),
+                    excluded=span.excluded,
+                    start=span.start,
+                    end=span.end,
                 )
-                for place in asked.spans
+                for span in asked.spans
             ]
         return [
             *(self._finding(term) for term in asked.present),
@@ -222,7 +222,7 @@ class Answerer:
 
 
 def _morphology(asked: Asked) -> str | None:
-    """What is measured in an image, in words."""
+    """Describe the morphology measured in an image; None if not requested or not an image."""
     if not asked.explain or not isinstance(asked.student_input, bytes):
         return None
     image = open_tile(asked.student_input)

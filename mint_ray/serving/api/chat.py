@@ -1,7 +1,8 @@
-"""The part of OpenAI's chat completions that a ranking fits into.
+"""Rankings in the format of OpenAI's chat completions.
 
-The last message of the user is the note, or holds the image; whatever else a client sends (system
-messages, temperature, tools) changes nothing, since answers are entries of the catalogue.
+The last message of the user is the note, or contains the image. Everything else that a client
+sends (system messages, temperature, tools) is ignored, because answers can only be entries of the
+catalogue.
 """
 
 import json
@@ -23,7 +24,7 @@ MOST_MESSAGES = 200
 
 
 class ImageUrl(BaseModel):
-    """A data URL; anything else would have to be fetched."""
+    """An image as a data URL; other URLs are not fetched."""
 
     url: str = Field(max_length=MOST_IMAGE_CHARACTERS + 100)
 
@@ -44,7 +45,7 @@ class Message(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What is read of a chat completion's request."""
+    """The fields of a chat completion request that the service reads."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -53,24 +54,24 @@ class ChatRequest(BaseModel):
     stream: bool = False
 
     def asked(self) -> str | bytes:
-        """The note, or the image, of the user's last message.
+        """Return the note (text) or the encoded image (bytes) of the user's last message.
 
         Raises:
-            UnusableRequest: `no_message`, `not_fetched`, `not_base64`.
+            UnusableRequest: `no_message`, `not_fetched` or `not_base64`.
         """
-        said = [message.content for message in self.messages if message.role == "user"]
-        if not said or not said[-1]:
-            raise UnusableRequest("no_message", "expected a message of the user, found none")
-        if isinstance(said[-1], str):
-            return said[-1]
-        images = [part.image_url.url for part in said[-1] if part.image_url is not None]
+        contents = [message.content for message in self.messages if message.role == "user"]
+        if not contents or not contents[-1]:
+            raise UnusableRequest("no_message", "expected a message with role user, found none")
+        if isinstance(contents[-1], str):
+            return contents[-1]
+        images = [part.image_url.url for part in contents[-1] if part.image_url is not None]
         if images:
             return _image(images[0])
-        return "\n".join(part.text for part in said[-1] if part.text)
+        return "\n".join(part.text for part in contents[-1] if part.text)
 
 
 def as_chat(answer: Answer) -> dict[str, Any]:
-    """A chat completion whose message lists the ranking."""
+    """Return a chat completion whose message lists the ranking."""
     message = {"role": "assistant", "content": _text(answer)}
     return {
         **_head(answer, "chat.completion"),
@@ -79,7 +80,7 @@ def as_chat(answer: Answer) -> dict[str, Any]:
 
 
 def as_chat_events(answer: Answer) -> Iterator[str]:
-    """The same as server-sent events, for clients that stream."""
+    """Yield the chat completion as server-sent events, for clients that stream."""
     head = _head(answer, "chat.completion.chunk")
     for delta, reason in (({"role": "assistant", "content": _text(answer)}, None), ({}, "stop")):
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
@@ -110,6 +111,7 @@ def _image(url: str) -> bytes:
     head, _, data = url.partition(",")
     if not head.startswith("data:image/") or not head.endswith(";base64"):
         raise UnusableRequest(
-            "not_fetched", "expected an image as data:image/...;base64, URL; no other is fetched"
+            "not_fetched",
+            "expected an image as a data:image/...;base64, URL; other URLs are not fetched",
         )
     return decode_image(data)

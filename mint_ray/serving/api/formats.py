@@ -1,4 +1,4 @@
-"""Answers in other forms: CSV for spreadsheets, GA4GH interpretations."""
+"""Alternative formats of an answer: CSV for spreadsheets, GA4GH phenopacket interpretations."""
 
 import csv
 import io
@@ -7,12 +7,13 @@ from typing import Any
 
 from mint_ray.serving.api.answers import Answer
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+# A spreadsheet evaluates a cell that begins so; ids and names come from outside.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 COLUMNS = ("rank", "id", "name", "probability", "in_set")
 
 
 def as_csv(answer: Answer) -> str:
-    """One line per entry; what a spreadsheet would take for a formula starts with a quote."""
+    """Return CSV, one line per entry; a cell that looks like a formula is quoted with `'`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([*COLUMNS, "model", "request_id"])
@@ -25,12 +26,15 @@ def as_csv(answer: Answer) -> str:
 
 def _safe(cell: object) -> object:
     text = cell if isinstance(cell, str) else ""
-    return f"'{text}" if text.startswith(_FORMULA) else cell
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else cell
 
 
 def as_interpretations(answer: Answer) -> dict[str, Any]:
-    """The ranking as a phenopacket (version 2) holds it: a diagnosis per interpretation, best
-    first; the probability stands in the summary, for which the schema has no field."""
+    """Return the ranking in the form of a phenopacket (version 2).
+
+    Each interpretation has one diagnosis, best first. The schema has no field for the probability,
+    so it stands in the summary.
+    """
     return {
         "id": answer.request_id,
         "interpretations": [

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of bodies that the routes read themselves, and of errors."""
+"""OpenAPI descriptions of error bodies and of request bodies that the routes parse themselves."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from mint_ray.serving.api.requests import DiagnoseRequest, Options, TissueReques
 
 
 class ErrorDetail(BaseModel):
-    """Why a request got no answer."""
+    """The reason why a request got no answer."""
 
-    reason: str = Field(description="A word for programs.")
-    message: str = Field(description="A sentence for people; never what was sent.")
+    reason: str = Field(description="A code for programs.")
+    message: str = Field(description="A sentence for people; it never repeats the request.")
     request_id: str
 
 
@@ -23,7 +23,10 @@ class ErrorBody(BaseModel):
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A JSON schema without references, which would point beyond the document's own part."""
+    """Return the JSON schema of a model with all references inlined.
+
+    References are relative to the root of a document, and this schema becomes a part of another.
+    """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 

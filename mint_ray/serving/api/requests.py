@@ -1,6 +1,6 @@
-"""What may be asked, and what a student is shown of it.
+"""Requests of the service: validation, and conversion to the input of a student.
 
-Every limit here is a constant with a name: a request that breaks one gets a typed refusal.
+A request that exceeds one of the limits below is refused with a machine-readable reason.
 """
 
 import base64
@@ -35,7 +35,7 @@ Term = Annotated[str, Field(max_length=32)]
 
 
 class UnusableRequest(ServingError):  # noqa: N818 - a request's fate, not a failure
-    """A request that cannot be answered; `reason` is a word, the message is for people."""
+    """A request that cannot be answered: `reason` is a code, the message is for people."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class UnusableRequest(ServingError):  # noqa: N818 - a request's fate, not a fai
 
 
 class Options(BaseModel):
-    """How much to answer."""
+    """Options of every request: number of answers, evidence, model."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,7 +55,7 @@ class Options(BaseModel):
 
 
 class DiagnoseRequest(Options):
-    """A patient: a note, or a GA4GH phenopacket (version 2), or HPO terms. One of the three."""
+    """A patient, as exactly one of: a note, a GA4GH phenopacket (version 2), HPO terms."""
 
     note: str | None = Field(None, max_length=MOST_NOTE_CHARACTERS, description="Free text.")
     phenopacket: dict[str, Any] | None = Field(None, description="GA4GH phenopacket, version 2.")
@@ -75,12 +75,15 @@ class DiagnoseRequest(Options):
                 f"expected one of note, phenopacket, terms; found {', '.join(given) or 'none'}"
             )
         if self.excluded_terms and self.terms is None:
-            raise ValueError("excluded_terms goes with terms; a note or a phenopacket says its own")
+            raise ValueError(
+                "expected excluded_terms only beside terms; a note or a phenopacket states its own "
+                "absent findings"
+            )
         return self
 
 
 class TissueRequest(Options):
-    """An image as base64."""
+    """A tissue image, encoded as base64."""
 
     image: str = Field(
         max_length=MOST_IMAGE_CHARACTERS, description="PNG, JPEG, WebP or TIFF, base64."
@@ -89,7 +92,7 @@ class TissueRequest(Options):
 
 @dataclass(frozen=True)
 class NoteSpan:
-    """A finding that was read in the note, for highlighting: `note[start:end]`."""
+    """A finding with its characters in the note, `note[start:end]`, for highlighting."""
 
     term: str
     start: int
@@ -99,7 +102,7 @@ class NoteSpan:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a student is shown (a note, or an encoded image), and what is known beside it."""
+    """A parsed request: the student's input (a note or an encoded image), findings and options."""
 
     student_input: str | bytes
     present: tuple[str, ...] = ()
@@ -108,19 +111,19 @@ class Asked:
     top_k: int = 10
     explain: bool = False
     caveat: str | None = None
-    """Why the catalogue may hold no right answer, known before a model is asked."""
+    """Why the catalogue may lack the right answer, as far as known before a model runs."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a model could be shown."""
+        """Whether there is no input for a model."""
         return not self.student_input
 
 
 class PatientReader:
-    """Turns requests into notes and findings.
+    """Parser of requests about patients into notes and findings.
 
     Args:
-        ontology: of the findings.
+        ontology: ontology of the findings.
     """
 
     def __init__(self, ontology: Ontology) -> None:
@@ -129,11 +132,11 @@ class PatientReader:
         self._settings = CasesConfig(modalities="text_only")
 
     def read(self, request: DiagnoseRequest) -> Asked:
-        """What the student is asked.
+        """Parse a request into the input of a student.
 
         Raises:
-            UnusableRequest: `unknown_terms`, `no_findings`, or why a phenopacket is turned
-                away (`phenopackets.Reason`).
+            UnusableRequest: `unknown_terms`, `no_findings`, `too_large`, or the reason why a
+                phenopacket is rejected (`cases.patients.phenopackets.Reason`).
         """
         if request.note is not None:
             return self._from_note(request.note, request)
@@ -144,15 +147,17 @@ class PatientReader:
     def _from_note(self, note: str, options: Options) -> Asked:
         if not any(character.isalnum() for character in note):
             return Asked("", top_k=options.top_k, explain=options.explain, caveat=NO_WORDS)
-        found = self._findings.read(note)
-        present, excluded = present_and_excluded(found)
-        places = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in found)
-        asked = _asked(note, present, excluded, options, places)
-        return asked if present else replace(asked, caveat=NO_FINDING)
+        findings = self._findings.read(note)
+        present, excluded = present_and_excluded(findings)
+        spans = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in findings)
+        parsed = _asked(note, present, excluded, options, spans)
+        return parsed if present else replace(parsed, caveat=NO_FINDING)
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:
         if len(json.dumps(packet)) > MOST_PACKET_BYTES:
-            raise UnusableRequest("too_large", f"expected at most {MOST_PACKET_BYTES} bytes")
+            raise UnusableRequest(
+                "too_large", f"expected a phenopacket of at most {MOST_PACKET_BYTES} bytes"
+            )
         parsed = parse_packet(packet, "request", self._ontology)
         if isinstance(parsed, RejectedCase):
             raise UnusableRequest(
@@ -176,22 +181,22 @@ class PatientReader:
         return _asked(note, case["terms"], case["excluded_terms"], options)
 
     def _resolved(self, terms: Iterable[str]) -> list[str]:
-        found = {term: self._ontology.resolve(term.strip().upper()) for term in terms}
-        unknown = [term for term, known in found.items() if known is None]
+        resolved = {term: self._ontology.resolve(term.strip().upper()) for term in terms}
+        unknown = [term for term, current in resolved.items() if current is None]
         if unknown:
             raise UnusableRequest(
                 "unknown_terms",
-                f"{len(unknown)} of {len(found)} terms are no HPO ids of release "
+                f"{len(unknown)} of {len(resolved)} terms are not HPO ids of release "
                 f"{self._ontology.version}; expected ids such as HP:0001250",
             )
-        return list(dict.fromkeys(term for term in found.values() if term is not None))
+        return list(dict.fromkeys(term for term in resolved.values() if term is not None))
 
 
 def read_image(data: bytes, options: Options) -> Asked:
-    """An image that can be shown.
+    """Check an encoded image and return the parsed request.
 
     Raises:
-        UnusableRequest: `too_large`, or why it cannot be decoded (`images.decode`).
+        UnusableRequest: `too_large`, or the reason why it cannot be decoded (`images.decode`).
     """
     if len(data) > MOST_IMAGE_BYTES:
         raise UnusableRequest("too_large", f"expected an image of at most {MOST_IMAGE_BYTES} bytes")
@@ -202,7 +207,7 @@ def read_image(data: bytes, options: Options) -> Asked:
 
 
 def decode_image(text: str) -> bytes:
-    """The bytes of a base64 image.
+    """Decode a base64 image to its bytes (PNG, JPEG, WebP or TIFF, not checked here).
 
     Raises:
         UnusableRequest: `not_base64`.
@@ -212,7 +217,7 @@ def decode_image(text: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise UnusableRequest(
             "not_base64", "expected an image as base64, found other characters"
-        ) from (error)
+        ) from error
 
 
 def _asked(

@@ -1,1 +1,1 @@
-"""Deploy."""
+"""Ray Serve deployments: student replicas, the application, and the service of `mint serve`."""

@@ -1,4 +1,4 @@
-"""The Ray Serve application: an ingress, and a deployment for each student."""
+"""Ray Serve application: an HTTP ingress, and one deployment per student."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,12 +23,12 @@ HEALTH_SECONDS = 10.0
 @serve.deployment
 @serve.ingress()
 class Ingress:
-    """Takes requests, hands them to the students.
+    """Deployment that receives HTTP requests and forwards them to the students.
 
     Args:
         settings: a `ServingConfig`, as plain values.
-        text: handle of the students of notes, None where there is none.
-        vision: of images.
+        text: handle of the students of notes; None if none is served.
+        vision: handle of the students of images; None if none is served.
     """
 
     def __init__(
@@ -49,22 +49,22 @@ class ServiceArgs(Section):
 
     serving: ServingConfig
     tracking: str
-    """MLflow's tracking URI, where the registry is."""
+    """MLflow's tracking URI, which also names the model registry."""
 
 
 def application(args: ServiceArgs) -> serve.Application:
-    """The service for `serve deploy` and for a RayService; see `configs/serve.yaml`."""
+    """Build the application for `serve deploy` and for a RayService; see `configs/serve.yaml`."""
     return build(args.serving, args.tracking)
 
 
 def build(config: ServingConfig, tracking: str) -> serve.Application:
-    """The application of a config.
+    """Build the application of a config.
 
     Args:
-        tracking: where the registry is.
+        tracking: MLflow's tracking URI, which also names the model registry.
 
     Raises:
-        ConfigError: no student, or an address beyond loopback without API keys.
+        ConfigError: see `check`.
     """
     check(config)
     students = {
@@ -84,17 +84,21 @@ def build(config: ServingConfig, tracking: str) -> serve.Application:
 
 
 def check(config: ServingConfig) -> None:
-    """Refuse what must not be served.
+    """Check that a config can be served, and safely.
 
     Raises:
-        ConfigError: see `build`.
+        ConfigError: no student is named, or the address is not a loopback one and there are no
+            API keys.
     """
     if config.text is None and config.vision is None:
-        raise ConfigError("serving: expected serving.text or serving.vision, found neither")
+        raise ConfigError(
+            "serving: expected serving.text or serving.vision, found neither; name a student in "
+            "one of them"
+        )
     if config.host not in LOOPBACK and not ApiKeys(config.api_keys).required:
         raise ConfigError(
-            f"serving.host={config.host} can be reached from elsewhere: expected serving.api_keys "
-            "or MINT_API_KEY_HASHES, found neither"
+            f"serving.host={config.host} can be reached from other machines: expected "
+            "serving.api_keys or MINT_API_KEY_HASHES, found neither; set one, or serve on 127.0.0.1"
         )
 
 
@@ -110,7 +114,7 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
             "batch_size": size,
             "batch_wait_seconds": config.batch_wait_seconds,
         },
-        # One batch is computed while the next one fills.
+        # One batch is computed while the next one fills: with less, the model would wait.
         max_ongoing_requests=2 * size,
         max_queued_requests=config.max_queued_requests,
         backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER},

@@ -1,4 +1,4 @@
-"""`mint serve`: the service on this machine, until it is interrupted."""
+"""The service of `mint serve`: on this machine, until it is interrupted."""
 
 import signal
 import threading
@@ -17,14 +17,21 @@ from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import tracking_uri
 
 GRACE_SECONDS = 5.0
-"""What HTTP waits longer than the service itself, whose error says more."""
+"""Extra time of the HTTP proxy's deadline, in seconds.
+
+The service then times out first, and its error says more than the proxy's.
+"""
 
 
 def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
-    """Start Ray and the service, say where it is, stop it cleanly on SIGINT or SIGTERM.
+    """Start Ray and the service, print its address, and stop both on SIGINT or SIGTERM.
+
+    Args:
+        say: prints a line for the user.
 
     Raises:
-        ConfigError: nothing to serve, or an address beyond loopback without API keys.
+        ConfigError: there is no student to serve, or the address is not a loopback one and there
+            are no API keys.
     """
     serving = with_students(config)
     check(serving)
@@ -34,8 +41,8 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     serve.start(http_options=options)
     tracking = tracking_uri(config.tracking.uri, config.store)
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stopped.set())
     try:
         serve.run(build(serving, tracking), name=NAME, route_prefix="/")
         say(f"listening on http://{serving.host}:{serving.port} (Ctrl-C stops)")
@@ -45,24 +52,26 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
 
 
 def with_students(config: Config) -> ServingConfig:
-    """The serving section; without a student in it, that of the config's own finished steps: the
-    calibrated one if there is one.
+    """Return the serving section, completed with the config's own student if it names none.
+
+    The own student is the output of the first finished step among `calibrate`, `tune` and
+    `train`, in this order.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no student is named and none of these steps is finished.
     """
     serving = config.serving
     if serving.text is not None or serving.vision is not None:
         return serving
     planned = pipeline.plan(config)
-    found = next(
+    finished = next(
         (planned[name] for name in ("calibrate", "tune", "train") if planned[name].complete), None
     )
-    if found is None:
+    if finished is None:
         raise ConfigError(
             "serving: expected a student (serving.text.student or serving.vision.student), or a "
-            "config whose student is finished; found neither: mint run CONFIG trains one"
+            "config whose student is finished; found neither; train one with mint run CONFIG"
         )
     kind = "vision" if TASKS[config.task].input_modality == "image" else "text"
-    student = ServedStudentConfig(student=str(found.folder))
+    student = ServedStudentConfig(student=str(finished.folder))
     return serving.model_copy(update={kind: student})

@@ -1,4 +1,4 @@
-"""A replica of one student: parses, batches, answers; swaps its student without a pause."""
+"""Ray Serve replica of a student: parsing, batching, and replacement of the model under load."""
 
 import asyncio
 import logging
@@ -27,13 +27,14 @@ Reply = dict[str, Any]
 
 @serve.deployment
 class StudentReplica:
-    """Answers about notes or images.
+    """Deployment that answers requests about notes or about images.
 
     Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `more_models` (name ->
-    further students, loaded when first asked for, over the same base model where it is the same),
-    `tracking` (where the registry is), `refresh_seconds`, `batch_size` and `batch_wait_seconds`. A
-    changed one, or a new champion, is loaded beside the old student; they are swapped between two
-    batches.
+    further student, loaded at its first request, on the same base model if possible), `tracking`
+    (URI of the registry), `refresh_seconds`, `batch_size` and `batch_wait_seconds`.
+
+    After a change of the user config, or of the version under the registry alias, the new student
+    is loaded while the old one answers; the two are exchanged between two batches.
     """
 
     def __init__(self) -> None:
@@ -42,12 +43,13 @@ class StudentReplica:
         self._further: dict[str, Loaded] = {}
         self._loading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
-        # One thread computes; another loads, so that answers go on.
+        # One thread computes, because students on one base model must take turns. Another one
+        # loads, so that answers continue meanwhile.
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
-        """Load the student that the config names."""
+        """Load the student that the user config names; Ray Serve calls this at each change."""
         self._batched.set_max_batch_size(config["batch_size"])
         self._batched.set_batch_wait_timeout_s(config["batch_wait_seconds"])
         if self._watching is not None:
@@ -65,7 +67,10 @@ class StudentReplica:
         logger.info("serving %s %s, loaded in %.1f s", name, version, time.perf_counter() - began)
 
     async def _watch(self) -> None:
-        """Look for a new champion from time to time; while the registry is away, all stays."""
+        """Check the registry every `refresh_seconds` and load a new version of the student.
+
+        While the registry cannot be reached, the current student stays.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._config["refresh_seconds"])
@@ -73,65 +78,68 @@ class StudentReplica:
                 args = (self._config, self._ready())
                 if await loop.run_in_executor(self._load, is_outdated, *args):
                     await self._swap(self._config)
-            except Exception as error:  # of any kind: the old student goes on
-                logger.warning("no look at the registry: %s", type(error).__name__)
+            except Exception as error:  # whatever fails, the current student stays
+                logger.warning("the registry could not be checked: %s", type(error).__name__)
 
     async def check_health(self) -> None:
-        """Ask the model; Serve replaces a replica whose check raises."""
+        """Check that the model ranks; Ray Serve replaces a replica whose check raises."""
         predictor = self._ready().predictor
         await asyncio.get_running_loop().run_in_executor(self._compute, predictor.check)
 
     async def diagnose(self, request_id: str, request: Mapping[str, Any]) -> Reply:
-        """Answer about a patient; the request was validated by whoever calls."""
-        asked = DiagnoseRequest.model_validate(request)
-        predictor = await self._engine(asked.model)
+        """Answer a request about a patient (a dumped `DiagnoseRequest`)."""
+        parsed = DiagnoseRequest.model_validate(request)
+        predictor = await self._predictor_named(parsed.model)
         if predictor is None:
-            return _unknown(asked.model)
+            return _unknown_model()
         if predictor.reader is None:
             return {"refused": "wrong_model", "message": "this model answers about images"}
         try:
-            return await self._answer(predictor, request_id, predictor.reader.read(asked))
+            return await self._answer(predictor, request_id, predictor.reader.read(parsed))
         except UnusableRequest as error:
             return {"refused": error.reason, "message": str(error)}
 
     async def tissue(self, request_id: str, image: bytes, options: Mapping[str, Any]) -> Reply:
-        """Answer about an image."""
-        wanted = Options.model_validate(options)
-        predictor = await self._engine(wanted.model)
+        """Answer a request about an encoded image, with the fields of `Options`."""
+        parsed = Options.model_validate(options)
+        predictor = await self._predictor_named(parsed.model)
         if predictor is None:
-            return _unknown(wanted.model)
+            return _unknown_model()
         if predictor.reader is not None:
             return {"refused": "wrong_model", "message": "this model answers about notes"}
         try:
-            return await self._answer(predictor, request_id, read_image(image, wanted))
+            return await self._answer(predictor, request_id, read_image(image, parsed))
         except UnusableRequest as error:
             return {"refused": error.reason, "message": str(error)}
 
     async def about(self) -> list[dict[str, Any]]:
-        """The models that can be asked, the first of them by default, and what those that are
-        loaded were made from."""
+        """List the models that answer requests; the first one is the default.
+
+        Loaded models come with their version, coverage and lineage, others with their name only.
+        """
         main = self._ready()
         names = [name for name in self._config["more_models"] if name not in self._further]
         loaded = [item.about() for item in (main, *self._further.values())]
         return loaded + [{"name": name} for name in names]
 
     @serve.multiplexed(max_num_models_per_replica=-1)  # type: ignore[untyped-decorator]
-    async def _here(self, name: str) -> str:
-        """Tells Serve that this replica has a further student: its requests then come here."""
+    async def _announce(self, name: str) -> str:
+        """Announce to Ray Serve that this replica holds a model, so its requests come here."""
         return name
 
-    async def _engine(self, name: str | None) -> Predictor | None:
-        """The predictor of a name; None where there is none."""
+    async def _predictor_named(self, name: str | None) -> Predictor | None:
+        """Return the predictor of a model, loading it if needed; None for an unknown name."""
         main = self._ready()
         if name is None or name == main.predictor.model.name:
             return main.predictor
         if name not in self._config["more_models"]:
             return None
-        await self._here(name)
+        await self._announce(name)
         async with self._loading:
             if name not in self._further:
                 main, config = self._ready(), self._config
-                # On the computing thread: the base model is shared.
+                # Loading changes the shared base model, so it must not overlap with a batch:
+                # it runs on the computing thread.
                 self._further[name] = await asyncio.get_running_loop().run_in_executor(
                     self._compute,
                     load_predictor,
@@ -157,19 +165,19 @@ class StudentReplica:
 
 
 def _answer_all(items: list[tuple[Predictor, str, Asked]]) -> list[dict[str, Any]]:
-    """Answers in the order of the items, computed together where the student is the same."""
-    by_engine: dict[int, tuple[Predictor, dict[str, Asked]]] = {}
+    """Answer items in their order; those of the same predictor are computed together."""
+    by_predictor: dict[int, tuple[Predictor, dict[str, Asked]]] = {}
     for predictor, request_id, asked in items:
-        by_engine.setdefault(id(predictor), (predictor, {}))[1][request_id] = asked
-    made = {
+        by_predictor.setdefault(id(predictor), (predictor, {}))[1][request_id] = asked
+    answers = {
         answer.request_id: answer.model_dump(mode="json")
-        for predictor, requests in by_engine.values()
+        for predictor, requests in by_predictor.values()
         for answer in predictor.answer(requests)
     }
-    return [made[request_id] for _, request_id, _ in items]
+    return [answers[request_id] for _, request_id, _ in items]
 
 
-def _unknown(name: str | None) -> Reply:
-    # The name came from outside, so it is not repeated.
+def _unknown_model() -> Reply:
+    # The name is not repeated: it comes from the client and may hold anything.
     message = "no model of this name is served; /v1/models lists those that are"
     return {"refused": "unknown_model", "message": message, "status": 404}

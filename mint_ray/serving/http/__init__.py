@@ -1,1 +1,1 @@
-"""Http."""
+"""HTTP side of the service: routes, API keys, rate limits, metrics and the web page."""

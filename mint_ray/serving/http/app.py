@@ -1,4 +1,4 @@
-"""The service over HTTP: routes, errors, streams. Ray Serve runs it; replicas do the work."""
+"""HTTP application of the service: routes, error responses and streams, run by Ray Serve."""
 
 import asyncio
 import json
@@ -32,20 +32,22 @@ from mint_ray.serving.http.security import ApiKeys, RateLimit
 from mint_ray.serving.http.service import RequestRefused, Service
 
 RETRY_AFTER = 1
-"""Seconds after which a request that met a full queue may come again."""
+"""Seconds after which a client may repeat a request that found all queues full."""
 LINES_AT_ONCE = 16
 """Lines of a batch that are answered at the same time."""
 MOST_LINES = 10_000
+"""Most lines of a batch."""
 LINE_TRIES = 60
+"""Attempts for a line of a batch, `RETRY_AFTER` seconds apart, while all queues are full."""
 
 Accept = Annotated[str, Header()]
 
 
 def make_app(service: Service, config: ServingConfig) -> Guard:
-    """The guarded ASGI application."""
+    """Build the ASGI application with its routes, behind the guard."""
     app = FastAPI(title="mint_ray", version=__version__, redoc_url=None, docs_url=None)
-    _add_questions(app, service)
-    _add_state(app, service)
+    _add_model_routes(app, service)
+    _add_status_routes(app, service)
     for path in static.paths():
         app.add_api_route(path, _static(path), include_in_schema=False)
     for kind, handler in _HANDLERS.items():
@@ -54,20 +56,20 @@ def make_app(service: Service, config: ServingConfig) -> Guard:
 
     @app.get("/metrics", responses=ERRORS, response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Counts and times, in Prometheus' text format."""
+        """Return counts and times of requests, in Prometheus' text format."""
         return PlainTextResponse(counted.text(), media_type=counts.MEDIA_TYPE)
 
-    app.openapi_schema = None  # made anew, with the route above
+    app.openapi_schema = None  # cached by the call of openapi() above, without /metrics
     keys, limit = ApiKeys(config.api_keys), RateLimit(config.requests_per_minute)
     return Guard(app, keys, limit, config.max_body_bytes, counted.count)
 
 
-def _add_questions(app: FastAPI, service: Service) -> None:
+def _add_model_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/diagnose", response_model=Answer, responses=TABLES, openapi_extra=DIAGNOSE)
     async def diagnose(request: Request, accept: Accept = "application/json") -> Response:
         """Rank the catalogue's diseases for a patient."""
-        asked = DiagnoseRequest.model_validate_json(await request.body())
-        return _in_form(await service.diagnose(_id(request), asked), accept)
+        parsed = DiagnoseRequest.model_validate_json(await request.body())
+        return _negotiated(await service.diagnose(_id(request), parsed), accept)
 
     @app.post("/v1/tissue", response_model=Answer, responses=TABLES, openapi_extra=TISSUE)
     async def tissue(
@@ -75,16 +77,17 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         options: Annotated[Options, Query()],
         accept: Accept = "application/json",
     ) -> Response:
-        """Rank tissues for an image: its bytes, a form with the file `image`, or JSON with base64.
+        """Rank tissues for an image.
 
-        The options stand in the query, in the form or in the JSON.
+        The body is the image's bytes, a form with the file `image`, or JSON with base64. The
+        options are in the query, in the form or in the JSON.
         """
         image, options = await _image_of(request, options)
-        return _in_form(await service.tissue(_id(request), image, options), accept)
+        return _negotiated(await service.tissue(_id(request), image, options), accept)
 
     @app.post("/v1/batch", responses=LINES, response_class=StreamingResponse, openapi_extra=BATCH)
     async def batch(request: Request) -> StreamingResponse:
-        """JSON lines of `/v1/diagnose` requests; answers as JSON lines, in their order."""
+        """Answer JSON lines of `/v1/diagnose` requests as JSON lines, in the same order."""
         lines = (await request.body()).splitlines()
         if len(lines) > MOST_LINES:
             raise RequestRefused(413, "too_many_lines", f"expected at most {MOST_LINES} lines")
@@ -93,46 +96,47 @@ def _add_questions(app: FastAPI, service: Service) -> None:
 
     @app.post("/v1/chat/completions", responses=CHATS, openapi_extra=CHAT)
     async def chat(request: Request) -> Response:
-        """The ranking as a chat completion, for clients that speak OpenAI's API."""
-        asked = ChatRequest.model_validate_json(await request.body())
-        seen = asked.asked()
-        if isinstance(seen, bytes):
-            answer = await service.tissue(_id(request), seen, Options(model=asked.model))
+        """Return the ranking as a chat completion, for clients of OpenAI's API."""
+        parsed = ChatRequest.model_validate_json(await request.body())
+        student_input = parsed.asked()
+        if isinstance(student_input, bytes):
+            options = Options(model=parsed.model)
+            answer = await service.tissue(_id(request), student_input, options)
         else:
-            question = DiagnoseRequest(note=seen, model=asked.model)
-            answer = await service.diagnose(_id(request), question)
-        if asked.stream:
+            patient = DiagnoseRequest(note=student_input, model=parsed.model)
+            answer = await service.diagnose(_id(request), patient)
+        if parsed.stream:
             return StreamingResponse(as_chat_events(answer), media_type="text/event-stream")
         return JSONResponse(as_chat(answer))
 
 
-def _add_state(app: FastAPI, service: Service) -> None:
+def _add_status_routes(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models", responses=ERRORS)
     async def models() -> dict[str, Any]:
-        """Which models answer, and what they were made from."""
-        found = [_listed(model) for model in await service.models()]
-        return {"object": "list", "data": found}
+        """List the models that answer requests, with the lineage of those that are loaded."""
+        entries = [_model_entry(model) for model in await service.models()]
+        return {"object": "list", "data": entries}
 
     @app.get("/healthz", responses=ERRORS)
     async def healthz() -> dict[str, str]:
-        """Whether every model answers."""
+        """Check that every model answers."""
         await service.models()
         return {"status": "ok"}
 
 
-def _listed(model: dict[str, Any]) -> dict[str, Any]:
-    """A model with the keys that OpenAI's clients expect."""
-    rest = {key: value for key, value in model.items() if key not in ("name", "loaded")}
+def _model_entry(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a model with the keys that OpenAI's clients expect."""
+    details = {key: value for key, value in model.items() if key not in ("name", "loaded")}
     head = {"id": model["name"], "object": "model", "owned_by": "mint_ray"}
-    return {**head, "created": model.get("loaded", 0), **rest}
+    return {**head, "created": model.get("loaded", 0), **details}
 
 
 async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]:
-    """The encoded image of a request, and its options."""
+    """Return the encoded image and the options of a request, by its content type."""
     kind = request.headers.get("content-type", "")
     if kind.startswith("application/json"):
-        asked = TissueRequest.model_validate_json(await request.body())
-        return decode_image(asked.image), Options(**asked.model_dump(exclude={"image"}))
+        parsed = TissueRequest.model_validate_json(await request.body())
+        return decode_image(parsed.image), Options(**parsed.model_dump(exclude={"image"}))
     if not kind.startswith("multipart/form-data"):
         return await request.body(), options
     async with request.form(max_files=1, max_fields=8) as form:
@@ -146,33 +150,38 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
 async def _answer_lines(
     service: Service, request_id: str, lines: list[bytes]
 ) -> AsyncIterator[str]:
-    for at in range(0, len(lines), LINES_AT_ONCE):
-        part = enumerate(lines[at : at + LINES_AT_ONCE], at)
-        made = [_answer_line(service, f"{request_id}-{n}", line) for n, line in part]
-        for answer in await asyncio.gather(*made):
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        numbered = enumerate(lines[start : start + LINES_AT_ONCE], start)
+        pending = [_answer_line(service, f"{request_id}-{n}", line) for n, line in numbered]
+        for answer in await asyncio.gather(*pending):
             yield json.dumps(answer) + "\n"
 
 
 async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[str, Any]:
     try:
-        asked = DiagnoseRequest.model_validate_json(line)
-        return (await _patiently(service, request_id, asked)).model_dump(mode="json")
+        parsed = DiagnoseRequest.model_validate_json(line)
+        return (await _diagnose_with_retries(service, request_id, parsed)).model_dump(mode="json")
     except ValidationError as error:
         return error_body(request_id, "invalid", _problems(error.errors()))
     except RequestRefused as error:
         return error_body(request_id, error.reason, str(error))
 
 
-async def _patiently(service: Service, request_id: str, asked: DiagnoseRequest) -> Answer:
-    """A batch is in no hurry: where queues are full, its lines come again."""
+async def _diagnose_with_retries(
+    service: Service, request_id: str, request: DiagnoseRequest
+) -> Answer:
+    """Answer a line of a batch, and try again while all queues are full.
+
+    A client with one request should decide that itself; a batch has no reason to fail.
+    """
     for _ in range(LINE_TRIES - 1):
         try:
-            return await service.diagnose(request_id, asked)
+            return await service.diagnose(request_id, request)
         except RequestRefused as error:
             if error.status != 429:
                 raise
             await asyncio.sleep(RETRY_AFTER)
-    return await service.diagnose(request_id, asked)
+    return await service.diagnose(request_id, request)
 
 
 def _static(path: str) -> Callable[[], Response]:
@@ -180,7 +189,7 @@ def _static(path: str) -> Callable[[], Response]:
     return lambda: Response(content, media_type=kind)
 
 
-def _in_form(answer: Answer, accept: str) -> Response:
+def _negotiated(answer: Answer, accept: str) -> Response:
     if "text/csv" in accept:
         return PlainTextResponse(as_csv(answer), media_type="text/csv")
     if "application/vnd.ga4gh.phenopacket+json" in accept:
@@ -204,13 +213,13 @@ def _unusable(request: Request, error: Exception) -> Response:
 
 
 def _invalid(request: Request, error: Exception) -> Response:
-    """Says where and why, and never repeats what was sent."""
+    """Report the invalid fields and why they are invalid, without repeating the request."""
     assert isinstance(error, RequestValidationError | ValidationError)
     return JSONResponse(error_body(_id(request), "invalid", _problems(error.errors())), 422)
 
 
 def _http(request: Request, error: Exception) -> Response:
-    """No such route, no such method, a form that cannot be read."""
+    """Report an unknown route, an unknown method or an unreadable form in the common form."""
     assert isinstance(error, HTTPException)
     reason = {404: "no_route", 405: "no_method"}.get(error.status_code, "invalid")
     text = f"this request cannot be answered ({error.status_code}); see /openapi.json"
@@ -227,12 +236,15 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
 
 
 def _problems(errors: Any) -> str:
-    """Where and why. Names that the request made up are left out, like its values."""
-    found = [f"{_place(error)}: {error['msg']}" for error in list(errors)[:5]]
-    return "; ".join(found)
+    """Return fields and reasons of the first five errors.
+
+    Values, and names of unknown fields, are left out: they come from the client, and may be parts
+    of a note.
+    """
+    return "; ".join(f"{_field(error)}: {error['msg']}" for error in list(errors)[:5])
 
 
-def _place(error: Any) -> str:
-    made_up = error["type"] == "extra_forbidden"
-    place = error["loc"][:-1] if made_up else error["loc"]
-    return ".".join(map(str, place)) or "request"
+def _field(error: Any) -> str:
+    is_unknown = error["type"] == "extra_forbidden"
+    path = error["loc"][:-1] if is_unknown else error["loc"]
+    return ".".join(map(str, path)) or "request"

@@ -1,6 +1,7 @@
-"""What every request passes before the application sees it: keys, rates, sizes, headers.
+"""ASGI middleware for API keys, rate limits, body sizes, security headers and the audit log.
 
-Plain ASGI, so that a body is refused while it arrives, not after.
+Plain ASGI rather than a framework's middleware, so that a body that is too large is refused while
+it arrives, not after.
 """
 
 import json
@@ -22,9 +23,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 audit = logging.getLogger("mint_ray.audit")
 
 OPEN = frozenset(("/healthz", *static.paths()))
-"""Paths that need no key: they tell nothing."""
+"""Paths that need no API key, because they reveal nothing."""
 REQUEST_ID = "x-mint-request-id"
-"""Serve's own `x-request-id` is what the client says it is, so that two could be alike."""
+"""Response header with the request id.
+
+Ray Serve's own `x-request-id` repeats the client's value, so two requests could share an id.
+"""
 
 
 class _TooLarge(Exception):  # noqa: N818 - a request's fate
@@ -32,13 +36,13 @@ class _TooLarge(Exception):  # noqa: N818 - a request's fate
 
 
 class Guard:
-    """ASGI middleware.
+    """ASGI middleware that refuses requests before the application sees them.
 
     Args:
-        app: what is guarded.
-        keys: who may ask.
-        limit: how often.
-        max_body_bytes: how much.
+        app: the guarded ASGI application.
+        keys: API keys that are accepted.
+        limit: rate limit per caller.
+        max_body_bytes: longest body of a request, in bytes.
         count: called with path, status and seconds of every answered request.
     """
 
@@ -51,23 +55,23 @@ class Guard:
         count: Callable[[str, int, float], None] = lambda path, status, seconds: None,
     ) -> None:
         self._app, self._keys, self._limit = app, keys, limit
-        self._most, self._count = max_body_bytes, count
+        self._max_body_bytes, self._count = max_body_bytes, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request on to the application, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status, read = time.perf_counter(), 500, 0
+        started, status, bytes_read = time.perf_counter(), 500, 0
 
         async def counted() -> Message:
-            nonlocal read
+            nonlocal bytes_read
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
+            bytes_read += len(message.get("body", b""))
+            if bytes_read > self._max_body_bytes:
                 raise _TooLarge
             return message
 
@@ -75,13 +79,15 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = {**HEADERS, REQUEST_ID: request_id}
-                added = [(k.lower().encode(), v.encode()) for k, v in own.items()]
+                named = {**HEADERS, REQUEST_ID: request_id}
+                added = [(k.lower().encode(), v.encode()) for k, v in named.items()]
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
         async def answer_of_app(message: Message) -> None:
-            if read <= self._most:  # else it answers that its reading failed
+            # A framework turns the `_TooLarge` raised while it reads into an error of its own,
+            # which must not reach the client: the refusal below is the answer.
+            if bytes_read <= self._max_body_bytes:
                 await answer(message)
 
         caller, refusal = self._admit(scope, headers)
@@ -91,8 +97,8 @@ class Guard:
             else:
                 await self._app(scope, counted, answer_of_app)
         except _TooLarge:
-            reason = f"expected a body of at most {self._most} bytes"
-            await _refuse(answer, request_id, 413, "too_large", reason)
+            text = f"expected a body of at most {self._max_body_bytes} bytes"
+            await _refuse(answer, request_id, 413, "too_large", text)
         finally:
             seconds = time.perf_counter() - started
             self._count(scope["path"], status, seconds)
@@ -101,7 +107,7 @@ class Guard:
     def _admit(
         self, scope: Scope, headers: MutableMapping[bytes, bytes]
     ) -> tuple[str, tuple[int, str, str] | tuple[int, str, str, float] | None]:
-        """Who asks, and why not if not."""
+        """Identify the caller; return also the refusal (status, reason, message, wait) or None."""
         address = (scope.get("client") or ("unknown",))[0]
         caller = f"address-{address}"
         if self._keys.required and scope["path"] not in OPEN:
@@ -110,8 +116,9 @@ class Guard:
                 return caller, (401, "no_key", "expected a valid API key as a bearer token")
             caller = f"key-{holder}"
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._most:
-            return caller, (413, "too_large", f"expected a body of at most {self._most} bytes")
+        if not length.isdigit() or int(length) > self._max_body_bytes:
+            text = f"expected a body of at most {self._max_body_bytes} bytes"
+            return caller, (413, "too_large", text)
         wait = 0.0 if scope["path"] in OPEN else self._limit.wait(caller)
         if wait > 0:
             return caller, (429, "too_many_requests", "expected fewer requests a minute", wait)
@@ -119,9 +126,9 @@ class Guard:
 
 
 def _key_of(headers: MutableMapping[bytes, bytes]) -> str | None:
-    """The key of `Authorization: Bearer` or `X-API-Key`."""
-    given = headers.get(b"authorization", b"").decode("latin-1")
-    kind, _, key = given.partition(" ")
+    """Return the key of `Authorization: Bearer` or `X-API-Key`; None without either."""
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    kind, _, key = authorization.partition(" ")
     if kind.lower() == "bearer" and key:
         return key.strip()
     other = headers.get(b"x-api-key")
@@ -129,7 +136,7 @@ def _key_of(headers: MutableMapping[bytes, bytes]) -> str | None:
 
 
 def error_body(request_id: str, reason: str, message: str) -> dict[str, Any]:
-    """The form of every error: a word for programs, a sentence for people."""
+    """Return the body of every error: `reason` is for programs, `message` for people."""
     return {"error": {"reason": reason, "message": message, "request_id": request_id}}
 
 

@@ -1,4 +1,4 @@
-"""Counts of answered requests for Prometheus; labels are routes and statuses alone."""
+"""Prometheus counts and times of answered requests, labelled by route and status only."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,11 @@ MEDIA_TYPE = "text/plain; version=0.0.4"
 
 
 class RequestCounts:
-    """Requests and seconds by route.
+    """Numbers and durations (seconds) of requests by route.
 
     Args:
-        routes: paths that are counted by name; all others are `other`.
+        routes: paths that are counted by name; all others are counted as `other`, so that clients
+            cannot create labels without end.
     """
 
     def __init__(self, routes: Iterable[str]) -> None:
@@ -25,11 +26,11 @@ class RequestCounts:
         )
 
     def count(self, path: str, status: int, seconds: float) -> None:
-        """One answered request."""
+        """Count an answered request."""
         route = path if path in self._routes else "other"
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """Return all counts in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Who may ask, how often, and how much: keys, rates, sizes. Knows nothing of HTTP frameworks."""
+"""API keys, rate limits and security headers, independent of the HTTP framework."""
 
 import hashlib
 import hmac
@@ -12,8 +12,9 @@ from pathlib import Path
 from mint_ray.errors import ConfigError
 
 KEY_HASHES = "MINT_API_KEY_HASHES"
+"""Environment variable with hashes of API keys, separated by commas."""
 MOST_CALLERS = 10_000
-"""Callers whose rate is remembered; the least recent are forgotten."""
+"""Most callers whose rate is remembered; the least recent ones are forgotten."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -27,68 +28,71 @@ HEADERS = {
 
 
 class ApiKeys:
-    """Hashes of the keys that may ask; a file of them is read again when it changes.
+    """Hashes of the accepted API keys; their file is read again when it changes.
 
     Args:
         file: one SHA-256 in hex per line; `#` starts a comment.
-        environment: hashes separated by commas.
+        environment: hashes separated by commas; None for the variable `MINT_API_KEY_HASHES`.
 
     Raises:
-        ConfigError: the file cannot be read, or a hash is none.
+        ConfigError: the file cannot be read, or an entry is not a hash.
     """
 
     def __init__(self, file: Path | None, environment: str | None = None) -> None:
-        given = os.environ.get(KEY_HASHES, "") if environment is None else environment
-        self._fixed = frozenset(_hash(item) for item in given.split(",") if item.strip())
+        listed = os.environ.get(KEY_HASHES, "") if environment is None else environment
+        self._from_environment = frozenset(
+            _hash(part) for part in listed.split(",") if part.strip()
+        )
         self._file = file
-        self._changed: int | None = None
-        self._read: frozenset[str] = frozenset()
+        self._file_time: int | None = None
+        self._from_file: frozenset[str] = frozenset()
         self._refresh()
 
     @property
     def required(self) -> bool:
-        """Whether anybody needs a key."""
-        return bool(self._file or self._fixed)
+        """Whether requests need a key."""
+        return bool(self._file or self._from_environment)
 
     def holder(self, key: str | None) -> str | None:
-        """A short name of the key's hash, None where the key may not ask."""
+        """Return the first 8 hex digits of the key's hash; None if the key is not accepted."""
         if key is None:
             return None
         self._refresh()
-        found = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-        # Every hash is compared, so that the time tells nothing.
-        allowed = [hmac.compare_digest(found, known) for known in (*self._fixed, *self._read)]
-        return found[:8] if any(allowed) else None
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        # Every hash is compared, in constant time, so that the duration reveals nothing.
+        known = (*self._from_environment, *self._from_file)
+        matches = [hmac.compare_digest(digest, accepted) for accepted in known]
+        return digest[:8] if any(matches) else None
 
     def _refresh(self) -> None:
         if self._file is None:
             return
         try:
-            changed = self._file.stat().st_mtime_ns
-            if changed == self._changed:
+            file_time = self._file.stat().st_mtime_ns
+            if file_time == self._file_time:
                 return
             lines = self._file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            if self._changed is not None:  # keys that are being replaced stay as they were
+            if self._file_time is not None:  # the file is being replaced: keep the keys read last
                 return
             raise ConfigError(
                 f"serving.api_keys={self._file}: expected a readable file with one SHA-256 in hex "
-                f"a line ({type(error).__name__})"
+                f"per line ({type(error).__name__}); check its path and its permissions"
             ) from error
         texts = (line.partition("#")[0].strip() for line in lines)
-        self._read = frozenset(_hash(text) for text in texts if text)
-        self._changed = changed
+        self._from_file = frozenset(_hash(text) for text in texts if text)
+        self._file_time = file_time
 
 
 def _hash(text: str) -> str:
-    found = text.strip().lower()
-    if len(found) != 64 or any(character not in "0123456789abcdef" for character in found):
+    digest = text.strip().lower()
+    if len(digest) != 64 or any(character not in "0123456789abcdef" for character in digest):
         raise ConfigError(
-            "an API key's hash: expected 64 hex digits, the SHA-256 of the key, found something "
-            'else; python -c "import hashlib, getpass; '
-            'print(hashlib.sha256(getpass.getpass().encode()).hexdigest())" makes one'
+            "hash of an API key: expected 64 hex digits, the SHA-256 of the key, found something "
+            'else; compute it with python -c "import hashlib, getpass; '
+            'print(hashlib.sha256(getpass.getpass().encode()).hexdigest())"'
         )
-    return found
+    return digest
 
 
 @dataclass
@@ -98,27 +102,27 @@ class _Bucket:
 
 
 class RateLimit:
-    """A token bucket for every caller.
+    """Token buckets, one per caller.
 
     Args:
-        per_minute: requests that a caller may make in a minute, and at once.
-        clock: seconds.
+        per_minute: requests that a caller may make per minute, and also at once.
+        clock: current time in seconds.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = float(per_minute), clock
+        self._per_minute, self._clock = float(per_minute), clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def wait(self, caller: str) -> float:
-        """0 where the caller may ask now, else the seconds after which it may."""
+        """Take a token; return 0, or the seconds until the caller may make its next request."""
         now = self._clock()
-        bucket = self._buckets.pop(caller, None) or _Bucket(self._most, now)
-        refill = (now - bucket.at) * self._most / 60
-        bucket = _Bucket(min(self._most, bucket.tokens + refill), now)
+        bucket = self._buckets.pop(caller, None) or _Bucket(self._per_minute, now)
+        refill = (now - bucket.at) * self._per_minute / 60
+        bucket = _Bucket(min(self._per_minute, bucket.tokens + refill), now)
         self._buckets[caller] = bucket
         while len(self._buckets) > MOST_CALLERS:
             self._buckets.popitem(last=False)
         if bucket.tokens >= 1:
             bucket.tokens -= 1
             return 0.0
-        return (1 - bucket.tokens) * 60 / self._most
+        return (1 - bucket.tokens) * 60 / self._per_minute

@@ -1,4 +1,4 @@
-"""What the routes ask for: students behind handles, deadlines, and errors that say what to do."""
+"""Calls of the routes to the students: Ray Serve handles, deadlines and typed errors."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestRefused(ServingError):  # noqa: N818 - a request's fate
-    """A request that gets an error: `status`, a word, a sentence."""
+    """A request that gets an error: HTTP `status`, `reason` for programs, a message for people."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -24,12 +24,12 @@ class RequestRefused(ServingError):  # noqa: N818 - a request's fate
 
 
 class Service:
-    """What the routes do.
+    """Client of the student deployments, for the routes.
 
     Args:
-        text: handle of the students of notes, None where there is none.
-        vision: of images.
-        config: deadlines, and which further students there are.
+        text: handle of the students of notes; None if none is served.
+        vision: handle of the students of images; None if none is served.
+        config: the deadline of a request (seconds) and the names of further students.
     """
 
     def __init__(
@@ -41,36 +41,51 @@ class Service:
         self._handles = {"text": text, "vision": vision}
         self._timeout = config.timeout_seconds
         self._further = {
-            name for one in (config.text, config.vision) if one for name in one.more_models
+            name
+            for student in (config.text, config.vision)
+            if student
+            for name in student.more_models
         }
 
     async def diagnose(self, request_id: str, request: DiagnoseRequest) -> Answer:
-        """Ask a student of notes."""
+        """Answer a request about a patient, with a student of notes.
+
+        Raises:
+            RequestRefused: no such student, an unusable request, full queues, or no answer in time.
+        """
         handle = self._handle("text", "notes", request.model)
         call = handle.diagnose.remote(request_id, request.model_dump(mode="json"))
         return await self._answer(call)
 
     async def tissue(self, request_id: str, image: bytes, options: Options) -> Answer:
-        """Ask a student of images."""
+        """Answer a request about an encoded image, with a student of images.
+
+        Raises:
+            RequestRefused: as for `diagnose`.
+        """
         handle = self._handle("vision", "images", options.model)
         call = handle.tissue.remote(request_id, image, options.model_dump())
         return await self._answer(call)
 
     async def models(self) -> list[dict[str, Any]]:
-        """What answers now."""
+        """List the models of all deployments, each with its `kind`, `text` or `vision`.
+
+        Raises:
+            RequestRefused: a deployment does not answer.
+        """
         handles = {kind: handle for kind, handle in self._handles.items() if handle is not None}
-        found = await asyncio.gather(*(self._wait(h.about.remote()) for h in handles.values()))
+        listed = await asyncio.gather(*(self._wait(h.about.remote()) for h in handles.values()))
         return [
             {"kind": kind, **model}
-            for kind, models in zip(handles, found, strict=True)
+            for kind, models in zip(handles, listed, strict=True)
             for model in models
         ]
 
-    def _handle(self, kind: str, what: str, model: str | None) -> DeploymentHandle:
+    def _handle(self, kind: str, inputs: str, model: str | None) -> DeploymentHandle:
         handle = self._handles[kind]
         if handle is None:
             raise RequestRefused(
-                404, "no_model", f"no model that answers about {what} is served here"
+                404, "no_model", f"no model that answers about {inputs} is served here"
             )
         return handle.options(multiplexed_model_id=model) if model in self._further else handle
 
@@ -87,10 +102,10 @@ class Service:
             text = f"no answer within {self._timeout:g} seconds"
             raise RequestRefused(504, "timeout", text) from error
         except BackPressureError as error:
-            raise RequestRefused(429, "busy", "all queues are full; come again") from error
-        # A replica that died, a cluster that is away: the caller may try again.
+            raise RequestRefused(429, "busy", "all queues are full; try again later") from error
+        # Whatever the cause (a replica that died, a cluster out of reach), the caller may retry.
         except Exception as error:
             logger.error("a replica failed: %s", type(error).__name__)
             raise RequestRefused(
-                503, "unavailable", "the model is not available; come again"
+                503, "unavailable", "the model is not available; try again later"
             ) from error

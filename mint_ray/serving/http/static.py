@@ -1,4 +1,4 @@
-"""The page at `/` and what it needs: files of this package, and drawn examples of tissue."""
+"""Files of the web page at `/`: HTML, style, script, and drawn examples of tissue."""
 
 import io
 from functools import cache
@@ -13,16 +13,20 @@ _FILES = {
     "/mark.svg": ("mark.svg", "image/svg+xml"),
 }
 _EXAMPLES = {f"/examples/{number}.png": number - 1 for number in range(1, 5)}
-_SIDE = 256
+_SIDE = 256  # of an example, in pixels
 
 
 def paths() -> tuple[str, ...]:
-    """Paths of everything that is served as it is, to anybody: it tells nothing."""
+    """Return the paths of all static files; they are public, because they reveal nothing."""
     return (*_FILES, *_EXAMPLES)
 
 
 def read(path: str) -> tuple[bytes, str]:
-    """Content and media type of one of `paths`."""
+    """Return content and media type of a static file.
+
+    Args:
+        path: one of `paths()`.
+    """
     if path in _EXAMPLES:
         return _examples()[_EXAMPLES[path]], "image/png"
     name, kind = _FILES[path]
