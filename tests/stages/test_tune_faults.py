@@ -74,11 +74,13 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
 
 
 def start_cluster() -> tuple[Cluster, list[Any]]:
-    """A head without CPUs, and its dashboard: through it Ray Train's cleaner learns that a trial's
-    controller has died, and gives back the place of its workers. The cleaner finds the dashboard by
-    `RAY_ADDRESS`, which it has from the head; else it would not know this Ray from the tests' own.
+    """Start a cluster of a head without CPUs, with a dashboard, and two nodes with a CPU each.
 
-    Two nodes with a CPU each. Every checkpoint waits three seconds: Ray's processes outlive their
+    Through the dashboard Ray Train's cleaner learns that a trial's controller has died, and gives
+    back the place of its workers. It finds the dashboard by `RAY_ADDRESS`, which it has from the
+    head; else it would not know this Ray from the tests' own.
+
+    Every checkpoint waits three seconds: Ray's processes outlive their
     driver by two, in which a trial would come to its end.
     """
     with socket.socket() as probe:
@@ -117,8 +119,11 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 
 
 def all_under_way(trials: list[Trial]) -> bool:
-    """Whether two run, both with their places, one with a checkpoint. A driver that dies while a
-    place is being made for its workers leaves it behind, and nobody in Ray gives it back."""
+    """Return whether two trials run, both with their workers, one with a checkpoint.
+
+    A driver that dies while Ray reserves a place for its workers leaves the place behind, and
+    nothing in Ray gives it back.
+    """
     steps = [trial.spent() for trial in trials if trial.state == "running"]
     return len(steps) > 1 and min(steps) > 0 and max(steps) > CHECKPOINT_STEPS
 
