@@ -1,4 +1,4 @@
-"""Figures of benchmarks: an SVG file of its own, light, with the shapes of the reports."""
+"""SVG files of the benchmarks' figures, in a light theme, from the shapes of the reports."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +20,14 @@ text { fill: #5b6370; font-size: 12px; } .label { fill: #1c1f24; }
 def write_figure(
     path: Path, width: float, height: float, description: str, shapes: Iterable[str]
 ) -> None:
-    """Write an SVG that a browser, or a page on the web, shows as an image."""
+    """Write a standalone SVG file, with its style inside.
+
+    Args:
+        width: width in pixels.
+        height: height in pixels.
+        description: text for screen readers.
+        shapes: shapes of `mint_ray.reports.svg`.
+    """
     content = str(drawing(width, height, description, [f"<style>{STYLE}</style>", *shapes]))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}"'
     path.write_text(content.replace("<svg", head, 1) + "\n", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Count what is known of the diseases of held-out published patients.
+"""Knowledge about the diseases of held-out published patients, in counts.
 
     python benchmarks/held_out_cases.py --cases phenopackets.zip \
         --publications publications.txt --out benchmarks/results/held_out_cases.json
 
-The split is that of `teacher_accuracy.py`. Of the test cases whose disease no training case has,
-the script counts those whose disease still has annotations when the publications of the file are
+The split is that of `teacher_accuracy.py`. Among the test cases whose disease no training case has,
+the script counts those whose disease still has annotations after the publications of the file are
 left out. It also draws test cases for the language models as `configs/phenopackets.yaml` does, and
 compares the sizes of their groups with those of all test cases.
 """
@@ -32,12 +32,12 @@ CONFIG = Path(__file__).parents[1] / "configs" / "phenopackets.yaml"
 
 
 def fate(case: Case, catalogue: Catalogue, annotations: Annotations) -> str:
-    """Return what is known of a case's disease."""
+    """Classify a case as `not_in_catalogue`, `annotated` or `without_annotations`."""
     index = catalogue.index_of(case["label_id"] or "")
     if index is None:
         return "not_in_catalogue"
-    found = annotations.of(*catalogue.label(index).ids)
-    return "annotated" if found else "without_annotations"
+    has_annotations = bool(annotations.of(*catalogue.label(index).ids))
+    return "annotated" if has_annotations else "without_annotations"
 
 
 def sizes(groups: Iterable[str]) -> dict[str, int]:
@@ -47,7 +47,12 @@ def sizes(groups: Iterable[str]) -> dict[str, int]:
 
 
 def measure(path: Path, publications: Path) -> dict[str, Any]:
-    """Split the cases, and count."""
+    """Split the cases and count them.
+
+    Args:
+        path: phenopacket release, a ZIP file or a folder.
+        publications: file with one PMID per line.
+    """
     config = load_config(CONFIG)
     parsed = [c for c in read_phenopackets(path, load_ontology()) if isinstance(c, ParsedCase)]
     cases = assign_splits(
@@ -82,14 +87,14 @@ def measure(path: Path, publications: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Parse, count, write."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=Path, required=True, help="release ZIP or folder")
     parser.add_argument("--publications", type=Path, required=True, help="one PMID a line")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    given = parser.parse_args()
-    text = json.dumps(measure(given.cases, given.publications), indent=1)
-    given.out.write_text(text + "\n", encoding="utf-8")
+    options = parser.parse_args()
+    text = json.dumps(measure(options.cases, options.publications), indent=1)
+    options.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

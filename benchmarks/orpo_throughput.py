@@ -1,15 +1,15 @@
-"""ORPO in pairs per second and peak memory: TRL's ORPOTrainer and ours, on the same tokens.
+"""Throughput and peak memory of ORPO: TRL's ORPOTrainer and ours, on the same tokens.
 
     python benchmarks/orpo_throughput.py --out benchmarks/results/orpo_throughput.json
 
-Every measurement is a fresh process that takes one warm-up step and then `--steps` measured ones;
-the systems take turns, `--rounds` times. Both start from the embedded model (or `--model`, a
-folder), the same LoRA and AdamW, without activation checkpointing. TRL's objective takes the
-likelihood on prompt and chosen answer; ours is measured so, and on the chosen answer alone.
+Each measurement is a fresh process that takes a warm-up step and then `--steps` measured ones. The
+systems take turns, `--rounds` times. Both start from the embedded model (or `--model`, a folder)
+with the same LoRA and AdamW, without activation checkpointing. TRL's objective takes the likelihood
+on prompt and chosen answer; ours is measured in the same way, and on the chosen answer alone.
 
-Memory is measured apart, over one step: what a process holds at most over what it held before,
-which is activations, gradients and optimizer state. On a CPU the allocator is told to give freed
-memory back at once (MALLOC_MMAP_THRESHOLD_), or the figure would hold what it keeps for later.
+Memory is measured separately, over one step: the peak minus the memory held before the step, which
+is activations, gradients and optimizer state. On a CPU the allocator has to return freed memory at
+once (MALLOC_MMAP_THRESHOLD_), or the figure would include memory that it keeps for later.
 """
 
 import argparse
@@ -38,12 +38,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def bound(prompt: int, completion: int) -> float:
-    """How much fewer tokens a shared prompt needs: 2(p + c) / (p + 2c)."""
+    """Return the best ratio from sharing a prompt: 2(p + c) / (p + 2c), the ratio of tokens."""
     return 2 * (prompt + completion) / (prompt + 2 * completion)
 
 
 class Memory:
-    """Peak memory over where it started, in MiB."""
+    """Peak memory above the level at construction."""
 
     def __init__(self, cuda: bool) -> None:
         import torch
@@ -59,7 +59,7 @@ class Memory:
         self._thread.start()
 
     def peak(self) -> float:
-        """Stop watching and tell."""
+        """Stop watching and return the peak in MiB."""
         self._stop.set()
         self._thread.join()
         if self._cuda:
@@ -77,7 +77,7 @@ class Memory:
 
 
 def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
-    """TRL's own trainer, its own tokenisation, collator and loop."""
+    """Measure TRL's trainer, with its own tokenisation, collator and loop."""
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     from transformers import TrainerCallback
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -134,7 +134,7 @@ def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
-    """Our predictor, layout and objective on examples of the same lengths as TRL's."""
+    """Measure our engine, layout and objective on examples of the same lengths as TRL's."""
     from mint_ray.config.training import TrainingConfig
     from mint_ray.students.engines.plain import PlainEngine
     from mint_ray.students.logprobs.examples import Example
@@ -160,9 +160,9 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
     training = TrainingConfig(batch_size=job["batch"], deepspeed="off", max_grad_norm=0.3)
     choose_attention("auto", "auto", model, example)
     policy = Policy(model, choose_layout("auto", model, example), with_prompt)
-    predictor = PlainEngine(policy, training)
+    engine = PlainEngine(policy, training)
     batch = [example] * job["batch"]
-    tokens = float(sum(one.likelihood_tokens(with_prompt) for one in batch))
+    tokens = float(sum(item.likelihood_tokens(with_prompt) for item in batch))
     memory = Memory(cuda)
     times = []
     for _ in range(job["steps"] + job["warm_up"]):
@@ -176,7 +176,7 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
         ) -> Any:
             return step_loss.loss_of(ScoredBatch(examples, logps))
 
-        predictor.update([batch], loss_of, 5e-5)
+        engine.update([batch], loss_of, 5e-5)
         wait(cuda)
         times.append(time.perf_counter() - started)
     return {
@@ -187,7 +187,7 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(job: dict[str, Any]) -> tuple[Any, Any, bool]:
-    """Model on its device, tokenizer, and whether that is a GPU."""
+    """Load the model on its device and its tokenizer; return also whether the device is a GPU."""
     import torch
 
     from mint_ray.common.devices import pick_device, pick_dtype
@@ -207,7 +207,7 @@ def load(job: dict[str, Any]) -> tuple[Any, Any, bool]:
 
 
 def with_lora(model: Any) -> Any:
-    """LoRA of rank 16 on all linear layers, the same for both."""
+    """Add LoRA of rank 16 on all linear layers, the same for both systems."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -217,7 +217,10 @@ def with_lora(model: Any) -> Any:
 
 
 def rows(job: dict[str, Any], number: int) -> Any:
-    """A dataset whose every row has the wanted lengths in TRL's tokens (one ends the answer)."""
+    """Return a dataset whose rows all have the lengths of `job["shape"]` in TRL's tokens.
+
+    The last token of an answer is TRL's end token.
+    """
     from datasets import Dataset
 
     prompt, completion = job["shape"]
@@ -230,7 +233,7 @@ def rows(job: dict[str, Any], number: int) -> Any:
 
 
 def wait(cuda: bool) -> None:
-    """Let the GPU finish before a clock is read."""
+    """Wait until the GPU has finished, before a clock is read."""
     if cuda:
         import torch
 
@@ -238,7 +241,7 @@ def wait(cuda: bool) -> None:
 
 
 def in_a_process(job: dict[str, Any]) -> dict[str, Any]:
-    """Measure one system in a process of its own: time after a warm-up step, or memory."""
+    """Measure one system in a fresh process: times after a warm-up step, or else memory."""
     environment = os.environ | {"OMP_NUM_THREADS": str(job["threads"])}
     if not job["warm_up"]:
         environment |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
@@ -246,13 +249,14 @@ def in_a_process(job: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{job['system']} at {job['shape']} failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(job["shape"], job["system"], "time" if job["warm_up"] else "memory", found, flush=True)
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    quantity = "time" if job["warm_up"] else "memory"
+    print(job["shape"], job["system"], quantity, measured, flush=True)
+    return measured
 
 
 def measure_shape(common: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """All systems at one shape: times in turns, then memory; medians, and ratios to TRL's."""
+    """Measure all systems at one shape: times in turns, then memory; add ratios to TRL's."""
     prompt, completion = common["shape"]
     batch = common["batch"]
     seconds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
@@ -262,9 +266,9 @@ def measure_shape(common: dict[str, Any], rounds: int) -> dict[str, Any]:
         for system in SYSTEMS:
             job = common | {"system": system, "lengths": lengths}
             if turn < rounds:
-                found = in_a_process(job | {"warm_up": 1})
-                seconds[system] += found["seconds"]
-                lengths = found.get("lengths", lengths)
+                measured = in_a_process(job | {"warm_up": 1})
+                seconds[system] += measured["seconds"]
+                lengths = measured.get("lengths", lengths)
                 continue
             result[system] = {
                 "pairs_per_s": batch / statistics.median(seconds[system]),

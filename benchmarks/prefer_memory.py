@@ -1,12 +1,13 @@
-"""Measure what memory the preference stage needs, from a thousand tiles to fifty thousand.
+"""Memory of the preference stage, from a thousand tiles to fifty thousand.
 
     python benchmarks/prefer_memory.py --out benchmarks/results/prefer_memory.json
 
-A `clip` teacher is fitted to a few hundred tiles, or taken from `--teacher`. Every size is then a
-fresh process with a Ray of its own, whose whole tree of processes is sampled once a second from
-outside: each process's proportional share of memory (PSS), so that shared pages count once. Shared
-memory is Ray's object store; it is told apart from what the processes hold themselves. The tiles
-are drawn textures of eight kinds, 96 pixels wide; the case table of the largest size is a gigabyte.
+A `clip` teacher is fitted to a few hundred tiles, or taken from `--teacher`. Each size is then
+measured in a fresh process with its own Ray. The whole tree of processes is sampled once a second
+from outside, as each process's proportional share of memory (PSS), so that shared pages count once.
+Shared memory is Ray's object store; it is reported separately from the memory of the processes. The
+tiles are drawn textures of eight kinds, 96 pixels wide. The case table of the largest size has a
+gigabyte.
 """
 
 import argparse
@@ -59,25 +60,25 @@ CONFIG = Config.model_validate(
 
 
 def catalogue() -> Catalogue:
-    """The eight kinds of texture, under the names of tissues."""
+    """Return a catalogue of the eight kinds of texture, under the names of tissues."""
     ids = [f"TISSUE:{name.lower()}" for name in TISSUES]
     labels = [Label(i, name, (i,), (), ()) for i, name in zip(ids, TISSUES, strict=True)]
     return Catalogue(labels)
 
 
 def textures(rng: np.random.Generator) -> list[NDArray[np.float32]]:
-    """One large texture per tissue, (512, 512, 3), grain and colour its own; tiles are cut from."""
-    found = []
+    """Draw a texture (512, 512, 3) per tissue, of its own grain and colour, to cut tiles from."""
+    sheets = []
     for grain in np.linspace(0.8, 4.0, len(TISSUES)):
         field = gaussian_filter(rng.normal(size=(512, 512)), grain, mode="wrap")
         shade = (field - field.min()) / (field.max() - field.min())
         dark, light = rng.uniform((60, 30, 90), (120, 90, 160)), rng.uniform(190, 245, 3)
-        found.append((dark + shade[..., None] * (light - dark)).astype(np.float32))
-    return found
+        sheets.append((dark + shade[..., None] * (light - dark)).astype(np.float32))
+    return sheets
 
 
 def tiles(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Cases of `CASE_SCHEMA` in the order of their ids, one at a time."""
+    """Yield cases of `CASE_SCHEMA` in the order of their ids."""
     rng = np.random.default_rng(seed)
     sheets, labels = textures(rng), catalogue().labels
     splits = ("train",) * 7 + ("validation", "test", "test")
@@ -103,33 +104,33 @@ def tiles(count: int, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def write_cases(folder: Path, count: int, seed: int) -> int:
-    """A cases step's output, a row group at a time; its size in bytes."""
+    """Write the output of a cases step, a row group at a time; return its size in bytes."""
     folder.mkdir()
     catalogue().write(folder / "catalogue.parquet")
     (folder / "excluded_publications.txt").touch()
     path = folder / "cases.parquet"
-    waiting: list[dict[str, Any]] = []
+    group: list[dict[str, Any]] = []
     with pq.ParquetWriter(path, CASE_SCHEMA) as writer:
         for case in tiles(count, seed):
-            waiting.append(case)
-            if len(waiting) == GROUP:
-                writer.write_table(pa.Table.from_pylist(waiting, CASE_SCHEMA))
-                waiting = []
-        if waiting:
-            writer.write_table(pa.Table.from_pylist(waiting, CASE_SCHEMA))
+            group.append(case)
+            if len(group) == GROUP:
+                writer.write_table(pa.Table.from_pylist(group, CASE_SCHEMA))
+                group = []
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, CASE_SCHEMA))
     return path.stat().st_size
 
 
 def run_stage(name: str, inputs: dict[str, str], output: str) -> None:
-    """Run one stage in this process, as `mint` would, and print its rows."""
-    task = SimpleNamespace(say=print, update=lambda *_: None)
+    """Run one stage in this process, as `mint` would, and print its numbers of rows as JSON."""
+    progress = SimpleNamespace(say=print, update=lambda *_: None)
     context = StepContext(
         CONFIG,
         "benchmark",
         {key: Path(folder) for key, folder in inputs.items()},
         Path(output),
         NullRun(),  # type: ignore[arg-type]
-        task,  # type: ignore[arg-type]
+        progress,  # type: ignore[arg-type]
     )
     [step] = [step for step in STEPS if step.name == name]
     outcome = step.load()(context)
@@ -137,7 +138,7 @@ def run_stage(name: str, inputs: dict[str, str], output: str) -> None:
 
 
 def in_a_process(name: str, inputs: dict[str, Path], output: Path) -> dict[str, Any]:
-    """Run a stage in a process of its own; what it said last, its seconds, and its memory."""
+    """Run a stage in a fresh process; return its rows, its seconds, and samples of its memory."""
     output.mkdir()
     job = [name, {key: str(folder) for key, folder in inputs.items()}, str(output)]
     started = time.monotonic()
@@ -154,18 +155,18 @@ def in_a_process(name: str, inputs: dict[str, Path], output: Path) -> dict[str, 
         lines = log.read().splitlines()
     if child.returncode:
         raise SystemExit(f"{name} failed:\n" + "\n".join(lines[-40:]))
-    said = next(json.loads(line) for line in reversed(lines) if line.startswith('{"rows"'))
-    return {**said, "seconds": seconds, "samples": samples}
+    printed = next(json.loads(line) for line in reversed(lines) if line.startswith('{"rows"'))
+    return {**printed, "seconds": seconds, "samples": samples}
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Bytes of each of `PARTS` over a process and all that it started."""
-    found = dict.fromkeys(PARTS, 0.0)
+    """Return the bytes of each of `PARTS`, over a process and all its descendants."""
+    parts = dict.fromkeys(PARTS, 0.0)
     try:
         driver = psutil.Process(pid)
         processes = [driver, *driver.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return found
+        return parts
     for process in processes:
         try:
             share = proportional_share(process.pid)
@@ -173,16 +174,16 @@ def memory(pid: int) -> dict[str, float]:
         except (OSError, psutil.Error):  # it has ended
             continue
         part = "workers" if title and title[0].startswith("ray::") else "ray"
-        found["driver" if process.pid == pid else part] += share["Pss"] - share["Pss_Shmem"]
-        found["object_store"] += share["Pss_Shmem"]
-    return found
+        parts["driver" if process.pid == pid else part] += share["Pss"] - share["Pss_Shmem"]
+        parts["object_store"] += share["Pss_Shmem"]
+    return parts
 
 
 def proportional_share(pid: int) -> dict[str, float]:
-    """The `Pss` fields of a process, in bytes.
+    """Read the `Pss` fields of a process, in bytes.
 
     Raises:
-        OSError: it is gone, or the kernel does not tell.
+        OSError: the process has ended, or the kernel does not report them.
     """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     fields = (line.partition(":") for line in lines if line.startswith("Pss"))
@@ -190,12 +191,16 @@ def proportional_share(pid: int) -> dict[str, float]:
 
 
 def total(sample: dict[str, float]) -> float:
-    """All parts together."""
+    """Return the sum of all parts, in bytes."""
     return sum(sample[part] for part in PARTS)
 
 
 def thinned(samples: Sequence[dict[str, float]]) -> list[list[float]]:
-    """At most `POINTS` of [second, total MB, object store MB]; the highest of each stretch."""
+    """Keep the highest sample of each of at most `POINTS` stretches.
+
+    Returns:
+        Rows of [second, total MB, object store MB].
+    """
     stretches = np.array_split(np.arange(len(samples)), min(POINTS, len(samples)))
     highest = [max(part.tolist(), key=lambda i: total(samples[i])) for part in stretches]
     return [
@@ -209,19 +214,19 @@ def thinned(samples: Sequence[dict[str, float]]) -> list[list[float]]:
 
 
 def measure(count: int, teacher: Path, work: Path, seed: int) -> dict[str, Any]:
-    """One size: draw the cases, run the stage, take its memory apart."""
+    """Measure one size: draw the cases, run the stage, and split its memory into parts."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         cases, output = Path(folder) / "cases", Path(folder) / "prefer"
         size = write_cases(cases, count, seed)
-        found = in_a_process("prefer", {"cases": cases, "teach": teacher}, output)
+        run = in_a_process("prefer", {"cases": cases, "teach": teacher}, output)
         written = sum(file.stat().st_size for file in output.glob("*.parquet"))
-    samples = found["samples"]
+    samples = run["samples"]
     peaks = {part: max(sample[part] for sample in samples) for part in PARTS}
     return {
         "tiles": count,
-        "rows": found["rows"],
-        "rejected": found["rejected"],
-        "seconds": round(found["seconds"], 1),
+        "rows": run["rows"],
+        "rejected": run["rejected"],
+        "seconds": round(run["seconds"], 1),
         "case_table_mb": round(size / MEGABYTE, 1),
         "pairs_mb": round(written / MEGABYTE, 1),
         "peak_mb": {part: round(peak / MEGABYTE, 1) for part, peak in peaks.items()}
@@ -231,7 +236,7 @@ def measure(count: int, teacher: Path, work: Path, seed: int) -> dict[str, Any]:
 
 
 def plot(sizes: Sequence[dict[str, Any]]) -> str:
-    """Peak memory, and the size of the case table, against the number of tiles."""
+    """Draw peak memory and the size of the case table against the number of tiles, as SVG."""
     width, height, left, right, top, bottom = 640, 300, 64, 130, 16, 250
     highest = 1.1 * max(max(size["peak_mb"]["total"], size["case_table_mb"]) for size in sizes)
     most = max(size["tiles"] for size in sizes)
@@ -251,8 +256,8 @@ def plot(sizes: Sequence[dict[str, Any]]) -> str:
         shapes.append(svg.line(left, y(tick), width - right, y(tick), "grid"))
         shapes.append(svg.text(left - 8, y(tick) + 4, f"{tick / 1000:.1f} GB", "tick", "end"))
     for size in sizes:
-        place = x(size["tiles"])
-        shapes.append(svg.line(place, bottom, place, bottom + 5, "grid"))
+        tick_x = x(size["tiles"])
+        shapes.append(svg.line(tick_x, bottom, tick_x, bottom + 5, "grid"))
     for tiles in (0, most / 2, most):
         shapes.append(svg.text(x(tiles), bottom + 20, f"{tiles:,.0f}", "tick", "middle"))
     shapes.append(svg.text(x(most / 2), bottom + 40, "tiles", "tick", "middle"))
@@ -261,22 +266,22 @@ def plot(sizes: Sequence[dict[str, Any]]) -> str:
         "object_store": ("object store", [size["peak_mb"]["object_store"] for size in sizes]),
         "case_table": ("case table on disk", [size["case_table_mb"] for size in sizes]),
     }
-    free = float(bottom)
+    label_y = float(bottom)  # moves up, so that labels do not overlap
     for style, (title, values) in sorted(lines.items(), key=lambda item: item[1][1][-1]):
         points = [(x(size["tiles"]), y(v)) for size, v in zip(sizes, values, strict=True)]
-        free = min(free, points[-1][1])
+        label_y = min(label_y, points[-1][1])
         shapes += [
             svg.polyline(points, style),
-            svg.text(width - right + 8, free + 4, title, "label"),
+            svg.text(width - right + 8, label_y + 4, title, "label"),
         ]
-        free -= 14
+        label_y -= 14
     title = "Peak memory of the preference stage against the number of tiles"
     drawn = str(svg.drawing(width, height, title, shapes))
     return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
 def main() -> None:
-    """Fit the teacher, measure every size, write the results after each."""
+    """Fit the teacher, measure every size, and write the results after each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiles", type=int, nargs="+", default=SIZES)

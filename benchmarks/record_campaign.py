@@ -1,12 +1,12 @@
-"""Record the figures of a finished campaign: trials, steps saved, distance to the default.
+"""Figures of a finished campaign: trials, optimizer steps saved, difference to the default.
 
     mint tune configs/tune_demo.yaml
     mint promote configs/tune_demo.yaml promotion.source=tune
     python benchmarks/record_campaign.py configs/tune_demo.yaml \
         --command 'mint tune configs/tune_demo.yaml' --out benchmarks/results/tune_demo.json
 
-`--command` is the command that a reader can repeat; it is kept as it is given. What became of the
-winner is recorded where it was promoted.
+`--command` is the command that a reader can repeat; it is recorded as given. If the winner was
+promoted, the decision and the calibration are recorded too.
 """
 
 from dataclasses import asdict
@@ -28,10 +28,10 @@ from mint_ray.tuning.trials import read_trials
 
 
 def results_of(config: Config) -> Results:
-    """A complete campaign's results.
+    """Read the results of a complete campaign.
 
     Raises:
-        ConfigError: it is not complete.
+        ConfigError: the campaign is not complete.
     """
     folder = pipeline.plan(config)["tune"].folder
     manifest = read_manifest(folder)
@@ -41,12 +41,12 @@ def results_of(config: Config) -> Results:
 
 
 def record(path: str, overrides: list[str], command: str) -> dict[str, Any]:
-    """See `record_campaign`."""
+    """Load a config and record its campaign, see `record_campaign`."""
     return record_campaign(load_run(path, overrides), command)
 
 
 def record_campaign(config: Config, command: str) -> dict[str, Any]:
-    """Everything that a table or a figure of the campaign states."""
+    """Collect all figures of a campaign that tables and plots show."""
     results = results_of(config)
     planned = pipeline.plan(config)
     needed = [step.name for step in pipeline.needed_for("tune", config)]
@@ -73,9 +73,9 @@ def record_campaign(config: Config, command: str) -> dict[str, Any]:
 
 
 def promotion_of(config: Config) -> dict[str, Any] | None:
-    """What `mint promote CONFIG promotion.source=tune` decided and measured; None before it."""
-    chosen = config.promotion.model_copy(update={"source": "tune"})
-    item = pipeline.plan(config.model_copy(update={"promotion": chosen}))["calibrate"]
+    """Read the outcome of `mint promote CONFIG promotion.source=tune`; None if it did not run."""
+    promotion = config.promotion.model_copy(update={"source": "tune"})
+    item = pipeline.plan(config.model_copy(update={"promotion": promotion}))["calibrate"]
     calibration = read_calibration(item.folder)
     decision = item.folder.parent / f"promote-{item.key}" / DECISION
     if calibration is None or not decision.is_file():

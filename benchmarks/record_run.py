@@ -1,9 +1,9 @@
-"""Record the figures of a finished run: metrics, sizes, times, hardware, versions.
+"""Figures of a finished run: metrics, sizes, times, hardware, versions.
 
     python benchmarks/record_run.py configs/demo.yaml --command "make demo" \
         --out benchmarks/results/demo.json
 
-`--command` is the command that a reader can repeat; it is kept as it is given.
+`--command` is the command that a reader can repeat; it is recorded as given.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mint_ray.pipeline.manifest import package_versions, read_manifest
 
 
 def hardware() -> dict[str, object]:
-    """Processor, cores, memory and GPU of this machine."""
+    """Return processor, cores, memory (GiB) and GPU of this machine."""
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
@@ -39,7 +39,7 @@ def hardware() -> dict[str, object]:
 
 
 def record(config: str, overrides: list[str], command: str) -> dict[str, object]:
-    """Everything that a results table states.
+    """Collect all figures of a run that its results table shows.
 
     Raises:
         ConfigError: a stage is not complete.
@@ -72,23 +72,23 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
 
 
 def main(record: Callable[[str, list[str], str], dict[str, object]], about: str | None) -> None:
-    """Parse, record, write.
+    """Record figures from the command line into a JSON file.
 
     Args:
-        record: takes a config, overrides and the command to keep.
-        about: for `--help`, its first line.
+        record: function of a config's path, overrides and the command; returns the figures.
+        about: module docstring, whose first line `--help` shows.
     """
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
     parser.add_argument("--command", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_intermixed_args()
+    options = parser.parse_intermixed_args()
     try:
-        result = record(given.config, given.overrides, given.command)
+        result = record(options.config, options.overrides, options.command)
     except ConfigError as error:
         sys.exit(f"{parser.prog}: {error}")
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the results tables of docs/results.md and README.md from the committed results.
+"""Tables of docs/results.md and README.md, written from the committed results.
 
 python benchmarks/results_tables.py          # rewrite both
 python benchmarks/results_tables.py --check  # fail where one of them differs
@@ -21,13 +21,12 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "docs" / "results.md", ROOT / "README.md")
 
-
-# What cases and labels are called.
+# Names of cases and of labels, by task.
 WORDS = {"disease": ("patients", "diseases"), "tissue": ("tiles", "tissues")}
 
 
 def recorded(name: str) -> dict[str, Any] | None:
-    """A committed result; None where there is none yet."""
+    """Read a committed result; None if there is none yet."""
     file = RESULTS / f"{name}.json"
     if not file.exists():
         return None
@@ -36,7 +35,7 @@ def recorded(name: str) -> dict[str, Any] | None:
 
 
 def section(name: str) -> str:
-    """Command, machine and table of one recorded run; empty where none is recorded."""
+    """Write command, machine and table of a recorded run; empty if it is not recorded."""
     run = recorded(name)
     if run is None:
         return ""
@@ -72,7 +71,7 @@ def markdown_table(metrics: Metrics, stratum: str = "all") -> str:
 
 
 def teacher_section() -> str:
-    """Accuracy of the teacher by itself on held-out publications."""
+    """Write the teacher's accuracy on held-out publications."""
     result = recorded("teacher_accuracy")
     if result is None:
         return ""
@@ -80,8 +79,8 @@ def teacher_section() -> str:
         "| modalities | diseases | cases | Top-1 % | Top-3 % | Top-10 % |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for setting, found in result["settings"].items():
-        for stratum, row in found["test"].items():
+    for setting, measured in result["settings"].items():
+        for stratum, row in measured["test"].items():
             cells = [_percent(row[name]) for name in ("top1", "top3", "top10")]
             name = "all" if stratum == "all" else f"{stratum} in training"
             words = setting.replace("_", " ")
@@ -90,7 +89,7 @@ def teacher_section() -> str:
 
 
 def held_out_section() -> str:
-    """What is known of the held-out patients' diseases, and how the ranked ones were drawn."""
+    """Write what is known of held-out diseases, and the sizes of the drawn groups of cases."""
     result = recorded("held_out_cases")
     if result is None:
         return ""
@@ -121,7 +120,7 @@ def held_out_section() -> str:
 
 
 def throughput_section() -> str:
-    """Pairs per second and peak memory of ours and of TRL's trainer."""
+    """Write pairs per second and peak memory of ours and of TRL's trainer."""
     result = recorded("orpo_throughput")
     if result is None:
         return ""
@@ -148,7 +147,7 @@ def throughput_section() -> str:
 
 
 def curves_section() -> str:
-    """ORPO's training by epoch on published patients' pairs, beside the released run's points."""
+    """Write ORPO's metrics by epoch, beside the published values of the released run."""
     result = recorded("training_curves")
     if result is None:
         return ""
@@ -170,7 +169,7 @@ def curves_section() -> str:
 
 
 def claim_section(name: str) -> str:
-    """Students of images by what taught them, and their paired differences."""
+    """Write the accuracy of students of images by their teacher, and paired differences."""
     result = recorded(name)
     if result is None:
         return ""
@@ -183,12 +182,10 @@ def claim_section(name: str) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     for system, strata in result["metrics"].items():
-        found = strata["all"]
+        overall = strata["all"]
         names = ("top1", "top1_by_group", "balanced_accuracy", "macro_f1")
-        cells = [
-            _percent([found[n]["value"], found[n]["low"], found[n]["high"]]) if n in found else "–"
-            for n in names
-        ]
+        values = [overall.get(name) for name in names]
+        cells = [_percent([v["value"], v["low"], v["high"]]) if v else "–" for v in values]
         lines.append(f"| {system.replace('_', ' ')} | {' | '.join(cells)} |")
     lines += ["", "| Difference in tile top-1, paired | points |", "|---|---:|"]
     for d in result["differences"]:
@@ -199,7 +196,7 @@ def claim_section(name: str) -> str:
 
 
 def tissue_teacher_section() -> str:
-    """Tissue teachers on patients that were left out one by one."""
+    """Write the accuracy of tissue teachers on patients that were left out one by one."""
     result = recorded("tissue_teacher")
     if result is None:
         return ""
@@ -212,16 +209,16 @@ def tissue_teacher_section() -> str:
         "clip_fusion_from_masks": "`clip_fusion`, nuclei measured from given masks",
     }
     lines = ["| organs (patients) | system | tile % | patient % |", "|---|---|---:|---:|"]
-    for organs, found in result["sets"].items():
+    for organs, measured in result["sets"].items():
         for system, title in titles.items():
-            row = found["systems"][system]
+            row = measured["systems"][system]
             cells = f"{_percent(row['tile_top1'])} | {_percent(row['patient_top1'])}"
-            lines.append(f"| {organs} ({found['patients']}) | {title} | {cells} |")
+            lines.append(f"| {organs} ({measured['patients']}) | {title} | {cells} |")
     return "\n".join(lines)
 
 
 def campaign_section(name: str) -> str:
-    """A campaign in a sentence, and its trials."""
+    """Write a campaign's summary in a sentence, and the table of its trials."""
     result = recorded(name)
     if result is None:
         return ""
@@ -229,8 +226,8 @@ def campaign_section(name: str) -> str:
     minutes = sum(result["seconds"].values()) / 60
     spent, whole = result["steps_spent"], result["steps_all_to_the_end"]
     names = [setting.rpartition(".")[2] for setting in result["space"]]
-    late = sum(row["reason"].endswith(OUT_OF_TIME) for row in result["trials"])
-    by_time = f", {late} of them by the time budget" if late else ""
+    n_out_of_time = sum(row["reason"].endswith(OUT_OF_TIME) for row in result["trials"])
+    by_time = f", {n_out_of_time} of them by the time budget" if n_out_of_time else ""
     lines = [
         f"`{result['command']}`, {_machine(result)}: "
         f"{len(result['trials'])} trials in {minutes:.0f} minutes, {states['stopped']} stopped "
@@ -242,10 +239,10 @@ def campaign_section(name: str) -> str:
     ]
     for row in result["trials"]:
         settings = [_setting(row[setting]) for setting in result["space"]]
-        found = [_setting(row[f"validation/{metric}"]) for metric in ("mrr", "nll", "ece")]
+        metrics = [_setting(row[f"validation/{metric}"]) for metric in ("mrr", "nll", "ece")]
         trial = f"{row['trial']}{' (own)' if row['trial'] == 0 else ''}"
         state = f"{row['state']}{', winner' if row['winner'] else ''}"
-        cells = [trial, state, f"{row['steps']}/{row['planned_steps']}", *settings, *found]
+        cells = [trial, state, f"{row['steps']}/{row['planned_steps']}", *settings, *metrics]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", result["recommendation"]]
     if result.get("promotion"):
@@ -263,10 +260,10 @@ def _promoted(promotion: dict[str, Any]) -> str:
         "coverage": _interval(after["coverage"]),
         "answers in a set": _interval(after["set_size"]),
     }
-    told = ", ".join(f"{name} {value}" for name, value in numbers.items())
+    summary = ", ".join(f"{name} {value}" for name, value in numbers.items())
     return (
         f"Promoted (`promotion.source=tune`), the winner became {alias} ({decision['reason']}): "
-        f"temperature {promotion['temperature']:.2f}; on {after['nll']['n']} test cases {told}."
+        f"temperature {promotion['temperature']:.2f}; on {after['nll']['n']} test cases {summary}."
     )
 
 
@@ -275,7 +272,7 @@ def _interval(value: dict[str, float]) -> str:
 
 
 def tuned_section() -> str:
-    """Tuned less default on held-out patients."""
+    """Write the differences of tuned and default student on held-out patients."""
     result = recorded("tuned_student")
     if result is None:
         return ""
@@ -296,16 +293,16 @@ def tuned_section() -> str:
 
 
 def rank_section() -> str:
-    """At which rate each rank has its lowest loss, alpha scaled and fixed."""
+    """Write the learning rate of the lowest loss by rank, with alpha scaled and fixed."""
     result = recorded("rank_scaling")
     if result is None:
         return ""
     rates = result["best_rate_by_rank"]
 
     def cell(mode: str, rank: str) -> str:
-        at = rates[mode][rank]
-        rows = [r for r in result["points"][mode] if (r["rank"], r["rate"]) == (int(rank), at)]
-        return f"{at:g} ({sum(r['loss'] for r in rows) / len(rows):.2f})"
+        rate = rates[mode][rank]
+        rows = [r for r in result["points"][mode] if (r["rank"], r["rate"]) == (int(rank), rate)]
+        return f"{rate:g} ({sum(r['loss'] for r in rows) / len(rows):.2f})"
 
     lines = [
         "| rank | best rate (loss), alpha scaled | best rate (loss), alpha fixed |",
@@ -317,7 +314,7 @@ def rank_section() -> str:
 
 
 def serve_load_section() -> str:
-    """The service against a plain `generate`."""
+    """Write throughput and latency of the service, beside those of a plain `generate`."""
     result = recorded("serve_load")
     if result is None:
         return ""
@@ -339,7 +336,7 @@ def serve_load_section() -> str:
 
 
 def serve_faults_section() -> str:
-    """What became of requests while parts of the service were killed."""
+    """Write the outcomes of requests while parts of the service were killed."""
     result = recorded("serve_faults")
     if result is None:
         return ""
@@ -379,9 +376,9 @@ def _size(run: dict[str, Any], stratum: str) -> int:
 def render(text: str) -> str:
     """Return the text of a page with every results section renewed."""
 
-    def renewed(match: re.Match[str]) -> str:
+    def renew(match: re.Match[str]) -> str:
         name = match[1]
-        special: dict[str, Callable[[], str]] = {
+        sections: dict[str, Callable[[], str]] = {
             "teacher": teacher_section,
             "held_out": held_out_section,
             "throughput": throughput_section,
@@ -394,20 +391,22 @@ def render(text: str) -> str:
             "serve_faults": serve_faults_section,
         }
         if name.startswith("tissue_claim"):
-            special[name] = partial(claim_section, name)
-        body = special[name]() if name in special else section(name)
+            sections[name] = partial(claim_section, name)
+        body = sections[name]() if name in sections else section(name)
         return f"<!-- results:{name} -->\n{body}\n<!-- /results:{name} -->"
 
     pattern = r"<!-- results:(\w+) -->\n.*?<!-- /results:\1 -->"
-    return re.sub(pattern, renewed, text, flags=re.DOTALL)
+    return re.sub(pattern, renew, text, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite or check."""
+    """Rewrite the pages, or check that they are current."""
     renewed = {page: render(page.read_text(encoding="utf-8")) for page in PAGES}
     if "--check" in sys.argv[1:]:
-        late = [p.name for p, text in renewed.items() if p.read_text(encoding="utf-8") != text]
-        sys.exit(f"{', '.join(late)} differ from benchmarks/results" if late else 0)
+        outdated = [p.name for p, text in renewed.items() if p.read_text(encoding="utf-8") != text]
+        command = "python benchmarks/results_tables.py"
+        message = f"{', '.join(outdated)}: expected the tables of benchmarks/results; run {command}"
+        sys.exit(message if outdated else 0)
     for page, text in renewed.items():
         page.write_text(text, encoding="utf-8")
 

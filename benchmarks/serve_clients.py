@@ -1,4 +1,4 @@
-"""What the benchmarks of the service share: the service in this process's Ray, clients, notes."""
+"""Common parts of the benchmarks of the service: deployment, clients, notes and summaries."""
 
 import asyncio
 import json
@@ -31,42 +31,50 @@ from mint_ray.serving.deploy.application import build
 
 PATH = "/v1/diagnose"
 BACK_OFF = 0.25
-"""Seconds that a client waits after it got no answer."""
+"""Seconds that a client waits after a request without an answer."""
 TOLERANCE = 1e-4
-"""Difference of a probability between an answer alone and one in company."""
+"""Largest difference of a probability between an answer alone and one from a batch."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One request: when it was sent (seconds since the load began), how long it took, its status
-    (0 where no answer came), whether the answer was the one that the note gets alone, and whether
-    a refusal says when to come back; `typed` is an answer, or an error in the service's form."""
+    """Outcome of one request."""
 
     at: float
+    """Time of sending, in seconds since the load began."""
     seconds: float
+    """Time to the reply."""
     status: int
+    """HTTP status; 0 without a reply."""
     right: bool
+    """Whether the answer is the one that the note gets alone."""
     retry_after: bool
+    """Whether the reply has the header `Retry-After`."""
     typed: bool
+    """Whether the reply is an answer, or an error in the service's form."""
 
 
 def finished_student(config: str) -> tuple[Path, list[str]]:
-    """Folder of a config's student, and the notes of its test cases.
+    """Return the folder of a config's student, and the notes of its test cases.
 
     Raises:
-        SystemExit: it is not trained yet.
+        SystemExit: the student is not trained yet.
     """
     loaded = load_run(config, [])
     planned = pipeline.plan(loaded)
     if not planned["train"].complete:
-        raise SystemExit(f"the student of {config} is not trained yet: mint run {config}")
+        raise SystemExit(f"the student of {config} is not trained yet; run mint run {config}")
     cases = pq.read_table(planned["cases"].folder / "cases.parquet", columns=["split", "note"])
     notes = cases.filter(pc.equal(cases["split"], "test"))["note"].to_pylist()
     return planned["train"].folder, notes
 
 
 def start(**more: Any) -> str:
-    """Start Ray and Serve; the address that Serve will listen on."""
+    """Start Ray and Serve on a free port; return the URL of the service.
+
+    Args:
+        more: settings of `resources`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -78,7 +86,13 @@ def start(**more: Any) -> str:
 
 
 def deploy(student: str, tracking: str = "sqlite:///none.db", **settings: Any) -> None:
-    """The service with one student of notes, in place of what was deployed before."""
+    """Deploy the service with one student of notes, in place of an earlier deployment.
+
+    Args:
+        student: folder of the student, or its URI in the registry.
+        tracking: MLflow's tracking URI.
+        settings: settings of `serving.text`.
+    """
     text = {"student": student, "min_replicas": 1, "max_replicas": 1, **settings}
     limits = {"timeout_seconds": 60, "requests_per_minute": 10**6}
     config = ServingConfig.model_validate({"text": text, **limits})
@@ -88,7 +102,12 @@ def deploy(student: str, tracking: str = "sqlite:///none.db", **settings: Any) -
 async def ask(
     session: aiohttp.ClientSession, url: str, note: str, alone: Sequence[Any] | None, began: float
 ) -> Reply:
-    """One request, judged."""
+    """Send a request and judge its reply.
+
+    Args:
+        alone: ranking that the note gets alone; None to accept any answer.
+        began: start of the load, on the clock `time.perf_counter`.
+    """
     sent = time.perf_counter()
     status, right, retry, typed = 0, False, False, False
     try:
@@ -107,16 +126,16 @@ async def ask(
 
 
 def ranking_of(body: Any) -> list[tuple[str, float]]:
-    """Ids and probabilities of an answer; of the peer, its text."""
+    """Return ids and probabilities of an answer; the text alone if it has no ranking."""
     if "ranking" not in body:
         return [(str(body), 0.0)]
     return [(entry["id"], entry["probability"]) for entry in body["ranking"]]
 
 
-def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether two rankings are the same but for rounding."""
-    return [a for a, _ in one] == [b for b, _ in other] and all(
-        abs(p - q) < TOLERANCE for (_, p), (_, q) in zip(one, other, strict=True)
+def same(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    """Return whether two rankings are equal up to rounding of probabilities."""
+    return [a for a, _ in first] == [b for b, _ in second] and all(
+        abs(p - q) < TOLERANCE for (_, p), (_, q) in zip(first, second, strict=True)
     )
 
 
@@ -126,30 +145,30 @@ def _session() -> aiohttp.ClientSession:
 
 
 async def one_by_one(url: str, notes: Sequence[str]) -> list[list[tuple[str, float]]]:
-    """What each note gets alone."""
-    found = []
+    """Return the ranking that each note gets alone."""
+    rankings = []
     async with _session() as session:
         for note in notes:
             async with session.post(url + PATH, json={"note": note}) as response:
                 response.raise_for_status()
-                found.append(ranking_of(await response.json()))
-    return found
+                rankings.append(ranking_of(await response.json()))
+    return rankings
 
 
 async def closed_loop(
     url: str, notes: Sequence[str], alone: Sequence[Any] | None, clients: int, seconds: float
 ) -> list[Reply]:
-    """Clients that each ask again as soon as they have an answer."""
+    """Run clients that each send the next request as soon as they have a reply."""
     began = time.perf_counter()
 
     async def client(session: aiohttp.ClientSession, number: int) -> list[Reply]:
-        own, at = [], number
+        replies, count = [], number
         while time.perf_counter() - began < seconds:
-            place = at % len(notes)
-            twin = None if alone is None else alone[place]
-            own.append(await ask(session, url, notes[place], twin, began))
-            at += clients
-        return own
+            index = count % len(notes)
+            expected = None if alone is None else alone[index]
+            replies.append(await ask(session, url, notes[index], expected, began))
+            count += clients
+        return replies
 
     async with _session() as session:
         parts = await asyncio.gather(*(client(session, number) for number in range(clients)))
@@ -159,7 +178,7 @@ async def closed_loop(
 async def open_loop(
     url: str, notes: Sequence[str], alone: Sequence[Any], per_second: float, seconds: float
 ) -> list[Reply]:
-    """Requests at a steady rate, whatever becomes of them."""
+    """Send requests at a steady rate, without waiting for replies."""
     began = time.perf_counter()
     tasks: list[asyncio.Task[Reply]] = []
     async with _session() as session:
@@ -167,26 +186,30 @@ async def open_loop(
             pause = began + number / per_second - time.perf_counter()
             if pause > 0:
                 await asyncio.sleep(pause)
-            place = number % len(notes)
-            asked = ask(session, url, notes[place], alone[place], began)
-            tasks.append(asyncio.create_task(asked))
+            index = number % len(notes)
+            request = ask(session, url, notes[index], alone[index], began)
+            tasks.append(asyncio.create_task(request))
         return list(await asyncio.gather(*tasks))
 
 
-def write_result(out: Path, command: str, found: dict[str, Any]) -> None:
-    """Write what was measured, with date, machine and versions."""
+def write_result(out: Path, command: str, measured: dict[str, Any]) -> None:
+    """Write measured figures as JSON, with date, machine and versions."""
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "hardware": hardware(),
         "versions": package_versions(),
-        **found,
+        **measured,
     }
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def summary(replies: Sequence[Reply], seconds: float) -> dict[str, Any]:
-    """Rates, quantiles of accepted requests' times, and what became of all."""
+    """Summarise replies: rate and quantiles (seconds) of answers, and outcomes of all requests.
+
+    Args:
+        seconds: duration of the load.
+    """
     accepted = sorted(reply.seconds for reply in replies if reply.status == 200)
     cuts = statistics.quantiles(accepted, n=100, method="inclusive") if len(accepted) > 1 else []
     quantiles = {f"p{q}": round(cuts[q - 1], 4) for q in (50, 95, 99)} if cuts else {}
@@ -204,20 +227,20 @@ def summary(replies: Sequence[Reply], seconds: float) -> dict[str, Any]:
 
 
 def processes(*words: str) -> list[psutil.Process]:
-    """Ray's processes below this one whose titles hold one of the words."""
-    found = []
+    """Return descendant processes whose command lines contain one of the words."""
+    matching = []
     for process in psutil.Process().children(recursive=True):
-        with _gone():
+        with _ignore_ended():
             if any(word in " ".join(process.cmdline()) for word in words):
-                found.append(process)
-    return found
+                matching.append(process)
+    return matching
 
 
 def footprint() -> dict[str, float]:
-    """Memory (MiB) and open handles of Serve's processes, bytes in the object store."""
+    """Measure memory (MiB) and open handles of Serve's processes, and the object store (bytes)."""
     memory, handles = 0, 0
     for process in processes("ray::Serve", "ray::Proxy"):
-        with _gone():
+        with _ignore_ended():
             memory += process.memory_info().rss
             handles += process.num_fds()
     total, free = ray.cluster_resources(), ray.available_resources()
@@ -226,7 +249,7 @@ def footprint() -> dict[str, float]:
 
 
 @contextmanager
-def _gone() -> Iterator[None]:
+def _ignore_ended() -> Iterator[None]:
     try:
         yield
     except psutil.Error:
@@ -234,13 +257,13 @@ def _gone() -> Iterator[None]:
 
 
 async def sampled(
-    load: Awaitable[list[Reply]], look: Callable[[], dict[str, Any]], every: float
+    load: Awaitable[list[Reply]], probe: Callable[[], dict[str, Any]], period: float
 ) -> tuple[list[Reply], list[dict[str, Any]]]:
-    """Run a load, and look at something from time to time."""
+    """Run a load, and sample a probe every `period` seconds; return replies and samples."""
     began, rows = time.perf_counter(), []
     task = asyncio.ensure_future(load)
     while not task.done():
-        seen = await asyncio.to_thread(look)
-        rows.append({"at": round(time.perf_counter() - began, 1), **seen})
-        await asyncio.wait([task], timeout=every)
+        values = await asyncio.to_thread(probe)
+        rows.append({"at": round(time.perf_counter() - began, 1), **values})
+        await asyncio.wait([task], timeout=period)
     return await task, rows

@@ -1,10 +1,11 @@
-"""What becomes of requests while parts of the service are killed, frozen, replaced.
+"""Outcomes of requests while parts of the service are killed, frozen or replaced.
 
     python benchmarks/serve_faults.py configs/demo.yaml --out benchmarks/results/serve_faults.json
 
-Four clients ask all the time; after some seconds the fault. Two replicas serve a champion of a
-registry whose versions are all the same student, so that every answer can be judged. `lost` are
-requests whose connection broke or was refused: no answer, and no typed error either.
+Four clients send requests all the time; the fault comes after some seconds. Two replicas serve the
+champion of a registry whose versions are all the same student, so that every answer can be judged.
+`lost` counts requests whose connection broke or was refused: they got neither an answer nor a typed
+error.
 """
 
 import argparse
@@ -26,20 +27,21 @@ from mint_ray.tracking.registry import Registry, Version
 NAME = "mint-bench"
 CLIENTS = 4
 BEFORE = 5.0
+"""Seconds of load before the fault."""
 STUDENT = f"models:/{NAME}@champion"
 SETTINGS = {"min_replicas": 2, "max_replicas": 2, "cpus": 0.4, "refresh_seconds": 2}
 
 
 def kill(*words: str, most: int = 99, number: int = signal.SIGKILL) -> list[psutil.Process]:
-    """Send a signal to some of Serve's processes."""
-    found = clients.processes(*words)[:most]
-    for process in found:
+    """Send a signal to at most `most` processes whose command lines contain one of the words."""
+    targets = clients.processes(*words)[:most]
+    for process in targets:
         process.send_signal(number)
-    return found
+    return targets
 
 
 def freeze_a_replica() -> None:
-    """Stopped, not dead: it holds its connections and says nothing."""
+    """Stop a replica for a minute: it keeps its connections, but does not answer."""
     frozen = kill("ray::ServeReplica:mint:text", most=1, number=signal.SIGSTOP)
     time.sleep(60)
     for process in frozen:
@@ -48,7 +50,7 @@ def freeze_a_replica() -> None:
 
 
 def faults(registry: Registry, folder: Path) -> dict[str, tuple[Callable[[], Any], float]]:
-    """What is done, and for how many seconds the load goes on after it."""
+    """Return each fault's action, and the seconds for which the load continues after it."""
 
     def redeploy() -> None:
         clients.deploy(STUDENT, registry.uri, **{**SETTINGS, "cpus": 0.41})
@@ -69,50 +71,50 @@ def faults(registry: Registry, folder: Path) -> dict[str, tuple[Callable[[], Any
 
 
 def register(registry: Registry, folder: Path, key: str) -> Version:
-    """The student as a version of its own."""
+    """Register the student as a new version."""
     return registry.register(NAME, key, folder, student_files(folder), {})
 
 
 async def run(
-    url: str, notes: Sequence[str], todo: dict[str, tuple[Callable[[], Any], float]]
+    url: str, notes: Sequence[str], actions: dict[str, tuple[Callable[[], Any], float]]
 ) -> dict[str, Any]:
-    """Every fault under load."""
+    """Cause every fault under load, and summarise the replies by fault."""
     alone = await clients.one_by_one(url, notes)
-    found = {}
-    for name, (act, seconds) in todo.items():
+    results = {}
+    for name, (act, seconds) in actions.items():
         load = clients.closed_loop(url, notes, alone, CLIENTS, BEFORE + seconds)
         task = asyncio.ensure_future(load)
         await asyncio.sleep(BEFORE)
         await asyncio.to_thread(act)
         replies = await task
-        took = max(r.at + r.seconds for r in replies)
-        result = clients.summary(replies, took)
+        duration = max(r.at + r.seconds for r in replies)
+        result = clients.summary(replies, duration)
         result["lost"] = result["statuses"].pop("0", 0)
         result["longest_seconds"] = round(max(r.seconds for r in replies), 2)
         last = [reply for reply in replies if reply.at > BEFORE + seconds - 3]
         result["well_again"] = bool(last) and all(r.status == 200 and r.right for r in last)
-        found[name] = result
+        results[name] = result
         print(name, result, flush=True)
-    return found
+    return results
 
 
 def main() -> None:
-    """Deploy, break, count, write."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("--notes", type=int, default=32)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    folder, notes = clients.finished_student(given.config)
+    options = parser.parse_args()
+    folder, notes = clients.finished_student(options.config)
     with tempfile.TemporaryDirectory() as work:
         registry = Registry(f"sqlite:///{work}/mlflow.db")
         registry.promote(register(registry, folder, "first"))
         url = clients.start(threads_per_worker=1)
         clients.deploy(STUDENT, registry.uri, **SETTINGS)
-        found = asyncio.run(run(url, notes[: given.notes], faults(registry, folder)))
+        results = asyncio.run(run(url, notes[: options.notes], faults(registry, folder)))
         serve.shutdown()
-    command = f"python benchmarks/serve_faults.py {given.config}"
-    clients.write_result(given.out, command, {"clients": CLIENTS, "faults": found})
+    command = f"python benchmarks/serve_faults.py {options.config}"
+    clients.write_result(options.out, command, {"clients": CLIENTS, "faults": results})
 
 
 if __name__ == "__main__":

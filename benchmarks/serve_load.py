@@ -1,14 +1,14 @@
-"""Answers per second and latency of the service, against a plain `generate` on the same student.
+"""Throughput and latency of the service, beside a plain `generate` on the same student.
 
     mint run configs/demo.yaml
     python benchmarks/serve_load.py configs/demo.yaml --out benchmarks/results/serve_load.json
 
-The peer is what one would write first: a Ray Serve deployment that calls `generate` for a list of
-ten names, greedily and with its key-value cache. So that it is a list of ten, the end is held back
-until ten lines are there. Ours ranks the whole catalogue. Both have one replica of one thread,
-the same notes, the same clients (each asks again when it has its answer), one after the other on
-the same machine. `ours_unbatched` is ours with batches of one. Every answer under load is compared
-with what its note got alone. At the end one replica may become two under load, and one again.
+The peer is the simplest alternative: a Ray Serve deployment that calls `generate` for a list of ten
+names, greedily and with its key-value cache. End tokens are suppressed until ten lines are written.
+Ours ranks the whole catalogue. Each has one replica with one thread, the same notes and the same
+clients (each sends its next request when it has an answer). They are measured in turn on the
+same machine. `ours_unbatched` is ours with batches of one. Every answer under load is compared with
+the answer that its note gets alone. At the end, one replica may become two under load, then one.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from starlette.requests import Request
 from mint_ray.reports.svg import line, polyline, text
 
 CLIENTS = (1, 4, 16)
-LIST = 10
+LIST = 10  # names per answer of the peer
 MOST_TOKENS = 200
 OURS = {"ours": 8, "ours_unbatched": 1}
 
 
 @serve.deployment(ray_actor_options={"num_cpus": 1}, max_ongoing_requests=100)
 class Peer:
-    """`generate`, once per request."""
+    """Deployment that calls `generate` once per request."""
 
     def __init__(self, folder: str) -> None:
         import torch
@@ -46,7 +46,7 @@ class Peer:
         self.student = replace(student, info=replace(student.info, k=LIST))
 
     def generate(self, note: str) -> str:
-        """A list of ten, as text."""
+        """Generate a list of ten names, as text."""
         import torch
         from transformers import LogitsProcessorList
 
@@ -62,7 +62,7 @@ class Peer:
 
         with torch.inference_mode():
             ids = torch.tensor([prompt.ids])
-            made = model.generate(
+            generated = model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=MOST_TOKENS,
@@ -70,35 +70,35 @@ class Peer:
                 pad_token_id=tokenizer.pad_token_id,
                 logits_processor=LogitsProcessorList([hold_back]),
             )
-        return str(tokenizer.decode(made[0, len(prompt.ids) :], skip_special_tokens=True))
+        return str(tokenizer.decode(generated[0, len(prompt.ids) :], skip_special_tokens=True))
 
     async def __call__(self, request: Request) -> dict[str, str]:
-        """One request."""
+        """Answer a request."""
         return {"text": self.generate((await request.json())["note"])}
 
 
 async def measure(
     url: str, notes: Sequence[str], seconds: float, judged: int
 ) -> dict[str, dict[str, Any]]:
-    """One system under each number of clients."""
+    """Measure a system under each number of clients, on the first `judged` notes."""
     alone = await clients.one_by_one(url, notes[:judged])
-    found = {}
+    by_count = {}
     for count in CLIENTS:
         replies = await clients.closed_loop(url, notes[:judged], alone, count, seconds)
-        took = max(reply.at + reply.seconds for reply in replies)
-        found[str(count)] = clients.summary(replies, took)
-        print(count, found[str(count)], flush=True)
-    return found
+        duration = max(reply.at + reply.seconds for reply in replies)
+        by_count[str(count)] = clients.summary(replies, duration)
+        print(count, by_count[str(count)], flush=True)
+    return by_count
 
 
 def replicas() -> dict[str, int]:
-    """Running replicas of the student."""
+    """Return the number of running replicas of the student."""
     status = serve.status().applications["mint"].deployments["text"]
     return {"replicas": status.replica_states.get("RUNNING", 0)}
 
 
 async def scale(url: str, notes: Sequence[str], seconds: float) -> dict[str, Any]:
-    """From one replica to two under sixteen clients, and back under none."""
+    """Measure scaling from one replica to two under sixteen clients, and back without clients."""
     alone = await clients.one_by_one(url, notes)
     load = clients.closed_loop(url, notes, alone, 16, seconds)
     replies, up = await clients.sampled(load, replicas, 1)
@@ -118,9 +118,9 @@ async def scale(url: str, notes: Sequence[str], seconds: float) -> dict[str, Any
     }
 
 
-def draw(path: Path, found: dict[str, Any]) -> None:
-    """Replicas and answers over time."""
-    rows, rates = found["replicas"], found["answers_per_second"]
+def draw(path: Path, scaled: dict[str, Any]) -> None:
+    """Draw replicas and answers per second over time."""
+    rows, rates = scaled["replicas"], scaled["answers_per_second"]
     width, height, left, bottom = 640, 260, 50, 40
     last = max(row["at"] for row in rows) or 1
     top = max([*rates, 1])
@@ -132,8 +132,8 @@ def draw(path: Path, found: dict[str, Any]) -> None:
         return height - bottom - share * (height - bottom - 20)
 
     smooth = []
-    for at in range(len(rates)):
-        near = rates[max(0, at - 2) : at + 3]
+    for second in range(len(rates)):
+        near = rates[max(0, second - 2) : second + 3]
         smooth.append(sum(near) / len(near))
     shapes = [
         line(left, y(0), width - 20, y(0), "zero"),
@@ -147,27 +147,27 @@ def draw(path: Path, found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Deploy, measure, write."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--notes", type=int, default=32)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    folder, notes = clients.finished_student(given.config)
-    notes = notes[: given.notes]
+    options = parser.parse_args()
+    folder, notes = clients.finished_student(options.config)
+    notes = notes[: options.notes]
     url = clients.start(threads_per_worker=1)
     systems = {}
     serve.run(Peer.bind(str(folder)), name="mint", route_prefix=clients.PATH)
-    systems["generate"] = asyncio.run(measure(url, notes, given.seconds, 4))
+    systems["generate"] = asyncio.run(measure(url, notes, options.seconds, 4))
     serve.delete("mint")
     for name, size in OURS.items():
         clients.deploy(str(folder), batch_size=size)
-        systems[name] = asyncio.run(measure(url, notes, given.seconds, len(notes)))
+        systems[name] = asyncio.run(measure(url, notes, options.seconds, len(notes)))
         serve.delete("mint")
     delays = {"scale_up_seconds": 5, "scale_down_seconds": 10}
     clients.deploy(str(folder), batch_size=4, max_replicas=2, cpus=0.5, **delays)
-    scaled = asyncio.run(scale(url, notes, 2 * given.seconds))
+    scaled = asyncio.run(scale(url, notes, 2 * options.seconds))
     serve.shutdown()
     ratios = {
         count: {
@@ -179,13 +179,13 @@ def main() -> None:
         for count in map(str, CLIENTS)
     }
     result = {
-        "seconds_each": given.seconds,
+        "seconds_each": options.seconds,
         "systems": systems,
         "ratios": ratios,
         "scaling": scaled,
     }
-    clients.write_result(given.out, f"python benchmarks/serve_load.py {given.config}", result)
-    draw(given.out.with_name("serve_scaling.svg"), scaled)
+    clients.write_result(options.out, f"python benchmarks/serve_load.py {options.config}", result)
+    draw(options.out.with_name("serve_scaling.svg"), scaled)
     print(json.dumps(ratios, indent=1))
 
 

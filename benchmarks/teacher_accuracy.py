@@ -1,9 +1,9 @@
-"""Measure the teacher on held-out publications of published patients.
+"""Accuracy of the teacher on held-out publications of published patients.
 
     python benchmarks/teacher_accuracy.py --cases phenopackets.zip \
         --publications publications.txt --out benchmarks/results/teacher_accuracy.json
 
-Cases are split by publication. Annotations that rest on the publications of the file alone are
+Cases are split by publication. Annotations that rest only on publications of `--publications` are
 left out before anything uses them. Every test case counts, whatever its disease. Intervals are
 95 %, bootstrapped over groups of publications.
 """
@@ -40,14 +40,12 @@ from mint_ray.teachers.fusion.fit import fit_teacher
 logger = logging.getLogger("teacher_accuracy")
 
 CHUNK = 256
-SETTINGS = {
-    "terms_only": "text_only",  # what each set of cases is called, and `cases.modalities`
-    "face_only_in_image": "face_only_in_image",
-}
+SETTINGS = {"terms_only": "text_only", "face_only_in_image": "face_only_in_image"}
+"""Name of each set of cases in the results -> its setting `cases.modalities`."""
 
 
 def read_cases(path: Path, ontology: Ontology, modalities: str, seed: int) -> pa.Table:
-    """Finished cases with their split."""
+    """Read the cases of a phenopacket release and split them; a row per case of `CASE_SCHEMA`."""
     config = CasesConfig.model_validate({"modalities": modalities})
     parsed = [c for c in read_phenopackets(path, ontology) if isinstance(c, ParsedCase)]
     # The teacher reads no notes: a placeholder spares writing them.
@@ -64,20 +62,20 @@ def read_cases(path: Path, ontology: Ontology, modalities: str, seed: int) -> pa
 
 
 def ranks(teacher: Teacher, cases: pa.Table, catalogue: Catalogue) -> np.ndarray:
-    """(n,) rank of each case's answer from 1; infinite where it is not ranked at all."""
-    found = []
-    for at in range(0, cases.num_rows, CHUNK):
-        part = cases.slice(at, CHUNK)
+    """Return the rank (n,) of each case's answer from 1; infinite if it is not ranked."""
+    ranks = []
+    for start in range(0, cases.num_rows, CHUNK):
+        part = cases.slice(start, CHUNK)
         scores = teacher.score(batch_of(part))
         for row, label in zip(scores, part["label_id"].to_pylist(), strict=True):
             index = catalogue.index_of(label or "")
-            known = index is not None and bool(np.isfinite(row).all())
-            found.append(1 + int((row > row[index]).sum()) if known else np.inf)
-    return np.array(found)
+            is_ranked = index is not None and bool(np.isfinite(row).all())
+            ranks.append(1 + int((row > row[index]).sum()) if is_ranked else np.inf)
+    return np.array(ranks)
 
 
 def figures(rank: np.ndarray, cases: pa.Table, seed: int) -> dict[str, Any]:
-    """Top-1, top-3 and top-10 of all, seen and unseen cases."""
+    """Return top-1, top-3 and top-10 accuracy of all, seen and unseen cases, with intervals."""
     _, groups = np.unique(cases["group_id"].to_pylist(), return_inverse=True)
     seen = np.array(cases["seen"].to_pylist(), dtype=bool)
     strata = {"all": np.ones(len(rank), bool), "seen": seen, "unseen": ~seen}
@@ -86,15 +84,15 @@ def figures(rank: np.ndarray, cases: pa.Table, seed: int) -> dict[str, Any]:
         result[name] = {"n": int(rows.sum()), "groups": len(set(groups[rows].tolist()))}
         for k in (1, 3, 10):
             hits = (rank[rows] <= k).astype(np.float64)
-            found = mean_interval(hits, groups[rows], 1000, seed)
-            result[name][f"top{k}"] = [round(v, 4) for v in (found.value, found.low, found.high)]
+            mean = mean_interval(hits, groups[rows], 1000, seed)
+            result[name][f"top{k}"] = [round(v, 4) for v in (mean.value, mean.low, mean.high)]
     return result
 
 
 def measure(
     cases: pa.Table, annotations: Annotations, ontology: Ontology, config: TeacherConfig, seed: int
 ) -> dict[str, Any]:
-    """Fit on the training split, measure on the test split."""
+    """Fit a teacher without the test split, and measure it on the test split."""
     train = cases.filter(pc.equal(cases["split"], "train"))
     test = cases.filter(pc.equal(cases["split"], "test"))
     labels = dict(zip(train["label_id"].to_pylist(), train["label_name"].to_pylist(), strict=True))
@@ -117,13 +115,15 @@ def measure(
         "score_seconds": round(scored - fitted, 1),
     }
     if any(test["face_terms"].to_pylist()):
-        shown = pc.greater(pc.list_value_length(test["face_terms"]), 0).to_numpy()
-        with_face = test.filter(pa.array(shown))
-        blind = with_face.set_column(
+        has_face = pc.greater(pc.list_value_length(test["face_terms"]), 0).to_numpy()
+        with_face = test.filter(pa.array(has_face))
+        without_image = with_face.set_column(
             with_face.column_names.index("image"), "image", pa.nulls(len(with_face), pa.binary())
         )
-        result["test_with_facial_findings"] = figures(rank[shown], with_face, seed)
-        result["the_same_without_image"] = figures(ranks(teacher, blind, catalogue), blind, seed)
+        result["test_with_facial_findings"] = figures(rank[has_face], with_face, seed)
+        result["the_same_without_image"] = figures(
+            ranks(teacher, without_image, catalogue), without_image, seed
+        )
     return result
 
 
@@ -132,7 +132,7 @@ def _report(metrics: dict[str, float]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, write."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=Path, required=True, help="release ZIP or folder")
     parser.add_argument("--publications", type=Path, required=True, help="one PMID a line")
@@ -140,30 +140,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(options.threads)
     ontology = load_ontology()
-    excluded = read_publications(given.publications)
+    excluded = read_publications(options.publications)
     annotations = load_annotations(excluded)
     config = TeacherConfig()
     result: dict[str, Any] = {
-        "hardware": hardware() | {"threads": given.threads},
+        "hardware": hardware() | {"threads": options.threads},
         "versions": package_versions() | {"ontology": ontology.version},
-        "seed": given.seed,
+        "seed": options.seed,
         "excluded_publications": len(excluded),
         "teacher": config.model_dump(mode="json"),
         "settings": {},
     }
-    for name in given.settings:
-        cases = read_cases(given.cases, ontology, SETTINGS[name], given.seed)
+    for name in options.settings:
+        cases = read_cases(options.cases, ontology, SETTINGS[name], options.seed)
         sizes = {s: pc.sum(pc.equal(cases["split"], s)).as_py() for s in SPLITS}
         result["split"] = sizes | {"groups": len(pc.unique(cases["group_id"]))}
         logger.info("%s: %s", name, result["split"])
-        result["settings"][name] = measure(cases, annotations, ontology, config, given.seed)
+        result["settings"][name] = measure(cases, annotations, ontology, config, options.seed)
         logger.info("%s: %s", name, json.dumps(result["settings"][name]["validation"]))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

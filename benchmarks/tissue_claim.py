@@ -1,4 +1,4 @@
-"""Compare students of images by what taught them, on the same held-out patients.
+"""Comparison of students of images by their teacher, on the same held-out patients.
 
     python benchmarks/tissue_claim.py configs/demo_vision.yaml \
         --out benchmarks/results/tissue_claim_tiles.json
@@ -6,10 +6,11 @@
         cases.images.tile=500 training.epochs=4 --folds 2 \
         --out benchmarks/results/tissue_claim_histology.json
 
-Three students of the same base model see the image alone. One learned preferences from a teacher
-of image and description, one from a teacher of the image, one imitates the known answers (SFT).
-With `--folds` every patient is tested once, by students that never saw it, and answers are pooled.
-Differences are paired by case; intervals are 95 %, bootstrapped over patients.
+Three students of the same base model read the image only. One learned preferences from a teacher of
+image and description, one from a teacher of the image; one was trained on the known answers (SFT).
+With `--folds` every patient is tested once, by students that were trained without that patient, and
+the answers are pooled. Differences are paired by case. Intervals are 95 %, bootstrapped over
+patients.
 """
 
 import argparse
@@ -52,24 +53,29 @@ SAMPLES = 2000
 def run_fold(
     config: str, overrides: list[str], name: str, shared: bool
 ) -> tuple[Config, dict[str, Any]]:
-    """Run the chain for one student, by the command that a user would give."""
+    """Run all stages for one student, with the command of a user; return its config and settings.
+
+    Args:
+        name: a key of `STUDENTS`.
+        shared: whether to measure also the systems that need no training.
+    """
     systems = ", ".join((*SHARED, *SYSTEMS) if shared else SYSTEMS)
-    measured = [f"evaluation.systems=[{systems}]", "evaluation.controls=false"]
-    measured.append("evaluation.max_cases=null")  # every test case is in the denominator
-    told = [config, *overrides, *measured, *STUDENTS[name]]
-    subprocess.run([sys.executable, "-m", "mint_ray", "run", *told], check=True)
-    return load_run(config, told[1:]), {"student": name, "overrides": told[1:]}
+    evaluation = [f"evaluation.systems=[{systems}]", "evaluation.controls=false"]
+    evaluation.append("evaluation.max_cases=null")  # every test case is in the denominator
+    settings = [*overrides, *evaluation, *STUDENTS[name]]
+    subprocess.run([sys.executable, "-m", "mint_ray", "run", config, *settings], check=True)
+    return load_run(config, settings), {"student": name, "overrides": settings}
 
 
 def read_fold(config: Config, name: str, shared: bool) -> tuple[pa.Table, pa.Table, Catalogue]:
-    """Predictions under the names of this comparison, tested cases, catalogue.
+    """Read predictions under the names of this comparison, the tested cases and the catalogue.
 
     `shared` keeps the systems that need no training, which one run per fold measures.
     """
     steps = pipeline.plan(config)
     manifest = read_manifest(steps["evaluate"].folder)
     if manifest is None:
-        raise SystemExit(f"{steps['evaluate'].folder} has no manifest")
+        raise SystemExit(f"{steps['evaluate'].folder}: expected a manifest, found none")
     names = {str(manifest.facts["student"]): name}
     if name in TEACHERS:
         names["teacher"] = TEACHERS[name]
@@ -94,16 +100,16 @@ def read_fold(config: Config, name: str, shared: bool) -> tuple[pa.Table, pa.Tab
 
 
 def measure(config: str, overrides: list[str], folds: int | None) -> dict[str, Any]:
-    """Run everything, pool the folds, measure and compare."""
+    """Run all students on all folds, pool their answers, and compare them."""
     predictions, tested, runs = [], [], []
     labels: dict[str, Any] = {}
     for fold in range(folds or 1):
-        own = [f"cases.folds={folds}", f"cases.fold={fold}"] if folds else []
-        for place, name in enumerate(STUDENTS):
-            loaded, run = run_fold(config, [*overrides, *own], name, shared=place == 0)
+        split = [f"cases.folds={folds}", f"cases.fold={fold}"] if folds else []
+        for index, name in enumerate(STUDENTS):
+            loaded, run = run_fold(config, [*overrides, *split], name, shared=index == 0)
             runs.append(run)
-            found, cases, catalogue = read_fold(loaded, name, shared=place == 0)
-            predictions.append(found)
+            answers, cases, catalogue = read_fold(loaded, name, shared=index == 0)
+            predictions.append(answers)
             labels |= {label.label_id: label for label in catalogue.labels}
         tested.append(cases)
     cases = index_cases(
@@ -120,9 +126,9 @@ def measure(config: str, overrides: list[str], folds: int | None) -> dict[str, A
     pairs += [(first, "base"), ("teacher_of_image_and_text", "teacher_of_image")]
     differences = [
         {"first": d.first, "second": d.second, "metric": d.metric, **vars(d.interval)}
-        for one, two in pairs
+        for system, other in pairs
         for d in compare(
-            outcomes, cases, one, two, samples=SAMPLES, seed=loaded.seed, metrics=METRICS
+            outcomes, cases, system, other, samples=SAMPLES, seed=loaded.seed, metrics=METRICS
         )
     ]
     return {
@@ -141,16 +147,16 @@ def measure(config: str, overrides: list[str], folds: int | None) -> dict[str, A
 
 
 def main() -> None:
-    """Parse, measure, write."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
     parser.add_argument("--folds", type=int)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_intermixed_args()
-    result = measure(given.config, given.overrides, given.folds)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    options = parser.parse_intermixed_args()
+    result = measure(options.config, options.overrides, options.folds)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for difference in result["differences"]:
         print({name: difference[name] for name in ("first", "second", "metric", "value", "low")})
 

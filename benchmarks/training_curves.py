@@ -1,12 +1,12 @@
-"""ORPO's training curves on preference pairs, beside those of the paper's released run.
+"""Training curves of ORPO on preference pairs, to compare with the paper's released run.
 
     python benchmarks/training_curves.py --pairs runs/prefer-.../train.parquet \
         --out benchmarks/results/training_curves.json
 
 Trains the embedded model for some epochs on a sample of the pairs, with the likelihood on prompt
 and chosen answer as in the released run, and writes means per epoch. The released run (arXiv
-2505.05736) had other data, another base model and 26 epochs: the shapes are to be compared, not
-the levels.
+2505.05736) had other data, another base model and 26 epochs, so compare the shapes of the curves,
+not their levels.
 """
 
 import argparse
@@ -42,7 +42,7 @@ METRICS = (
 
 
 def sample(path: Path, number: int, folder: Path) -> Path:
-    """A parquet file with some of the pairs, drawn with a fixed seed."""
+    """Write a parquet file with `number` pairs, drawn with a fixed seed; return its path."""
     table = pq.read_table(path)
     rows = sorted(random.Random(0).sample(range(table.num_rows), min(number, table.num_rows)))
     target = folder / "pairs.parquet"
@@ -51,16 +51,16 @@ def sample(path: Path, number: int, folder: Path) -> Path:
 
 
 def per_epoch(steps: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Means of the metrics over the steps that ended in each epoch (from 1)."""
+    """Return means of the metrics over the steps that ended in each epoch (from 1)."""
     return [
-        {"epoch": epoch} | {name: fmean(step[name] for step in found) for name in METRICS}
+        {"epoch": epoch} | {name: fmean(step[name] for step in ended) for name in METRICS}
         for epoch, group in groupby(steps, key=lambda step: int(-(-step["epoch"] // 1)))
-        if (found := list(group))
+        if (ended := list(group))
     ]
 
 
 def main() -> None:
-    """Train, write the means."""
+    """Train a student, and write the means per epoch."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

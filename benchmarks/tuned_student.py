@@ -1,4 +1,4 @@
-"""Does the tuned student beat the default λ 0.1 on held-out patients, within a stated budget?
+"""Tuned student against the default λ 0.1 on held-out patients, within a stated time budget.
 
     python benchmarks/tuned_student.py configs/phenopackets.yaml cases.path=phenopackets.zip \
         knowledge.exclude_publications=publications.txt knowledge.labels=cases \
@@ -8,10 +8,10 @@
         tune.time_budget_minutes=25 evaluation.max_cases=24 \
         --out benchmarks/results/tuned_student.json
 
-The campaign's trial 0 is the default: the config's own settings, λ 0.1 among them. It and the
-winner rank the same test cases, which the campaign never saw; the difference is paired by case,
-with a 95 % interval bootstrapped over groups (publications). The figure beside the JSON shows it,
-whatever it says.
+The campaign's trial 0 is the default: the config's own settings, including λ 0.1. The default and
+the winner rank the same test cases, which the campaign did not use. The difference is paired by
+case, with a 95 % interval bootstrapped over groups (publications). The figure beside the JSON shows
+the differences, whether they favour tuning or not.
 """
 
 import argparse
@@ -49,7 +49,7 @@ SHOWN = ("mrr", "top1", "top3", "top10")
 
 
 def rank(student: Path, cases: pa.Table, config: Config) -> pa.Table:
-    """A student's answers to cases, as rows of `VALIDATED_SCHEMA`."""
+    """Rank cases with a student; return rows of `VALIDATED_SCHEMA`."""
     loaded = load_student(student)
     catalogue = Catalogue.read(student / "catalogue.parquet")
     settings = config.evaluation
@@ -68,18 +68,21 @@ def rank(student: Path, cases: pa.Table, config: Config) -> pa.Table:
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Default and winner on the same test cases."""
+    """Compare default and winner on the same test cases."""
     planned = pipeline.plan(config)
     table = pq.read_table(planned["cases"].folder / "cases.parquet")
     cases = choose_cases(table, config.evaluation.max_cases, config.seed)
     results = results_of(config)
     winner = results.winner
     if winner is None or results.default is None:
-        raise SystemExit("no trial was finished: there is nothing to compare")
+        raise SystemExit(
+            "expected the default trial and a winner among the finished trials, found none; raise "
+            "tune.time_budget_minutes"
+        )
     settings = config.evaluation
     answers = {
-        name: rank(one.trial.folder, cases, config)
-        for name, one in (("default", results.default), ("tuned", winner))
+        name: rank(result.trial.folder, cases, config)
+        for name, result in (("default", results.default), ("tuned", winner))
     }
     gaps = paired_differences(
         answers["tuned"],
@@ -102,9 +105,9 @@ def measure(config: Config) -> dict[str, Any]:
     }
 
 
-def draw(path: Path, found: dict[str, Any]) -> None:
-    """Differences with their intervals; zero is no difference."""
-    gaps = {name: Interval(**found["tuned_less_default"][name]) for name in SHOWN}
+def draw(path: Path, measured: dict[str, Any]) -> None:
+    """Draw the differences of the metrics `SHOWN` with their intervals."""
+    gaps = {name: Interval(**measured["tuned_less_default"][name]) for name in SHOWN}
     marks = ticks(min(gap.low for gap in gaps.values()), max(gap.high for gap in gaps.values()))
     left, width, row = 90, 420, 38
     bottom = row * len(gaps) + 30
@@ -112,13 +115,13 @@ def draw(path: Path, found: dict[str, Any]) -> None:
     def x(value: float) -> float:
         return left + width * (value - marks[0]) / (marks[-1] - marks[0])
 
-    title = f"Tuned less default on {found['test_cases']} test cases, 95% intervals over groups"
+    title = f"Tuned less default on {measured['test_cases']} test cases, 95% intervals over groups"
     shapes = [text(10, 18, title, "label")]
     for value, label in zip(marks, tick_labels(marks), strict=True):
         shapes.append(line(x(value), 28, x(value), bottom, "zero" if value == 0 else "grid"))
         shapes.append(text(x(value), bottom + 16, label, "tick", "middle"))
-    for place, (name, gap) in enumerate(gaps.items()):
-        y = 48 + row * place
+    for index, (name, gap) in enumerate(gaps.items()):
+        y = 48 + row * index
         shapes.append(text(left - 12, y + 4, METRICS[name].title, "label", "end"))
         shapes.append(line(x(gap.low), y, x(gap.high), y, "whisker c-teal"))
         shapes.append(circle(x(gap.value), y, 5, "dot c-teal"))
@@ -126,19 +129,19 @@ def draw(path: Path, found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run the campaign, compare, write."""
+    """Run the campaign, compare its winner with the default, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_intermixed_args()
-    config = load_run(given.config, given.overrides)
+    options = parser.parse_intermixed_args()
+    config = load_run(options.config, options.overrides)
     pipeline.run_steps(config, pipeline.needed_for("tune", config), None, Progress())
     torch.set_num_threads(2)
-    command = " ".join(["mint tune", given.config, *given.overrides])
-    found = {"budget_minutes": config.tune.time_budget_minutes} | measure(config)
-    given.out.write_text(json.dumps(found | record_campaign(config, command), indent=1) + "\n")
-    draw(given.out.with_suffix(".svg"), found)
+    command = " ".join(["mint tune", options.config, *options.overrides])
+    measured = {"budget_minutes": config.tune.time_budget_minutes} | measure(config)
+    options.out.write_text(json.dumps(measured | record_campaign(config, command), indent=1) + "\n")
+    draw(options.out.with_suffix(".svg"), measured)
 
 
 if __name__ == "__main__":

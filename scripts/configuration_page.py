@@ -1,7 +1,7 @@
-"""Write docs/configuration.md from the docstrings of the configuration tree.
+"""Page docs/configuration.md, written from the docstrings of the configuration tree.
 
 python scripts/configuration_page.py          # rewrite docs/configuration.md
-python scripts/configuration_page.py --check  # fail where it differs
+python scripts/configuration_page.py --check  # fail if it differs
 """
 
 import json
@@ -47,14 +47,14 @@ NAMES: dict[Any, str] = {int: "int", float: "float", str: "text", bool: "bool", 
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the text of the whole page."""
     parts = [HEAD, _section("Top level", "", Config)]
     parts += [_section(f"`{name}`", name, kind) for name, kind in _sections(Config)]
     return "\n".join(parts)
 
 
 def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
-    """Dotted names of all sections below one, in the order of the tree; one kind only once."""
+    """Yield dotted name and class of all sections below one, in order, each class once."""
     shown: set[type[Section]] = set()
     for name, field in model.model_fields.items():
         kind = _section_of(field.annotation)
@@ -87,7 +87,7 @@ def _section(title: str, name: str, model: type[Section]) -> str:
 
 
 def _steps(section: str) -> str:
-    """The steps whose hash a section is part of."""
+    """List the steps whose hash includes settings of a section."""
     whole, partly = [], []
     for step in STEPS:
         if section in step.settings:
@@ -98,9 +98,9 @@ def _steps(section: str) -> str:
 
 
 def _section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, also where it may be empty."""
-    found = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-    return next((k for k in found if issubclass(k, Section)), None)
+    """Return the class of a field's section, also of an optional one; None for a plain setting."""
+    classes = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    return next((k for k in classes if issubclass(k, Section)), None)
 
 
 def _type(field: FieldInfo) -> str:
@@ -128,7 +128,10 @@ def _named(annotation: Any) -> str:
 
 
 def _limits(item: Any) -> Iterator[str]:
-    """What a constraint allows; validators that are functions say it in the field's docstring."""
+    """Yield the limits of a constraint.
+
+    Limits of validator functions cannot be read here; the field's docstring states them.
+    """
     if isinstance(item, bounds.Ge):
         yield f"≥ {item.ge}"
     if isinstance(item, bounds.Gt):
@@ -153,7 +156,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value as YAML's flow style has it."""
+    """Format a value in YAML's flow style."""
     if isinstance(value, Section):
         return _plain(value.model_dump(mode="json", exclude_defaults=True))
     if isinstance(value, dict):
@@ -170,15 +173,15 @@ def _about(field: FieldInfo) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that does not end a table's cell."""
+    """Escape the characters that would end a cell of a table."""
     return text.replace("|", "\\|")
 
 
 def main() -> None:
-    """Rewrite or check."""
+    """Rewrite the page, or check that it is current."""
     if "--check" in sys.argv[1:]:
         current = PAGE.read_text(encoding="utf-8") == page()
-        sys.exit(0 if current else f"{PAGE.name} differs from mint_ray/config: run {__file__}")
+        sys.exit(0 if current else f"{PAGE.name} differs from mint_ray/config; run {__file__}")
     PAGE.write_text(page(), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Show the examples of docstrings (`>>> ...`) as code in the manual."""
+"""Griffe extension for the manual: examples of docstrings (`>>> ...`) as code blocks."""
 
 import re
 from typing import Any
@@ -9,10 +9,10 @@ EXAMPLE = re.compile(r"^>>> .*(?:\n(?!$).+)*", re.MULTILINE)
 
 
 class Examples(griffe.Extension):
-    """Put each example that stands in the text of a docstring into a fenced block."""
+    """Extension that puts each example in the text of a docstring into a fenced block."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Change the docstring of one object before it is parsed."""
+        """Change the docstring of an object before it is parsed."""
         if obj.docstring is not None and "Examples:" not in obj.docstring.value:
-            fenced = EXAMPLE.sub(lambda found: f"```python\n{found[0]}\n```", obj.docstring.value)
+            fenced = EXAMPLE.sub(lambda match: f"```python\n{match[0]}\n```", obj.docstring.value)
             obj.docstring.value = fenced

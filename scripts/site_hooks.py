@@ -1,7 +1,7 @@
-"""Hooks of the manual's build (MkDocs): a page of the API for each room, and the recorded plots.
+"""Hooks of the manual's build (MkDocs): an API page per room, and the recorded plots.
 
-Pages in `docs/` link to plots where the repository has them, `../benchmarks/results/NAME.svg`, so
-that the links work on GitHub too; the built site gets copies.
+A room is a folder of the package. Pages in `docs/` link to plots at their path in the repository,
+`../benchmarks/results/NAME.svg`, so that the links also work on GitHub; the built site gets copies.
 """
 
 import ast
@@ -19,7 +19,7 @@ INDEX = "api/index.md"
 
 
 def rooms() -> list[str]:
-    """Names of the folders of the package, in alphabetical order."""
+    """Return the names of the folders of the package, in alphabetical order."""
     return sorted(file.parent.name for file in PACKAGE.glob("*/__init__.py"))
 
 
