@@ -1,10 +1,14 @@
-"""Shared fixtures: one Ray for all tests that need it, and where optional data lies."""
+"""Shared fixtures: one Ray and one pair of ranks for all tests, and where optional data lies."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:  # torch is slow to import
+    from tests.two_ranks import TwoRanks
 
 # Before anything imports them: no telemetry, no model hub, one thread per process on small
 # machines (two processes of two spinning threads on two cores take twenty times as long).
@@ -31,3 +35,13 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TwoRanks"]:
+    """Two processes that run a function together."""
+    from tests.two_ranks import TwoRanks
+
+    ranks = TwoRanks(tmp_path_factory.mktemp("ranks"))
+    yield ranks
+    ranks.stop()
