@@ -57,7 +57,7 @@ def section(name: str) -> str:
 
 
 def markdown_table(metrics: Metrics, stratum: str = "all") -> str:
-    """The comparison table with its caption."""
+    """Return the comparison table in Markdown, with its caption."""
     columns = columns_of(metrics)
     titles = header(columns)
     lines = [

@@ -32,10 +32,15 @@ from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.student import read_info
+from tests.conftest import CHAIN_GROUP
 from tests.students.conftest import take_gradients
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group(CHAIN_GROUP),
+]
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "tests" / "tiny.yaml")
@@ -153,8 +158,7 @@ def test_objectives_train_from_the_command(store: Path, objective: str, ray_clus
         assert "calibratable" in regime
 
 
-@pytest.mark.parametrize("layout", ["prefix_shared", "padded"])
-def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path, layout: str) -> None:
+def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path) -> None:
     base = resolve_base_model("embedded")
     tokenizer, student = load_tokenizer(base), StudentConfig(lora_rank=4)
     model = add_adapter(load_base_model(base, torch.float32, "cpu"), student, None, seed=0).eval()
@@ -168,13 +172,15 @@ def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path, layout: str
     theirs, _ = trainer.get_batch_loss_metrics(model, trl_batch(examples))
     theirs.backward()
     expected = take_gradients(model)
-    ours, _ = our_loss(model, examples, layout, "prompt_and_chosen")
-    ours.backward()
-    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
-    found = take_gradients(model)
-    # As one vector: through thirty layers in float32, single elements round further apart.
-    apart = torch.cat([(found[name] - expected[name]).flatten() for name in expected]).norm()
-    assert apart <= 1e-4 * torch.cat([part.flatten() for part in expected.values()]).norm()
+    for layout in ("prefix_shared", "padded"):
+        ours, _ = our_loss(model, examples, layout, "prompt_and_chosen")
+        ours.backward()
+        assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5), layout
+        found = take_gradients(model)
+        # As one vector: through thirty layers in float32, single elements round further apart.
+        apart = torch.cat([(found[name] - expected[name]).flatten() for name in expected]).norm()
+        whole = torch.cat([part.flatten() for part in expected.values()]).norm()
+        assert apart <= 1e-4 * whole, layout
 
 
 def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> None:

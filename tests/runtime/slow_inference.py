@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.runtime.inference import infer
 from mint_ray.runtime.session import connect
@@ -14,5 +12,4 @@ if __name__ == "__main__":
     source, out, seconds = sys.argv[1:]
     resources = ResourcesConfig()
     connect(resources)
-    table = infer(job(seconds=float(seconds)), Path(source), Path(out), resources)
-    print(table.num_rows, pc.sum(table["length"]).as_py())
+    infer(job(seconds=float(seconds)), Path(source), Path(out), resources)

@@ -75,7 +75,7 @@ class Running:
     second: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(
     folder: Path,
     vision_folder: Path,
@@ -124,7 +124,7 @@ def service(
     serve.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def url(service: Running) -> str:
     """The address of the service."""
     return service.url

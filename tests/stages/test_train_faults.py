@@ -17,7 +17,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch.multiprocessing as mp
 
 from mint_ray.errors import TrainingError
 from mint_ray.pipeline.steps import StepOutcome
@@ -31,6 +30,7 @@ from tests.stages.train_driver import (
     train_without_ray,
     write_inputs,
 )
+from tests.two_ranks import TwoRanks
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 
@@ -56,10 +56,10 @@ def root(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(root: Path) -> dict[str, Path]:
+def undisturbed(root: Path, two_ranks: TwoRanks) -> dict[str, Path]:
     """Engine -> folder of the student that two processes trained without Ray."""
     folders = {engine: root / f"undisturbed-{engine}" for engine in ("off", "zero2")}
-    mp.spawn(train_without_ray, args=(root, folders), nprocs=2)
+    two_ranks.run(train_without_ray, root, folders)
     return folders
 
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-import torch.distributed as dist
 from rich.console import Console
 
 from mint_ray.common.collectives import rank
@@ -66,10 +64,8 @@ def run_stage(
         return stage.run(StepContext(made, "key", inputs, out, NullRun(), task))
 
 
-def train_without_ray(number: int, root: Path, folders: dict[str, Path]) -> None:
+def train_without_ray(root: Path, folders: dict[str, Path]) -> None:
     """One process of two: train with each engine; rank 0 writes the last step's metrics."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{root}/init", rank=number, world_size=2)
     for engine, out in folders.items():
         made = config(root, engine)
         summary = train(
@@ -85,8 +81,6 @@ def train_without_ray(number: int, root: Path, folders: dict[str, Path]) -> None
         )
         if rank() == 0:
             (out / "last.json").write_text(json.dumps(dict(summary.metrics)))
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -43,6 +43,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _own_linear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZeRO-3 puts a linear layer of its own in place of torch's, and leaves it there."""
+    monkeypatch.setattr(torch.nn.functional, "linear", torch.nn.functional.linear)
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """See `make_tokenizer`."""

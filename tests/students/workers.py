@@ -1,13 +1,8 @@
 """What the processes of a multi-process test do; importable, so that they can be spawned."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
-
-from mint_ray.common.collectives import rank
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import student_config, training_config
@@ -57,14 +52,8 @@ def curves_of(
     return curves
 
 
-def train_on_two_ranks(
-    number: int, folder: Path, pairs: Path, base: Path, runs: list[dict[str, Any]]
-) -> None:
-    """One process of two: all `runs` in turn; rank 0 writes their losses to losses.json."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=number, world_size=2)
-    results = [losses_of(pairs, base, folder / str(i), **run) for i, run in enumerate(runs)]
-    if rank() == 0:
-        (folder / "losses.json").write_text(json.dumps(results))
-    dist.barrier()
-    dist.destroy_process_group()
+def losses_of_runs(
+    folder: Path, pairs: Path, base: Path, runs: list[dict[str, Any]]
+) -> list[list[float]]:
+    """The losses of several runs, in turn, each in a folder of its own."""
+    return [losses_of(pairs, base, folder / str(i), **run) for i, run in enumerate(runs)]

@@ -5,7 +5,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import torch.multiprocessing as mp
 
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
@@ -18,7 +17,8 @@ from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.prompts import build_prompt
 from tests.students.conftest import NAMES, pair_row, student_config, training_config
 from tests.students.kept_checkpoints import keep_checkpoints
-from tests.students.workers import losses_of, train_on_two_ranks
+from tests.students.workers import losses_of, losses_of_runs
+from tests.two_ranks import TwoRanks
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 
@@ -83,10 +83,10 @@ def everything_in_pieces(folder: Path) -> Path:
 
 
 def test_two_workers_and_deepspeed_give_the_losses_of_one(
-    pairs: Path, base_folder: Path, tmp_path: Path
+    pairs: Path, base_folder: Path, tmp_path: Path, two_ranks: TwoRanks
 ) -> None:
-    alone = losses_of(pairs, base_folder, tmp_path / "alone", 4, epochs=4)
-    assert len(alone) == 12
+    alone = losses_of(pairs, base_folder, tmp_path / "alone", 4, epochs=2)
+    assert len(alone) == 6
     runs: list[dict[str, Any]] = [
         {"micro": 2, "deepspeed": "off", "checkpoint_steps": 1},
         {"micro": 3, "deepspeed": "off"},
@@ -95,18 +95,17 @@ def test_two_workers_and_deepspeed_give_the_losses_of_one(
         {"micro": 2, "deepspeed": "zero3", "checkpoint_steps": 1},
         {"micro": 2, "deepspeed": str(everything_in_pieces(tmp_path))},
     ]
-    runs = [run | {"epochs": 4} for run in runs]
+    runs = [run | {"epochs": 2} for run in runs]
     starts = {run: tmp_path / str(run) / "checkpoints" / "step-00000003" for run in (0, 3, 4)}
     resumed_runs = [runs[run] | {"resume_from": start} for run, start in starts.items()]
     everything = runs + resumed_runs
-    mp.spawn(train_on_two_ranks, args=(tmp_path, pairs, base_folder, everything), nprocs=2)
-    losses = json.loads((tmp_path / "losses.json").read_text())
+    losses = two_ranks.run(losses_of_runs, tmp_path, pairs, base_folder, everything)
     for run, found in zip(runs, losses, strict=False):
         assert found == pytest.approx(alone, rel=1e-4), run
     for run, found in zip(starts, losses[len(runs) :], strict=True):
         assert found == losses[run][3:], runs[run]
     for number, start in enumerate(starts.values()):
-        settings = {"epochs": 4, "resume_from": start}
+        settings = {"epochs": 2, "resume_from": start}
         again = losses_of(pairs, base_folder, tmp_path / f"one{number}", 4, **settings)
         # Without DeepSpeed the optimizer goes along; its shards fit two workers only.
         assert again == pytest.approx(alone[3:], rel=1e-4 if number == 0 else 1e-1)

@@ -1,19 +1,18 @@
 """Each objective through the whole trainer, on a tiny model."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch.multiprocessing as mp
 
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.students.student import read_info
 from mint_ray.tasks.prompts import build_prompt
 from tests.students.conftest import labelled_row, pair_row
-from tests.students.workers import curves_of, losses_of, train_on_two_ranks
+from tests.students.workers import curves_of, losses_of, losses_of_runs
+from tests.two_ranks import TwoRanks
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 OBJECTIVES = ("orpo", "dpo", "sft", "cft", "rcft")
@@ -43,7 +42,12 @@ def test_every_objective_learns_and_names_itself(
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_no_cut_of_a_step_changes_the_loss(
-    pairs: Path, base_folder: Path, catalogue: Path, tmp_path: Path, objective: str
+    pairs: Path,
+    base_folder: Path,
+    catalogue: Path,
+    tmp_path: Path,
+    objective: str,
+    two_ranks: TwoRanks,
 ) -> None:
     settings: dict[str, Any] = {"objective": objective, "catalogue": catalogue, "epochs": 2}
     alone = losses_of(pairs, base_folder, tmp_path / "alone", 4, **settings)
@@ -51,8 +55,7 @@ def test_no_cut_of_a_step_changes_the_loss(
     assert plain == pytest.approx(alone, rel=1e-4)
     if objective in ("dpo", "rcft"):
         runs = [{"micro": 1} | settings, {"micro": 2, "deepspeed": "zero3"} | settings]
-        mp.spawn(train_on_two_ranks, args=(tmp_path, pairs, base_folder, runs), nprocs=2)
-        for found in json.loads((tmp_path / "losses.json").read_text()):
+        for found in two_ranks.run(losses_of_runs, tmp_path, pairs, base_folder, runs):
             assert found == pytest.approx(alone, rel=1e-4)
 
 

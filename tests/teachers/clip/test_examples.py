@@ -1,13 +1,10 @@
 """Reading tiles as features: which rows, in which order, by how many processes."""
 
-import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from mint_ray.errors import TeacherError
 from mint_ray.teachers.base import load_manifest, load_teacher
@@ -16,6 +13,7 @@ from mint_ray.teachers.clip.examples import read_examples
 from mint_ray.teachers.clip.fit import fit_clip
 from tests.teachers.conftest import columns
 from tests.teachers.tissue import CATALOGUE, cases, run_config, tile, turned, write_cases
+from tests.two_ranks import TwoRanks
 
 CONFIG = run_config("clip_fusion", fit="probe", scoring_views=8)
 
@@ -29,7 +27,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fitted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fitted by one process of one thread: threads differ in the last bits of their sums."""
-    return _fit_by(1, source, tmp_path_factory.mktemp("fitted"))
+    out, threads = tmp_path_factory.mktemp("fitted"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    _fit(source, out)
+    torch.set_num_threads(threads)
+    return out
 
 
 def test_unusable_rows_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -70,26 +72,12 @@ def test_with_all_eight_turns_a_turned_tile_scores_the_same(fitted: Path) -> Non
     )
 
 
-def test_two_processes_fit_the_same_teacher(source: Path, fitted: Path, tmp_path: Path) -> None:
-    both = _fit_by(2, source, tmp_path)
-    assert load_manifest(both)["revision"] == load_manifest(fitted)["revision"]
+def test_two_processes_fit_the_same_teacher(
+    source: Path, fitted: Path, tmp_path: Path, two_ranks: TwoRanks
+) -> None:
+    two_ranks.run(_fit, source, tmp_path)
+    assert load_manifest(tmp_path)["revision"] == load_manifest(fitted)["revision"]
 
 
-def _fit_by(processes: int, source: Path, out: Path) -> Path:
-    """The folder of a teacher that new processes have fitted together."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    rendezvous = f"tcp://127.0.0.1:{port}"
-    args = (processes, rendezvous, source, out)
-    mp.start_processes(_fit, args, nprocs=processes, start_method="spawn")
-    return out
-
-
-def _fit(rank: int, processes: int, rendezvous: str, source: Path, out: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rendezvous, rank=rank, world_size=processes)
-    try:
-        fit_clip(source, CONFIG, out, lambda metrics: None)
-    finally:
-        dist.destroy_process_group()
+def _fit(source: Path, out: Path) -> None:
+    fit_clip(source, CONFIG, out, lambda metrics: None)
