@@ -117,7 +117,7 @@ class CasesConfig(Section):
             raise ValueError(f"cases.fold={self.fold} must be below cases.folds={self.folds}")
         if self.folds == 2 and self.validation_fraction > 0:
             raise ValueError(
-                "cases.folds=2 leaves no part to train on beside test and validation split; set "
+                "cases.folds=2 leaves nothing to train on beside test and validation split; set "
                 "cases.folds to 3 or more, or cases.validation_fraction=0"
             )
         if self.folds is not None and self.source == "pannuke":

@@ -47,7 +47,7 @@ def _version(registry: Registry, name: str, number: int) -> Version:
     known = {version.number: version for version in registry.versions(name)}
     if number not in known:
         raise RegistryError(
-            f"{name}: expected one of the known {', '.join(map(str, sorted(known))) or '(none)'}"
+            f"{name}: expected one of the versions {', '.join(map(str, sorted(known))) or '(none)'}"
             f", found {number}"
         )
     return known[number]
