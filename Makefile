@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mint run configs/demo.yaml
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

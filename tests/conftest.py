@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,33 +22,39 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 
-# Tests of one group run in one process, one after another; see `pytest_collection_modifyitems`.
-RAY_GROUP, CHAIN_GROUP = "ray", "chain"
+# Tests of one group run in one process, one after another, with what is prepared for them.
+LONG_GROUPS = {"ray": 0, "chains": 1}
+RAY_FOLDERS = ("commands", "runtime", "serving", "stages")
+CHAINS = ("test_end_to_end.py", "test_vision_end_to_end.py")
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal the tests out to the processes of pytest-xdist by `group_of`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deal the tests out to the processes of pytest-xdist: the two long groups first.
-
-    All tests that need a Ray share one, but for the chains, which take as long as all the others.
-    The modules of the rest stay whole, with what they prepare for their tests.
-    """
-    if not config.pluginmanager.has_plugin("xdist"):
-        return
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            on_ray = item.get_closest_marker("cluster") or "ray_cluster" in item.fixturenames
-            item.add_marker(pytest.mark.xdist_group(RAY_GROUP if on_ray else str(item.path)))
-    first = [RAY_GROUP, CHAIN_GROUP]
-    if hasattr(config, "workerinput"):  # one after another, the quick ones come first
-        items.sort(key=lambda item: _place(item, first))
+    """Begin with the long groups where processes share the tests, else with the quick tests."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONG_GROUPS.get(group_of(item.nodeid), len(LONG_GROUPS)))
 
 
-def _place(item: pytest.Item, first: list[str]) -> int:
-    (group,) = item.get_closest_marker("xdist_group").args
-    return first.index(group) if group in first else len(first)
+def group_of(nodeid: str) -> str:
+    """Return the group of a test: those that need a Ray, the chains, else its module."""
+    file = nodeid.partition("::")[0]
+    parts = file.split("/")
+    if parts[-1] in CHAINS:
+        return "chains"
+    return "ray" if parts[1] in RAY_FOLDERS else file
 
 
 @pytest.fixture(scope="session", autouse=True)

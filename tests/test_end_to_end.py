@@ -32,15 +32,10 @@ from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.student import read_info
-from tests.conftest import CHAIN_GROUP
 from tests.students.conftest import take_gradients
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group(CHAIN_GROUP),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "tests" / "tiny.yaml")

@@ -17,15 +17,10 @@ from mint_ray.images.tissue.patients import draw_patient
 from mint_ray.images.tissue.types import TISSUES
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
-from tests.conftest import CHAIN_GROUP
 from tests.students.conftest import make_tokenizer
 from tests.students.tiny_vision import save_llava
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group(CHAIN_GROUP),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 TYPES = (
     "Adrenal_gland", "Bile-duct", "Bladder", "Breast", "Cervix", "Colon", "Esophagus", "HeadNeck",
