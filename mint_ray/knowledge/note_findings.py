@@ -9,16 +9,18 @@ show evidence; no ranking depends on them.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from mint_ray.knowledge.assertion import Assertion, Sentence, Span, Token
 from mint_ray.knowledge.names import normalise
+from mint_ray.knowledge.note_segments import Segment, segments
 from mint_ray.knowledge.ontology import Ontology
 
 MOST_CHARACTERS = 200_000
 """Most characters of a note that are read; the text beyond is ignored."""
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
-_SENTENCE_END = re.compile(r"[.;:!?](?=\s|$)|\n\s*\n")
+_MOST_WORDS = 20
+"""Words of a name, at most; no name of the ontology has as many."""
+_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]|\t")
 _SKIPPED = frozenset(
     [
         "a",
@@ -41,78 +43,6 @@ _SKIPPED = frozenset(
         "or",
     ]
 )
-_TRIGGERS_BEFORE = tuple(
-    tuple(phrase.split())
-    for phrase in (
-        "no",
-        "not",
-        "without",
-        "denies",
-        "denied",
-        "never",
-        "nor",
-        "neither",
-        "absence of",
-        "absent",
-        "negative for",
-        "free of",
-        "ruled out",
-        "lack of",
-        "lacks",
-        "lacked",
-        "excluded",
-    )
-)
-_TRIGGERS_AFTER = tuple(
-    tuple(phrase.split())
-    for phrase in (
-        "absent",
-        "not present",
-        "not seen",
-        "not found",
-        "not observed",
-        "not noted",
-        "ruled out",
-        "excluded",
-        "denied",
-    )
-)
-_CLAUSE_ENDS = frozenset(
-    ["but", "however", "although", "though", "except", "yet", "whereas", "while", "nevertheless"]
-)
-_RELATIVES = frozenset(
-    [
-        "mother",
-        "father",
-        "brother",
-        "sister",
-        "sibling",
-        "siblings",
-        "parent",
-        "parents",
-        "cousin",
-        "uncle",
-        "aunt",
-        "grandmother",
-        "grandfather",
-        "grandparent",
-        "grandparents",
-        "niece",
-        "nephew",
-        "son",
-        "daughter",
-        "maternal",
-        "paternal",
-        "relative",
-        "relatives",
-    ]
-)
-_FAMILY = frozenset(["history", "member", "members"])
-"""Words after `family` that mean relatives; "tall for his family" is about the patient."""
-_SCOPE = 12
-"""Words before a finding that are searched for a trigger or a relative."""
-_AFTER_SCOPE = 5
-"""Words after a finding that are searched for a trigger."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +53,6 @@ class Finding:
     start: int
     end: int
     excluded: bool
-
-
-@dataclass(frozen=True)
-class _Token:
-    word: str
-    stem: str
-    start: int
-    end: int
 
 
 class FindingReader:
@@ -147,29 +69,75 @@ class FindingReader:
             self._longest[stems[0]] = max(self._longest.get(stems[0], 0), len(stems))
 
     def read(self, note: str) -> list[Finding]:
-        """Return findings in text order; of the names that start at a word, the longest counts."""
-        findings = []
-        for tokens in _sentences(note[:MOST_CHARACTERS]):
-            kept = [index for index, token in enumerate(tokens) if token.word not in _SKIPPED]
-            stems, start = [tokens[index].stem for index in kept], 0
-            while start < len(kept):
-                term, size = self._longest_from(stems, start)
-                if term is None:
-                    start += 1
-                    continue
-                first, last = kept[start], kept[start + size - 1]
-                if not _is_of_relatives(tokens, first):
-                    excluded = _is_negated(tokens, first, last)
+        """Return the findings that the note states or denies of the patient, in text order.
+
+        Of the names that start at a word, the longest counts. Findings that are possible,
+        hypothetical or a relative's are left out.
+        """
+        text, findings = note[:MOST_CHARACTERS], []
+        for segment in segments(text):
+            tokens = _tokens(text, segment.start, segment.end)
+            mentions = list(self._mentions(tokens))
+            if not mentions:
+                continue
+            sentence = Sentence(
+                tokens, [span for _, span in mentions], [term for term, _ in mentions]
+            )
+            for number, (term, (first, last)) in enumerate(mentions):
+                assertion = _governed(sentence.assertion(number), segment)
+                if assertion != "open":
+                    excluded = assertion == "excluded"
                     findings.append(Finding(term, tokens[first].start, tokens[last].end, excluded))
-                start += size
         return findings
 
-    def _longest_from(self, stems: Sequence[str], start: int) -> tuple[str | None, int]:
-        for size in range(min(self._longest.get(stems[start], 0), len(stems) - start), 0, -1):
-            term = self._terms.get(tuple(stems[start : start + size]))
+    def _mentions(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Span]]:
+        """Yield the term and the first and last token of every name, without overlaps."""
+        stems = [_stem(token.word) if token.word[0].isalnum() else token.word for token in tokens]
+        kept = [i for i, token in enumerate(tokens) if not _is_transparent(tokens, i)]
+        at = 0
+        while at < len(kept):
+            term, size = self._longest_from([stems[index] for index in kept[at : at + _MOST_WORDS]])
+            if term is not None:
+                yield term, (kept[at], kept[at + size - 1])
+            at += size
+
+    def _longest_from(self, stems: Sequence[str]) -> tuple[str | None, int]:
+        """Return the term of the longest name that `stems` begin with, and its length."""
+        for size in range(min(self._longest.get(stems[0], 0), len(stems)), 0, -1):
+            term = self._terms.get(tuple(stems[:size]))
             if term is not None:
                 return term, size
-        return None, 0
+        return None, 1
+
+
+def _is_transparent(tokens: Sequence[Token], index: int) -> bool:
+    """Return whether names are matched across a token: small words, hyphens within a word."""
+    token = tokens[index]
+    if token.word in _SKIPPED:
+        return True
+    inner = 0 < index < len(tokens) - 1
+    return (
+        token.word in "-‐‑'’"
+        and inner
+        and tokens[index - 1].end == token.start
+        and tokens[index + 1].start == token.end
+    )
+
+
+def _governed(assertion: Assertion, segment: Segment) -> Assertion:
+    """Return the assertion of a finding under its segment's heading and answer."""
+    if segment.value:
+        return {"yes": "present", "no": "excluded"}.get(segment.value, "open")  # type: ignore[return-value]
+    if segment.heading in ("relatives", "open"):
+        return "open"
+    return "excluded" if segment.heading == "negated" and assertion == "present" else assertion
+
+
+def _tokens(text: str, start: int, end: int) -> list[Token]:
+    return [
+        Token(match.group().casefold(), match.start(), match.end())
+        for match in _WORD.finditer(text, start, end)
+    ]
 
 
 def present_and_excluded(findings: Sequence[Finding]) -> tuple[list[str], list[str]]:
@@ -202,7 +170,9 @@ def _is_telling(stems: tuple[str, ...]) -> bool:
 
 def _stems(name: str) -> tuple[str, ...]:
     words = (match.group() for match in _WORD.finditer(name))
-    return tuple(_stem(word) for word in words if word.casefold() not in _SKIPPED)
+    return tuple(
+        _stem(word) for word in words if word[0].isalnum() and word.casefold() not in _SKIPPED
+    )
 
 
 def _stem(word: str) -> str:
@@ -212,45 +182,3 @@ def _stem(word: str) -> str:
         if len(plain) > len(ending) + 2 and plain.endswith(ending) and not plain.endswith("ss"):
             return plain[: -len(ending)] + other
     return plain
-
-
-def _sentences(text: str) -> Iterator[list[_Token]]:
-    start = 0
-    for end in [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]:
-        tokens = [
-            _Token(m.group().casefold(), _stem(m.group()), m.start(), m.end())
-            for m in _WORD.finditer(text, start, end)
-        ]
-        if tokens:
-            yield tokens
-        start = end
-
-
-def _is_negated(tokens: Sequence[_Token], first: int, last: int) -> bool:
-    before = [token.word for token in tokens[max(0, first - _SCOPE) : first]]
-    clause_end = max((i for i, word in enumerate(before) if word in _CLAUSE_ENDS), default=-1)
-    if _contains_phrase(before[clause_end + 1 :], _TRIGGERS_BEFORE):
-        return True
-    after = [token.word for token in tokens[last + 1 : last + 1 + _AFTER_SCOPE]]
-    clause_end = next((i for i, word in enumerate(after) if word in _CLAUSE_ENDS), len(after))
-    linked = after[:clause_end]
-    verbs = {"is", "was", "are", "were", "has", "have", "had"}
-    return bool(linked) and linked[0] in verbs and _contains_phrase(linked[1:], _TRIGGERS_AFTER)
-
-
-def _is_of_relatives(tokens: Sequence[_Token], first: int) -> bool:
-    """Return whether the clause names a relative before the finding."""
-    before = [token.word for token in tokens[max(0, first - _SCOPE) : first]]
-    clause_end = max((i for i, word in enumerate(before) if word in _CLAUSE_ENDS), default=-1)
-    near = before[clause_end + 1 :]
-    return any(word.removesuffix("'s") in _RELATIVES for word in near) or any(
-        word == "family" and after in _FAMILY for word, after in pairwise(near)
-    )
-
-
-def _contains_phrase(words: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> bool:
-    return any(
-        tuple(words[start : start + len(phrase)]) == phrase
-        for phrase in phrases
-        for start in range(len(words) - len(phrase) + 1)
-    )

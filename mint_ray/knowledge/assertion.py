@@ -1,0 +1,307 @@
+"""Assertion of findings in a sentence: stated of the patient, denied, or neither.
+
+Triggers and their scopes follow NegEx and ConText (Chapman et al., J Biomed Inform 2001; Harkema et
+al., J Biomed Inform 2009): a trigger governs the findings after it (or before it) up to the end of
+its clause. Past and resolved findings count as stated. Of English; the commonest negations of
+German, French, Spanish, Italian and Dutch are known too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mint_ray.knowledge.triggers import (
+    CONTRACTION,
+    HEAD_OF_OTHER,
+    LIKE,
+    LINKS,
+    LIST_MARKS,
+    LIST_OR,
+    NEGATION,
+    NOT_AFTER,
+    OF_FAMILY,
+    OPEN,
+    OPEN_AFTER,
+    OTHER_NAME_AFTER,
+    PATIENT,
+    POSSESSIVES,
+    PSEUDO,
+    RELATIVES,
+    REPORTING,
+    SUBJECTS,
+    TRIGGERS,
+    TURN,
+    UNCERTAIN,
+    VERBS,
+    YES_AFTER,
+)
+
+Assertion = Literal["present", "excluded", "open"]
+"""`open`: possible, hypothetical, not about the patient, or part of another name."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word or a mark of a sentence, in small letters, at `text[start:end]`."""
+
+    word: str
+    start: int
+    end: int
+
+
+Span = tuple[int, int]
+"""First and last token of a finding."""
+
+
+_FINDING = "\0"
+"""Stands for each word of a finding's name."""
+_AGAIN = frozenset(["became", "developed", "appeared", "now", "later"])
+_SHORT = frozenset(["no", "not", "never", "n", "0", "-", "–", "−", "none"])
+_MARKS_BEHIND = frozenset([",", ".", ";", ")", "|", "\t", "!", "and", "/"])
+
+
+class Sentence:
+    """A sentence with its findings, which are judged one by one.
+
+    Args:
+        tokens: of the sentence.
+        spans: of the findings, in order; their own words are no triggers ("Absent speech").
+        terms: of the findings.
+    """
+
+    def __init__(
+        self, tokens: Sequence[Token], spans: Sequence[Span], terms: Sequence[str]
+    ) -> None:
+        self._spans, self._terms = list(spans), list(terms)
+        self._words = [token.word for token in tokens]
+        for first, last in spans:
+            for index in range(first, last + 1):
+                self._words[index] = _FINDING
+        self._triggers = self._find_triggers()
+
+    def assertion(self, number: int) -> Assertion:
+        """Return what the sentence says of its finding `number`."""
+        first, last = self._spans[number]
+        after = self._after(number)
+        if after in ("excluded", "open"):
+            return after
+        kind = self._before(number)
+        if self._is_of_relative(first, last) or kind in (OPEN, UNCERTAIN):
+            return "open"
+        return "excluded" if kind == NEGATION else "present"
+
+    # What stands behind a finding.
+
+    def _after(self, number: int) -> Assertion | None:
+        last = self._spans[number][1]
+        words = self._words[last + 1 :]
+        if _starts(words, OTHER_NAME_AFTER):
+            return "open"
+        if words[:2] == ["-", "free"] or words[:1] == ["free"]:
+            return "present" if {"since", "for", "until"} & set(words) else "excluded"
+        ticked = _ticked(words)
+        if ticked is not None:
+            return ticked
+        value = self._value(words)
+        contrast = [word for word in words[:8] if word in ("but", "not")]
+        if value is None and contrast == ["but", "not"]:
+            value = self._value(words[words.index("not") :])  # "looked for but not found"
+        if value is None and self._is_listed_with_next(number):
+            value = self._after(number + 1)  # "Nystagmus and ataxia were absent"
+        if value == "excluded" and "but" in words and _AGAIN & set(words[words.index("but") :]):
+            return "present"
+        return value
+
+    def _value(self, words: Sequence[str]) -> Assertion | None:
+        """Return the value that a finding has been given: "Seizures: no", "Ataxia was not seen"."""
+        words = [word for whole in words for word in _split_contraction(whole)]
+        skipped = 0
+        while skipped < min(len(words), 5) and words[skipped] in LINKS:
+            skipped += 1
+        for at in range(skipped, -1, -1):
+            rest = words[at:]
+            if _starts(rest, OPEN_AFTER):
+                return "open"
+            size = _starts(rest, NOT_AFTER)
+            if size and _ends_there(rest, size, linked=at > 0):
+                return "excluded"
+            if _starts(rest, YES_AFTER) and _FINDING not in rest[1:3]:
+                return "present"
+        return None
+
+    def _is_listed_with_next(self, number: int) -> bool:
+        """Return whether a finding and the next one share what stands behind them."""
+        if number + 1 >= len(self._spans):
+            return False
+        last = self._spans[number][1]
+        between = self._words[last + 1 : self._spans[number + 1][0]]
+        joined = {"and", "or", "/", "und", "et"} & set(self._words[last:])
+        if "," in between and not joined:
+            return False
+        return bool(between) and all(word in LIST_MARKS for word in between)
+
+    # What stands before a finding.
+
+    def _find_triggers(self) -> list[tuple[int, int, str]]:
+        """Return the (first, next, kind) of every trigger; the longest one at a place counts.
+
+        What denies the finding before it ("seizures were denied") governs nothing behind it.
+        """
+        found, at = [], 0
+        while at < len(self._words):
+            size, kind = self._trigger_at(at)
+            if size and not (kind == NEGATION and self._looks_back(at, size)):
+                found.append((at, at + size, kind))
+            at += max(size, 1)
+        return found
+
+    def _trigger_at(self, at: int) -> tuple[int, str]:
+        words = self._words[at:]
+        sizes = {kind: _starts(words, phrases) for kind, phrases in TRIGGERS.items()}
+        if CONTRACTION.match(words[0]):
+            sizes[NEGATION] = max(sizes[NEGATION], 1)
+        kind = max(sizes, key=lambda name: sizes[name])
+        return sizes[kind], kind
+
+    def _looks_back(self, at: int, size: int) -> bool:
+        before = self._words[max(0, at - 2) : at]
+        trigger = self._words[at : at + size]
+        if trigger[0] in _SHORT and size == 1 and before[:1] == [_FINDING]:
+            following = self._words[at + 1 : at + 2]
+            return before[-1] in LINKS and (not following or following[0] in _MARKS_BEHIND)
+        passive = trigger[0] in ("denied", "excluded", "absent", "ruled", "lacking")
+        return passive and _FINDING in before and self._words[at + size : at + size + 1] != ["for"]
+
+    def _before(self, number: int) -> str:
+        """Return the kind of the trigger that governs a finding, "" if none does."""
+        first = self._spans[number][0]
+        earlier = [trigger for trigger in self._triggers if trigger[1] <= first]
+        for index in range(len(earlier) - 1, -1, -1):
+            start, end, kind = earlier[index]
+            if kind in (TURN, PSEUDO):
+                return ""
+            if not self._reaches(start, end, number, kind):
+                return ""
+            if kind == UNCERTAIN and any(
+                other == NEGATION and start - stop < 4 for _, stop, other in earlier[:index]
+            ):
+                return NEGATION  # "no episodes suggestive of syncope"
+            return kind
+        return ""
+
+    def _reaches(self, start: int, end: int, number: int, kind: str) -> bool:
+        """Return whether the scope of the trigger `start:end` holds a finding behind it."""
+        first = self._spans[number][0]
+        between = self._words[end:first]
+        if ")" in between or ("(" in between and kind == NEGATION):
+            return False
+        if any(mark in between for mark in (";", ":", "|", "\t", "--")):
+            return False
+        if kind == OPEN:
+            return not ("," in between and POSSESSIVES & set(between))
+        if kind == UNCERTAIN:
+            return "," not in between or bool(LIST_OR & set(self._words[end:]))
+        if between and between[0] in HEAD_OF_OTHER:
+            return "for" not in between and "of" not in between
+        if POSSESSIVES & set(between[1:]):
+            return False  # "not bothered by her myopia"
+        for index, word in enumerate(between):
+            if word in VERBS and index and self._starts_anew(between, index):
+                return False
+        return not self._leaves_list(start, number, between)
+
+    def _starts_anew(self, between: Sequence[str], index: int) -> bool:
+        """Return whether a verb between trigger and finding begins another statement."""
+        before = between[index - 1]
+        if before in ("to", "not", "never", "no") or CONTRACTION.match(before):
+            return False
+        return _FINDING in between[:index] or before in {",", "and"} | SUBJECTS
+
+    def _leaves_list(self, start: int, number: int, between: Sequence[str]) -> bool:
+        """Return whether the finding behind a comma is no part of a list of denied ones.
+
+        "No ptosis, diplopia, facial palsy." denies all three. "No fever, no cough, short neck."
+        does not: where each item has a "no" of its own, one without it stands outside. So does
+        what has a verb of its own, or was denied before ("no scoliosis at 5, scoliosis at 9").
+        """
+        if "," not in between:
+            return False
+        first, last = self._spans[number]
+        behind = self._words[last + 1 : last + 3]
+        comma = len(between) - 1 - list(reversed(between)).index(",")
+        if behind and behind[0] in VERBS - {"with", "is"} and len(between) - comma <= 3:
+            return True
+        if self._terms[number] in self._terms[:number]:
+            return True
+        others = [t for t in self._triggers if t[2] == NEGATION and t[0] < start]
+        repeated = any(self._words[t[0]] == self._words[start] for t in others)
+        behind = self._words[first:]
+        item = behind[: behind.index(",")] if "," in behind else behind
+        return repeated and not LIST_OR & {*between, *item}
+
+    # Whose finding it is.
+
+    def _is_of_relative(self, first: int, last: int) -> bool:
+        before = self._clause_before(first)
+        for index in range(len(before) - 1, -1, -1):
+            word = before[index].removesuffix("'s").removesuffix("’s")
+            if word in PATIENT:
+                return False
+            if word in RELATIVES:
+                return not self._speaks(before, index)
+        after = self._words[last + 1 : last + 5]
+        if after[:1] not in (["in"], ["of"], ["bei"], ["on"]):
+            return False
+        return any(word.removesuffix("'s").removesuffix("’s") in RELATIVES for word in after[1:])
+
+    def _clause_before(self, first: int) -> list[str]:
+        """Return the words of the clause before a finding, without closed parentheses."""
+        words: list[str] = []
+        for word in self._words[:first]:
+            if word == ")" and "(" in words:
+                words = words[: len(words) - 1 - words[::-1].index("(")]
+            elif word in (";", "but", "while", "whereas"):
+                words = []
+            else:
+                words.append(word)
+        return words
+
+    def _speaks(self, before: Sequence[str], index: int) -> bool:
+        """Return whether a relative reports the finding, or is compared with, but has it not."""
+        if before[index] == "family" and not OF_FAMILY & set(before):
+            return True
+        following = [
+            word for word in before[index + 1 :] if word not in ("has", "have", "had", "not")
+        ]
+        preceding = before[max(0, index - 4) : index]
+        return bool(set(following[:3]) & REPORTING or set(preceding) & LIKE)
+
+
+def _ticked(words: Sequence[str]) -> Assertion | None:
+    """Return the answer whose box is ticked: "[ ] yes [x] no"."""
+    for at in range(min(len(words), 8) - 3):
+        if words[at] in ("[", "(") and words[at + 1] in ("x", "✓") and words[at + 2] in ("]", ")"):
+            return {"yes": "present", "no": "excluded"}.get(words[at + 3])  # type: ignore[return-value]
+    return None
+
+
+def _ends_there(rest: Sequence[str], size: int, linked: bool) -> bool:
+    """Return whether a negation behind a finding is about it, and not about what follows."""
+    following = rest[size : size + 1]
+    if size == 1 and rest[0] in _SHORT:
+        ended = not following or following[0] in _MARKS_BEHIND
+        return ended and (linked or rest[0] not in ("no", "never"))
+    return linked or not following or following[0] != _FINDING
+
+
+def _split_contraction(word: str) -> list[str]:
+    match = CONTRACTION.match(word)
+    return [word[:-3], "n't"] if match else [word]
+
+
+def _starts(words: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> int:
+    """Return the number of words of the longest phrase that `words` begin with, 0 for none."""
+    for phrase in phrases:
+        if tuple(words[: len(phrase)]) == phrase:
+            return len(phrase)
+    return 0

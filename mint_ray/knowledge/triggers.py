@@ -1,0 +1,150 @@
+"""Words that say whether a finding is stated, denied or left open, and whose it is.
+
+The lists follow NegEx and ConText (Chapman et al., J Biomed Inform 2001; Harkema et al., J Biomed
+Inform 2009), extended by what everyday notes use. English, with the commonest negations and
+relatives of German, French, Spanish, Italian and Dutch.
+"""
+
+import re
+
+
+def phrases(*lines: str) -> tuple[tuple[str, ...], ...]:
+    phrases = {tuple(phrase.split()) for line in lines for phrase in line.split("|")}
+    return tuple(sorted(phrases, key=len, reverse=True))
+
+
+NEGATION, UNCERTAIN, OPEN, PSEUDO, TURN = "negation", "uncertain", "open", "pseudo", "turn"
+
+TRIGGERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    # Words of negation that deny something else, or nothing.
+    PSEUDO: phrases(
+        "no change in|no changes in|no increase in|no increased|no decrease in|no worsening of",
+        "no worsening in|no improvement in|no improvement of|no progression of|no further|no more",
+        "no recurrence of|no recurrent|no relapse of|no longer|no longer has|not only|not just",
+        "not merely|no doubt|without doubt|without a doubt|no question|no significant change in",
+        "no reduction in|no new|no additional|no other|not well controlled|not improved",
+        "not resolved|no resolution of|not without|no relief of|no relief from",
+    ),
+    NEGATION: phrases(
+        "no|not|without|w / o|denies|denied|deny|denying|never|nor|neither|none of|absence of",
+        "absent|negative for|neg for|neg . for|free of|free from|ruled out|rules out|lack of",
+        "lacks|lacked|lacking|excluded|excludes|exclude|excluding|failed to show",
+        "failed to reveal|fails to show|unremarkable for|rather than|instead of|cannot find",
+        "no evidence of|ø|- ve for|zero|not a single|no longer any|at no time",
+        # German, French, Spanish, Italian, Dutch.
+        "kein|keine|keinen|keiner|keinerlei|ohne|nie|nicht|sans|pas de|pas d|aucun|aucune|jamais",
+        "absence d|absence de|sin|niega|nunca|ausencia de|senza|nessun|nessuna|nessuno|nega|mai",
+        "assenza di|nobody|no one|nil|- ve|allowed us to rule out|able to rule out|we ruled out",
+        "geen|zonder|nooit|ni|né|non",
+    ),
+    UNCERTAIN: phrases(
+        "possible|possibly|probable|perhaps|maybe|presumably|not rule out|would not rule out",
+        "sospetta|verdacht auf|sospecha de|suspected|suspicion of|suspicious for|questionable",
+        "question of|query|rule out|r / o|to exclude|unclear whether|uncertain whether",
+        "not sure whether|may have|might have|might be|may be|could have been|could be",
+        "could have|cannot exclude|can't exclude|cannot rule out|can't rule out",
+        "could not exclude|neither proves nor excludes|suggestive of|equivocal|versus",
+    ),
+    # Plans, conditions, risks, and people in general.
+    OPEN: phrases(
+        "if|unless|should|in case of|in the event of|risk of|risk for|risks of|at risk of",
+        "risk factor for|monitor for|monitored for|monitoring for|monitoring of|screening for",
+        "screen for|screened for|watch for|watch out for|surveillance for|look out for",
+        "return for|come back for|return to the ed for|to prevent|prevent|prevention of",
+        "prophylaxis against|counselled about|counseled about|counselled on|advised about",
+        "informed about|side effects|side effect|adverse effects|can cause|may cause|may lead to",
+        "can lead to|may present with|can present with|may develop|might develop|could develop",
+        "often develop|often have|vaccination against|vaccinated against|vaccine against",
+        "children with|patients with|people with|individuals with|seek help for|call if",
+        "precaution for|precautions for|referred to rule out|leaflet on|leaflet about",
+        "information on|read about|asked about|afraid of|fear of|whether|concern for",
+        "concerning for|concerns about|evaluate for|evaluated for|assess for|investigate for",
+        "test for|tested for|testing for|consider|considered|differential includes",
+        "differential diagnosis includes",
+    ),
+    # Words that begin another statement.
+    TURN: phrases(
+        "but|however|although|though|yet|whereas|while|nevertheless|except|except for|apart from",
+        "aside from|other than|besides|only|otherwise|since then|now|later|then|just|admits",
+        "reveals",
+        "because of|due to|owing to|secondary to|c / o|complains of|complaining of|admits to",
+        "presents with|positive for|pos for|pos . for|+ ve for|+ for",
+        "aber|sondern|jedoch|hingegen|mais|pero|sino|ma|però|tuttavia|maar|wel|echter|presente",
+    ),
+}
+VERBS = frozenset(
+    "has have had shows showed show presents presented present developed develops demonstrates"  # noqa: SIM905
+    " exhibits exhibited reports reported suffers is was are were began started remains persists"
+    " found saw says confirms describes with hat presenta présente tiene ha heeft est ist".split()
+)
+PATIENT = frozenset(
+    "he she they it patient proband child boy girl infant himself er sie elle lui paciente"  # noqa: SIM905
+    " paziente patiënt patientin".split()
+)
+SUBJECTS = PATIENT | {"we", "i", "who", "which", "herself"}
+POSSESSIVES = frozenset(["his", "her", "their", "my", "your", "whose"])
+HEAD_OF_OTHER = frozenset(
+    "cause treatment therapy surgery explanation reason medication etiology aetiology need"  # noqa: SIM905
+    " intervention operation drug trigger triggers indication referral follow".split()
+)
+"""After "no": what is denied is this, not the finding it is for."""
+
+OBSERVED = (
+    "present|seen|found|palpable|recorded|witnessed|measured|noticed|identified|observed|noted|detected|felt|elicited|evident|visible|apparent|reported"
+    "|heard|demonstrated|documented|had|experienced|a feature"
+)
+NOT_AFTER = phrases(
+    *(
+        f"{no} {word}"
+        for no in ("not", "never", "not be", "never been", "not been", "n't", "n't been")
+        for word in OBSERVED.split("|")
+    ),
+    "absent|ruled out|been ruled out|excluded|denied|negative|neg|none|nil|no|not|n|- ve|-|–|−|0",
+    "none seen|none found|none noted|there are none|there is none|there were none",
+    "there was none|she had not seen|he had not seen|they had not seen|does not apply",
+    "not appeared|not occurred|nicht beobachtet|nicht vorhanden|nicht gefunden",
+    "never|never occurred|he never had|she never had|unlikely|lacking|false",
+    "abwesend|verneint|ausgeschlossen|nicht|absente|ausente|assente|afwezig|ontkend|negado|negato",
+)
+YES_AFTER = phrases(
+    "present|yes|y|positive|pos|+|+ +|+ ve|noted|seen|reported|true|definite|marked|ja|oui|sí|sì"
+)
+OPEN_AFTER = phrases(
+    "cannot be excluded|can't be excluded|could not be excluded|cannot be ruled out|not excluded",
+    "can not be excluded|could not be ruled out|not ruled out|not been ruled out|not been excluded",
+    "could not be assessed|could not be evaluated|not assessed|not tested|not examined",
+    "not been tested|needs to be tested|still needs|not evaluated|not confirmed",
+    "unknown|unclear|uncertain|suspected|possible|questionable|n / a",
+    "na|not documented|not done|considered|being considered|under consideration|queried",
+    "to be confirmed|to be excluded|to be ruled out|should be excluded|?",
+)
+OTHER_NAME_AFTER = phrases(
+    "gene|genes|gene panel|panel|clinic|scale|score|action plan|leaflet|questionnaire|society",
+    "association|foundation|ward|unit|support group|registry|screen|screening|precautions",
+    "prophylaxis|risk|nurse|school|protocol|specialist|service|study|guideline|guidelines|team",
+    "counselling|diary|group|centre|center|meeting|helpline|trust",
+)
+RELATIVES = frozenset(
+    "mother father brother brothers sister sisters sibling siblings sib sibs parent parents cousin"  # noqa: SIM905
+    " cousins uncle uncles aunt aunts grandmother grandfather grandparent grandparents niece"
+    " nephew son daughter maternal paternal relative relatives twin mum mom dad grandma grandpa"
+    " granny mgm mgf pgm pgf wife husband family fh fhx mutter vater bruder schwester onkel tante"
+    " mère père frère soeur sœur oncle madre padre hermano hermana tío tía fratello sorella zio zia"
+    " moeder vader broer zus oom".split()
+)
+OF_FAMILY = frozenset(["history", "member", "members", "in", "has", "have", "hx"])
+REPORTING = frozenset(
+    "report reports reported reporting note notes noted noticed notice notices state states stated"  # noqa: SIM905
+    " say says said describe describes described deny denies denied mention mentions mentioned"
+    " complain complains complained observe observes observed think thinks thought feel feels felt"
+    " saw sees seen see brings brought worried worry worries concerned recall recalls recalled tell"
+    " tells told claims claim confirms confirmed believes aware witnessed".split()
+)
+LIKE = frozenset(["like", "as", "unlike", "per", "according", "inherited", "from"])
+LINKS = frozenset(
+    ": - – — = ( [ ] ; ? | . is was are were has have had been be could also again clearly all"  # noqa: SIM905
+    " so far safely likewise carefully wurde wurden wird werden wordt worden est es è".split()
+) | {"\t"}
+LIST_MARKS = frozenset([",", "and", "or", "/", "und", "et", "y", "e", "o", "en", "oder", "ou", "&"])
+LIST_OR = frozenset(["or", "nor", "ni", "oder"])
+CONTRACTION = re.compile(r"\w+n['’]t$")
