@@ -22,10 +22,11 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 
-# Tests of one group run in one process, one after another, with what is prepared for them.
-LONG_GROUPS = {"ray": 0, "chains": 1}
+# Tests that need a Ray run in one process, one after another: two Rays at a time would starve each
+# other of two cores, and a Ray that starts slowly gives up.
+RAY = "ray"
 RAY_FOLDERS = ("commands", "runtime", "serving", "stages")
-CHAINS = ("test_end_to_end.py", "test_vision_end_to_end.py")
+RAY_FILES = ("test_end_to_end.py", "test_vision_end_to_end.py")
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -43,18 +44,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the long groups where processes share the tests, else with the quick tests."""
+    """Begin with what needs a Ray where processes share the tests, else with the quick tests."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: LONG_GROUPS.get(group_of(item.nodeid), len(LONG_GROUPS)))
+        items.sort(key=lambda item: group_of(item.nodeid) != RAY)
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test: those that need a Ray, the chains, else its module."""
+    """Return the group of a test, which one process runs as a whole: `RAY`, or its module."""
     file = nodeid.partition("::")[0]
     parts = file.split("/")
-    if parts[-1] in CHAINS:
-        return "chains"
-    return "ray" if parts[1] in RAY_FOLDERS else file
+    return RAY if parts[1] in (*RAY_FOLDERS, *RAY_FILES) else file
 
 
 @pytest.fixture(scope="session", autouse=True)
