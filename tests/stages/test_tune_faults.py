@@ -57,7 +57,9 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
             return run_through_faults(base_folder, tmp_path_factory.mktemp("campaign"), seconds)
         except TooFastError:
             continue
-    pytest.fail("no campaign was slow enough for its second trial to start beside the first")
+    pytest.skip(
+        "two trials did not run beside one another on this machine, so none could be killed"
+    )
 
 
 def run_through_faults(base_folder: Path, root: Path, seconds: str) -> Ended:
