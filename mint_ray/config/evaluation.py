@@ -26,7 +26,7 @@ class EvaluationConfig(Section):
     beam_width: int = Field(16, ge=1)
     """Number of beams of the `beam` search."""
     controls: bool = True
-    """Whether to rank stain-shifted test images and images shuffled between cases too, and to fit a
+    """Rank stain-shifted test images and images shuffled between cases too, and fit a
     classifier on mean colours alone. Only for students of images."""
     max_cases: int | None = Field(None, ge=1)
     """Largest number of test cases, sampled by whole groups with the run's seed. All systems are

@@ -43,7 +43,7 @@ class TrackingConfig(Section):
     """Records of runs in MLflow."""
 
     enabled: bool = True
-    """Whether runs are recorded."""
+    """Record runs."""
     uri: str | None = None
     """Address of the tracking store and registry. Empty for `MLFLOW_TRACKING_URI`, or
     `sqlite:///<store>/mlflow.db` if that is not set."""

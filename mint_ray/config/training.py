@@ -36,15 +36,15 @@ class StudentConfig(Section):
     """Scale of LoRA. The update is multiplied by alpha / rank, or alpha / sqrt(rank) with
     rsLoRA."""
     rslora: bool = False
-    """Whether the update is multiplied by alpha / sqrt(rank), as in rsLoRA."""
+    """Multiply the update by alpha / sqrt(rank), as in rsLoRA."""
     lora_dropout: Fraction = Field(0.0, ge=0, lt=1)
     """Dropout probability on the input of each LoRA layer."""
     lora_targets: str | tuple[str, ...] = "all-linear"
     """PEFT target modules. `all-linear` means the linear layers of the language model, never those
     of an image encoder."""
     projector: Literal["train", "frozen"] = "train"
-    """Whether the projector, which joins an image encoder to the language model, is trained. If so,
-    all of its weights are trained, without LoRA."""
+    """Train or freeze the projector, which joins an image encoder to the language model. `train`
+    changes all of its weights, without LoRA."""
     vision_tower: Literal["frozen", "lora"] = "frozen"
     """`frozen` leaves the image encoder as it is. `lora` adds LoRA to its linear layers too."""
     max_prompt_length: int = Field(700, ge=32)
@@ -83,7 +83,7 @@ class TrainingConfig(Section):
     """Tokens of the likelihood term of `orpo` and `sft`. `rcft` always takes prompt and chosen
     answer."""
     prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
-    """Whether the prompt is computed once for both answers. `auto` checks on a real pair that this
+    """Compute the prompt once for both answers. `auto` checks on a real pair that this
     layout agrees with the padded one, and uses the padded one if not."""
     attention: Literal["auto", "sdpa", "flex"] = "auto"
     """Attention kernel. `auto` is FlexAttention on GPUs if both layouts then agree, else SDPA."""
@@ -113,7 +113,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the weights. `auto` is bfloat16 on GPUs that support it, else float32."""
     activation_checkpointing: bool = False
-    """Whether activations are computed again in the backward pass. This takes less memory and about
+    """Compute activations again in the backward pass. This takes less memory and about
     a third more time."""
     deepspeed: Annotated[str, Word, AfterValidator(_deepspeed_exists)] = "zero2"
     """`off`, a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or the path of a

@@ -56,12 +56,12 @@ class Range(Section):
 
     @property
     def whole(self) -> bool:
-        """Whether only whole numbers are drawn."""
+        """True if only whole numbers are drawn."""
         return self.kind in ("int", "logint")
 
     @property
     def log(self) -> bool:
-        """Whether numbers are drawn evenly in the logarithm."""
+        """True if numbers are drawn evenly in the logarithm."""
         return self.kind in ("loguniform", "logint")
 
     @property
@@ -149,7 +149,7 @@ class TuneConfig(Section):
     validation_cases: int = Field(64, ge=1)
     """Largest number of validation cases that are ranked at a rung, drawn by whole groups."""
     scale_alpha: bool = True
-    """Whether a search of the rank scales updates by alpha / sqrt(rank) (rsLoRA), with an alpha
+    """Let a search of the rank scale updates by alpha / sqrt(rank) (rsLoRA), with an alpha
     under which the config's own rank keeps its scale. Otherwise `student.lora_alpha` and `rslora`
     stay as they are. Search the learning rate too if its effect must not be confused with the
     rank's."""

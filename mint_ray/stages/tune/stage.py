@@ -64,9 +64,8 @@ def run(context: StepContext) -> StepOutcome:
         f"{config.tune.metric} on {validated} validation cases"
     )
     try:
-        with watching(
-            campaign, context.run, context.progress
-        ):  # also what a killed session did last
+        # Entered for a complete campaign too: a killed session may have left runs unrecorded.
+        with watching(campaign, context.run, context.progress):
             if not campaign.is_complete():
                 run_trials(campaign, slots.count, config.resources.max_failures)
     finally:
