@@ -57,9 +57,15 @@ def group_of(nodeid: str) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep this process's, Ray's workers' included, apart from those of tests beside it."""
-    os.environ["TMPDIR"] = tempfile.tempdir = str(tmp_path_factory.getbasetemp())
+def _own_temporary_files() -> Iterator[None]:
+    """Keep this process's, Ray's workers' included, apart from those of tests beside it.
+
+    Ray's sockets lie below this folder, and the path of a socket may have 107 bytes: pytest's own
+    folder is too deep for those of the dashboard.
+    """
+    with tempfile.TemporaryDirectory(prefix="mint", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield
 
 
 @pytest.fixture(scope="session")
