@@ -1,0 +1,74 @@
+"""Tables of training: throughput, curves, learning rate by rank."""
+
+from mint_ray.reports.evaluation.training_curves import PANELS
+from tables.records import recorded
+
+
+def throughput_section() -> str:
+    """Write pairs per second and peak memory of ours and of TRL's trainer."""
+    result = recorded("orpo_throughput")
+    if result is None:
+        return ""
+    machine, versions = result["hardware"], result["versions"]
+    lines = [
+        f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
+        f"LoRA of rank 16; TRL {versions['trl']}, torch {versions['torch']}.",
+        "",
+        "| prompt / answer | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
+        "| TRL MiB | ours MiB | ratio |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for shape in result["shapes"]:
+        peer = shape["trl"]
+        for name, words in (("prompt_and_chosen", "prompt and chosen"), ("chosen", "chosen")):
+            ours = shape[name]
+            lines.append(
+                f"| {shape['prompt']} / {shape['completion']} | {shape['batch']} | {words} "
+                f"| {peer['pairs_per_s']:.2f} | {ours['pairs_per_s']:.2f} | {ours['ratio']:.2f} "
+                f"| {ours['bound']:.2f} | {peer['peak_mb']:,.0f} | {ours['peak_mb']:,.0f} "
+                f"| {ours['memory_ratio']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def curves_section() -> str:
+    """Write ORPO's metrics by epoch, beside the published values of the released run."""
+    result = recorded("training_curves")
+    if result is None:
+        return ""
+    released = {panel.metric: panel.released for panel in PANELS}
+    lines = [
+        f"{result['pairs']} pairs of published patients, embedded model, likelihood on prompt and "
+        "chosen answer.",
+        "",
+        "| epoch | loss | log odds ratio term | reward accuracy | log p of rejected |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in result["epochs"]:
+        cells = [f"{row[metric]:.2f}" for metric in released]
+        lines.append(f"| {row['epoch']} | {' | '.join(cells)} |")
+    for epoch in next(iter(released.values())):
+        cells = [f"{points[epoch]:.2f}" for points in released.values()]
+        lines.append(f"| released run, {epoch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rank_section() -> str:
+    """Write the learning rate of the lowest loss by rank, with alpha scaled and fixed."""
+    result = recorded("rank_scaling")
+    if result is None:
+        return ""
+    rates = result["best_rate_by_rank"]
+
+    def cell(mode: str, rank: str) -> str:
+        rate = rates[mode][rank]
+        rows = [r for r in result["points"][mode] if (r["rank"], r["rate"]) == (int(rank), rate)]
+        return f"{rate:g} ({sum(r['loss'] for r in rows) / len(rows):.2f})"
+
+    lines = [
+        "| rank | best rate (loss), alpha scaled | best rate (loss), alpha fixed |",
+        "|---:|---:|---:|",
+    ]
+    return "\n".join(
+        [*lines, *(f"| {r} | {cell('scaled', r)} | {cell('fixed', r)} |" for r in rates["scaled"])]
+    )
