@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import click
 
 from mint_ray import __version__
 from mint_ray.config.config import Config
-from mint_ray.errors import ConfigError, MintError
+from mint_ray.errors import ConfigError, DataError, MintError
 from mint_ray.pipeline.check import load_run
 
 if TYPE_CHECKING:  # MLflow is slow to import
@@ -221,8 +221,18 @@ def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | No
 
     with _student_folder(student, tracking) as folder:
         counts = predict_cases(folder, cases, out, top_k)
-    rejected = ", ".join(f"{n} {why}" for why, n in sorted(counts.rejected.items())) or "none"
-    Progress().say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
+    rejected, changed = _counted(counts.rejected), _counted(counts.changed)
+    if not counts.ranked:
+        raise DataError(
+            f"{cases}: expected a case that {student} can rank, found none; rejected: {rejected}; "
+            f"{out.stem}.rejected.parquet beside {out} lists them"
+        )
+    say = Progress().say
+    say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
+    if counts.shortened:
+        say(f"{counts.shortened} notes were longer than the student's prompt and lost their end")
+    if counts.changed:
+        say(f"dropped or replaced while reading: {changed}")
 
 
 @cli.command()
@@ -233,6 +243,10 @@ def doctor() -> None:
     missing = examine(click.echo)
     if missing:
         raise MintError(f"{missing} item(s) missing; install them as shown above")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "none"
 
 
 def _registry(tracking: str | None) -> "Registry":

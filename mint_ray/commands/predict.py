@@ -1,17 +1,19 @@
 """Prediction with `mint predict`: a finished student ranks its catalogue for new cases."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.finish import ANSWER_IN_NOTE, finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, RejectedCase
 from mint_ray.cases.table import read_case_table
@@ -24,6 +26,7 @@ from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.pipeline.seal import check_files
 from mint_ray.runtime.inference import CaseInference, infer
 from mint_ray.runtime.session import connect
 from mint_ray.stages.workers.rankers import (
@@ -35,14 +38,31 @@ from mint_ray.stages.workers.rankers import (
 from mint_ray.tasks.task import TASKS
 
 BATCH = 8
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """Number of ranked cases, and of rejected cases by reason."""
+    """Number of cases by what became of them.
+
+    Attributes:
+        ranked: cases with predictions.
+        rejected: cases without, by reason.
+        shortened: ranked cases whose note was cut at its end to fit the student's prompt.
+        changed: what reading dropped or replaced within cases, by kind; see `ParsedCase.counts`.
+    """
 
     ranked: int
     rejected: Mapping[str, int]
+    shortened: int
+    changed: Mapping[str, int]
+
+
+class _Read(NamedTuple):
+    """Rows of `REJECTED_SCHEMA`, and counts of what reading changed within the other cases."""
+
+    rejected: list[dict[str, str]]
+    changed: Counter[str]
 
 
 def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCounts:
@@ -55,17 +75,17 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
             a ZIP; for a student of images such a table, a folder of images, or one image.
         out: parquet file of predictions; rejections go to `<name>.rejected.parquet` beside it.
-        top_k: labels per case. With a calibrated student the predictions have two more columns:
-            `in_set`, whether the label belongs to the case's conformal set, and `set_size`, how
-            many names that set has, listed or not.
+        top_k: labels per case. The column `shortened` says whether the case's note was cut. With a
+            calibrated student there are two more columns: `in_set`, whether the label belongs to
+            the case's conformal set, and `set_size`, how many names that set has, listed or not.
 
     Returns:
-        Number of ranked cases, and of rejected cases by reason.
+        What became of the cases.
 
     Raises:
         ConfigError: `student` is not the folder of a finished student.
         TrainingError: the student's folder is damaged.
-        DataError: the cases cannot be read.
+        DataError: the cases cannot be read, or a file of the student has changed since its step.
     """
     from mint_ray.students.student import read_info
 
@@ -75,13 +95,13 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
             f"--student {student}: expected the folder of a finished train step (adapter and "
             "catalogue.parquet), found no catalogue.parquet; `mint path CONFIG train` prints one"
         )
+    check_files(student)
     task = TASKS[read_info(student).task]
     config = Config(evaluation=EvaluationConfig(top_k=top_k))
     with tempfile.TemporaryDirectory(prefix="mint-predict-") as work:
         source = Path(work) / "cases.parquet"
-        rejected = (_write_images if task.input_modality == "image" else _write_notes)(
-            cases, source
-        )
+        write = _write_images if task.input_modality == "image" else _write_notes
+        rejected, changed = write(cases, source)
         connect(config.resources)
         tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
         job = CaseInference(
@@ -92,27 +112,46 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
             BATCH,
         )
         ranked = infer(job, source, Path(work) / "ranked", config.resources)
+        unusable = ranked.filter(pc.is_valid(ranked["reason"]))
+        rejected += _rejections(unusable, source)
+        ranked = ranked.filter(pc.is_null(ranked["reason"]))
     # The rank of a known answer below `top_k` is for evaluation; it is not a prediction.
     predictions = predictions_of(ranked, "student")
     listed = predictions.filter(pc.less_equal(predictions["rank"], top_k))
+    columns = {"shortened": pa.bool_()}
     if (calibration := read_calibration(student)) is not None:
         probability = listed["probability"].to_numpy().astype(np.float64)
         listed = listed.append_column("in_set", pa.array(calibration.contains(probability)))
-        set_sizes = dict(
-            zip(*(ranked[name].to_pylist() for name in ("case_id", "set_size")), strict=True)
-        )
-        row_sizes = [set_sizes[case_id] for case_id in listed["case_id"].to_pylist()]
-        listed = listed.append_column("set_size", pa.array(row_sizes, pa.int32()))
+        columns["set_size"] = pa.int32()
+    by_case = {row["case_id"]: row for row in ranked.select(["case_id", *columns]).to_pylist()}
+    for name, kind in columns.items():
+        values = [by_case[case_id][name] for case_id in listed["case_id"].to_pylist()]
+        listed = listed.append_column(name, pa.array(values, kind))
     write_predictions(out, listed)
     pq.write_table(
         pa.Table.from_pylist(rejected, REJECTED_SCHEMA),
         out.with_name(f"{out.stem}.rejected.parquet"),
     )
-    return PredictionCounts(ranked.num_rows, Counter(row["reason"] for row in rejected))
+    return PredictionCounts(
+        ranked.num_rows,
+        Counter(row["reason"] for row in rejected),
+        pc.sum(ranked["shortened"]).as_py() or 0,
+        +changed,
+    )
 
 
-def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:
-    """Write the usable images as a case table, a few at a time; return the rejections."""
+def _rejections(unusable: pa.Table, source: Path) -> list[dict[str, str]]:
+    """Return the rejections of cases whose input the student cannot use."""
+    sources = pq.read_table(source, columns=["case_id", "source"])
+    source_of = dict(zip(*(column.to_pylist() for column in sources.columns), strict=True))
+    return [
+        vars(RejectedCase(row["case_id"], source_of[row["case_id"]], row["reason"]))
+        for row in unusable.select(["case_id", "reason"]).to_pylist()
+    ]
+
+
+def _write_images(cases: Path, table: Path) -> _Read:
+    """Write the usable images as a case table, a few at a time."""
     rejected, pending = [], []
     with TableFile(table, CASE_SCHEMA, IMAGE_ROWS) as file:
         for item in read_images(cases):
@@ -124,13 +163,14 @@ def _write_images(cases: Path, table: Path) -> list[dict[str, str]]:
                 file.add(pa.Table.from_pylist(pending, CASE_SCHEMA))
                 pending = []
         file.add(pa.Table.from_pylist(pending, CASE_SCHEMA))
-    return rejected
+    return _Read(rejected, Counter())
 
 
-def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
-    """Write cases with notes as a case table; return the rejections.
+def _write_notes(cases: Path, table: Path) -> _Read:
+    """Write cases with notes as a case table.
 
-    A phenopacket gets a note that states all of its findings.
+    A phenopacket gets a note that states all of its findings. A case whose note has not a single
+    word is rejected.
     """
     ontology = load_ontology()
     outcomes: Iterable[ParsedCase | RejectedCase]
@@ -143,6 +183,15 @@ def _write_notes(cases: Path, table: Path) -> list[dict[str, str]]:
     settings = CasesConfig(modalities="text_only")
     forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
     finished = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
-    rejected = [vars(item) for item in items if isinstance(item, RejectedCase)]
-    pq.write_table(pa.Table.from_pylist(finished.cases, CASE_SCHEMA), table, row_group_size=64)
-    return [*rejected, *finished.rejected]
+    wordless = [case for case in finished.cases if not _LETTER.search(case["note"])]
+    told = [case for case in finished.cases if _LETTER.search(case["note"])]
+    rejected = [
+        *(vars(item) for item in items if isinstance(item, RejectedCase)),
+        *finished.rejected,
+        *(vars(RejectedCase(c["case_id"], c["source"], "no_modality")) for c in wordless),
+    ]
+    pq.write_table(pa.Table.from_pylist(told, CASE_SCHEMA), table, row_group_size=64)
+    changed = sum((item.counts for item in parsed), Counter(finished.counts))
+    for done in ("written_notes", "drawn_faces", ANSWER_IN_NOTE):  # nothing was lost
+        del changed[done]
+    return _Read(rejected, changed)

@@ -1,20 +1,26 @@
-"""`mint predict` with a student of images, on a real Ray."""
+"""`mint predict` with students of images and of notes, on a real Ray."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mint_ray.cli import main
 from mint_ray.commands.predict import predict
 from mint_ray.config.training import StudentConfig
 from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.pipeline.manifest import Manifest, write_manifest
+from mint_ray.pipeline.seal import seal_files
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_processor
 from mint_ray.students.student import info_of, write_student
+from tests.students.conftest import LABELS
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES, picture
 
@@ -38,6 +44,102 @@ def student(tokenizer: Any, tmp_path: Path) -> Path:
     info = info_of(base, settings, 2, "orpo", {}, "tissue")
     write_student(folder, model, load_processor(base), info, tmp_path / "catalogue.parquet")
     return folder
+
+
+@pytest.fixture
+def text_student(base_folder: Path, tmp_path: Path) -> Path:
+    """A folder of a finished student of notes, which has learned nothing."""
+    folder = tmp_path / "student"
+    folder.mkdir()
+    settings = StudentConfig(
+        base_model=str(base_folder), lora_rank=2, max_prompt_length=120, max_length=160
+    )
+    base = resolve_base_model(settings.base_model)
+    model = add_adapter(load_base_model(base, torch.float32, "cpu"), settings, None, seed=0)
+    Catalogue([Label(key, name, (key,), (), ()) for key, name in LABELS.items()]).write(
+        tmp_path / "catalogue.parquet"
+    )
+    info = info_of(base, settings, 2, "orpo", {}, "disease")
+    write_student(folder, model, load_processor(base), info, tmp_path / "catalogue.parquet")
+    return folder
+
+
+def table_of_notes(path: Path, notes: dict[str, str], **columns: Any) -> Path:
+    """Write a case table of invented notes."""
+    rows = [{"case_id": key, "note": note, **columns} for key, note in notes.items()]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_cut_note_is_said(
+    text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = {"long": "An unremarkable sentence. " * 300 + "Seizures.", "short": "Seizures."}
+    cases, out = table_of_notes(tmp_path / "notes.parquet", notes), tmp_path / "out.parquet"
+    assert main(predict_arguments(text_student, cases, out)) == 0
+    found = {row["case_id"]: row["shortened"] for row in pq.read_table(out).to_pylist()}
+    assert found == {"long": True, "short": False}
+    assert "1 notes were longer than the student's prompt" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_notes_without_a_word_get_no_answer(
+    text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = {"blank": "  \n\t", "dots": " ... ", "dash": "\u2014", "numbers": "12 - 7"}
+    cases, out = table_of_notes(tmp_path / "notes.parquet", notes), tmp_path / "out.parquet"
+    assert main(predict_arguments(text_student, cases, out)) == 1
+    assert "4 no_modality" in capsys.readouterr().err
+    assert read_predictions(out).num_rows == 0
+    rejected = pq.read_table(tmp_path / "out.rejected.parquet").to_pylist()
+    assert {row["case_id"]: row["reason"] for row in rejected} == dict.fromkeys(
+        notes, "no_modality"
+    )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_terms_that_reading_dropped_are_said(
+    text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = [
+        {"type": {"id": "HP:0001250", "label": "Seizure"}},
+        {"type": {"id": "HP:9999999", "label": "Invented"}},
+        {"type": {"label": "Without id"}},
+    ]
+    packet = {
+        "id": "invented",
+        "phenotypicFeatures": features,
+        "metaData": {"phenopacketSchemaVersion": "2.0"},
+    }
+    cases, out = tmp_path / "packet.json", tmp_path / "out.parquet"
+    cases.write_text(json.dumps(packet))
+    assert main(predict_arguments(text_student, cases, out)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 malformed_features, 1 unknown_terms" in said
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_student_whose_file_has_changed(
+    text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = Manifest.start("train", "train-00000000", 1, {}, {}, seed=0)
+    write_manifest(text_student, begun.finish(files=seal_files(text_student)))
+    adapter = text_student / "adapter_model.safetensors"
+    content = bytearray(adapter.read_bytes())
+    content[-9] ^= 1
+    adapter.write_bytes(content)
+    cases = table_of_notes(tmp_path / "notes.parquet", {"one": "Seizures."})
+    assert main(predict_arguments(text_student, cases, tmp_path / "out.parquet")) == 1
+    assert "adapter_model.safetensors is damaged" in capsys.readouterr().err
+
+
+def predict_arguments(student: Path, cases: Path, out: Path) -> list[str]:
+    """Return the words of a command that lists one label per case."""
+    given = {"--student": student, "--cases": cases, "--out": out, "--top-k": 1}
+    return ["predict", *(str(word) for pair in given.items() for word in pair)]
 
 
 @pytest.mark.usefixtures("ray_cluster")
