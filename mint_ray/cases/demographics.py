@@ -20,14 +20,24 @@ AgeUnit = Literal["years", "months", "weeks", "days"]
 MAX_YEARS = 125
 """Age from which a statement is taken for an error."""
 
-UNSTATED = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+UNSTATED = _words(
     """
     nan none null na n/a n.a. nil nd unknown unspecified undisclosed unavailable missing ~ - -- ? .
-    """.split()
+    """
 ) | {"", "not available", "not known", "not stated", "not recorded", "not provided", "<na>"}
 """Words of tables for a value that is not there, in small letters."""
 
-_DAYS = {"years": Decimal("365.25"), "months": Decimal("30.4375"), "weeks": 7, "days": 1}
+_DAYS: dict[AgeUnit, Decimal] = {
+    "years": Decimal("365.25"),
+    "months": Decimal("30.4375"),
+    "weeks": Decimal(7),
+    "days": Decimal(1),
+}
 _NUMBER = r"\d+(?:[.,]\d+)?"
 _UNITS: tuple[tuple[AgeUnit, str], ...] = (
     ("years", r"years?|yrs?|y/?o|y|a|jahren?|jahre|j|ans|años"),
@@ -49,11 +59,11 @@ _GESTATION = re.compile(r"gestation|prenatal|fetal|foetal|weeks? pregnant|\bgw\b
 _FEMALE, _MALE = SEXES
 _SEX_WORDS: dict[str, str] = {
     **dict.fromkeys(
-        "f female fem w weiblich woman women girl femme féminin femenino mujer feminine".split(),
+        _words("f female fem w weiblich woman women girl femme féminin femenino mujer feminine"),
         _FEMALE,
     ),
     **dict.fromkeys(
-        "m male masc man men boy männlich homme masculin masculino hombre masculine".split(), _MALE
+        _words("m male masc man men boy männlich homme masculin masculino hombre masculine"), _MALE
     ),
 }
 _SEX_IDS = {
@@ -67,8 +77,8 @@ _SEX_IDS = {
     "SNOMEDCT:248153007": _MALE,
 }
 _SEX_PREFIXES = {"SNOMED": "SNOMEDCT", "SCTID": "SNOMEDCT", "SCT": "SNOMEDCT"}
-_NEITHER = frozenset(
-    "other other_sex unknown_sex intersex diverse divers d x u o indeterminate undetermined".split()
+_NEITHER = _words(
+    "other other_sex unknown_sex intersex diverse divers d x u o indeterminate undetermined"
 )
 _ISO_5218 = {"0": "unknown", "1": _MALE, "2": _FEMALE, "9": "unknown"}
 
@@ -167,7 +177,9 @@ def read_coded_sex(value: object) -> str | None:
 
 def _of_iso(text: str) -> dict[AgeUnit, Decimal]:
     try:
-        duration = isodate.parse_duration(text.upper().replace(" ", ""), as_timedelta_if_possible=False)
+        duration = isodate.parse_duration(
+            text.upper().replace(" ", ""), as_timedelta_if_possible=False
+        )
     except (ValueError, InvalidOperation, OverflowError, AttributeError) as error:
         raise ValueError("expected an ISO 8601 duration") from error
     seconds = Decimal(duration.tdelta.seconds) / 86400

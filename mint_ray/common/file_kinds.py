@@ -78,7 +78,9 @@ _MAGIC: tuple[tuple[bytes, FileKind], ...] = (
     (b"ARROW1", "arrow"),
 )
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_YAML_LINE = re.compile(r"(?:---|%YAML)\b|(?:- +)?[\w\"'$.-]+\s*:(?:\s|$)")
+_CELL = r"\s*\"?[\w-]+(?: [\w-]+)?\"?\s*"  # a name of one or two words
+_CSV_HEADER = re.compile(rf"{_CELL}(?:[,;|]{_CELL})+")
+_YAML_LINE = re.compile(r"(?:---|%YAML)(?:\s|$)|(?:- +)?[\w\"'$.-]+\s*:(?:\s|$)")
 
 
 def kind_of_file(path: Path) -> FileKind:
@@ -148,6 +150,6 @@ def _kind_of_text(text: str, name: str) -> FileKind:
         return "tsv"
     if _YAML_LINE.match(first) and not name.endswith(".csv"):
         return "yaml"
-    if name.endswith(".csv") or re.fullmatch(r"[^,;|.]+(?:[,;|][^,;|.]+)+", first):
+    if name.endswith(".csv") or _CSV_HEADER.fullmatch(first):
         return "csv"
     return "text"

@@ -41,16 +41,18 @@ def _enter(table: dict[str, str | None], text: str, label_id: str) -> None:
 
 
 class TermNames:
-    """Lookup of the HPO term that a name means, by exact normalised spelling."""
+    """Lookup of the HPO term that a name means, by exact normalised spelling or its plural."""
 
     def __init__(self, ontology: "Ontology") -> None:
         names: dict[str, str | None] = {}
         synonyms: dict[str, str | None] = {}
+        plurals: dict[str, str | None] = {}
         for term in ontology.ids:
             _enter(names, ontology.name(term), term)
+            _enter(plurals, f"{ontology.name(term)}s", term)
             for synonym in ontology.synonyms(term):
                 _enter(synonyms, synonym, term)
-        self._terms: dict[str, str | None] = synonyms | names
+        self._terms: dict[str, str | None] = plurals | synonyms | names
         self._terms.pop("", None)
 
     def ground(self, text: str) -> str | None:

@@ -1,25 +1,30 @@
 """Ids of findings, diseases and publications, read from the spellings in which people write them.
 
-Each reader returns one spelling (a CURIE such as `HP:0001250`, or `PMC123`) or nothing. None of them
-guesses: what is not clearly an id of its kind is left to the caller to count.
+Each reader returns one spelling (a CURIE such as `HP:0001250`, or `PMC123`) or nothing. None
+of them guesses: what is not clearly an id of its kind is left to the caller to count.
 """
 
 import re
 import unicodedata
 from urllib.parse import unquote
 
-_GENE_PREFIXES = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_GENE_PREFIXES = _words(
     """
     HGNC HGNC.SYMBOL NCBIGENE NCBI.GENE NCBI_GENE NCBI ENTREZ ENTREZGENE ENTREZ_GENE ENSEMBL ENSG
     GENE GENEID GENE_ID UNIPROT UNIPROTKB REFSEQ MGI MIMGENE
-    """.split()
+    """
 )
 # Prefixes of findings, variants, inheritance and literature: an id of them is never a disease.
-_OTHER_PREFIXES = frozenset(
+_OTHER_PREFIXES = _words(
     """
     HP HPO CLINVAR DBSNP GENO SO GO CHEBI LOINC MP UBERON CL PATO ECO PMID PUBMED PMC PMCID DOI
     HTTP HTTPS ORCID ISBN HSAPDV
-    """.split()
+    """
 )
 _DISEASE_PREFIXES = {
     "OMIM": "OMIM",
@@ -67,7 +72,7 @@ _DOI = re.compile(
     r"|(?<![\w.])(10\.\d{4,9}(?:\.\d+)*/[^\s\"'<>|;]+)",
     re.IGNORECASE | re.ASCII,
 )
-_PAGE_OF_DOI = re.compile(r"[?#&].*$|/(?:full|pdf|epdf|abstract|meta)/?$|/$", re.IGNORECASE)
+_PAGE_OF_DOI = re.compile(r"(?:/(?:full|pdf|epdf|abstract|meta))?/?(?:[?#&].*)?$", re.IGNORECASE)
 _PMID = re.compile(
     r"(?<![A-Za-z])(?:PMID|PUBMED|MEDLINE)s?(?:[\s_]*id)?[\s:_#=/.-]*(?:PMID[\s:_]*)?"
     r"(\d+(?:\s*[,;/]\s*(?:PMID[\s:_]*)?\d+)*)",
@@ -88,9 +93,9 @@ _PMC = re.compile(
 def read_term_id(text: str) -> str | None:
     """Return `HP:` and seven digits, or None.
 
-    `hp:0001250`, `HP_0001250`, `HPO:0001250`, an IRI or page that ends in the id, seven bare digits,
-    and an id without its leading zeros (`HP:1250`) are read. Whether the ontology has it is not
-    asked.
+    `hp:0001250`, `HP_0001250`, `HPO:0001250`, an IRI or page that ends in the id, seven bare
+    digits, and an id without its leading zeros (`HP:1250`) are read. Whether the ontology has it
+    is not asked.
     """
     written = _tidy(text)
     if "/" in written or "#" in written:
@@ -181,6 +186,11 @@ def find_publications(text: str, bare_numbers: bool = False) -> set[str]:
     for match in _PMID.finditer(_PUBMED_PAGE.sub(" ", written)):
         found |= {pmid for number in re.findall(r"\d+", match[1]) for pmid in _pmids(number)}
     return found | {f"PMC{int(match[1])}" for match in _PMC.finditer(written)}
+
+
+def is_publication(text: str) -> bool:
+    """Return whether a text is a publication in the spelling of `find_publications`."""
+    return find_publications(text) == {text}
 
 
 def is_pubmed(publication: str) -> bool:

@@ -1,4 +1,4 @@
-"""Phenopackets of a file's content: JSON, JSON lines or YAML, alone, in a list, family or cohort."""
+"""Phenopackets of a file's content: JSON, JSON lines or YAML; single, lists, families, cohorts."""
 
 import json
 from collections.abc import Iterator
@@ -85,8 +85,8 @@ class Unread:
 def read_packets(raw: bytes | None, member: str) -> Iterator[Packet | Unread]:
     """Yield the phenopackets of a file, or why there is none.
 
-    A list gives its items. A family gives its proband and its relatives, in one group. A cohort gives
-    its members. Whatever the bytes are, nothing is raised.
+    A list gives its items. A family gives its proband and its relatives, in one group. A cohort
+    gives its members. Whatever the bytes are, nothing is raised.
 
     Args:
         raw: content of the file; None if it could not be read.
@@ -111,7 +111,7 @@ def expand_packet(packet: Packet, depth: int = 0) -> Iterator[Packet]:
     """
     content = packet.content
     kind = collection_kind(content)
-    if depth > MAX_NESTING:
+    if depth > MAX_NESTING or content == []:
         yield packet
     elif isinstance(content, list):
         for number, item in enumerate(content, start=1):
@@ -212,9 +212,11 @@ def _parsed(line: str) -> dict[str, Any] | None:
 def _yaml_documents(raw: bytes, name: str) -> Iterator[Packet | Unread]:
     """Yield the documents of YAML, whose scalars stay text: ids keep their leading zeros."""
     try:
-        documents = list(yaml.load_all(raw, Loader=yaml.BaseLoader))  # noqa: S506 - builds text only
+        documents = list(yaml.load_all(raw, Loader=yaml.BaseLoader))
     except (yaml.YAMLError, ValueError, RecursionError):
         yield Unread(name, "not_yaml")
         return
+    if not documents:
+        yield Unread(name, "not_yaml")
     for number, document in enumerate(documents, start=1):
         yield Packet(document, name if len(documents) == 1 else f"{name}[{number}]")

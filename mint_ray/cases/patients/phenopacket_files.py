@@ -36,13 +36,14 @@ def iter_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
     """Yield the names and contents of the files at `path`, sorted by name.
 
     Every file of a folder, of its subfolders and of an archive is yielded, whatever it is, except
-    hidden ones. Links to folders are followed, each folder once. A gzip file is unpacked. Nothing is
-    unpacked to disk. At most one byte more than `MAX_MEMBER_BYTES` is read of a member, which is
-    enough to recognise a larger one. A member that cannot be read has the content None.
+    hidden ones. Links to folders are followed, each folder once. A gzip file is unpacked.
+    Nothing is unpacked to disk. At most one byte more than `MAX_MEMBER_BYTES` is read of a
+    member, which is enough to recognise a larger one. A member that cannot be read has the
+    content None.
 
     Raises:
-        DataError: the path is absent, is a file of another kind, is a ZIP archive that is cut short,
-            or holds no file.
+        DataError: the path is absent, is a file of another kind, is a ZIP archive that is cut
+            short, or holds no file.
     """
     if path.is_dir():
         members = _of_folder(path)
@@ -59,7 +60,7 @@ def iter_members(path: Path) -> Iterator[tuple[str, bytes | None]]:
         yield member
     if empty:
         raise DataError(
-            f"{path}: expected phenopackets (files that end in .json, .jsonl or .yaml), found none; "
+            f"{path}: expected phenopackets (.json, .jsonl or .yaml files), found none; "
             "check the path"
         )
 
@@ -70,15 +71,17 @@ def _of_file(path: Path) -> Iterator[tuple[str, bytes | None]]:
         return _of_archive(path)
     is_named_so = path.name.lower().removesuffix(".gz").endswith(_ENDINGS)
     # A damaged file with the right ending is one rejection; its bytes say nothing about its kind.
-    if not (kind in (*_TEXT_KINDS, "gzip") or (is_named_so and kind in ("text", "empty", "binary"))):
+    if not (
+        kind in (*_TEXT_KINDS, "gzip") or (is_named_so and kind in ("text", "empty", "binary"))
+    ):
         advice = (
             "read it as a table of cases (cases.source=parquet)"
             if kind in _TABLE_KINDS
             else "convert it"
         )
         raise DataError(
-            f"{path}: expected phenopackets (a .json, .jsonl or .yaml file, also as .gz, a folder of "
-            f"them or a ZIP), found {words_for(kind)}; {advice}"
+            f"{path}: expected phenopackets (a .json, .jsonl or .yaml file, also as .gz, a folder "
+            f"of them or a ZIP), found {words_for(kind)}; {advice}"
         )
     return iter([(path.name, _read_file(path))])
 

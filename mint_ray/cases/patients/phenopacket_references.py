@@ -6,23 +6,28 @@ from typing import Any
 from mint_ray.cases.patients.protobuf_json import fold_key
 from mint_ray.knowledge.ids import find_publications
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Folded names of fields that hold a reference, at any depth: `metaData.externalReferences`, the
 # `evidence` of findings, diseases, measurements and treatments, and what converters add.
-_REFERENCES = frozenset(
+_REFERENCES = _words(
     """
     externalreference externalreferences evidence reference references publication publications
     citation citations pmid pmids pubmed pubmedid pubmedids doi dois pmcid pmc
-    """.split()
+    """
 )
-_BARE = frozenset("pmid pmids pubmed pubmedid pubmedids".split())
+_BARE = _words("pmid pmids pubmed pubmedid pubmedids")
 _NO_CITATION = frozenset({"resources"})  # of the metadata: ontologies, with their pages
 
 
 def read_publications_of(packet: Any, around: Iterable[Any], name: str) -> tuple[list[str], bool]:
     """Return the publications of a packet, sorted, and whether they were found beside references.
 
-    Fields of references count first. A packet without any there is searched whole: its id, the names
-    of its patient and file ("PMID_123_patient_1") and its remarks often name the publication.
+    Fields of references count first. A packet without any there is searched whole: its id, the
+    names of its patient and file ("PMID_123_patient_1") and its remarks often name the publication.
 
     Args:
         packet: the message; of any type.

@@ -28,8 +28,8 @@ def read_subject_age(subject: Any, counts: Counter[str]) -> str | None:
     """Return the age at the last encounter as an ISO 8601 duration since birth, or None.
 
     It is stated as a duration, or follows from the date of birth and that of the encounter. A range
-    within one year of life gives that year. Any other statement counts `unmapped_age`: a gestational
-    age is before birth, and a stage of life ("Adult onset") is not a duration.
+    within one year of life gives that year. Any other statement counts `unmapped_age`: a
+    gestational age is before birth, and a stage of life ("Adult onset") is not a duration.
     """
     birth = get_text(subject, "date_of_birth")
     is_unread = False

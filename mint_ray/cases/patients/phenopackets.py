@@ -1,8 +1,8 @@
 """Cases from GA4GH phenopackets, version 2 (ISO 4454:2022), as protobuf JSON.
 
-Every phenopacket becomes a case or a rejection with a reason; the content of one patient's file never
-makes reading fail. Field names may be in camelCase or snake_case, and enumerations may be names
-or numbers, as protobuf JSON allows. Of duplicated keys the last one counts.
+Every phenopacket becomes a case or a rejection with a reason; the content of one patient's file
+never makes reading fail. Field names may be in camelCase or snake_case, and enumerations may be
+names or numbers, as protobuf JSON allows. Of duplicated keys the last one counts.
 """
 
 import re
@@ -59,9 +59,14 @@ REASONS: tuple[str, ...] = (*get_args(DocumentReason), *get_args(PacketReason))
 _CHANGE = re.compile(r"[cgmnopr]\.\S.*")  # an HGVS description without its reference sequence
 
 # Fields that may hold HPO terms which are not the patient's findings.
-_NOT_FINDINGS = frozenset(
-    "metadata diseases interpretations medicalactions measurements files".split()
-)
+_NOT_FINDINGS = {
+    "metadata",
+    "diseases",
+    "interpretations",
+    "medicalactions",
+    "measurements",
+    "files",
+}
 
 
 def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | RejectedCase]:
@@ -107,9 +112,7 @@ def parse_phenopackets(
         ontology: resolves retired ids and recognises those that are not phenotypes.
     """
     return [
-        _turned_away(item.name, item.reason)
-        if isinstance(item, Unread)
-        else _parse(item, ontology)
+        _turned_away(item.name, item.reason) if isinstance(item, Unread) else _parse(item, ontology)
         for item in read_packets(raw, member)
     ]
 
@@ -197,8 +200,8 @@ def _read_terms(
 ) -> tuple[list[str], list[str]]:
     """Return observed and excluded phenotypes: current ids, in file order, without repeats.
 
-    Version 1's `negated` means what version 2's `excluded` means. A feature whose flag cannot be read
-    may be either: it is dropped.
+    Version 1's `negated` means what version 2's `excluded` means. A feature whose flag cannot be
+    read may be either: it is dropped.
     """
     reader = TermReader(ontology, counts)
     observed: dict[str, None] = {}
