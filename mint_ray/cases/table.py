@@ -28,6 +28,7 @@ _AGE_COLUMNS: dict[str, AgeUnit] = {
     "age_weeks": "weeks",
     "age_days": "days",
 }
+_MASKS = frozenset(["redacted", "removed", "deleted", "masked", "xx", "xxx", "xxxx", "empty"])
 _MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*.*?\*\*\]|&[a-z]+;|_")
 
 
@@ -85,7 +86,9 @@ def read_case_table(
 def has_words(note: str | None) -> bool:
     """Return whether a note has a word: markup, masks and words for "no value" do not count."""
     text = " ".join(_MARKUP.sub(" ", note or "").split()).strip("\"'").lower()
-    return text not in UNSTATED and any(character.isalnum() for character in text)
+    words = (word for word in re.findall(r"[^\W\d]+", text) if word not in UNSTATED | _MASKS)
+    # A single letter is no word, except of a script that writes words so.
+    return text not in UNSTATED and any(len(w) > 1 or not w.isascii() for w in words)
 
 
 def _read(path: Path) -> _Table:
@@ -176,8 +179,11 @@ def _label(
     if not (stated or name):
         return None, None
     label_ids = read_disease_ids(stated or name)
+    names = disease_names(namespace)
+    if any(names.is_gene_entry(label_id, name) for label_id in label_ids):
+        counts["gene_as_disease"] += 1
+        return None, None
     if not label_ids:
-        names = disease_names(namespace)
         is_gene = bool(stated) and (is_gene_id(stated) or names.is_gene(stated))
         grounded = None if is_gene else names.ground(stated or name)
         counts["grounded_labels"] += grounded is not None

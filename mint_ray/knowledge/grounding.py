@@ -87,6 +87,7 @@ class DiseaseNames:
                 _enter(synonyms, other, row["id"])
         self._diseases: dict[str, str | None] = synonyms | names
         self._diseases.pop("", None)
+        self._ids = frozenset(diseases["id"].to_pylist())
         self._genes = {gene for genes in diseases["genes"].to_pylist() for gene in genes}
 
     def ground(self, text: str) -> str | None:
@@ -99,6 +100,13 @@ class DiseaseNames:
     def is_gene(self, text: str) -> bool:
         """Return whether a text is the symbol of an annotated gene."""
         return text.strip() in self._genes
+
+    def is_gene_entry(self, disease_id: str, name: str) -> bool:
+        """Return whether an id is that of a gene, whose symbol stands as its name.
+
+        OMIM numbers genes and diseases alike, and only the diseases are annotated.
+        """
+        return self.is_gene(name) and disease_id not in self._ids
 
 
 @lru_cache(maxsize=8)

@@ -61,7 +61,20 @@ def test_unusable_rows_are_rejected_with_a_reason(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "note",
-    ["", "  ", "...", "nan", "None", "NULL", "N/A", "<p></p>", "<br/>&nbsp;", "___", "[**name**]"],
+    [
+        "",
+        "  ",
+        "...",
+        "nan",
+        "None",
+        "NULL",
+        "N/A",
+        "<p></p>",
+        "<br/>&nbsp;",
+        "___",
+        "[REDACTED]",
+        "12.3",
+    ],
 )
 def test_a_note_without_a_word_is_none(tmp_path: Path, note: str) -> None:
     assert not has_words(note)
@@ -152,6 +165,7 @@ def test_one_disease_in_many_spellings_is_one_label(tmp_path: Path) -> None:
         ({"label_id": "FBN1"}, None, {"gene_as_disease": 1}),
         ({"label_id": "TSC1"}, None, {"gene_as_disease": 1}),
         ({"label_id": "HGNC:3603", "label_name": "FBN1"}, None, {"gene_as_disease": 1}),
+        ({"label_id": "OMIM:605284", "label_name": "TSC1"}, None, {"gene_as_disease": 1}),
         ({"label_id": "an unknown illness"}, None, {"unreadable_label": 1}),
         ({"label_id": "not Marfan syndrome"}, None, {"unreadable_label": 1}),
         ({"label_id": "unknown"}, None, {}),

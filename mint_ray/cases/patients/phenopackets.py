@@ -35,6 +35,7 @@ from mint_ray.cases.patients.protobuf_json import (
     get_texts,
 )
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
+from mint_ray.knowledge.grounding import disease_names
 from mint_ray.knowledge.ids import is_gene_id, read_disease_ids, read_term_id
 from mint_ray.knowledge.ontology import Ontology
 
@@ -207,7 +208,7 @@ def _read_terms(
     observed: dict[str, None] = {}
     excluded: dict[str, None] = {}
     for feature in get_list(packet, "phenotypic_features"):
-        named = get_object(feature, "type")
+        named = get_object(feature, "type") or feature  # some converters leave out "type"
         written, label = get_text(named, "id"), get_text(named, "label")
         flags = [get_flag(feature, name) for name in ("excluded", "negated")]
         if not (written or label) or None in flags:
@@ -270,11 +271,17 @@ def _by_id(terms: Iterable[Mapping[str, Any]], counts: Counter[str]) -> dict[str
     names: dict[str, str] = {}
     for term in terms:
         written, label = get_text(term, "id"), get_text(term, "label")
-        label_ids = read_disease_ids(written or label)
-        for label_id in label_ids:
-            names.setdefault(label_id, label or label_id)
-        if not label_ids and (written or label):
-            counts["gene_as_disease" if is_gene_id(written) else "unreadable_disease"] += 1
+        stated = read_disease_ids(written or label)
+        genes = [
+            label_id for label_id in stated if disease_names("OMIM").is_gene_entry(label_id, label)
+        ]
+        for label_id in stated:
+            if label_id not in genes:
+                names.setdefault(label_id, label or label_id)
+        if genes or is_gene_id(written):
+            counts["gene_as_disease"] += 1
+        elif not stated and (written or label):
+            counts["unreadable_disease"] += 1
     return names
 
 

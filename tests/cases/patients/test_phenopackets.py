@@ -275,6 +275,17 @@ def test_what_is_no_disease_is_no_answer_and_counted(written, kind):
         assert parsed.counts == Counter({kind: 1})
 
 
+def test_a_number_of_omim_with_the_symbol_of_a_gene_is_a_gene():
+    named = {"diagnosis": {"disease": {"id": "OMIM:605284", "label": "TSC1"}}}
+    parsed = parse(packet(interpretations=[named]))
+    assert (parsed.case["label_id"], parsed.counts) == (None, Counter({"gene_as_disease": 1}))
+
+
+def test_a_finding_without_type_is_read():
+    parsed = parse(packet(phenotypicFeatures=[{"id": "HP:0001250", "label": "Seizure"}]))
+    assert parsed.case["terms"] == ["HP:0001250"]
+
+
 @pytest.mark.parametrize("version", [2, 2.0, "2", "v2.0", " 2.0.2 "])
 def test_schema_versions(version):
     assert isinstance(parse(packet(metaData={"phenopacketSchemaVersion": version})), ParsedCase)
