@@ -108,8 +108,9 @@ class ParsedCase:
             Of the patient: `unmapped_age`, `unmapped_sex` (not read: null), `sex_from_karyotype`,
             `sex_by_iso_5218` (1 male, 2 female). Of the answer: `several_diseases` (the first is
             taken), `grounded_labels` (names), `gene_as_disease`, `unreadable_disease`,
-            `unreadable_label` (all three: no known answer). Of the rest: `empty_notes` (without a
-            word), `publications_found_in_text`, `unread_publications`.
+            `unreadable_label`, `solved_without_disease` (all four: no known answer).
+            Of the rest: `empty_notes` (without a word), `publications_found_in_text`,
+            `unread_publications`.
     """
 
     case: Case

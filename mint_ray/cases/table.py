@@ -157,7 +157,7 @@ def _case(
     label_id, label_name = _label(row["label_id"], row["label_name"], namespace, counts)
     filled |= {
         **terms,
-        "group_id": (row["group_id"] or "").strip() or row["case_id"],
+        "group_id": _stated(row["group_id"]) or row["case_id"],
         "publications": _publications(filled["publications"], counts),
         "sex": _sex(row["sex"], counts),
         "age": _age(row["age"], age_unit, counts),
@@ -185,7 +185,11 @@ def _label(
         return None, None
     if not label_ids:
         is_gene = bool(stated) and (is_gene_id(stated) or names.is_gene(stated))
-        grounded = None if is_gene else names.ground(stated or name)
+        # "MARFAN SYNDROME; MFS": a title of OMIM, or several names.
+        parts = [] if is_gene else [stated or name, *(stated or name).split(";")]
+        label_ids = list(dict.fromkeys(found for part in parts if (found := names.ground(part))))
+        grounded = label_ids[0] if label_ids else None
+        counts["several_diseases"] += len(label_ids) > 1
         counts["grounded_labels"] += grounded is not None
         counts["gene_as_disease"] += is_gene
         counts["unreadable_label"] += grounded is None and not is_gene

@@ -161,6 +161,12 @@ def test_one_disease_in_many_spellings_is_one_label(tmp_path: Path) -> None:
         ({"label_id": "MINE:1"}, "MINE:1", {}),
         ({"label_id": "marfan syndrome"}, "OMIM:154700", {"grounded_labels": 1}),
         ({"label_name": "Marfan syndrome"}, "OMIM:154700", {"grounded_labels": 1}),
+        ({"label_id": "MARFAN SYNDROME; MFS"}, "OMIM:154700", {"grounded_labels": 1}),
+        (
+            {"label_id": "Marfan syndrome; Duchenne muscular dystrophy"},
+            "OMIM:154700",
+            {"grounded_labels": 1, "several_diseases": 1},
+        ),
         ({"label_id": "OMIM:154700;ORPHA:558"}, "OMIM:154700", {"several_diseases": 1}),
         ({"label_id": "FBN1"}, None, {"gene_as_disease": 1}),
         ({"label_id": "TSC1"}, None, {"gene_as_disease": 1}),
@@ -301,6 +307,11 @@ def test_publications_have_one_spelling(
     item = one(tmp_path, publications=cell)
     assert item.case["publications"] == publications
     assert item.counts["unread_publications"] == unread
+
+
+def test_a_word_for_no_group_joins_nothing(tmp_path: Path) -> None:
+    columns = {"case_id": ["a", "b"], "note": ["Ataxia."] * 2, "group_id": ["nan", "unknown"]}
+    assert [case["group_id"] for case in cases(write(tmp_path, columns))] == ["a", "b"]
 
 
 def test_a_stated_group_survives_its_publications(tmp_path: Path) -> None:

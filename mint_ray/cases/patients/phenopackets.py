@@ -247,7 +247,8 @@ def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
     """Return disease id -> name: the diagnoses, else the diseases that are not excluded.
 
     Counts `gene_as_disease` and `unreadable_disease` for what is stated there and is no disease id:
-    the case has no known answer if nothing else names it.
+    the case has no known answer if nothing else names it. A solved case that states no disease
+    counts `solved_without_disease`.
     """
     terms = [
         get_object(get_object(interpretation, "diagnosis"), "disease")
@@ -263,6 +264,12 @@ def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
         ),
         counts,
     )
+    is_solved = any(
+        get_enum(interpretation, "progress_status") in ("SOLVED", 3)
+        for interpretation in get_objects(packet, "interpretations")
+    )
+    is_counted = counts["gene_as_disease"] or counts["unreadable_disease"]
+    counts["solved_without_disease"] += is_solved and not diseases and not is_counted
     counts["several_diseases"] += len(diseases) > 1
     return diseases
 

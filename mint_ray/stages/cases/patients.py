@@ -1,7 +1,7 @@
 """Cases of patients: read or simulated, split, and finished on Ray Data."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,9 @@ def run(context: StepContext) -> StepOutcome:
         f"catalogue of {len(catalogue)} labels, {len(excluded)} publications excluded from "
         "annotations"
     )
-    publications = _publication_facts(cases, excluded)
+    lacking = _lacking(cases, excluded)
     if config.cases.source != "simulated":
-        for line in _publication_lines(publications, len(cases)):
+        for line in _lines(lacking, len(cases)):
             context.progress.say(line)
     begin_session(context.config.resources, context.progress.say)
     forbidden = [item.forbidden for item in parsed]
@@ -79,7 +79,7 @@ def run(context: StepContext) -> StepOutcome:
     counts = +counts
     if counts:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
-    facts = {**publications, "reading": dict(sorted(counts.items()))}
+    facts = {**lacking, "reading": dict(sorted(counts.items()))}
     return _write(context, finished, rejected, catalogue, excluded, facts)
 
 
@@ -97,15 +97,19 @@ def mark_answerable(cases: Iterable[Case], catalogue: Catalogue) -> list[Case]:
     return [{**case, "seen": index in trained} for case, index in indexed]
 
 
-def _publication_facts(cases: Iterable[Case], excluded: Iterable[str]) -> dict[str, int]:
+def _lacking(cases: Sequence[Case], excluded: Iterable[str]) -> dict[str, int]:
+    """Return, for the manifest, how many cases lack an answer or a publication."""
     return {
+        "cases_without_answer": sum(case["label_id"] is None for case in cases),
         "cases_without_publication": sum(not case["publications"] for case in cases),
         "publications_excluded": len(set(excluded)),
         "publications_excluded_without_pubmed_id": sum(not is_pubmed(p) for p in set(excluded)),
     }
 
 
-def _publication_lines(facts: Mapping[str, int], cases: int) -> Iterator[str]:
+def _lines(facts: Mapping[str, int], cases: int) -> Iterator[str]:
+    if unlabelled := facts["cases_without_answer"]:
+        yield f"{unlabelled} of {cases} cases have no known answer"
     if unpublished := facts["cases_without_publication"]:
         yield (
             f"{unpublished} of {cases} cases name no publication: each is a group of its own "

@@ -281,6 +281,11 @@ def test_a_number_of_omim_with_the_symbol_of_a_gene_is_a_gene():
     assert (parsed.case["label_id"], parsed.counts) == (None, Counter({"gene_as_disease": 1}))
 
 
+def test_a_solved_case_without_a_disease_is_counted():
+    parsed = parse(packet(interpretations=[{"progressStatus": "SOLVED", "diagnosis": {}}]))
+    assert parsed.counts == Counter({"solved_without_disease": 1})
+
+
 def test_a_finding_without_type_is_read():
     parsed = parse(packet(phenotypicFeatures=[{"id": "HP:0001250", "label": "Seizure"}]))
     assert parsed.case["terms"] == ["HP:0001250"]

@@ -104,7 +104,9 @@ def test_a_table_without_publications_says_so_and_counts_what_it_changed(tmp_pat
     )
     assert any("12 of 12 cases name no publication" in line for line in said)
     assert any("12 unmapped_sex" in line and "4 gene_as_disease" in line for line in said)
+    assert any("4 of 12 cases have no known answer" in line for line in said)
     assert outcome.facts["cases_without_publication"] == 12
+    assert outcome.facts["cases_without_answer"] == 4
     assert outcome.facts["reading"]["gene_as_disease"] == 4
     written = pq.read_table(tmp_path / "out" / "cases.parquet")
     assert set(written["label_id"].to_pylist()) == {"OMIM:154700", "OMIM:163950", None}
