@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -93,6 +93,7 @@ def has_words(note: str | None) -> bool:
 
 def _read(path: Path) -> _Table:
     table, skipped_lines = read_table_file(path)
+    table = table.rename_columns(_known_names(table.column_names))
     names = table.column_names
     repeated = sorted(name for name, n in Counter(names).items() if n > 1)
     if repeated:
@@ -115,6 +116,13 @@ def _read(path: Path) -> _Table:
         columns.append(_cast(table[name], field, f"{path}: column {name}"))
     schema = pa.schema([field.with_nullable(True) for field in CASE_SCHEMA])
     return _Table(pa.table(columns, schema=schema), _AGE_COLUMNS[age_column], skipped_lines)
+
+
+def _known_names(names: Sequence[str]) -> list[str]:
+    """Return names of columns, those of the schema as it writes them ("Sex" becomes "sex")."""
+    known = {*CASE_SCHEMA.names, *_AGE_COLUMNS}
+    tidy = [name.strip().lower() for name in names]
+    return [t if t in known and t not in names else n for n, t in zip(names, tidy, strict=True)]
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, place: str) -> pa.ChunkedArray:

@@ -200,6 +200,11 @@ def test_a_wrong_schema_names_the_column(
         read(write(tmp_path, columns))
 
 
+def test_capitals_in_names_of_columns(tmp_path: Path) -> None:
+    item = one(tmp_path, Sex="F", **{" AGE ": "9"})
+    assert (item.case["sex"], item.case["age"]) == ("female", "P9Y")
+
+
 def test_a_column_twice(tmp_path: Path) -> None:
     table = pa.table([["a"], ["x"], ["y"]], names=["case_id", "note", "note"])
     pq.write_table(table, tmp_path / "mine.parquet")

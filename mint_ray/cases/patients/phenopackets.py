@@ -136,7 +136,7 @@ def _parse(item: Packet, ontology: Ontology) -> ParsedCase | RejectedCase:
     counts: Counter[str] = Counter()
     observed, excluded = _read_terms(packet, ontology, counts)
     if not observed:
-        elsewhere = get_field(packet, "phenotypic_features") is None and _has_terms(packet)
+        elsewhere = not get_list(packet, "phenotypic_features") and _has_terms(packet)
         nothing: Reason = "no_phenotypic_features_at_top" if elsewhere else "no_observed_features"
         return _turned_away(case_id, nothing)
     diseases = _read_diseases(packet, counts)
@@ -221,19 +221,22 @@ def _read_terms(
 
 
 def _has_terms(packet: Any) -> bool:
-    """Return whether a list of HPO terms stands somewhere where findings do not belong."""
+    """Return whether findings stand below the top, or HPO terms under another name."""
     if not isinstance(packet, dict):
         return False
-    stack = [value for key, value in packet.items() if fold_key(key) not in _NOT_FINDINGS]
+    stack = [(value, fold_key(key) not in _NOT_FINDINGS) for key, value in packet.items()]
     visited: set[int] = set()
     while stack:
-        node = stack.pop()
+        node, may_be_findings = stack.pop()
         if not isinstance(node, dict | list) or id(node) in visited:
             continue
         visited.add(id(node))
-        if isinstance(node, list) and any(_is_term(item) for item in node):
+        if get_list(node, "phenotypic_features"):
             return True
-        stack += node.values() if isinstance(node, dict) else node
+        if may_be_findings and any(map(_is_term, node)):
+            return True
+        inner = node.values() if isinstance(node, dict) else node
+        stack += [(value, may_be_findings) for value in inner]
     return False
 
 
@@ -251,14 +254,14 @@ def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
     counts `solved_without_disease`.
     """
     terms = [
-        get_object(get_object(interpretation, "diagnosis"), "disease")
+        _term_of(get_object(interpretation, "diagnosis"), "disease")
         for interpretation in get_objects(packet, "interpretations")
         # The diagnosis of an unsolved case is a hypothesis, not the answer.
         if get_enum(interpretation, "progress_status") not in ("UNSOLVED", 4)
     ]
     diseases = _by_id(terms, counts) or _by_id(
         (
-            get_object(disease, "term")
+            _term_of(disease, "term") or disease  # some converters leave out "term"
             for disease in get_objects(packet, "diseases")
             if get_flag(disease, "excluded") is False and get_flag(disease, "negated") is False
         ),
@@ -272,6 +275,12 @@ def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
     counts["solved_without_disease"] += is_solved and not diseases and not is_counted
     counts["several_diseases"] += len(diseases) > 1
     return diseases
+
+
+def _term_of(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an ontology class; of one that is written as a text, its id."""
+    value = get_field(node, key)
+    return {"id": value} if isinstance(value, str) else get_object(node, key)
 
 
 def _by_id(terms: Iterable[Mapping[str, Any]], counts: Counter[str]) -> dict[str, str]:

@@ -240,6 +240,9 @@ A, B = "OMIM:900001", "OMIM:900002"
         ([interpretation("https://omim.org/entry/900001")], [], A),
         ([interpretation("HGNC:1")], [{"term": {"id": B}}], B),
         ([interpretation("NCBIGene:7421")], [], None),
+        ([], [{"term": A}], A),
+        ([], [{"id": A, "label": "D"}], A),
+        ([{"diagnosis": {"disease": A}}], [], A),
         ([], [{"term": {"id": A}, "excluded": "true"}, {"term": {"id": B}}], B),
         ([interpretation("no id\n")], [], None),
         ([interpretation("OMIM:../x")], [], None),
@@ -317,6 +320,28 @@ def test_schema_versions(version):
                 )
             ),
             "no_phenotypic_features_at_top",
+        ),
+        (
+            encode(
+                packet(
+                    phenotypicFeatures=[],
+                    interpretations=[{"phenotypicFeatures": features(("HP:0001250", False))}],
+                )
+            ),
+            "no_phenotypic_features_at_top",
+        ),
+        (
+            encode(packet(phenotypicFeatures=None, hpo={"HP:0001250": "yes"})),
+            "no_phenotypic_features_at_top",
+        ),
+        (
+            encode(
+                packet(
+                    phenotypicFeatures=None,
+                    diseases=[{"term": {"id": A}, "diseaseStage": [{"id": "HP:0003581"}]}],
+                )
+            ),
+            "no_observed_features",
         ),
         (
             encode(packet(phenotypicFeatures=None, hpo_terms=["HP:0001250"])),
