@@ -204,7 +204,7 @@ def rollback(name: str, tracking: str | None) -> None:
     "--cases",
     required=True,
     type=click.Path(path_type=Path),
-    help="A case table (.parquet), a phenopacket, a folder of them, or a ZIP.",
+    help="A case table (.parquet, .csv), phenopackets (.json, .yaml, a folder, a ZIP), or images.",
 )
 @click.option(
     "--out",

@@ -75,8 +75,8 @@ CASE_SCHEMA = pa.schema(
         pa.field("image", pa.binary()),  # encoded bytes (PNG, JPEG), never decoded pixels
         pa.field("description", pa.string(), nullable=False),  # of the image; for the teacher only
         pa.field("sex", pa.string()),  # male | female | unknown
-        pa.field("age", pa.string()),  # ISO 8601 duration
-        pa.field("publications", pa.list_(pa.string())),  # "PMID:..." ids
+        pa.field("age", pa.string()),  # ISO 8601: years, months, days
+        pa.field("publications", pa.list_(pa.string())),  # "PMID:1", "PMC1", "DOI:10..."
         pa.field("source", pa.string(), nullable=False),
     ]
 )
@@ -101,10 +101,16 @@ class ParsedCase:
             until cases are grouped.
         forbidden: strings that reveal the answer and must never be in a prompt: names and ids of
             the case's diseases, gene symbols, variants, publications; sorted.
-        counts: changes by kind: `mapped_terms` (retired ids), `unknown_terms`,
-            `non_phenotype_terms`, `malformed_features` (all three dropped), `repeated_terms`,
-            `conflicting_terms` (observed and excluded: observed counts), `unmapped_age` (not a
-            duration since birth: null), `several_diseases` (the first is taken).
+        counts: changes by kind. Of findings: `mapped_terms` (retired ids), `grounded_terms` (names
+            in the place of ids), `unknown_terms`, `non_phenotype_terms`, `malformed_features` (all
+            three dropped), `repeated_terms`, `conflicting_terms` (observed and excluded: observed
+            counts).
+            Of the patient: `unmapped_age`, `unmapped_sex` (not read: null), `sex_from_karyotype`,
+            `sex_by_iso_5218` (1 male, 2 female). Of the answer: `several_diseases` (the first is
+            taken), `grounded_labels` (names), `gene_as_disease`, `unreadable_disease`,
+            `unreadable_label`, `solved_without_disease` (all four: no known answer).
+            Of the rest: `empty_notes` (without a word), `publications_found_in_text`,
+            `unread_publications`.
     """
 
     case: Case
@@ -117,7 +123,8 @@ class RejectedCase:
     """A case that was turned away; a row of `REJECTED_SCHEMA`.
 
     `case_id` is the id in the source. For a phenopacket without a usable id it is the file's
-    name, for a table row without one it is empty.
+    name (with its place in the file where it holds several), for a table row without one it is
+    empty.
     """
 
     case_id: str

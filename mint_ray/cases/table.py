@@ -1,85 +1,250 @@
-"""Cases from a parquet table: a user's own notes, photographs and labels."""
+"""Cases from a table: a user's own notes, photographs, findings and labels."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from mint_ray.cases.demographics import UNSTATED, AgeUnit, read_age, read_coded_sex, read_sex
+from mint_ray.cases.findings import TermReader
 from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase, RejectedCase
+from mint_ray.cases.table_files import read_table_file
 from mint_ray.errors import DataError
+from mint_ray.knowledge.grounding import disease_names
+from mint_ray.knowledge.ids import find_publications, is_gene_id, read_disease_ids
+from mint_ray.knowledge.ontology import Ontology
 
 SOURCE = "parquet"
 _DEFAULTS: dict[str, Any] = {"note": "", "description": "", "sex": "unknown", "source": SOURCE}
+_TERM_COLUMNS = ("terms", "excluded_terms", "face_terms")
+_LIST_COLUMNS = (*_TERM_COLUMNS, "publications")
+_AGE_COLUMNS: dict[str, AgeUnit] = {
+    "age": "years",
+    "age_years": "years",
+    "age_months": "months",
+    "age_weeks": "weeks",
+    "age_days": "days",
+}
+_MASKS = frozenset(["redacted", "removed", "deleted", "masked", "xx", "xxx", "xxxx", "empty"])
+_MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*.*?\*\*\]|&[a-z]+;|_")
 
 
-def read_case_table(path: Path) -> Iterator[ParsedCase | RejectedCase]:
+class _Table(NamedTuple):
+    """Columns of `CASE_SCHEMA`, those without a value as null, and what the file says of them."""
+
+    rows: pa.Table
+    age_unit: AgeUnit
+    skipped_lines: int
+
+
+def read_case_table(
+    path: Path, ontology: Ontology, namespace: str = "OMIM"
+) -> Iterator[ParsedCase | RejectedCase]:
     """Yield every row of a case table, as a case or a rejection.
 
     Only `case_id` is required. A missing column has its default; further columns are ignored.
-    A row is rejected with `no_id`, `duplicate_id`, or `no_modality` (neither note, terms nor
-    image). `group_id` defaults to `case_id`. Blank publications are dropped, since they would
-    join cases that have nothing in common.
+    Findings, ages, sexes, labels and publications are read as people write them; see
+    `cases.findings`, `cases.demographics` and `knowledge.ids`. What cannot be read is null, and
+    counted by column.
+
+    A row is rejected with `no_id`, `duplicate_id`, `wrong_fields` (a line of text with another
+    number of fields than the header), `no_observed_features` (findings are given, but none that the
+    ontology knows as observed, and neither note nor image) or `no_modality` (neither note, findings
+    nor image; a note needs a word). `group_id` defaults to `case_id`.
+
+    Args:
+        path: a parquet, CSV or tab-separated file.
+        ontology: resolves and names findings.
+        namespace: id prefix of the diseases whose names are read as labels.
 
     Raises:
-        DataError: the file is absent or damaged, or a column has another type.
+        DataError: the file is absent, damaged or of another kind, or a column has another type.
     """
     table = _read(path)
+    yield from [RejectedCase("", SOURCE, "wrong_fields")] * table.skipped_lines
     earlier_ids: set[str] = set()
-    for row in table.to_pylist():
-        reason = _reason(row, earlier_ids)
-        case_id = row["case_id"] or ""
-        if reason is not None:
-            yield RejectedCase(case_id, SOURCE, reason)
+    for row in table.rows.to_pylist():
+        case_id = (row["case_id"] or "").strip()
+        if not case_id or case_id in earlier_ids:
+            yield RejectedCase(case_id, SOURCE, "duplicate_id" if case_id else "no_id")
             continue
-        earlier_ids.add(case_id)
-        yield ParsedCase(_case(row), (), Counter())
-
-
-def _read(path: Path) -> pa.Table:
-    expected = ", ".join(CASE_SCHEMA.names)
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: expected a parquet table of cases ({expected}), found a file that cannot "
-            f"be read as one ({type(error).__name__}); check the path, or write the table again"
-        ) from error
-    if "case_id" not in table.column_names:
-        raise DataError(
-            f"{path}: expected a column case_id (of {expected}), found none; add an id to each row"
+        counts: Counter[str] = Counter()
+        case = _case(row | {"case_id": case_id}, table.age_unit, ontology, namespace, counts)
+        if case["terms"] or case["face_terms"] or case["note"] or case["image"]:
+            earlier_ids.add(case_id)
+            yield ParsedCase(case, (), +counts)
+            continue
+        has_findings = any(_stated(cell) for name in _TERM_COLUMNS for cell in row[name] or ())
+        yield RejectedCase(
+            case_id, SOURCE, "no_observed_features" if has_findings else "no_modality"
         )
+
+
+def has_words(note: str | None) -> bool:
+    """Return whether a note has a word: markup, masks and words for "no value" do not count."""
+    text = " ".join(_MARKUP.sub(" ", note or "").split()).strip("\"'").lower()
+    words = (word for word in re.findall(r"[^\W\d]+", text) if word not in UNSTATED | _MASKS)
+    # A single letter is no word, except of a script that writes words so.
+    return text not in UNSTATED and any(len(w) > 1 or not w.isascii() for w in words)
+
+
+def _read(path: Path) -> _Table:
+    table, skipped_lines = read_table_file(path)
+    table = table.rename_columns(_known_names(table.column_names))
+    names = table.column_names
+    repeated = sorted(name for name, n in Counter(names).items() if n > 1)
+    if repeated:
+        raise DataError(
+            f"{path}: expected each column once, found {', '.join(repeated)} more than once; "
+            "rename or drop the others"
+        )
+    if "case_id" not in names:
+        raise DataError(
+            f"{path}: expected a column case_id (of {', '.join(CASE_SCHEMA.names)}), found none "
+            f"among {', '.join(names) or 'no columns'}; add an id to each row"
+        )
+    age_column = next((name for name in _AGE_COLUMNS if name in names), "age")
     columns = []
     for field in CASE_SCHEMA:
-        if field.name not in table.column_names:
+        name = age_column if field.name == "age" else field.name
+        if name not in names:
             columns.append(pa.nulls(table.num_rows, field.type))
             continue
-        try:
-            columns.append(table[field.name].cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(
-                f"{path}: column {field.name} should be {field.type}, "
-                f"found {table[field.name].type}; convert the column"
-            ) from error
-    return pa.table(columns, schema=pa.schema([f.with_nullable(True) for f in CASE_SCHEMA]))
+        columns.append(_cast(table[name], field, f"{path}: column {name}"))
+    schema = pa.schema([field.with_nullable(True) for field in CASE_SCHEMA])
+    return _Table(pa.table(columns, schema=schema), _AGE_COLUMNS[age_column], skipped_lines)
 
 
-def _reason(row: dict[str, Any], earlier_ids: set[str]) -> str | None:
-    if not row["case_id"]:
-        return "no_id"
-    if row["case_id"] in earlier_ids:
-        return "duplicate_id"
-    has_any = (row["note"] or "").strip() or row["terms"] or row["face_terms"] or row["image"]
-    return None if has_any else "no_modality"
+def _known_names(names: Sequence[str]) -> list[str]:
+    """Return names of columns, those of the schema as it writes them ("Sex" becomes "sex")."""
+    known = {*CASE_SCHEMA.names, *_AGE_COLUMNS}
+    tidy = [name.strip().lower() for name in names]
+    return [t if t in known and t not in names else n for n, t in zip(names, tidy, strict=True)]
 
 
-def _case(row: dict[str, Any]) -> Case:
+def _cast(column: pa.ChunkedArray, field: pa.Field, place: str) -> pa.ChunkedArray:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    is_text = pa.types.is_string(kind) or _is_large_string(kind)
+    try:
+        if pa.types.is_list(field.type) and is_text:
+            # A cell of text is a list of one, which `TermReader` and `_publications` divide.
+            cells = column.cast(pa.string()).to_pylist()
+            lists = [None if cell is None else [cell] for cell in cells]
+            return pa.chunked_array([pa.array(lists, field.type)])
+        if pa.types.is_binary(field.type) and is_text and column.null_count < len(column):
+            raise pa.ArrowInvalid("text is not an encoded image")
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"{place} should be {field.type}, found {column.type}; convert the column"
+        ) from error
+
+
+def _is_large_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _case(
+    row: dict[str, Any],
+    age_unit: AgeUnit,
+    ontology: Ontology,
+    namespace: str,
+    counts: Counter[str],
+) -> Case:
     filled = {name: _default(name) if value is None else value for name, value in row.items()}
-    filled["group_id"] = row["group_id"] or row["case_id"]
-    filled["publications"] = [p for p in filled["publications"] if p and p.strip()]
+    if filled["note"] and not has_words(filled["note"]):
+        counts["empty_notes"] += 1
+        filled["note"] = ""
+    reader = TermReader(ontology, counts)
+    terms = {name: reader.read_cells(filled[name]) for name in _TERM_COLUMNS}
+    observed = [*terms["terms"], *terms["face_terms"]]
+    terms["excluded_terms"] = reader.without_observed(terms["excluded_terms"], observed)
+    label_id, label_name = _label(row["label_id"], row["label_name"], namespace, counts)
+    filled |= {
+        **terms,
+        "group_id": _stated(row["group_id"]) or row["case_id"],
+        "publications": _publications(filled["publications"], counts),
+        "sex": _sex(row["sex"], counts),
+        "age": _age(row["age"], age_unit, counts),
+        "label_id": label_id,
+        "label_name": label_name,
+    }
     return cast(Case, filled)
+
+
+def _label(
+    written: str | None, name: str | None, namespace: str, counts: Counter[str]
+) -> tuple[str | None, str | None]:
+    """Return id and name of the known answer; a name in the place of the id is looked up.
+
+    Counts `grounded_labels`, `several_diseases` (the first is taken), `gene_as_disease` and
+    `unreadable_label`; the latter two leave a case without a known answer.
+    """
+    stated, name = _stated(written), _stated(name)
+    if not (stated or name):
+        return None, None
+    label_ids = read_disease_ids(stated or name)
+    names = disease_names(namespace)
+    if any(names.is_gene_entry(label_id, name) for label_id in label_ids):
+        counts["gene_as_disease"] += 1
+        return None, None
+    if not label_ids:
+        is_gene = bool(stated) and (is_gene_id(stated) or names.is_gene(stated))
+        # "MARFAN SYNDROME; MFS": a title of OMIM, or several names.
+        parts = [] if is_gene else [stated or name, *(stated or name).split(";")]
+        label_ids = list(dict.fromkeys(found for part in parts if (found := names.ground(part))))
+        grounded = label_ids[0] if label_ids else None
+        counts["several_diseases"] += len(label_ids) > 1
+        counts["grounded_labels"] += grounded is not None
+        counts["gene_as_disease"] += is_gene
+        counts["unreadable_label"] += grounded is None and not is_gene
+        return grounded, (name or stated) if grounded else None
+    counts["several_diseases"] += len(label_ids) > 1
+    return label_ids[0], name or None
+
+
+def _publications(cells: list[str | None], counts: Counter[str]) -> list[str]:
+    """Return publications in one spelling; unread ones as they are, to group cases by."""
+    publications: dict[str, None] = {}
+    for cell in cells:
+        for part in re.split(r"[;|\n]", cell or ""):
+            text = _stated(part)
+            found = sorted(find_publications(text, bare_numbers=True))
+            found = found or sorted(
+                p for piece in text.split(",") for p in find_publications(piece, True)
+            )
+            counts["unread_publications"] += bool(text) and not found
+            publications |= dict.fromkeys(found or ([text] if text else []))
+    return list(publications)
+
+
+def _sex(value: str | None, counts: Counter[str]) -> str:
+    coded = read_coded_sex(value)
+    if coded is not None:
+        counts["sex_by_iso_5218"] += coded != "unknown"
+        return coded
+    try:
+        return read_sex(value)
+    except ValueError:
+        counts["unmapped_sex"] += 1
+        return "unknown"
+
+
+def _age(value: str | None, unit: AgeUnit, counts: Counter[str]) -> str | None:
+    try:
+        return read_age(value, unit)
+    except ValueError:
+        counts["unmapped_age"] += 1
+        return None
+
+
+def _stated(text: str | None) -> str:
+    """Return a text without blanks around it; empty if it is a word for "no value"."""
+    stripped = " ".join((text or "").split())
+    return "" if stripped.lower() in UNSTATED else stripped
 
 
 def _default(name: str) -> Any:

@@ -17,6 +17,7 @@ from mint_ray.cases.patients.finish import ANSWER_IN_NOTE, finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, RejectedCase
 from mint_ray.cases.table import read_case_table
+from mint_ray.cases.table_files import is_table_file
 from mint_ray.cases.tiles.unlabelled import read_images
 from mint_ray.common.parquet import IMAGE_ROWS, TableFile
 from mint_ray.config.cases import CasesConfig
@@ -174,8 +175,8 @@ def _write_notes(cases: Path, table: Path) -> _Read:
     """
     ontology = load_ontology()
     outcomes: Iterable[ParsedCase | RejectedCase]
-    if cases.suffix == ".parquet":
-        outcomes = read_case_table(cases)
+    if is_table_file(cases):
+        outcomes = read_case_table(cases, ontology)
     else:
         outcomes = read_phenopackets(cases, ontology)
     items = list(outcomes)

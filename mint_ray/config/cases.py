@@ -78,9 +78,10 @@ class CasesConfig(Section):
         "simulated"
     )
     """`simulated` draws patients and `tiles` draws images of tissue; neither needs files.
-    `phenopackets` reads a file, a folder or a ZIP. `parquet` reads a case table. `images` reads a
-    folder `<label>/<group>/<file>` (or `<label>/<file>`) or a parquet table of images. `pannuke`
-    reads the folder that holds PanNuke's fold folders."""
+    `phenopackets` reads a file, a folder or a ZIP. `parquet` reads a case table; one of patients
+    may be CSV or tab-separated text. `images` reads a folder `<label>/<group>/<file>` (or
+    `<label>/<file>`) or a parquet table of images. `pannuke` reads the folder that holds PanNuke's
+    fold folders."""
     path: Path | None = None
     """File or folder to read. Required for all sources but `simulated` and `tiles`."""
     modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"
@@ -132,8 +133,9 @@ class KnowledgeConfig(Section):
     """Knowledge base of diseases, and the part of it that may be used."""
 
     exclude_publications: Path | Literal["from_cases"] | None = "from_cases"
-    """Publications whose annotations are dropped if they have no other source: a file with one PMID
-    per line, or `from_cases` for the publications of the evaluated (validation and test) cases.
+    """Publications whose annotations are dropped if they have no other source: a file with one
+    publication per line, or `from_cases` for the publications of the evaluated (validation and
+    test) cases. Annotations cite PubMed ids: a DOI or a PMC id excludes none.
     Empty to drop no annotation."""
     namespace: str = "OMIM"
     """Id prefix of the catalogue's labels."""

@@ -6,7 +6,6 @@ and `genes_to_phenotype.txt`). Rows keep their references, so that loading can l
 annotations that only given publications support.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table
+from mint_ray.knowledge.ids import find_publications
 
 DEFAULT_FREQUENCY = 0.5
 """Frequency of an annotation that does not state it.
@@ -154,12 +154,14 @@ def load_annotations(exclude_publications: frozenset[str] = frozenset()) -> Anno
 
 
 def read_publications(path: Path) -> frozenset[str]:
-    """Read a file with one PubMed id a line, with or without "PMID:".
+    """Read a file with one publication a line.
 
-    Blank lines and lines that start with # are skipped.
+    A publication is a PubMed id, with or without "PMID:", a PMC id or a DOI. Annotations cite
+    PubMed ids, so that the other ids exclude nothing. Blank lines and lines that start
+    with # are skipped.
 
     Returns:
-        Ids with their prefix: "PMID:12345678".
+        Ids as `knowledge.ids.find_publications` gives them: "PMID:12345678".
 
     Raises:
         DataError: the file cannot be read, or a line holds something else.
@@ -168,21 +170,21 @@ def read_publications(path: Path) -> frozenset[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: expected a text file with one PubMed id a line, found one that cannot be "
+            f"{path}: expected a text file with one publication a line, found one that cannot be "
             f"read ({type(error).__name__}); check the path and save it as UTF-8"
         ) from error
-    publications = set()
+    publications: set[str] = set()
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        match = re.fullmatch(r"(?:PMID:\s*)?(\d+)", text, re.IGNORECASE)
-        if match is None:
+        found = find_publications(text, bare_numbers=True)
+        if not found:
             raise DataError(
-                f"{path}, line {number}: expected a PubMed id such as PMID:12345678, found "
-                "something else; correct or remove the line"
+                f"{path}, line {number}: expected a PubMed id such as PMID:12345678 (or a PMC id "
+                "or a DOI), found something else; correct or remove the line"
             )
-        publications.add(f"PMID:{match[1]}")
+        publications |= found
     return frozenset(publications)
 
 

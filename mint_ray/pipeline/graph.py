@@ -68,7 +68,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
         hashed = {name: _lookup(hashed_tree, name) for name in step.settings} | contents
         record = {
             "name": step.name,
-            "version": step.version,
+            "version": step.version_for(config),
             "settings": hashed,
             "inputs": {name: planned[name].key for name in step.inputs_of(config)},
         }
@@ -239,7 +239,8 @@ def _work(
     progress: Progress,
 ) -> None:
     step = item.step
-    manifest = Manifest.start(step.name, item.key, step.version, item.slice, inputs, config.seed)
+    version = step.version_for(config)
+    manifest = Manifest.start(step.name, item.key, version, item.slice, inputs, config.seed)
     write_manifest(item.folder, manifest)
     names = {name: folder.name for name, folder in inputs.items()}
     start = time.monotonic()

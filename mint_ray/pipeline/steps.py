@@ -37,6 +37,14 @@ class Step:
     input_from_setting: str | None = None
     """Dotted name of a setting that names one more step to read."""
 
+    version_by_source: Mapping[str, int] = field(default_factory=dict)
+    """Higher versions for some values of `cases.source`, whose reader changed. Finished steps of
+    the other sources stay finished."""
+
+    def version_for(self, config: Config) -> int:
+        """Return the version that counts with a config."""
+        return max(self.version, self.version_by_source.get(config.cases.source, 0))
+
     def inputs_of(self, config: Config) -> tuple[str, ...]:
         """Return the names of the steps that this step reads with a config."""
         if self.input_from_setting is None:
@@ -60,6 +68,7 @@ STEPS: tuple[Step, ...] = (
         ("seed", "task", "cases", "knowledge"),
         files=("cases.path", "knowledge.exclude_publications"),
         about="read or simulate cases, write notes, draw images, split by whole groups",
+        version_by_source={"phenopackets": 4, "parquet": 4},
     ),
     Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(

@@ -97,6 +97,8 @@ def test_publications_file(tmp_path):
     path = tmp_path / "publications.txt"
     path.write_text("\ufeffPMID:123\n\n# note\n456\npmid: 7 \n", encoding="utf-8")
     assert read_publications(path) == {"PMID:123", "PMID:456", "PMID:7"}
+    path.write_text("https://doi.org/10.1000/X\nPMC0012\nhttps://pubmed.ncbi.nlm.nih.gov/8/\n")
+    assert read_publications(path) == {"DOI:10.1000/x", "PMC12", "PMID:8"}
 
 
 def test_a_bad_publications_file_names_the_line_not_its_text(tmp_path):

@@ -14,6 +14,7 @@ from mint_ray.knowledge.names import normalise
 # FBN1, C9orf72, MT-CO1, HLA-B, H3-3A; also abbreviations of disease names, such as CHARGE.
 _SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
 _NUMBERED_ID = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
+_DOI = re.compile(r"DOI:\s*(10\..+)", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"['’]s\b")
 _SHORTEST_NUMBER = 6  # a bare id with fewer digits could be any number
 
@@ -26,7 +27,7 @@ def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
     are compared as written, since many are English words (CAT, REST, WAS), and also with a space
     or hyphen before a number ("CDK 10"). A symbol of four or more characters with a digit is
     found in small letters too. An id such as "PMID:12345678" is found with its prefix and, if
-    its number has at least six digits, without.
+    its number has at least six digits, without; a DOI is found with and without its prefix.
     """
     spellings = tuple(f" {normalise(t)} " for t in (text, _POSSESSIVE.sub("", text)))
     return next((entry for entry in forbidden if _contains(text, spellings, entry)), None)
@@ -50,6 +51,8 @@ def _prepare(entry: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
             prefix, number = normalise(curie[1]), curie[2]
             names |= {f"{prefix} {number}", f"{prefix}{number}"}
             names |= {number} if len(number) >= _SHORTEST_NUMBER else set()
+        elif doi := _DOI.fullmatch(part):
+            names.add(normalise(doi[1]))
         elif _SYMBOL.fullmatch(part) and part == entry.strip():
             symbol = _symbol_pattern(part)
         else:

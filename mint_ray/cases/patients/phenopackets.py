@@ -1,67 +1,73 @@
 """Cases from GA4GH phenopackets, version 2 (ISO 4454:2022), as protobuf JSON.
 
-Every file becomes a case or a rejection with a reason; the content of one patient's file never
-makes reading fail. Field names may be in camelCase or snake_case, and enumerations may be names
-or numbers, as protobuf JSON allows. Of duplicated keys the last one counts.
+Every phenopacket becomes a case or a rejection with a reason; the content of one patient's file
+never makes reading fail. Field names may be in camelCase or snake_case, and enumerations may be
+names or numbers, as protobuf JSON allows. Of duplicated keys the last one counts.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from mint_ray.cases.patients.phenopacket_files import MAX_MEMBER_BYTES, iter_members
+from mint_ray.cases.findings import TermReader
+from mint_ray.cases.patients.phenopacket_documents import (
+    DocumentReason,
+    Packet,
+    Unread,
+    collection_kind,
+    read_packets,
+)
+from mint_ray.cases.patients.phenopacket_files import iter_members
+from mint_ray.cases.patients.phenopacket_references import read_publications_of
+from mint_ray.cases.patients.phenopacket_subject import read_subject_age, read_subject_sex
 from mint_ray.cases.patients.protobuf_json import (
-    clean_text,
+    fold_key,
     get_enum,
+    get_field,
     get_flag,
     get_list,
     get_object,
     get_objects,
+    get_scalar,
     get_text,
     get_texts,
 )
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
+from mint_ray.knowledge.grounding import disease_names
+from mint_ray.knowledge.ids import is_gene_id, read_disease_ids, read_term_id
 from mint_ray.knowledge.ontology import Ontology
 
 SOURCE = "phenopackets"
 
-
-Reason = Literal[
-    "unreadable",  # the file or archive member cannot be read
-    "too_large",  # more than `MAX_MEMBER_BYTES`
-    "not_json",  # not JSON, or nested too deeply to be read
-    "not_a_phenopacket",  # JSON without the metaData object of a phenopacket
+PacketReason = Literal[
+    "not_a_phenopacket",  # without the metaData object of a phenopacket
+    "found_fhir",  # a FHIR resource
+    "found_family",  # a family, where one patient is expected
+    "found_cohort",  # a cohort, where one patient is expected
     "wrong_schema_version",  # metaData.phenopacketSchemaVersion is not 2.x
     "no_id",  # the phenopacket has no id
+    "no_phenotypic_features_at_top",  # no phenotypicFeatures at the top; HPO terms elsewhere
     "no_observed_features",  # no observed phenotypic feature that the ontology knows
     "duplicate_id",  # an earlier phenopacket of the same source has the same id
 ]
-"""Reason for the rejection of a phenopacket."""
+Reason = DocumentReason | PacketReason
+"""Reason for the rejection of a phenopacket or of a file."""
 
-
-_SEXES: dict[str | int | None, str] = {"FEMALE": "female", "MALE": "male", 1: "female", 2: "male"}
-
-
-# As the schema has it: whole numbers. Tables of users may hold decimals; see `note_phrases`.
-_SCHEMA_AGE = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
-
-
-_PUBLICATION = re.compile(r"(?:PMID|PUBMED):\s*0*(\d+)", re.IGNORECASE)
-
-
-_PUBMED_PAGE = re.compile(r"(?:pubmed\.ncbi\.nlm\.nih\.gov|ncbi\.nlm\.nih\.gov/pubmed)/0*(\d+)")
-
+REASONS: tuple[str, ...] = (*get_args(DocumentReason), *get_args(PacketReason))
 
 _CHANGE = re.compile(r"[cgmnopr]\.\S.*")  # an HGVS description without its reference sequence
 
-
-_CURIE = re.compile(r"([A-Za-z][\w.]*):([\w.-]+)", re.ASCII)
-
-
-_PREFIXES = {"ORPHANET": "ORPHA", "MIM": "OMIM"}
+# Fields that may hold HPO terms which are not the patient's findings.
+_NOT_FINDINGS = {
+    "metadata",
+    "diseases",
+    "interpretations",
+    "medicalactions",
+    "measurements",
+    "files",
+}
 
 
 def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | RejectedCase]:
@@ -72,7 +78,11 @@ def read_phenopackets(path: Path, ontology: Ontology) -> Iterator[ParsedCase | R
     Raises:
         DataError: see `iter_members`.
     """
-    outcomes = (parse_phenopacket(raw, name, ontology) for name, raw in iter_members(path))
+    outcomes = (
+        outcome
+        for name, raw in iter_members(path)
+        for outcome in parse_phenopackets(raw, name, ontology)
+    )
     return reject_duplicates(outcomes)
 
 
@@ -92,26 +102,20 @@ def reject_duplicates(
         earlier_ids.add(case_id)
 
 
-def parse_phenopacket(
+def parse_phenopackets(
     raw: bytes | None, member: str, ontology: Ontology
-) -> ParsedCase | RejectedCase:
-    """Parse one phenopacket into a case or a rejection; never raise, whatever the bytes are.
+) -> list[ParsedCase | RejectedCase]:
+    """Parse the phenopackets of a file into cases or rejections, whatever the bytes are.
 
     Args:
         raw: content of the file; None if it could not be read.
         member: name of the file, for rejections.
         ontology: resolves retired ids and recognises those that are not phenotypes.
     """
-    name = clean_text(member)
-    if raw is None:
-        return _turned_away(name, "unreadable")
-    if len(raw) > MAX_MEMBER_BYTES:
-        return _turned_away(name, "too_large")
-    try:
-        packet = json.loads(raw)
-    except (ValueError, RecursionError):
-        return _turned_away(name, "not_json")
-    return parse_packet(packet, name, ontology)
+    return [
+        _turned_away(item.name, item.reason) if isinstance(item, Unread) else _parse(item, ontology)
+        for item in read_packets(raw, member)
+    ]
 
 
 def _turned_away(case_id: str, reason: Reason, source: str = SOURCE) -> RejectedCase:
@@ -119,40 +123,57 @@ def _turned_away(case_id: str, reason: Reason, source: str = SOURCE) -> Rejected
 
 
 def parse_packet(packet: Any, member: str, ontology: Ontology) -> ParsedCase | RejectedCase:
-    """Convert one phenopacket that is already read from JSON; see `parse_phenopacket`."""
-    meta = get_object(packet, "meta_data")
-    case_id = get_text(packet, "id")
-    reason: Reason | None = None
-    if not meta:
-        reason = "not_a_phenopacket"
-    elif not re.match(r"2(\.|$)", get_text(meta, "phenopacket_schema_version")):
-        # Version 1 says "negated" where version 2 says "excluded": it would be misread.
-        reason = "wrong_schema_version"
-    elif not case_id:
-        reason = "no_id"
+    """Convert one phenopacket that is already read from JSON; see `parse_phenopackets`."""
+    return _parse(Packet(packet, member), ontology)
+
+
+def _parse(item: Packet, ontology: Ontology) -> ParsedCase | RejectedCase:
+    packet = item.content
+    case_id = get_scalar(packet, "id")
+    reason = _misshapen(packet)
     if reason is not None:
-        return _turned_away(case_id or member, reason)
+        return _turned_away(case_id or item.name, reason)
     counts: Counter[str] = Counter()
     observed, excluded = _read_terms(packet, ontology, counts)
     if not observed:
-        return _turned_away(case_id, "no_observed_features")
+        elsewhere = not get_list(packet, "phenotypic_features") and _has_terms(packet)
+        nothing: Reason = "no_phenotypic_features_at_top" if elsewhere else "no_observed_features"
+        return _turned_away(case_id, nothing)
     diseases = _read_diseases(packet, counts)
     label_id, label_name = next(iter(diseases.items()), (None, None))
-    publications = _read_publications(meta)
+    publications, in_text = read_publications_of(packet, item.around, item.name)
+    counts["publications_found_in_text"] += in_text
     subject = get_object(packet, "subject")
     case: Case = {
         **blank_case(case_id, SOURCE),
+        "group_id": item.group or case_id,
         "label_id": label_id,
         "label_name": label_name,
         "terms": observed,
         "excluded_terms": excluded,
-        "sex": _SEXES.get(get_enum(subject, "sex"), "unknown"),
-        "age": _read_age(subject, counts),
+        "sex": read_subject_sex(subject, counts),
+        "age": read_subject_age(subject, counts),
         "publications": publications,
     }
     forbidden = {*answer_strings(packet), *publications}
     # `+counts` drops the kinds that were counted 0 times.
     return ParsedCase(case, tuple(sorted(forbidden)), +counts)
+
+
+def _misshapen(packet: Any) -> Reason | None:
+    """Return why a message cannot be read as a phenopacket, if so."""
+    meta = get_object(packet, "meta_data")
+    collection = collection_kind(packet)
+    if collection == "family":
+        return "found_family"
+    if collection == "cohort":
+        return "found_cohort"
+    if not meta:
+        return "found_fhir" if get_text(packet, "resource_type") else "not_a_phenopacket"
+    version = get_scalar(meta, "phenopacket_schema_version").lower().removeprefix("v").strip()
+    if not re.match(r"2(\.|$)", version):
+        return "wrong_schema_version"
+    return None if get_scalar(packet, "id") else "no_id"
 
 
 def answer_strings(packet: Any) -> set[str]:
@@ -170,7 +191,7 @@ def answer_strings(packet: Any) -> set[str]:
             variant = get_object(genomic, "variant_interpretation")
             strings |= _variant_strings(get_object(variant, "variation_descriptor"))
     for disease in get_objects(packet, "diseases"):
-        if not get_flag(disease, "excluded"):
+        if not (get_flag(disease, "excluded") or get_flag(disease, "negated")):
             strings |= get_texts(get_object(disease, "term"), "id", "label")
     return strings
 
@@ -178,80 +199,106 @@ def answer_strings(packet: Any) -> set[str]:
 def _read_terms(
     packet: Any, ontology: Ontology, counts: Counter[str]
 ) -> tuple[list[str], list[str]]:
-    """Return observed and excluded phenotypes: current ids, in file order, without repeats."""
+    """Return observed and excluded phenotypes: current ids, in file order, without repeats.
+
+    Version 1's `negated` means what version 2's `excluded` means. A feature whose flag cannot be
+    read may be either: it is dropped.
+    """
+    reader = TermReader(ontology, counts)
     observed: dict[str, None] = {}
     excluded: dict[str, None] = {}
     for feature in get_list(packet, "phenotypic_features"):
-        written = get_text(get_object(feature, "type"), "id")
-        absent = get_flag(feature, "excluded")
-        if not written or absent is None:
+        named = get_object(feature, "type") or feature  # some converters leave out "type"
+        written, label = get_text(named, "id"), get_text(named, "label")
+        flags = [get_flag(feature, name) for name in ("excluded", "negated")]
+        if not (written or label) or None in flags:
             counts["malformed_features"] += 1
             continue
-        term = ontology.resolve(written)
-        if term is None:
-            counts["unknown_terms"] += 1
-        elif not ontology.is_phenotype(term):
-            counts["non_phenotype_terms"] += 1
-        else:
-            chosen = excluded if absent else observed
-            counts["mapped_terms"] += term != written
-            counts["repeated_terms"] += term in chosen
-            chosen[term] = None
-    counts["conflicting_terms"] += len(observed.keys() & excluded.keys())
-    return list(observed), [term for term in excluded if term not in observed]
+        term = reader.read(written, label)
+        if term is not None:
+            reader.add(excluded if any(flags) else observed, term)
+    return list(observed), reader.without_observed(excluded, observed)
+
+
+def _has_terms(packet: Any) -> bool:
+    """Return whether findings stand below the top, or HPO terms under another name."""
+    if not isinstance(packet, dict):
+        return False
+    stack = [(value, fold_key(key) not in _NOT_FINDINGS) for key, value in packet.items()]
+    visited: set[int] = set()
+    while stack:
+        node, may_be_findings = stack.pop()
+        if not isinstance(node, dict | list) or id(node) in visited:
+            continue
+        visited.add(id(node))
+        if get_list(node, "phenotypic_features"):
+            return True
+        if may_be_findings and any(map(_is_term, node)):
+            return True
+        inner = node.values() if isinstance(node, dict) else node
+        stack += [(value, may_be_findings) for value in inner]
+    return False
+
+
+def _is_term(item: Any) -> bool:
+    kind = get_field(item, "type")
+    texts = (item, get_field(item, "id"), kind, get_field(kind, "id"))
+    return any(read_term_id(text) is not None for text in texts if isinstance(text, str))
 
 
 def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
-    """Return disease id -> name: the diagnoses, else the diseases that are not excluded."""
+    """Return disease id -> name: the diagnoses, else the diseases that are not excluded.
+
+    Counts `gene_as_disease` and `unreadable_disease` for what is stated there and is no disease id:
+    the case has no known answer if nothing else names it. A solved case that states no disease
+    counts `solved_without_disease`.
+    """
     terms = [
-        get_object(get_object(interpretation, "diagnosis"), "disease")
+        _term_of(get_object(interpretation, "diagnosis"), "disease")
         for interpretation in get_objects(packet, "interpretations")
         # The diagnosis of an unsolved case is a hypothesis, not the answer.
         if get_enum(interpretation, "progress_status") not in ("UNSOLVED", 4)
     ]
-    diseases = _by_id(terms) or _by_id(
-        get_object(disease, "term")
-        for disease in get_objects(packet, "diseases")
-        if get_flag(disease, "excluded") is False
+    diseases = _by_id(terms, counts) or _by_id(
+        (
+            _term_of(disease, "term") or disease  # some converters leave out "term"
+            for disease in get_objects(packet, "diseases")
+            if get_flag(disease, "excluded") is False and get_flag(disease, "negated") is False
+        ),
+        counts,
     )
+    is_solved = any(
+        get_enum(interpretation, "progress_status") in ("SOLVED", 3)
+        for interpretation in get_objects(packet, "interpretations")
+    )
+    is_counted = counts["gene_as_disease"] or counts["unreadable_disease"]
+    counts["solved_without_disease"] += is_solved and not diseases and not is_counted
     counts["several_diseases"] += len(diseases) > 1
     return diseases
 
 
-def _by_id(terms: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _term_of(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an ontology class; of one that is written as a text, its id."""
+    value = get_field(node, key)
+    return {"id": value} if isinstance(value, str) else get_object(node, key)
+
+
+def _by_id(terms: Iterable[Mapping[str, Any]], counts: Counter[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for term in terms:
-        match = _CURIE.fullmatch(get_text(term, "id"))
-        if match:
-            prefix = match[1].upper()
-            label_id = f"{_PREFIXES.get(prefix, prefix)}:{match[2]}"
-            names.setdefault(label_id, get_text(term, "label") or label_id)
+        written, label = get_text(term, "id"), get_text(term, "label")
+        stated = read_disease_ids(written or label)
+        genes = [
+            label_id for label_id in stated if disease_names("OMIM").is_gene_entry(label_id, label)
+        ]
+        for label_id in stated:
+            if label_id not in genes:
+                names.setdefault(label_id, label or label_id)
+        if genes or is_gene_id(written):
+            counts["gene_as_disease"] += 1
+        elif not stated and (written or label):
+            counts["unreadable_disease"] += 1
     return names
-
-
-def _read_age(subject: Mapping[str, Any], counts: Counter[str]) -> str | None:
-    """Return the age at the last encounter as an ISO 8601 duration since birth.
-
-    Any other statement is counted and gives None: a gestational age is before birth, and an age
-    range or a stage of life ("Adult onset") is not a duration.
-    """
-    stated = get_object(subject, "time_at_last_encounter")
-    age = get_text(get_object(stated, "age"), "iso8601duration")
-    if _SCHEMA_AGE.fullmatch(age):
-        return age
-    counts["unmapped_age"] += bool(stated)
-    return None
-
-
-def _read_publications(meta: Mapping[str, Any]) -> list[str]:
-    """Return the PubMed ids ("PMID:123") among the external references, sorted."""
-    publications = set()
-    for reference in get_objects(meta, "external_references"):
-        match = _PUBLICATION.fullmatch(get_text(reference, "id"))
-        match = match or _PUBMED_PAGE.search(get_text(reference, "reference"))
-        if match:
-            publications.add(f"PMID:{match[1]}")
-    return sorted(publications)
 
 
 def _variant_strings(descriptor: Mapping[str, Any]) -> set[str]:

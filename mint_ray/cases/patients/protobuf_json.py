@@ -1,14 +1,22 @@
 """Field access for protobuf JSON from outside, whose values may be of any type.
 
-A field is requested by its snake_case name and found under that or its camelCase name. A field
-that is absent, or of another type than the requested one, reads as empty.
+A field is requested by its snake_case name and found under that, its camelCase name, or another
+spelling that differs in case or underscores only. A field that is absent, or of another type than
+the requested one, reads as empty.
 """
 
+import math
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 MAX_TEXT = 300
 """Most characters of an id or a name; the longest known disease name has 145."""
+
+_FLAGS = {
+    **dict.fromkeys(("true", "yes", "y", "t", "1"), True),
+    **dict.fromkeys(("false", "no", "n", "f", "0", "", "null", "none", "~"), False),
+}
 
 
 def clean_text(value: object) -> str:
@@ -19,13 +27,38 @@ def clean_text(value: object) -> str:
     """
     if not isinstance(value, str):
         return ""
-    kept = (c if unicodedata.category(c)[0] != "C" else " " for c in value[: 4 * MAX_TEXT])
-    return " ".join("".join(kept).split())[:MAX_TEXT].rstrip()
+    text = value[: 4 * MAX_TEXT]
+    if not text.isprintable():
+        text = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
+    return " ".join(text.split())[:MAX_TEXT].rstrip()
+
+
+def get_field(node: object, key: str) -> Any:
+    """Return a field of any type; None if it is absent."""
+    if not isinstance(node, dict):
+        return None
+    for name in (_camel_case(key), key):
+        if name in node:
+            return node[name]
+    wanted = fold_key(key)
+    return next((value for name, value in node.items() if fold_key(name) == wanted), None)
+
+
+@lru_cache(maxsize=4096)
+def fold_key(key: object) -> str:
+    """Return a field's name without case and underscores."""
+    return key.replace("_", "").lower() if isinstance(key, str) else ""
+
+
+@lru_cache(maxsize=256)
+def _camel_case(key: str) -> str:
+    head, *tail = key.split("_")
+    return head + "".join(word.capitalize() for word in tail)
 
 
 def get_text(node: object, key: str) -> str:
     """Return a string field, cleaned."""
-    return clean_text(_value(node, key))
+    return clean_text(get_field(node, key))
 
 
 def get_texts(node: object, *keys: str) -> set[str]:
@@ -33,15 +66,24 @@ def get_texts(node: object, *keys: str) -> set[str]:
     return {get_text(node, key) for key in keys} - {""}
 
 
+def get_scalar(node: object, key: str) -> str:
+    """Return a string or a finite number as cleaned text."""
+    value = get_field(node, key)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return clean_text(repr(value) if is_number else value)
+
+
 def get_object(node: object, key: str) -> dict[str, Any]:
     """Return a message field."""
-    value = _value(node, key)
+    value = get_field(node, key)
     return value if isinstance(value, dict) else {}
 
 
 def get_list(node: object, key: str) -> list[Any]:
     """Return a repeated field; its items may be of any type."""
-    value = _value(node, key)
+    value = get_field(node, key)
     return value if isinstance(value, list) else []
 
 
@@ -51,22 +93,21 @@ def get_objects(node: object, key: str) -> list[dict[str, Any]]:
 
 
 def get_enum(node: object, key: str) -> str | int | None:
-    """Return an enumeration, by name or by number; None if it is neither."""
-    value = _value(node, key)
-    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
+    """Return an enumeration, by name in capitals or by number; None if it is neither."""
+    value = get_field(node, key)
+    if isinstance(value, str):
+        return clean_text(value).upper()
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def get_flag(node: object, key: str) -> bool | None:
-    """Return a boolean field: False if it is absent, None if it is not a boolean."""
-    value = _value(node, key)
-    if value is None:
-        return False
-    return value if isinstance(value, bool) else None
+    """Return a boolean field: False if it is absent, None if it is not a boolean.
 
-
-def _value(node: object, key: str) -> Any:
-    if not isinstance(node, dict):
-        return None
-    head, *tail = key.split("_")
-    camel_case = head + "".join(word.capitalize() for word in tail)
-    return node.get(camel_case, node.get(key))
+    The words and digits that people and converters write for booleans are read too.
+    """
+    value = get_field(node, key)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, int | float):
+        return bool(value) if value in (0, 1) else None
+    return _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None

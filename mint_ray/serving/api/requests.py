@@ -18,6 +18,7 @@ from mint_ray.cases.schema import Case, RejectedCase, blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import open_tile
+from mint_ray.knowledge.ids import read_term_id
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
 
@@ -181,7 +182,7 @@ class PatientReader:
         return _asked(note, case["terms"], case["excluded_terms"], options)
 
     def _resolved(self, terms: Iterable[str]) -> list[str]:
-        resolved = {term: self._ontology.resolve(term.strip().upper()) for term in terms}
+        resolved = {term: self._ontology.resolve(read_term_id(term) or "") for term in terms}
         unknown = [term for term, current in resolved.items() if current is None]
         if unknown:
             raise UnusableRequest(

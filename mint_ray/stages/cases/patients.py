@@ -1,7 +1,7 @@
 """Cases of patients: read or simulated, split, and finished on Ray Data."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
+from mint_ray.knowledge.ids import is_publication, is_pubmed
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.inference import actor_pool
@@ -59,10 +60,17 @@ def run(context: StepContext) -> StepOutcome:
         config.knowledge.namespace,
         config.knowledge.labels,
     )
+    cases = mark_answerable(cases, catalogue)
+    sizes = Counter(case["group_id"] for case in cases)
     context.progress.say(
-        f"{len(cases)} cases in {len({c['group_id'] for c in cases})} groups, catalogue of "
-        f"{len(catalogue)} labels, {len(excluded)} publications excluded from annotations"
+        f"{len(cases)} cases in {len(sizes)} groups (the largest has {max(sizes.values())}), "
+        f"catalogue of {len(catalogue)} labels, {len(excluded)} publications excluded from "
+        "annotations"
     )
+    lacking = _lacking(cases, excluded)
+    if config.cases.source != "simulated":
+        for line in _lines(lacking, len(cases)):
+            context.progress.say(line)
     begin_session(context.config.resources, context.progress.say)
     forbidden = [item.forbidden for item in parsed]
     finished = _finish(cases, forbidden, catalogue, config)
@@ -71,7 +79,47 @@ def run(context: StepContext) -> StepOutcome:
     counts = +counts
     if counts:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
-    return _write(context, finished, rejected, catalogue, excluded)
+    facts = {**lacking, "reading": dict(sorted(counts.items()))}
+    return _write(context, finished, rejected, catalogue, excluded, facts)
+
+
+def mark_answerable(cases: Iterable[Case], catalogue: Catalogue) -> list[Case]:
+    """Set `seen` where a training case has the same answer in the catalogue.
+
+    Ids of one label count as the same answer. A disease outside the catalogue cannot be answered:
+    it is not seen, though a training case may have it.
+    """
+    indexed = [
+        (case, None if case["label_id"] is None else catalogue.index_of(case["label_id"]))
+        for case in cases
+    ]
+    trained = {index for case, index in indexed if case["split"] == "train"} - {None}
+    return [{**case, "seen": index in trained} for case, index in indexed]
+
+
+def _lacking(cases: Sequence[Case], excluded: Iterable[str]) -> dict[str, int]:
+    """Return, for the manifest, how many cases lack an answer or a publication."""
+    return {
+        "cases_without_answer": sum(case["label_id"] is None for case in cases),
+        "cases_without_publication": sum(not case["publications"] for case in cases),
+        "publications_excluded": len(set(excluded)),
+        "publications_excluded_without_pubmed_id": sum(not is_pubmed(p) for p in set(excluded)),
+    }
+
+
+def _lines(facts: Mapping[str, int], cases: int) -> Iterator[str]:
+    if unlabelled := facts["cases_without_answer"]:
+        yield f"{unlabelled} of {cases} cases have no known answer"
+    if unpublished := facts["cases_without_publication"]:
+        yield (
+            f"{unpublished} of {cases} cases name no publication: each is a group of its own "
+            "unless it has a stated group, and excludes no annotation"
+        )
+    if unknown := facts["publications_excluded_without_pubmed_id"]:
+        yield (
+            f"{unknown} of {facts['publications_excluded']} excluded publications are DOIs or PMC "
+            "ids, which exclude nothing: annotations cite PubMed ids"
+        )
 
 
 def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
@@ -92,7 +140,7 @@ def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
     path = Path(str(settings.path))
     if settings.source == "phenopackets":
         return read_phenopackets(path, ontology)
-    return read_case_table(path)
+    return read_case_table(path, ontology, config.knowledge.namespace)
 
 
 def _listed_publications(config: Config) -> frozenset[str]:
@@ -108,6 +156,7 @@ def _excluded_publications(config: Config, cases: Iterable[Case]) -> frozenset[s
         for case in cases
         if case["split"] != "train"
         for publication in case["publications"]
+        if is_publication(publication)
     )
 
 
@@ -175,6 +224,7 @@ def _write(
     rejected: list[dict[str, Any]],
     catalogue: Catalogue,
     excluded: frozenset[str],
+    facts: Mapping[str, Any],
 ) -> StepOutcome:
     is_rejected = pc.is_valid(finished["reason"])
     rejected_late = finished.filter(is_rejected).select(REJECTED_SCHEMA.names).to_pylist()
@@ -196,5 +246,6 @@ def _write(
             "labels": len(catalogue),
             "catalogue": catalogue.revision(),
             "groups": len(pc.unique(cases["group_id"])),
+            **facts,
         },
     )

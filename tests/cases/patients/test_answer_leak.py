@@ -49,3 +49,10 @@ def test_answer_is_found(text: str, forbidden: str) -> None:
 )
 def test_innocent_text_passes(text: str, forbidden: str) -> None:
     assert find_answer(text, [forbidden]) is None
+
+
+def test_a_doi_is_found_with_and_without_its_prefix() -> None:
+    for text in ("See doi:10.1000/ABC.12.", "https://doi.org/10.1000/abc.12", "10.1000/abc.12"):
+        assert find_answer(text, ["DOI:10.1000/abc.12"]) == "DOI:10.1000/abc.12"
+    assert find_answer("A dose of 10.1000 units", ["DOI:10.1000/abc.12"]) is None
+    assert find_answer("as in PMC 123456", ["PMC123456"]) == "PMC123456"

@@ -1,3 +1,4 @@
+import gzip
 import zipfile
 
 import pytest
@@ -11,7 +12,7 @@ from mint_ray.knowledge.ontology import load_ontology
 from tests.cases.patients.phenopacket_examples import encode, packet
 
 MEMBERS = {"b/2.json": b"2", "a/1.JSON": b"1", "a/readme.txt": b"x", "__MACOSX/a/._1.json": b"x"}
-EXPECTED = [("a/1.JSON", b"1"), ("b/2.json", b"2")]
+EXPECTED = [("a/1.JSON", b"1"), ("a/readme.txt", b"x"), ("b/2.json", b"2")]
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_nothing_there(tmp_path):
 
 def test_a_bad_member_is_one_rejection(tmp_path, monkeypatch):
     monkeypatch.setattr(phenopacket_files, "MAX_MEMBER_BYTES", 10_000)
-    monkeypatch.setattr("mint_ray.cases.patients.phenopackets.MAX_MEMBER_BYTES", 10_000)
+    monkeypatch.setattr("mint_ray.cases.patients.phenopacket_documents.MAX_MEMBER_BYTES", 10_000)
     path = tmp_path / "store.zip"
     marker = b"MARKER" * 20
     with zipfile.ZipFile(path, "w") as file:
@@ -83,3 +84,56 @@ def test_a_bad_member_is_one_rejection(tmp_path, monkeypatch):
         "case-5",
     ]
     assert not (tmp_path.parents[1] / "1.json").exists()
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    folder, elsewhere = tmp_path / "packets", tmp_path / "elsewhere"
+    (folder / "a").mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "a" / "1.json").write_bytes(b"1")
+    (elsewhere / "2.json").write_bytes(b"2")
+    (folder / "b").symlink_to(elsewhere)
+    (folder / "a" / "loop").symlink_to(folder)
+    (folder / "gone.json").symlink_to(tmp_path / "absent")
+    assert list(iter_members(folder)) == [
+        ("a/1.json", b"1"),
+        ("b/2.json", b"2"),
+        ("gone.json", None),
+    ]
+
+
+def test_a_gzip_file_is_unpacked_or_unreadable(tmp_path):
+    whole = gzip.compress(b"content" * 100)
+    for name, content in (("1.json.gz", whole), ("2.json.gz", whole[:-20])):
+        (tmp_path / name).write_bytes(content)
+    assert list(iter_members(tmp_path)) == [("1.json.gz", b"content" * 100), ("2.json.gz", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("x.parquet", b"PAR1rest", "a parquet table.*cases.source=parquet"),
+        ("x.csv", b"case_id,terms\na,HP:0001250\n", "a CSV table.*cases.source=parquet"),
+        ("x.tsv", b"case_id\tterms\n", "a tab-separated table"),
+        ("x.pdf", b"%PDF-1.7", "a PDF"),
+        ("x.xlsx", b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+        ("x.txt", b"A remark.", "text"),
+        ("x.xml", b"<?xml version='1.0'?><a/>", "XML"),
+        ("x.zip", b"not an archive, but text", "text"),
+        ("x", b"", "an empty file"),
+        ("x.bin", b"\x00\x01\x02", "binary data"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_by_its_kind(tmp_path, name, content, found):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"found {found}") as caught:
+        list(iter_members(tmp_path / name))
+    assert "\n" not in str(caught.value)
+    assert "directory" not in str(caught.value)
+
+
+def test_json_is_read_whatever_it_is_called(tmp_path):
+    for name in ("x.txt", "x.zip", "x.phenopacket", "x"):
+        (tmp_path / name).write_bytes(encode(packet()))
+        (outcome,) = read_phenopackets(tmp_path / name, load_ontology())
+        assert isinstance(outcome, ParsedCase)

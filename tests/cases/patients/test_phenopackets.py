@@ -2,7 +2,6 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +9,8 @@ from hypothesis import strategies as st
 
 from mint_ray.cases.patients.phenopacket_files import MAX_MEMBER_BYTES
 from mint_ray.cases.patients.phenopackets import (
-    Reason,
-    parse_phenopacket,
+    REASONS,
+    parse_phenopackets,
     read_phenopackets,
     reject_duplicates,
 )
@@ -25,7 +24,9 @@ ONTOLOGY = load_ontology()
 
 
 def parse(made):
-    return parse_phenopacket(made if isinstance(made, bytes) else encode(made), "m.json", ONTOLOGY)
+    raw = made if isinstance(made, bytes) else encode(made)
+    (outcome,) = parse_phenopackets(raw, "m.json", ONTOLOGY)
+    return outcome
 
 
 def test_a_phenopacket_becomes_a_case():
@@ -36,7 +37,7 @@ def test_a_phenopacket_becomes_a_case():
     assert case["terms"] == ["HP:0001250", "HP:0001263"]
     assert case["excluded_terms"] == ["HP:0000252"]
     assert (case["sex"], case["age"]) == ("female", "P4Y2M")
-    assert case["publications"] == ["PMID:111", "PMID:22"]
+    assert case["publications"] == ["DOI:10.1/x", "PMID:111", "PMID:22"]
     assert (case["note"], case["image"], case["split"], case["seen"]) == ("", None, None, None)
     assert parsed.counts == Counter()
 
@@ -53,6 +54,7 @@ def test_what_gives_the_answer_away_is_listed():
         "gain of 1q99",
         "PMID:111",
         "PMID:22",
+        "DOI:10.1/x",
     }
 
 
@@ -82,7 +84,10 @@ def _snake(name):
             {"conflicting_terms": 1},
         ),
         ([("HP:0000252", True)] * 2, [], ["HP:0000252"], {"repeated_terms": 1}),
-        ([("HP:0000252", "true"), (7, False)], [], [], {"malformed_features": 2}),
+        ([("HP:0000252", "perhaps"), (7, False)], [], [], {"malformed_features": 2}),
+        ([("HP:0000252", "true"), ("HP:0000639", 1)], [], ["HP:0000252", "HP:0000639"], {}),
+        ([("HP:0000252", "No"), ("HP:0000639", 0)], ["HP:0000252", "HP:0000639"], [], {}),
+        ([("HP:0000252", 2), ("HP:0000639", ["x"])], [], [], {"malformed_features": 2}),
         ([("HP:0000252", None)], ["HP:0000252"], [], {}),
     ],
 )
@@ -102,7 +107,14 @@ def test_terms_are_mapped_dropped_and_counted(pairs, observed, excluded, counts)
         ({"age": {"iso8601duration": "P4Y\n"}}, "P4Y", 0),
         ({"gestationalAge": {"weeks": 22}}, None, 1),
         ({"ontologyClass": {"id": "HP:0003581"}}, None, 1),
-        ({"age": "P4Y"}, None, 1),
+        ({"age": "P4Y"}, "P4Y", 0),
+        ({"age": {"iso8601duration": "P14M"}}, "P1Y2M", 0),
+        ({"ontologyClass": {"id": "HsapDv:0000103", "label": "9-year-old stage"}}, "P9Y", 0),
+        ({"ageRange": {"start": {"iso8601duration": "P9Y"}, "end": {"age": "P9Y6M"}}}, "P9Y", 0),
+        ({"ageRange": {"start": {"iso8601duration": "P9Y"}, "end": "P20Y"}}, None, 1),
+        ({"age": {"iso8601duration": "-P9Y"}}, None, 1),
+        ({"timestamp": "2020-01-01T00:00:00Z"}, None, 1),  # no date of birth
+        ("P4Y", "P4Y", 0),
         ([], None, 0),
         (None, None, 0),
     ],
@@ -115,10 +127,96 @@ def test_age_is_a_duration_since_birth_or_null(time, age, counted):
 
 @pytest.mark.parametrize(
     ("sex", "expected"),
-    [("MALE", "male"), (1, "female"), ("OTHER_SEX", "unknown"), (True, "unknown"), ([], "unknown")],
+    [
+        ("MALE", "male"),
+        (1, "female"),
+        ("f", "female"),
+        ({"id": "PATO:0000384"}, "male"),
+        ("OTHER_SEX", "unknown"),
+        ([], "unknown"),
+    ],
 )
 def test_sex(sex, expected):
-    assert parse(packet(subject={"sex": sex})).case["sex"] == expected
+    parsed = parse(packet(subject={"sex": sex}))
+    assert (parsed.case["sex"], parsed.counts["unmapped_sex"]) == (expected, 0)
+
+
+@pytest.mark.parametrize("sex", [True, "1", 7, "FEMALE?"])
+def test_a_sex_that_cannot_be_read_is_counted(sex):
+    parsed = parse(packet(subject={"sex": sex}))
+    assert (parsed.case["sex"], parsed.counts["unmapped_sex"]) == ("unknown", 1)
+
+
+@pytest.mark.parametrize(
+    ("subject", "sex", "counted"),
+    [
+        ({"karyotypicSex": "XX"}, "female", 1),
+        ({"karyotypicSex": 4}, "male", 1),
+        ({"sex": "UNKNOWN_SEX", "karyotypicSex": "XO"}, "female", 1),
+        ({"sex": "FEMALE", "karyotypicSex": "XY"}, "female", 0),
+        ({"karyotypicSex": "OTHER_KARYOTYPE"}, "unknown", 0),
+    ],
+)
+def test_the_karyotype_tells_a_sex_that_is_not_stated(subject, sex, counted):
+    parsed = parse(packet(subject=subject))
+    assert (parsed.case["sex"], parsed.counts["sex_from_karyotype"]) == (sex, counted)
+
+
+@pytest.mark.parametrize(
+    ("subject", "age"),
+    [
+        ({"ageAtCollection": {"age": "P3Y"}}, "P3Y"),  # version 1
+        (
+            {"dateOfBirth": "2011-03-02", "timeAtLastEncounter": {"timestamp": "2020-03-01"}},
+            "P8Y11M",
+        ),
+        ({"timeAtLastEncounter": {"gestationalAge": {"weeks": 3}}, "age": "2 years"}, "P2Y"),
+        ({"dateOfBirth": "2011-03-02"}, None),
+    ],
+)
+def test_ages_in_other_places(subject, age):
+    parsed = parse(packet(subject=subject))
+    assert (parsed.case["age"], parsed.counts["unmapped_age"]) == (age, 0)
+
+
+@pytest.mark.parametrize("flag", [True, "true", 1, "YES"])
+def test_negated_of_version_1_is_never_present(flag):
+    listed = features(("HP:0001250", False))
+    listed += [
+        {"type": {"id": "HP:0000252"}, "negated": flag},
+        {"type": {"id": "HP:0000639"}, "excluded": False, "negated": flag},
+    ]
+    case = parse(packet(phenotypicFeatures=listed)).case
+    assert (case["terms"], case["excluded_terms"]) == (["HP:0001250"], ["HP:0000252", "HP:0000639"])
+
+
+def test_a_negated_that_cannot_be_read_drops_the_finding():
+    listed = [*features(("HP:0001250", False)), {"type": {"id": "HP:0000252"}, "negated": "maybe"}]
+    parsed = parse(packet(phenotypicFeatures=listed))
+    assert parsed.case["terms"] == ["HP:0001250"]
+    assert parsed.case["excluded_terms"] == []
+    assert parsed.counts == Counter({"malformed_features": 1})
+
+
+def test_ids_in_other_spellings_are_one_term():
+    spellings = ["hp:0001250", "HP_0001250", " HP:0001250 ", "HPO:0001250", "0001250", "HP:1250"]
+    spellings.append("http://purl.obolibrary.org/obo/HP_0001250")
+    parsed = parse(packet(phenotypicFeatures=features(*((s, False) for s in spellings))))
+    assert parsed.case["terms"] == ["HP:0001250"]
+    assert parsed.counts == Counter({"repeated_terms": 6})
+
+
+def test_a_short_id_is_not_believed_against_its_label():
+    listed = features(("HP:0001250", False))
+    listed.append({"type": {"id": "HP:1251", "label": "Scoliosis"}})
+    assert parse(packet(phenotypicFeatures=listed)).counts == Counter({"unknown_terms": 1})
+
+
+def test_a_name_in_the_place_of_an_id_is_looked_up():
+    listed = [{"type": {"label": "Seizures"}}, {"type": {"id": "Scoliosis"}}]
+    parsed = parse(packet(phenotypicFeatures=listed))
+    assert parsed.case["terms"] == ["HP:0001250", "HP:0002650"]
+    assert parsed.counts == Counter({"grounded_terms": 2})
 
 
 def interpretation(disease_id, status="SOLVED"):
@@ -137,6 +235,15 @@ A, B = "OMIM:900001", "OMIM:900002"
         ([], [{"term": {"id": A}, "excluded": True}, {"term": {"id": B}}], B),
         ([interpretation("Orphanet:91")], [], "ORPHA:91"),
         ([interpretation("omim:900001")], [], A),
+        ([interpretation("OMIM: 900001")], [], A),
+        ([interpretation("ORPHA:558 ()")], [], "ORPHA:558"),
+        ([interpretation("https://omim.org/entry/900001")], [], A),
+        ([interpretation("HGNC:1")], [{"term": {"id": B}}], B),
+        ([interpretation("NCBIGene:7421")], [], None),
+        ([], [{"term": A}], A),
+        ([], [{"id": A, "label": "D"}], A),
+        ([{"diagnosis": {"disease": A}}], [], A),
+        ([], [{"term": {"id": A}, "excluded": "true"}, {"term": {"id": B}}], B),
         ([interpretation("no id\n")], [], None),
         ([interpretation("OMIM:../x")], [], None),
         ("rubbish", [7], None),
@@ -151,6 +258,48 @@ def test_the_disease_is_the_diagnosis_else_a_disease_that_is_not_excluded(
 
 
 @pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("NCBIGene:7421", "gene_as_disease"),
+        ("HGNC:3603", "gene_as_disease"),
+        ("OMIM:*900001", "gene_as_disease"),
+        ("Marfan", "unreadable_disease"),
+        ("HP:0001250", "unreadable_disease"),
+        ("not OMIM:900001", "unreadable_disease"),
+    ],
+)
+def test_what_is_no_disease_is_no_answer_and_counted(written, kind):
+    for changes in (
+        {"interpretations": [interpretation(written)]},
+        {"interpretations": None, "diseases": [{"term": {"id": written, "label": "X"}}]},
+    ):
+        parsed = parse(packet(**changes))
+        assert (parsed.case["label_id"], parsed.case["label_name"]) == (None, None)
+        assert parsed.counts == Counter({kind: 1})
+
+
+def test_a_number_of_omim_with_the_symbol_of_a_gene_is_a_gene():
+    named = {"diagnosis": {"disease": {"id": "OMIM:605284", "label": "TSC1"}}}
+    parsed = parse(packet(interpretations=[named]))
+    assert (parsed.case["label_id"], parsed.counts) == (None, Counter({"gene_as_disease": 1}))
+
+
+def test_a_solved_case_without_a_disease_is_counted():
+    parsed = parse(packet(interpretations=[{"progressStatus": "SOLVED", "diagnosis": {}}]))
+    assert parsed.counts == Counter({"solved_without_disease": 1})
+
+
+def test_a_finding_without_type_is_read():
+    parsed = parse(packet(phenotypicFeatures=[{"id": "HP:0001250", "label": "Seizure"}]))
+    assert parsed.case["terms"] == ["HP:0001250"]
+
+
+@pytest.mark.parametrize("version", [2, 2.0, "2", "v2.0", " 2.0.2 "])
+def test_schema_versions(version):
+    assert isinstance(parse(packet(metaData={"phenopacketSchemaVersion": version})), ParsedCase)
+
+
+@pytest.mark.parametrize(
     ("raw", "reason"),
     [
         (None, "unreadable"),
@@ -160,8 +309,45 @@ def test_the_disease_is_the_diagnosis_else_a_disease_that_is_not_excluded(
         (b"[" * 200_000, "not_json"),
         (b'{"id": ' + b"9" * 10_000 + b"}", "not_json"),
         (b"[]", "not_a_phenopacket"),
+        (b"[[]]", "not_a_phenopacket"),
+        (encode({"resourceType": "Patient", "id": "case-1"}), "found_fhir"),
+        (encode(packet(metaData={"phenopacketSchemaVersion": 1.0})), "wrong_schema_version"),
+        (
+            encode(
+                packet(
+                    phenotypicFeatures=None,
+                    subject={"phenotypicFeatures": features(("HP:0001250", False))},
+                )
+            ),
+            "no_phenotypic_features_at_top",
+        ),
+        (
+            encode(
+                packet(
+                    phenotypicFeatures=[],
+                    interpretations=[{"phenotypicFeatures": features(("HP:0001250", False))}],
+                )
+            ),
+            "no_phenotypic_features_at_top",
+        ),
+        (
+            encode(packet(phenotypicFeatures=None, hpo={"HP:0001250": "yes"})),
+            "no_phenotypic_features_at_top",
+        ),
+        (
+            encode(
+                packet(
+                    phenotypicFeatures=None,
+                    diseases=[{"term": {"id": A}, "diseaseStage": [{"id": "HP:0003581"}]}],
+                )
+            ),
+            "no_observed_features",
+        ),
+        (
+            encode(packet(phenotypicFeatures=None, hpo_terms=["HP:0001250"])),
+            "no_phenotypic_features_at_top",
+        ),
         (b"NaN", "not_a_phenopacket"),
-        (encode({"id": "family", "proband": PACKET}), "not_a_phenopacket"),
         (encode(packet(metaData={"created": "x"})), "wrong_schema_version"),
         (encode(packet(metaData={"phenopacketSchemaVersion": "1.0.0"})), "wrong_schema_version"),
         (encode(packet(metaData={"phenopacketSchemaVersion": "20"})), "wrong_schema_version"),
@@ -176,11 +362,11 @@ def test_the_disease_is_the_diagnosis_else_a_disease_that_is_not_excluded(
     ],
 )
 def test_rejections(raw, reason):
-    outcome = parse_phenopacket(raw, "dir/\u202em.json", ONTOLOGY)
+    (outcome,) = parse_phenopackets(raw, "dir/\u202em.json", ONTOLOGY)
     assert isinstance(outcome, RejectedCase)
     assert outcome.reason == reason
-    assert reason in get_args(Reason)
-    assert outcome.case_id in ("case-1", "family", "dir/ m.json")
+    assert reason in REASONS
+    assert outcome.case_id in ("case-1", "dir/ m.json", "dir/ m.json[1]")
 
 
 def test_odd_but_harmless_content_is_read():
@@ -218,16 +404,17 @@ JSON = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(PACKET)), JSON)
 def test_no_value_of_a_field_is_fatal(field, value):
-    outcome = parse({**packet(), field: value})
-    assert isinstance(outcome, ParsedCase | RejectedCase)
-    if isinstance(outcome, ParsedCase):
+    outcomes = parse_phenopackets(encode({**packet(), field: value}), "m.json", ONTOLOGY)
+    assert all(isinstance(outcome, ParsedCase | RejectedCase) for outcome in outcomes)
+    for outcome in (o for o in outcomes if isinstance(o, ParsedCase)):
         json.dumps(outcome.case, ensure_ascii=False).encode()  # no unpaired surrogates
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary())
 def test_no_bytes_are_fatal(raw):
-    assert isinstance(parse(raw), RejectedCase)
+    for name in ("m.json", "m.yaml", "m", "m.jsonl"):
+        assert all(isinstance(o, RejectedCase) for o in parse_phenopackets(raw, name, ONTOLOGY))
 
 
 def test_the_later_of_two_equal_ids_is_rejected():
