@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from mint_ray.images.decode import TOO_LARGE, UNREADABLE
+from mint_ray.images.faults import TOO_LARGE, UNREADABLE
 
 HIDDEN = "hidden_file"
 """Reason: the name of the file, or of a folder that contains it, begins with a dot."""

@@ -11,7 +11,7 @@ from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.cases.tiles.whole_images import Opened, open_image, tile_image_of, tile_refs_of
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
-from mint_ray.images.decode import UNREADABLE
+from mint_ray.images.faults import UNREADABLE
 from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
 
 SOURCE = "images"

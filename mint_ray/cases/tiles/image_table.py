@@ -15,7 +15,7 @@ from mint_ray.cases.tiles.whole_images import Opened, open_image, tile_image_of,
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
-from mint_ray.images.decode import MISSING, UNREADABLE
+from mint_ray.images.faults import MISSING, UNREADABLE
 
 SOURCE = "images"
 _ROWS = 32  # read at a time; each may hold an image of several megabytes

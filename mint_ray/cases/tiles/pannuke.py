@@ -19,7 +19,7 @@ from mint_ray.cases.schema import RejectedCase, Split
 from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.errors import ConfigError, DataError
-from mint_ray.images.decode import UNREADABLE
+from mint_ray.images.faults import UNREADABLE
 from mint_ray.images.tiling import encode_tile
 
 _KINDS = 5  # mask channels that hold nuclei; the one after them is the background

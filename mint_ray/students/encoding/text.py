@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 
-from mint_ray.images.decode import Fault
+from mint_ray.images.faults import Fault
 from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.prompts import break_token, split_note
 from mint_ray.tasks.task import DISEASE, Task
