@@ -1,4 +1,4 @@
-"""Image files: the paths below a folder, and their contents."""
+"""Image files: which are hidden, and their contents."""
 
 import stat
 from pathlib import Path
@@ -12,13 +12,8 @@ MAX_FILE_BYTES = 256 * 2**20
 """Most bytes of a file that is read; an image within the limit of pixels does not need more."""
 
 
-def names_below(folder: Path) -> list[str]:
-    """Return the paths of all but folders below a folder, sorted, with forward slashes."""
-    return sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if not f.is_dir())
-
-
 def is_hidden(name: str) -> bool:
-    """Return whether a path of `names_below` is hidden; see `HIDDEN`."""
+    """Return whether a path with forward slashes is hidden; see `HIDDEN`."""
     return any(part.startswith(".") for part in name.split("/"))
 
 

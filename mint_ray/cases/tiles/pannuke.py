@@ -44,6 +44,7 @@ class PanNuke:
     """
 
     name = "pannuke"
+    reading = ""
 
     def __init__(self, root: Path, splits: Sequence[Split]) -> None:
         self._folds = {fold.name: fold for fold in find_folds(root)}
