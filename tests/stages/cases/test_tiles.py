@@ -92,9 +92,7 @@ def test_nothing_to_use(run: Callable[..., StepOutcome], tmp_path: Path) -> None
     assert caught.value.counts == {"image_unreadable": 1}
 
 
-def test_stated_splits_are_kept_and_said(
-    run: Callable[..., StepOutcome], tmp_path: Path
-) -> None:
+def test_stated_splits_are_kept_and_said(run: Callable[..., StepOutcome], tmp_path: Path) -> None:
     splits = {"train": 3, "val": 1, "test": 2}
     files = {
         f"{split}/{label}/{number}.png": GOOD
