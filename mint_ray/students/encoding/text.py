@@ -26,7 +26,8 @@ Reason = Literal[
     "empty_chosen",
     "empty_rejected",
     "identical_answers",
-    "bad_messages",
+    "bad_messages",  # not role and content, or answers that do not belong to one prompt
+    "prefilled_answer",  # the prompt ends in an assistant's turn
     "duplicate_id",
     "unknown_split",
     "no_known_answer",
