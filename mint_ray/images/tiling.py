@@ -51,6 +51,8 @@ def open_mask(encoded: object) -> NDArray[np.int32] | None:
     values = _mask_values(encoded)
     if values is None or values.dtype.kind not in "uifb":
         return None
+    if not (np.abs(values.astype(np.float64)) < 2**31).all():  # also what is not a number
+        return None
     if values.ndim == 3:  # colours number nuclei too
         return values[..., :3].astype(np.int32) @ np.array([1, 256, 65536], np.int32)
     return values.astype(np.int32)

@@ -6,6 +6,7 @@ reads what the file is and the pixels that it can decode alone; Pillow decodes o
 
 import io
 import logging
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from mint_ray.images.formats.tiff_colours import CLEAR, SAMPLES, Samples, to_rgb
 from mint_ray.images.formats.tiff_pillow import pillow_page
 
 _MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_MAX_BYTES: Final = 512 * 2**20  # of decoded samples, and of one tile or strip of them
+_MAX_BYTES: Final = 512 * 2**20  # of a decoded image, and of a tile or strip of it
 _REDUCED, _MASK = 1, 4  # bits of the tag NewSubfileType
 _DEPTH_AXES = frozenset("ZTRPHEVLAM")  # axes of tifffile with a meaning; Q and I have none
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
@@ -53,8 +54,15 @@ class _Chosen(NamedTuple):
 
     @property
     def orientation(self) -> int:
+        """How the image is turned and mirrored, from 1 (upright) to 8."""
         tag = self.page.tags.get("Orientation")
         return int(tag.value) if tag is not None else 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright image."""
+        width, height = int(self.page.imagewidth), int(self.page.imagelength)
+        return (height, width) if self.orientation in _SIDEWAYS else (width, height)
 
 
 def is_tiff(encoded: bytes) -> bool:
@@ -99,8 +107,7 @@ def tiff_size(encoded: bytes) -> tuple[int, int] | Fault:
             chosen = _choose(file)
             if isinstance(chosen, str):
                 return chosen
-            height, width = chosen.page.imagelength, chosen.page.imagewidth
-            return (height, width) if chosen.orientation in _SIDEWAYS else (width, height)
+            return chosen.size
     except Exception:  # damaged files raise nearly anything
         return UNREADABLE
 
@@ -108,8 +115,10 @@ def tiff_size(encoded: bytes) -> tuple[int, int] | Fault:
 @contextmanager
 def _opened(encoded: bytes) -> Iterator[TiffFile]:
     # OME can name other files, which are never opened.
-    with TiffFile(io.BytesIO(encoded), _multifile=False) as file:
-        yield file
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of what is refused
+        with TiffFile(io.BytesIO(encoded), _multifile=False) as file:
+            yield file
 
 
 def _choose(file: TiffFile) -> _Chosen | Fault:
@@ -140,7 +149,9 @@ def _as_one_image(file: TiffFile, series: TiffPageSeries) -> _Chosen | Fault:
     channels, samples = sizes.pop("C", 1), sizes.pop("S", 1)
     if sizes:
         return STACK if set(sizes) & _DEPTH_AXES else PAGES
-    if page.imagewidth * page.imagelength > MAX_PIXELS:
+    pixels = page.imagewidth * page.imagelength
+    whole_bytes = pixels * page.samplesperpixel * channels * _item_bytes(page)
+    if pixels > MAX_PIXELS or max(whole_bytes, _part_bytes(page)) > _MAX_BYTES:
         return TOO_LARGE
     if page.photometric not in SAMPLES:
         return COLOURS
@@ -193,7 +204,10 @@ def _values(chosen: _Chosen, encoded: bytes) -> NDArray[Any] | Image.Image | Fau
         values = decode(plane, encoded)
         if isinstance(values, (str, Image.Image)):
             return values
-        planes.append(_upright(values, chosen.orientation) if own else values)
+        upright = _upright(values, chosen.orientation) if own else values
+        if upright.shape[1::-1] != chosen.size:
+            return UNREADABLE  # tags that contradict one another
+        planes.append(upright)
     return np.dstack([planes[i] for i in chosen.order]) if len(planes) > 1 else planes[0]
 
 
@@ -219,14 +233,19 @@ def _is_own(page: TiffPage) -> bool:
     )
 
 
+def _part_bytes(page: TiffPage) -> int:
+    """Return the size of a decoded tile or strip."""
+    return int(np.prod(page.chunks, dtype=float)) * _item_bytes(page)
+
+
+def _item_bytes(page: TiffPage) -> int:
+    return page.dtype.itemsize if page.dtype is not None else 1
+
+
 def _own_values(plane: Any, encoded: bytes) -> NDArray[Any] | Fault:
     """Decode a page, whose tiles or strips are checked first, as (height, width[, samples])."""
     page = plane.keyframe
-    samples = page.samplesperpixel
-    item = page.dtype.itemsize if page.dtype is not None else 1
-    part = int(np.prod(page.chunks)) * item
-    if page.imagewidth * page.imagelength * samples * item > _MAX_BYTES or part > _MAX_BYTES:
-        return TOO_LARGE
+    part = _part_bytes(page)
     for offset, count in zip(plane.dataoffsets, plane.databytecounts, strict=True):
         if not count or offset + count > len(encoded):
             return UNREADABLE  # cut short, or with gaps
@@ -236,6 +255,6 @@ def _own_values(plane: Any, encoded: bytes) -> NDArray[Any] | Fault:
             if not inflate.eof:
                 return TOO_LARGE if inflate.unconsumed_tail else UNREADABLE
     values: NDArray[Any] = plane.asarray()
-    if samples > 1 and values.ndim == 3 and page.planarconfig == 2:
+    if page.samplesperpixel > 1 and values.ndim == 3 and page.planarconfig == 2:
         values = np.moveaxis(values, 0, -1)
     return values

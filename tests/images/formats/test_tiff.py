@@ -1,11 +1,12 @@
 """TIFFs as scanners and microscopes write them: the right pixels, or what the file is."""
 
 import io
+import random
 import resource
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import tifffile
 from PIL import Image
 
 from mint_ray.images.decode import open_rgb
+from mint_ray.images.faults import Fault
 from mint_ray.images.formats.tiff import tiff_size
 from mint_ray.images.formats.tiff_pillow import pillow_page
 from mint_ray.images.tiling import open_mask
@@ -387,6 +389,25 @@ NOT_ONE_IMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_what_is_not_one_image_is_said(name: str) -> None:
     write, reason = NOT_ONE_IMAGE[name]
     assert open_rgb(write()) == reason
+
+
+def test_a_mask_without_numbers_is_refused() -> None:
+    assert open_mask(tiff(np.full((40, 48), np.nan, np.float32))) is None
+    assert open_mask(tiff(np.full((40, 48), 1e30, np.float32))) is None
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_damaged_files_are_decoded_or_refused(seed: int) -> None:
+    """A few bytes of the header, the tags or the values are changed."""
+    draw = random.Random(seed)
+    encoded = bytearray(draw.choice([*COLOUR_FILES.values(), *GREY_FILES.values()])())
+    for _ in range(draw.randint(1, 6)):
+        encoded[draw.randrange(min(len(encoded), 600))] = draw.randrange(256)
+    image, size = open_rgb(bytes(encoded)), tiff_size(bytes(encoded))
+    if isinstance(image, str):
+        assert image in get_args(Fault)
+    else:
+        assert (image.mode, image.size) == ("RGB", size)
 
 
 def test_no_other_file_is_opened(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
