@@ -19,8 +19,8 @@ from mint_ray.common.digests import digest_of, sha256
 from mint_ray.common.folders import files_below
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import under_former_names
-from mint_ray.config.later_settings import without_later_defaults
 from mint_ray.errors import ConfigError
+from mint_ray.pipeline.later_settings import without_later_defaults
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress

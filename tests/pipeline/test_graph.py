@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from mint_ray.config.config import Config
-from mint_ray.config.later_settings import without_later_defaults
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError, DataError, MintError
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.later_settings import without_later_defaults
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
