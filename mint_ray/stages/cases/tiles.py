@@ -7,7 +7,7 @@ tiles, however many there are. Only the list of ids and references is in memory.
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from mint_ray.cases.schema import (
     SPLITS,
     Case,
     RejectedCase,
-    Split,
     blank_case,
 )
 from mint_ray.cases.splits import check_no_leakage, mark_seen, split_cases
@@ -69,6 +68,8 @@ def run(context: StepContext) -> StepOutcome:
     work = context.output / "work"
     source = tile_source(config.cases, config.seed)
     refs, rejected = _collect_refs(source.list_tiles(), source.name)
+    if _states_splits(refs, source.name):
+        _check_stated_splits(refs, config)
     if source.reading:
         context.progress.say(source.reading)
     index = _write_index(work, refs)
@@ -176,22 +177,27 @@ def _split(usable: list[TileRef], config: Config, source: str) -> list[Case]:
         for ref in usable
     ]
     if all(ref.split is not None for ref in usable):
-        if source != PanNuke.name:  # whose splits are a setting
-            _check_stated_splits({ref.split for ref in usable}, config)
+        if _states_splits(usable, source):
+            _check_stated_splits(usable, config)
         check_no_leakage(cases)
         return mark_seen(cases)
     return split_cases(cases, config.cases, config.seed)
 
 
-def _check_stated_splits(stated: Collection[Split | None], config: Config) -> None:
-    """Raise if the splits that a source states cannot be used as they are."""
+def _states_splits(refs: Sequence[TileRef], source: str) -> bool:
+    """Return whether folders state the splits; PanNuke's are a setting."""
+    return source != PanNuke.name and all(ref.split is not None for ref in refs)
+
+
+def _check_stated_splits(refs: Sequence[TileRef], config: Config) -> None:
+    """Raise if the splits that folders state cannot be used as they are."""
     if config.cases.folds is not None:
         raise ConfigError(
             f"cases.folds={config.cases.folds}: expected images without splits of their own, found "
             "split folders; leave cases.folds empty, or set cases.images.levels with `skip` "
             "instead of `split`"
         )
-    if missing := {"train", "test"} - set(stated):
+    if missing := {"train", "test"} - {ref.split for ref in refs}:
         raise DataError(
             f"expected usable images of the splits train and test, found none of "
             f"{' and '.join(sorted(missing))}; add them, or have splits drawn: set "
