@@ -19,6 +19,7 @@ from mint_ray.images.formats.tiff import tiff_size
 from mint_ray.images.formats.tiff_pillow import pillow_page
 from mint_ray.images.tiling import open_mask
 from tests.cases.tiles.image_examples import encode, noise
+from tests.conftest import SHARED_DATA
 
 RGB = np.asarray(noise(48, 40))
 GREY = np.asarray(noise(48, 40).convert("L"))
@@ -465,3 +466,28 @@ def test_a_bomb_costs_no_memory(name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert open_rgb(encoded) == "image_too_large"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # kB
+
+
+FIELD = SHARED_DATA.parent / "field" / "images"
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="no field inputs in ../shared")
+@pytest.mark.parametrize(
+    ("name", "grey"),
+    [
+        ("01_ome_cyx.ome.tif", False),
+        ("03_rgb12in16.tif", False),
+        ("04_grey12in16.tif", True),
+        ("05_float01_grey.tif", True),
+        ("06_miniswhite16.tif", True),
+        ("06_miniswhite8.tif", True),
+        ("07_thumbnail_first.tif", False),
+    ],
+)
+def test_the_images_of_the_field(name: str, grey: bool) -> None:
+    reference = np.asarray(open_rgb((FIELD / "00_reference.png").read_bytes()))
+    image = np.asarray(open_rgb((FIELD / name).read_bytes())).astype(int)
+    if grey:  # the mean of the three colours
+        assert np.abs(image.mean(-1) - reference.mean(-1)).max() < 1
+    else:
+        assert np.array_equal(image, reference)
