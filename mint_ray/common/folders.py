@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+HIDDEN: Final = "hidden_file"
+"""Reason: the name of the file, or of a folder that contains it, begins with a dot."""
+
 LINKED_TWICE: Final = "linked_twice"
 """Reason: a symbolic link leads to what is read elsewhere, or to a folder that contains it."""
 
@@ -26,14 +29,15 @@ def files_below(folder: Path) -> list[FoundFile]:
 
     Symbolic links are followed after everything else, in the order of their names. What is
     reached a second time through one is `linked_twice`, which ends loops. A folder that cannot be
-    listed stands for its files, with `folder_unreadable`.
+    listed stands for its files, with `folder_unreadable`. Hidden files have the reason
+    `hidden_file`; what is hidden may be linked to, as git-annex and similar stores do.
     """
     walk = _Walk(folder)
     found = list(walk.real_files("", folder))
     while walk.links:
         walk.links.sort()
         found += walk.follow(walk.links.pop(0))
-    return sorted(found)
+    return sorted(FoundFile(f.name, HIDDEN) if _is_hidden(f.name) else f for f in found)
 
 
 class _Walk:
@@ -59,7 +63,8 @@ class _Walk:
                 if identity in self._folders:
                     yield FoundFile(prefix.rstrip("/"), LINKED_TWICE)
                     continue
-                self._folders.add(identity)
+                if not _is_hidden(prefix):
+                    self._folders.add(identity)
                 with os.scandir(path) as entries:
                     listed = list(entries)
             except OSError:
@@ -74,12 +79,16 @@ class _Walk:
                 else:
                     file = (identity[0], entry.inode())
                     again = bool(below) and file in self._files
-                    self._files.add(file)
+                    if not _is_hidden(name):
+                        self._files.add(file)
                     yield FoundFile(name, LINKED_TWICE if again else None)
 
     def follow(self, link: str) -> Iterator[FoundFile]:
         """Yield the file that a link leads to, or the files of the folder."""
         path = self._root / link
+        if _is_hidden(link):
+            yield FoundFile(link)
+            return
         if path.is_dir():
             yield from self.real_files(f"{link}/", path)
             return
@@ -90,6 +99,10 @@ class _Walk:
             return
         yield FoundFile(link, LINKED_TWICE if identity in self._files else None)
         self._files.add(identity)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _identity(path: Path) -> _Identity:

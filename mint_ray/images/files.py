@@ -1,20 +1,12 @@
-"""Image files: which are hidden, and their contents."""
+"""Contents of image files."""
 
 import stat
 from pathlib import Path
 
 from mint_ray.images.faults import TOO_LARGE, UNREADABLE
 
-HIDDEN = "hidden_file"
-"""Reason: the name of the file, or of a folder that contains it, begins with a dot."""
-
 MAX_FILE_BYTES = 256 * 2**20
 """Most bytes of a file that is read; an image within the limit of pixels does not need more."""
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a path with forward slashes is hidden; see `HIDDEN`."""
-    return any(part.startswith(".") for part in name.split("/"))
 
 
 def read_file(path: Path) -> bytes | str:

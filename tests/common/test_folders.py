@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mint_ray.common.folders import FOLDER_UNREADABLE, LINKED_TWICE, files_below
+from mint_ray.common.folders import FOLDER_UNREADABLE, HIDDEN, LINKED_TWICE, files_below
 
 
 @pytest.fixture
@@ -44,6 +44,29 @@ def test_what_is_read_elsewhere_is_not_read_again(root: Path, tmp_path: Path) ->
         "x/3": None,
         "y/4": None,
         "y/x": LINKED_TWICE,
+    }
+
+
+def test_hidden_stores_may_be_linked_to(root: Path) -> None:
+    """As git-annex keeps files, and as caches keep folders."""
+    for name in (".store/3", ".store/c/4"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / "a/3").symlink_to("../.store/3")
+    (root / "a/again").symlink_to("../.store/3")
+    (root / "c").symlink_to(".store/c")
+    (root / ".store/loop").symlink_to(".")
+    (root / "a/.link").symlink_to(root)
+    assert found(root) == {
+        ".store/3": HIDDEN,
+        ".store/c/4": HIDDEN,
+        ".store/loop": HIDDEN,
+        "a/.link": HIDDEN,
+        "a/1": None,
+        "a/3": None,
+        "a/again": LINKED_TWICE,
+        "b/2": None,
+        "c/4": None,
     }
 
 

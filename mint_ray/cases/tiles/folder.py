@@ -20,7 +20,7 @@ from mint_ray.common.folders import files_below
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
 from mint_ray.images.faults import UNREADABLE
-from mint_ray.images.files import HIDDEN, is_hidden, read_file
+from mint_ray.images.files import read_file
 
 SOURCE = "images"
 _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
@@ -31,9 +31,8 @@ class ImageFolder:
 
     `read_levels` decides which folder names the split, the label, and the group (patient or
     slide). A file without a group's folder is a group of its own. Other files become rejections:
-    `hidden_file` (the name of the file or of a folder begins with a dot), `no_label` (a file
-    outside any label's folder), `no_split` (a file outside any split's folder), those of
-    `files_below`, `image_unreadable`, `image_too_large`.
+    `no_label` (a file outside any label's folder), `no_split` (a file outside any split's folder),
+    those of `files_below`, `image_unreadable`, `image_too_large`.
 
     Raises:
         DataError: the folder is absent, or is a data set that `datasets` saved.
@@ -63,13 +62,12 @@ class ImageFolder:
             DataError: see `read_levels`.
         """
         files = files_below(self._root)
-        usable = [f.name for f in files if f.reason is None and not is_hidden(f.name)]
+        usable = [file.name for file in files if file.reason is None]
         parents = {tuple(name.split("/")[:-1]) for name in usable} - {()}
         levels = read_levels(self._root, parents, self._config) if parents else ()
         self.reading = describe_levels(parents, levels)
         for file in files:
-            reason = HIDDEN if is_hidden(file.name) else file.reason
-            whole = reason or self._whole_image(file.name, levels)
+            whole = file.reason or self._whole_image(file.name, levels)
             if isinstance(whole, str):
                 yield RejectedCase(file.name, SOURCE, whole)
             else:

@@ -11,7 +11,7 @@ from mint_ray.cases.tiles.image_table import image_bytes
 from mint_ray.common.folders import files_below
 from mint_ray.errors import DataError
 from mint_ray.images.decode import open_tile
-from mint_ray.images.files import HIDDEN, is_hidden, read_file
+from mint_ray.images.files import read_file
 
 SOURCE = "images"
 _ROWS = 64
@@ -25,9 +25,8 @@ def read_images(path: Path) -> Iterator[Case | RejectedCase]:
             form of `datasets`' Image), a folder of image files at any depth, whose ids are their
             paths below it, or one image file.
 
-    A rejection's reason is one of `open_tile`'s, `no_id` or `duplicate_id` (table), one of
-    `files_below`'s or `hidden_file` (folder: the name of the file or of a folder begins with a
-    dot).
+    A rejection's reason is one of `open_tile`'s, `no_id` or `duplicate_id` (table), or one
+    of `files_below`'s (folder).
 
     Raises:
         DataError: `path` is absent, or is a table without these columns.
@@ -69,8 +68,7 @@ def _reason(case_id: str, image: bytes | str | None, earlier_ids: set[str]) -> s
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | str | None]]:
     for name, reason in files_below(folder):
-        hidden = HIDDEN if is_hidden(name) else None
-        yield name, hidden or reason or read_file(folder / name)
+        yield name, reason or read_file(folder / name)
 
 
 def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:
