@@ -1,9 +1,9 @@
 """Settings of the cases and of the knowledge base."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mint_ray.config.base import Fraction, Section
 
@@ -57,6 +57,14 @@ class ImagesConfig(Section):
     mask_column: str | None = None
     """Column with encoded nucleus masks, whose pixels are not zero inside nuclei (parquet). Empty
     if there are none."""
+    label_names: dict[str, str] = Field({})
+    """Name of each label by the text of the label's folder or of the label column, such as
+    `{"0": normal, "1": tumour}`. A label that is not listed keeps its text."""
+    levels: tuple[Literal["split", "label", "group", "skip"], ...] | None = None
+    """What the folders below `cases.path` stand for, from the top, such as `[group, label]`. A
+    `split` folder is called train, validation or test, or nearly so. A `skip` folder counts for
+    nothing. Empty to read split folders where all names are splits, then the label, then the group;
+    folders that can be read in several ways are refused."""
     tile: int | None = Field(None, ge=32)
     """Side of the squares that images are cut into, in pixels. Empty to take each image as one
     case."""
@@ -70,6 +78,27 @@ class ImagesConfig(Section):
     )
     """Split of each fold folder, in the order of the folders' names (PanNuke)."""
 
+    @field_validator("label_names", mode="before")
+    @classmethod
+    def _numbers_as_text(cls, names: Any) -> Any:
+        """Take the numbers of `{0: normal}` as text."""
+        if not isinstance(names, dict):
+            return names
+        return {str(key) if isinstance(key, int) else key: name for key, name in names.items()}
+
+    @model_validator(mode="after")
+    def _levels_make_sense(self) -> "ImagesConfig":
+        levels = self.levels
+        if levels is None:
+            return self
+        counts = {name: levels.count(name) for name in ("label", "split", "group")}
+        if counts["label"] != 1 or max(counts.values()) > 1:
+            raise ValueError(
+                f"cases.images.levels={list(levels)}: expected one `label`, and `split` and "
+                "`group` at most once"
+            )
+        return self
+
 
 class CasesConfig(Section):
     """Source of the cases, content of each modality, and splits."""
@@ -80,8 +109,8 @@ class CasesConfig(Section):
     """`simulated` draws patients and `tiles` draws images of tissue; neither needs files.
     `phenopackets` reads a file, a folder or a ZIP. `parquet` reads a case table; one of patients
     may be CSV or tab-separated text. `images` reads a folder `<label>/<group>/<file>` (or
-    `<label>/<file>`) or a parquet table of images. `pannuke` reads the folder that holds PanNuke's
-    fold folders."""
+    `<label>/<file>`, either one also below folders called train, validation and test) or a parquet
+    table of images. `pannuke` reads the folder that holds PanNuke's fold folders."""
     path: Path | None = None
     """File or folder to read. Required for all sources but `simulated` and `tiles`."""
     modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"

@@ -2,13 +2,22 @@
 
 import io
 import warnings
-from typing import Final, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
-MAX_PIXELS = 40_000_000
-"""Most pixels of an image. A larger one is refused undecoded: a small file can hold a huge one."""
+from mint_ray.images.faults import (
+    BLANK,
+    MAX_PIXELS,
+    MISSING,
+    TOO_LARGE,
+    TOO_SMALL,
+    UNREADABLE,
+    Fault,
+)
+from mint_ray.images.formats.deep_png import deep_png, is_deep_png
+from mint_ray.images.formats.tiff import is_tiff, open_tiff
+from mint_ray.images.formats.transparency import on_white
 
 MIN_SIDE = 16
 """Least length, in pixels, of the shorter side of a usable image."""
@@ -19,28 +28,20 @@ BLANK_DEVIATION = 1.0
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """Formats that are decoded; recognised by content, whatever a file's name says."""
 
-MISSING: Final = "image_missing"
-UNREADABLE: Final = "image_unreadable"
-TOO_LARGE: Final = "image_too_large"
-TOO_SMALL: Final = "image_too_small"
-BLANK: Final = "image_blank"
-
-Fault = Literal[
-    "image_missing", "image_unreadable", "image_too_large", "image_too_small", "image_blank"
-]
-"""Why an image shows nothing."""
-
 
 def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fault:
-    """Decode an image upright and in RGB, or return `image_unreadable` or `image_too_large`.
+    """Decode an image upright and in RGB, or return why that is impossible.
 
-    The orientation that EXIF states is applied. Grey, 16-bit, palette and CMYK images become
-    RGB. Transparent parts become white. Of an animation, the first frame is decoded.
+    The orientation that EXIF states is applied. Grey, deep, palette and CMYK images become RGB;
+    `to_8_bits` says how deep values are reduced, `open_tiff` which image of a TIFF is decoded.
+    Transparent parts become white. Of an animation, the first frame is decoded.
 
     Args:
         encoded: a file's content; never a path or an address.
         draft_side: a large JPEG may be decoded at a reduced size not below this one, in pixels.
     """
+    if is_tiff(encoded):
+        return open_tiff(encoded)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of sizes that are refused below
@@ -49,11 +50,20 @@ def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fau
                     return TOO_LARGE
                 if draft_side:
                     image.draft("RGB", (draft_side, draft_side))
-                return ImageOps.exif_transpose(_to_rgb(image))
+                rgb = deep_png(image, encoded) if is_deep_png(encoded) else _to_rgb(image)
+                if isinstance(rgb, str):
+                    return rgb
+                rgb.info["exif"] = image.getexif().tobytes()  # holds the orientation
+                return ImageOps.exif_transpose(rgb)
     except Image.DecompressionBombError:
         return TOO_LARGE
     except Exception:  # Pillow's decoders raise nearly anything on damaged input
         return UNREADABLE
+
+
+def is_portable(encoded: bytes) -> bool:
+    """Return whether other programs show an image as `open_rgb` decodes it: no TIFF, 8 bits."""
+    return not is_tiff(encoded) and not is_deep_png(encoded)
 
 
 def open_tile(encoded: object) -> Image.Image | Fault:
@@ -92,21 +102,6 @@ def sample_image(side: int = 64) -> bytes:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB and keep the EXIF data, which holds the orientation."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep_grey(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, "white")
-        merged = Image.alpha_composite(paper, layer).convert("RGB")
-        # `Image.convert` passes EXIF data on, `alpha_composite` drops it.
-        merged.info["exif"] = image.getexif().tobytes()
-        return merged
+        return on_white(image)
     return image.convert("RGB")
-
-
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Reduce a deep grey image to 8 bits; values up to 255 are taken as 8 bits already."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32)).clip(0, 65535)
-    scale = 257.0 if values.max(initial=0) > 255 else 1.0
-    return Image.fromarray((values / scale).round().astype(np.uint8), "L").convert("RGB")

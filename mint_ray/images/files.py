@@ -1,25 +1,12 @@
-"""Image files: the paths below a folder, and their contents."""
+"""Contents of image files."""
 
 import stat
 from pathlib import Path
 
-from mint_ray.images.decode import TOO_LARGE, UNREADABLE
-
-HIDDEN = "hidden_file"
-"""Reason: the name of the file, or of a folder that contains it, begins with a dot."""
+from mint_ray.images.faults import TOO_LARGE, UNREADABLE
 
 MAX_FILE_BYTES = 256 * 2**20
 """Most bytes of a file that is read; an image within the limit of pixels does not need more."""
-
-
-def names_below(folder: Path) -> list[str]:
-    """Return the paths of all but folders below a folder, sorted, with forward slashes."""
-    return sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if not f.is_dir())
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a path of `names_below` is hidden; see `HIDDEN`."""
-    return any(part.startswith(".") for part in name.split("/"))
 
 
 def read_file(path: Path) -> bytes | str:

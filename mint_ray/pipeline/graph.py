@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.common.digests import digest_of, sha256
+from mint_ray.common.folders import files_below
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import under_former_names
 from mint_ray.errors import ConfigError
+from mint_ray.pipeline.later_settings import without_later_defaults
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
@@ -61,7 +63,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
     """
     planned: dict[str, PlannedStep] = {}
     tree = config.model_dump(mode="json")
-    hashed_tree = under_former_names(tree)
+    hashed_tree = without_later_defaults(under_former_names(tree))
     for step in STEPS:
         contents = {name: _fingerprint(name, _lookup(tree, name)) for name in step.files}
         settings = {name: _lookup(tree, name) for name in step.settings} | contents
@@ -107,7 +109,8 @@ def _fingerprint(name: str, value: str | None) -> str | None:
         raise ConfigError(f"{name}={value}: no such file or folder")
     parts: list[str | bytes] = []
     try:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        below = [] if path.is_file() else [path / found.name for found in files_below(path)]
+        files = sorted(file for file in below or [path] if file.is_file())
         for file in files:
             parts += [file.relative_to(path).as_posix(), bytes.fromhex(_file_digest(file))]
     except OSError as error:

@@ -16,6 +16,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError, DataError, MintError
 from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.later_settings import without_later_defaults
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
@@ -67,6 +68,38 @@ def test_input_files_count_by_content_not_by_place(tmp_path: Path) -> None:
     assert before == key(two)
     two.write_text('{"id": 1}')
     assert before != key(two)
+
+
+def test_files_behind_links_count(tmp_path: Path) -> None:
+    folder, away = tmp_path / "folder", tmp_path / "away"
+    for made in (folder, away):
+        made.mkdir()
+        (made / "a").write_text("a")
+
+    def key() -> str:
+        cases = {"source": "images", "path": str(folder)}
+        return keys(config(tmp_path, task="tissue", teacher={"name": "clip"}, cases=cases))["cases"]
+
+    before = key()
+    (folder / "loop").symlink_to(folder)
+    assert key() == before
+    (folder / "linked").symlink_to(away)
+    linked = key()
+    assert linked != before
+    (away / "a").write_text("b")
+    assert key() != linked
+
+
+def test_a_setting_that_came_later_is_hashed_only_where_it_is_used(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    bare = made.model_dump(mode="json")
+    hashed = without_later_defaults(bare)
+    assert "levels" in bare["cases"]["images"]
+    assert not {"levels", "label_names"} & set(hashed["cases"]["images"])
+    used = config(tmp_path, cases={"images": {"levels": ["label"], "label_names": {"0": "a"}}})
+    assert keys(used)["cases"] != keys(made)["cases"]
+    kept = without_later_defaults(used.model_dump(mode="json"))["cases"]["images"]
+    assert (kept["levels"], kept["label_names"]) == (["label"], {"0": "a"})
 
 
 def test_a_missing_input_file_is_named_before_any_work(tmp_path: Path) -> None:

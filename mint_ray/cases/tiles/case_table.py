@@ -5,7 +5,13 @@ from pathlib import Path
 
 from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.table import SOURCE
-from mint_ray.cases.tiles.image_table import image_bytes, iter_rows, read_schema, text_of
+from mint_ray.cases.tiles.image_table import (
+    class_names,
+    image_bytes,
+    iter_rows,
+    read_schema,
+    text_of,
+)
 from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.cases.tiles.whole_images import open_image, tile_image_of
@@ -28,6 +34,7 @@ class TileTable:
     """
 
     name = SOURCE
+    reading = ""
 
     def __init__(self, file: Path) -> None:
         self._file, self._columns = file, read_schema(file).names
@@ -43,8 +50,9 @@ class TileTable:
         """Yield every row, without its image."""
         known_ids: set[str] = set()
         columns = [name for name in _TEXT_COLUMNS if name in self._columns]
+        classes = class_names(read_schema(self._file))
         for number, row in enumerate(iter_rows(self._file, columns)):
-            text = {name: text_of(row.get(name)) for name in _TEXT_COLUMNS}
+            text = {name: text_of(row.get(name), classes.get(name)) for name in _TEXT_COLUMNS}
             case_id = text["case_id"]
             label = tissue_label(text["label_name"] or text["label_id"].partition(":")[2])
             if not case_id or case_id in known_ids or label is None:
@@ -62,7 +70,7 @@ class TileTable:
             )
 
     def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
-        """Yield the images as they are stored."""
+        """Yield the images; see `open_image`."""
         self._cursor = self._cursor or RowCursor(self._file, ["image"])
         for ref in refs:
             opened = open_image(image_bytes(self._cursor.row(ref.row)["image"]))

@@ -29,6 +29,7 @@ class DrawnTiles:
     """
 
     name = "tiles"
+    reading = ""
 
     def __init__(self, config: TilesConfig, seed: int) -> None:
         if config.tissues > len(TISSUES):

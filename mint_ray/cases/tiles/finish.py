@@ -12,7 +12,8 @@ from mint_ray.cases.tiles.folder import image_source
 from mint_ray.cases.tiles.pannuke import PanNuke
 from mint_ray.cases.tiles.source import TileImage, TileRef, TileSource
 from mint_ray.config.cases import CasesConfig
-from mint_ray.images.decode import BLANK, tile_fault
+from mint_ray.images.decode import tile_fault
+from mint_ray.images.faults import BLANK
 from mint_ray.images.morphology import LUMEN_BRIGHTNESS, describe, measure
 
 EMPTY_SHARE = 0.98

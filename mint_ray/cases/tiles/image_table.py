@@ -1,5 +1,6 @@
 """Tiles of parquet tables of images: one row per image, with its label and its group."""
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from mint_ray.cases.tiles.whole_images import Opened, open_image, tile_image_of,
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
-from mint_ray.images.decode import MISSING, UNREADABLE
+from mint_ray.images.faults import MISSING, UNREADABLE
 
 SOURCE = "images"
 _ROWS = 32  # read at a time; each may hold an image of several megabytes
@@ -24,9 +25,10 @@ _ROWS = 32  # read at a time; each may hold an image of several megabytes
 class ImageTable:
     """Rows of parquet tables; the ids are `<file's stem>-<row>`.
 
-    A row without a label is rejected with `no_label`, a row without an image with
-    `image_missing`. A row without a group is a group of its own. Tables are streamed, whatever
-    the size of their row groups.
+    A label that is a class number of `datasets` gets its name from the table's metadata. A row
+    without a label, or with a number that has no name there, is rejected with `no_label`, a row
+    without an image with `image_missing`. A row without a group is a group of its own. Tables are
+    streamed, whatever the size of their row groups.
 
     Raises:
         DataError: a file is not a parquet table, or lacks a configured column.
@@ -51,6 +53,7 @@ class ImageTable:
                     f"{', '.join(schema.names)}; set the table's column names in cases.images"
                 )
         self._cursors: dict[str, RowCursor] = {}
+        self.reading = ""
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Yield every row; of images that are to be cut, the headers are decoded."""
@@ -58,18 +61,23 @@ class ImageTable:
         columns = [c for c in (config.label_column, config.group_column) if c]
         if config.tile is not None:
             columns.append(config.image_column)
+        texts: set[str] = set()
         for stem, file in self._files.items():
-            rows = iter_rows(file, columns)
-            for number, row in enumerate(rows):
+            names = class_names(read_schema(file))
+            for number, row in enumerate(iter_rows(file, columns)):
                 case_id = f"{stem}-{number:06d}"
-                label = tissue_label(text_of(row[config.label_column]))
+                text = text_of(row[config.label_column], names.get(config.label_column))
+                label = tissue_label(config.label_names.get(text, text))
                 if label is None:
                     yield RejectedCase(case_id, SOURCE, "no_label")
                     continue
-                group = text_of(row.get(config.group_column or "")) or case_id
+                texts.add(text)
+                column = config.group_column or ""
+                group = text_of(row.get(column), names.get(column)) or case_id
                 whole = TileRef(case_id, group, *label, file=stem, row=number)
                 image = row.get(config.image_column)
                 yield from tile_refs_of(whole, config.tile, partial(image_bytes, image), SOURCE)
+        self.reading = _reading(texts - set(config.label_names), config.label_column)
 
     def read_tiles(self, refs: Sequence[TileRef]) -> Iterator[TileImage | str]:
         """Yield the images or their squares; consecutive squares share one decoding of the row."""
@@ -101,9 +109,39 @@ def image_bytes(value: object) -> bytes | str:
     return value if isinstance(value, bytes) else UNREADABLE
 
 
-def text_of(value: object) -> str:
-    """Return a value of text or of a number as stripped text; None gives ""."""
-    return "" if value is None else str(value).strip()
+def text_of(value: object, names: Sequence[str] | None = None) -> str:
+    """Return a value of text or of a number as stripped text; "" for None and for not a number.
+
+    Args:
+        value: of a column.
+        names: names of the column's numbers; "" is returned for a number without a name.
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # numbers become real numbers where some are missing
+    if names is None or not isinstance(value, int):
+        return str(value).strip()
+    return names[value].strip() if 0 <= value < len(names) else ""
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the names of the class numbers of each column that `datasets` calls a ClassLabel."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        labels = {c: f for c, f in features.items() if f.get("_type") == "ClassLabel"}
+        return {column: list(map(str, feature["names"])) for column, feature in labels.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}  # written without `datasets`, or by a program that left the names out
+
+
+def _reading(texts: set[str], column: str) -> str:
+    if not texts or not all(map(str.isdecimal, texts)):
+        return ""
+    return (
+        f"column {column}: the labels are numbers ({len(texts)}); name them with "
+        "cases.images.label_names"
+    )
 
 
 def read_schema(file: Path) -> pa.Schema:

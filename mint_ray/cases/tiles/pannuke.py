@@ -18,12 +18,15 @@ from PIL import Image
 from mint_ray.cases.schema import RejectedCase, Split
 from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
+from mint_ray.common.folders import files_below
 from mint_ray.errors import ConfigError, DataError
-from mint_ray.images.decode import UNREADABLE
+from mint_ray.images.faults import UNREADABLE
 from mint_ray.images.tiling import encode_tile
 
 _KINDS = 5  # mask channels that hold nuclei; the one after them is the background
 _APART = 1 << 16  # offset between the numbers of nuclei of two kinds
+_IMAGES = "(n, height, width, 3) of numbers"
+_MASKS = f"(n, height, width, {_KINDS + 1}) of numbers"
 
 
 class Fold(NamedTuple):
@@ -44,6 +47,7 @@ class PanNuke:
     """
 
     name = "pannuke"
+    reading = ""
 
     def __init__(self, root: Path, splits: Sequence[Split]) -> None:
         self._folds = {fold.name: fold for fold in find_folds(root)}
@@ -56,17 +60,15 @@ class PanNuke:
         self._arrays: dict[Path, NDArray[Any]] = {}
 
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
-        """Yield every image of every fold, labelled; ids are `pannuke-<fold>-<row>`."""
+        """Yield every image of every fold, labelled; ids are `pannuke-<fold>-<row>`.
+
+        Raises:
+            DataError: an array of any fold has another shape or type, or cannot be mapped.
+        """
+        for fold in self._folds.values():
+            self._check_arrays(fold)
         for fold in self._folds.values():
             types = self._types(fold)
-            images = self._map(fold.images, "(n, height, width, 3) of numbers")
-            if images.ndim != 4 or images.shape[3] != 3 or images.dtype.kind not in "uif":
-                raise _wrong_array(fold.images, "(n, height, width, 3) of numbers", images)
-            if len(types) != len(images):
-                raise DataError(
-                    f"{fold.types}: expected {len(images)} types, one for each image, found "
-                    f"{len(types)}; download the fold again"
-                )
             for row, text in enumerate(types):
                 case_id, label = f"pannuke-{fold.name}-{row:05d}", tissue_label(str(text))
                 if label is None:
@@ -86,12 +88,25 @@ class PanNuke:
             image = Image.fromarray(values.round().astype(np.uint8))
             yield TileImage(encode_tile(image), image, self._mask(fold, ref.row))
 
+    def _check_arrays(self, fold: Fold) -> None:
+        types, images = self._types(fold), self._map(fold.images, _IMAGES)
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype.kind not in "uif":
+            raise _wrong_array(fold.images, _IMAGES, images)
+        if len(types) != len(images):
+            raise DataError(
+                f"{fold.types}: expected {len(images)} types, one for each image, found "
+                f"{len(types)}; download the fold again"
+            )
+        if fold.masks is None:
+            return
+        masks, expected = self._map(fold.masks, _MASKS), (*images.shape[:3], _KINDS + 1)
+        if masks.shape != expected or masks.dtype.kind not in "uif":
+            raise _wrong_array(fold.masks, f"{expected} of numbers, as images.npy has", masks)
+
     def _mask(self, fold: Fold, row: int) -> NDArray[np.int32] | None:
         if fold.masks is None:
             return None
-        masks = self._map(fold.masks, "(n, height, width, 6) of numbers")
-        if masks.ndim != 4 or masks.shape[3] <= _KINDS or masks.dtype.kind not in "uif":
-            raise _wrong_array(fold.masks, "(n, height, width, 6) of numbers", masks)
+        masks = self._map(fold.masks, _MASKS)
         kinds = np.nan_to_num(np.asarray(masks[row, ..., :_KINDS])).astype(np.int32)
         numbered = np.where(kinds > 0, kinds % _APART + _APART * np.arange(_KINDS), 0)
         mask: NDArray[np.int32] = numbered.max(-1).astype(np.int32)
@@ -124,7 +139,8 @@ def find_folds(root: Path) -> list[Fold]:
         DataError: there is no fold, a fold has no types, or two folds have the same name.
     """
     folds = []
-    for images in sorted(root.rglob("images.npy")):
+    found = [root / file.name for file in files_below(root) if file.reason is None]
+    for images in sorted(file for file in found if file.name == "images.npy"):
         types = images.with_name("types.npy")
         if not types.is_file():
             raise DataError(
@@ -163,7 +179,9 @@ def _masks_of(images: Path) -> Path | None:
 
 
 def _wrong_array(file: Path, expected: str, array: NDArray[Any]) -> DataError:
+    advice = "download the fold again"
+    if array.ndim == 4 and array.shape[1] in (3, _KINDS + 1):
+        advice = "move the channels to the end with `np.moveaxis(array, 1, -1)`"
     return DataError(
-        f"{file}: expected an array {expected}, found {array.shape} of {array.dtype}; download the "
-        "fold again"
+        f"{file}: expected an array {expected}, found {array.shape} of {array.dtype}; {advice}"
     )

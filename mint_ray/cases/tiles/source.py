@@ -72,6 +72,10 @@ class TileSource(Protocol):
     def name(self) -> str:
         """Name of the source in the column `source`."""
 
+    @property
+    def reading(self) -> str:
+        """One line on how the source was understood, once it is listed; empty without doubt."""
+
     def list_tiles(self) -> Iterator[TileRef | RejectedCase]:
         """Yield every tile, or a rejection for each entry that cannot be used as one.
 

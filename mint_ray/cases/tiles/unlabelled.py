@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import CASE_SCHEMA, Case, RejectedCase, blank_case
+from mint_ray.cases.tiles.image_table import image_bytes
+from mint_ray.common.folders import files_below
 from mint_ray.errors import DataError
 from mint_ray.images.decode import open_tile
-from mint_ray.images.files import HIDDEN, is_hidden, names_below, read_file
+from mint_ray.images.files import read_file
 
 SOURCE = "images"
 _ROWS = 64
@@ -19,11 +21,12 @@ def read_images(path: Path) -> Iterator[Case | RejectedCase]:
     """Yield every image, as a case without an answer or a rejection; one in memory at a time.
 
     Args:
-        path: a parquet table with the columns `case_id` and `image` (encoded bytes), a folder of
-            image files at any depth, whose ids are their paths below it, or one image file.
+        path: a parquet table with the columns `case_id` and `image` (encoded bytes, also in the
+            form of `datasets`' Image), a folder of image files at any depth, whose ids are their
+            paths below it, or one image file.
 
-    A rejection's reason is one of `open_tile`'s, `no_id` or `duplicate_id` (table), or
-    `hidden_file` (folder: the name of the file or of a folder begins with a dot).
+    A rejection's reason is one of `open_tile`'s, `no_id` or `duplicate_id` (table), or one
+    of `files_below`'s (folder).
 
     Raises:
         DataError: `path` is absent, or is a table without these columns.
@@ -64,8 +67,8 @@ def _reason(case_id: str, image: bytes | str | None, earlier_ids: set[str]) -> s
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | str | None]]:
-    for name in names_below(folder):
-        yield name, HIDDEN if is_hidden(name) else read_file(folder / name)
+    for name, reason in files_below(folder):
+        yield name, reason or read_file(folder / name)
 
 
 def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:
@@ -76,10 +79,13 @@ def _of_table(path: Path) -> Iterator[tuple[str, bytes | str | None]]:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             if missing := set(columns) - set(file.schema_arrow.names):
                 raise DataError(f"{path}: expected a column {min(missing)}, found none; add it")
+            image = file.schema_arrow.field("image")
+            if pa.types.is_struct(image.type):  # bytes and path, as `datasets` writes images
+                wanted = wanted.set(1, image)
             for batch in file.iter_batches(_ROWS, columns=columns):
                 rows = batch.select(columns).cast(wanted)
-                for case_id, image in zip(*(c.to_pylist() for c in rows.columns), strict=True):
-                    yield case_id or "", image
+                for case_id, value in zip(*(c.to_pylist() for c in rows.columns), strict=True):
+                    yield case_id or "", image_bytes(value)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path}: expected a parquet table with the columns case_id (text) and image (encoded "

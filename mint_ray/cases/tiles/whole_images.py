@@ -9,7 +9,8 @@ from PIL import Image
 
 from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.source import WHOLE, TileImage, TileRef
-from mint_ray.images.decode import TOO_SMALL, open_rgb
+from mint_ray.images.decode import is_portable, open_rgb
+from mint_ray.images.faults import TOO_SMALL
 from mint_ray.images.tiling import MASK_UNREADABLE, encode_tile, image_size, open_mask, squares_of
 
 
@@ -55,11 +56,19 @@ def tile_refs_of(
 
 
 def open_image(encoded: bytes | str, mask: object = None) -> Opened:
-    """Decode an image and its mask; a reason given instead of bytes is passed on."""
+    """Decode an image and its mask; a reason given instead of bytes is passed on.
+
+    The bytes are kept, unless other programs that read them would show other pixels: a TIFF and
+    deep values become an image of 8 bits without loss.
+    """
     if isinstance(encoded, str):
         return Opened(b"", encoded)
     image = open_rgb(encoded)
-    if mask is None or isinstance(image, str):
+    if isinstance(image, str):
+        return Opened(encoded, image)
+    if not is_portable(encoded):
+        encoded = encode_tile(image)
+    if mask is None:
         return Opened(encoded, image)
     nuclei = open_mask(mask)
     if nuclei is None or nuclei.shape != (image.height, image.width):

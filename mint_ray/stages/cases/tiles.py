@@ -7,7 +7,7 @@ tiles, however many there are. Only the list of ids and references is in memory.
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from mint_ray.cases.schema import (
 from mint_ray.cases.splits import check_no_leakage, mark_seen, split_cases
 from mint_ray.cases.tiles.drawn import DrawnTiles
 from mint_ray.cases.tiles.finish import finish_tiles, tile_source
+from mint_ray.cases.tiles.pannuke import PanNuke
 from mint_ray.cases.tiles.source import TILE_REF_SCHEMA, TileRef
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
-from mint_ray.errors import DataError
+from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.catalogue import Catalogue, catalogue_of
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.inference import CaseInference, infer, infer_in_order
@@ -67,6 +68,10 @@ def run(context: StepContext) -> StepOutcome:
     work = context.output / "work"
     source = tile_source(config.cases, config.seed)
     refs, rejected = _collect_refs(source.list_tiles(), source.name)
+    if _states_splits(refs, source.name):
+        _check_stated_splits(refs, config)
+    if source.reading:
+        context.progress.say(source.reading)
     index = _write_index(work, refs)
     context.progress.say(f"{len(refs)} tiles to open, {len(rejected)} rejected before")
     begin_session(context.config.resources, context.progress.say)
@@ -100,7 +105,7 @@ def run(context: StepContext) -> StepOutcome:
     wanted = {case["case_id"]: case for case in cases}
     parts = infer_in_order(job, index, work / "tiles", config.resources, frozenset(wanted))
     _write_cases(context.output / "cases.parquet", parts, wanted)
-    outcome = _write_tables(context.output, cases, rejected, catalogue)
+    outcome = _write_tables(context.output, cases, rejected, catalogue, source.reading)
     shutil.rmtree(work)
     return outcome
 
@@ -172,9 +177,32 @@ def _split(usable: list[TileRef], config: Config, source: str) -> list[Case]:
         for ref in usable
     ]
     if all(ref.split is not None for ref in usable):
+        if _states_splits(usable, source):
+            _check_stated_splits(usable, config)
         check_no_leakage(cases)
         return mark_seen(cases)
     return split_cases(cases, config.cases, config.seed)
+
+
+def _states_splits(refs: Sequence[TileRef], source: str) -> bool:
+    """Return whether folders state the splits; PanNuke's are a setting."""
+    return source != PanNuke.name and all(ref.split is not None for ref in refs)
+
+
+def _check_stated_splits(refs: Sequence[TileRef], config: Config) -> None:
+    """Raise if the splits that folders state cannot be used as they are."""
+    if config.cases.folds is not None:
+        raise ConfigError(
+            f"cases.folds={config.cases.folds}: expected images without splits of their own, found "
+            "split folders; leave cases.folds empty, or set cases.images.levels with `skip` "
+            "instead of `split`"
+        )
+    if missing := {"train", "test"} - {ref.split for ref in refs}:
+        raise DataError(
+            f"expected usable images of the splits train and test, found none of "
+            f"{' and '.join(sorted(missing))}; add them, or have splits drawn: set "
+            "cases.images.levels with `skip` instead of `split`"
+        )
 
 
 def _write_cases(file: Path, parts: Iterator[pa.Table], wanted: dict[str, Case]) -> None:
@@ -190,7 +218,11 @@ def _write_cases(file: Path, parts: Iterator[pa.Table], wanted: dict[str, Case])
 
 
 def _write_tables(
-    out: Path, cases: list[Case], rejected: list[RejectedCase], catalogue: Catalogue
+    out: Path,
+    cases: list[Case],
+    rejected: list[RejectedCase],
+    catalogue: Catalogue,
+    reading: str,
 ) -> StepOutcome:
     rejected_table = pa.Table.from_pylist([vars(item) for item in rejected], REJECTED_SCHEMA)
     pq.write_table(rejected_table, out / "rejected.parquet")
@@ -206,5 +238,6 @@ def _write_tables(
             "labels": len(catalogue),
             "catalogue": catalogue.revision(),
             "groups": len({case["group_id"] for case in cases}),
+            **({"reading": reading} if reading else {}),
         },
     )

@@ -26,7 +26,8 @@ from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import UnusableRow
 from mint_ray.students.logprobs.examples import CompletionKind, Example, merge
 
-_MESSAGES = ("prompt", "chosen", "rejected")
+_PROMPT = "prompt"
+_MESSAGES = (_PROMPT, "chosen", "rejected")
 _OPTIONAL = ("preference_id", "case_id", "group_id", "split")
 _TRAIN = "train"
 _LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
@@ -63,9 +64,10 @@ class PairTable:
     """Random access to the training rows of a preference dataset.
 
     Args:
-        path: a parquet file, or a folder of them. The conversational columns `prompt`, `chosen`
-            and `rejected` are needed. `images`, `preference_id`, `case_id`, `group_id` and `split`
-            are used where they exist, as in the files of `mint prefer`.
+        path: a parquet file, or a folder of them. The conversational columns `chosen` and
+            `rejected` are needed, and `prompt` unless both begin with it; see `read_conversation`.
+            `images`, `preference_id`, `case_id`, `group_id` and `split` are used where they exist,
+            as in the files of `mint prefer`.
         compares: kind of completions that an example is made of. `answer` needs the column
             `label_id`, `candidates` the columns `label_id` and `candidates` as well.
 
@@ -195,9 +197,13 @@ def _open(path: Path, labels: Sequence[str]) -> ds.Dataset:
             )
     for name in _MESSAGES:
         if name not in source.schema.names:
+            if name == _PROMPT:
+                continue
             names = ", ".join(source.schema.names) or "no columns"
             raise DataError(f"{path}: expected a column `{name}`, found {names}; add the column")
         kind = source.schema.field(name).type
+        if name == _PROMPT and (pt.is_string(kind) or pt.is_large_string(kind)):
+            continue  # a user's turn, where the answers are lists
         if not pt.is_list(kind) and not pt.is_large_list(kind):
             raise DataError(
                 f"{path}: expected `{name}` to be a list of role and content, found {kind}; store "

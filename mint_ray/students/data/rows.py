@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mint_ray.students.data.conversations import Conversation, Message, read_conversation
 from mint_ray.students.encoding.name_trie import first_names
 from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow, text_of
 from mint_ray.students.logprobs.examples import CompletionKind, Example, Tokens
@@ -35,19 +36,21 @@ class RowEncoder:
             UnusableRow: see `text.Reason`.
         """
         name = str(row["preference_id"])
+        conversation = read_conversation(row, with_rejected=self._compares != "chosen")
         if self._compares == "candidates":
-            part = self._candidates(row, name)
+            part = self._candidates(row, name, conversation.prompt)
         elif self._compares == "answer":
             answer = answer_text([self._name_of(_known(row))], self.encoder.task)
-            part = self._answers(row, name, (self.encoder.answer(answer),))
+            part = self._answers(row, name, conversation.prompt, (self.encoder.answer(answer),))
         else:
-            part = self._answers(row, name, self._chosen_and_rejected(row))
+            answers = self._chosen_and_rejected(conversation)
+            part = self._answers(row, name, conversation.prompt, answers)
         if len(part.prompt) + max(map(len, part.completions)) > self.encoder.max_length:
             raise UnusableRow("too_long")
         return part
 
-    def _chosen_and_rejected(self, row: Mapping[str, Any]) -> tuple[Tokens, ...]:
-        chosen, rejected = _content(row["chosen"]), _content(row["rejected"])
+    def _chosen_and_rejected(self, conversation: Conversation) -> tuple[Tokens, ...]:
+        chosen, rejected = _content(conversation.chosen), _content(conversation.rejected)
         if not chosen:
             raise UnusableRow("empty_chosen")
         if self._compares == "chosen":
@@ -59,8 +62,14 @@ class RowEncoder:
             raise UnusableRow("identical_answers")
         return answers
 
-    def _answers(self, row: Mapping[str, Any], name: str, answers: tuple[Tokens, ...]) -> Example:
-        prompt = self._prompt(row)
+    def _answers(
+        self,
+        row: Mapping[str, Any],
+        name: str,
+        messages: Sequence[Message],
+        answers: tuple[Tokens, ...],
+    ) -> Example:
+        prompt = self._prompt(row, messages)
         pairs = ((0, 1),) if len(answers) == 2 else ()
         return Example(
             (name,),
@@ -73,12 +82,14 @@ class RowEncoder:
             vision_inputs=prompt.vision_inputs,
         )
 
-    def _candidates(self, row: Mapping[str, Any], name: str) -> Example:
+    def _candidates(
+        self, row: Mapping[str, Any], name: str, messages: Sequence[Message]
+    ) -> Example:
         known = self._name_of(_known(row))
         names = list(dict.fromkeys(self._name_of(label) for label in row["candidates"] or ()))
         if len(names) < 2:
             raise UnusableRow("too_few_candidates")
-        prompt = self._prompt(row)
+        prompt = self._prompt(row, messages)
         prefix, completions = first_names(names, self._k, self.encoder)
         if len(set(completions)) < len(completions):
             raise UnusableRow("identical_answers")
@@ -95,9 +106,9 @@ class RowEncoder:
             vision_inputs=prompt.vision_inputs,
         )
 
-    def _prompt(self, row: Mapping[str, Any]) -> Prompt:
+    def _prompt(self, row: Mapping[str, Any], messages: Sequence[Message]) -> Prompt:
         images = [image["bytes"] if image else None for image in row.get("images") or ()]
-        return self.encoder.prompt(row["prompt"] or [], images)
+        return self.encoder.prompt(messages, images)
 
     def _name_of(self, label: str) -> str:
         if label not in self._names:
@@ -112,14 +123,13 @@ def _known(row: Mapping[str, Any]) -> str:
     return str(label)
 
 
-def _content(messages: Sequence[Mapping[str, Any]] | None) -> str:
+def _content(message: Message | None) -> str:
     """Return an answer's text; empty where it has no visible character."""
-    last = messages[-1] if messages else {}
-    if not isinstance(last, Mapping):
+    if message is None:
+        return ""
+    if message.get("role", "assistant") != "assistant":
         raise UnusableRow("bad_messages")
-    if last.get("role", "assistant") != "assistant":
-        raise UnusableRow("bad_messages")
-    content = text_of(last.get("content"))
+    content = text_of(message.get("content"))
     if not any(c.isprintable() and c != " " for c in content):
         return ""
     return content.strip()

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 
-from mint_ray.images.decode import Fault
+from mint_ray.images.faults import Fault
 from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.prompts import break_token, split_note
 from mint_ray.tasks.task import DISEASE, Task
@@ -26,7 +26,8 @@ Reason = Literal[
     "empty_chosen",
     "empty_rejected",
     "identical_answers",
-    "bad_messages",
+    "bad_messages",  # not role and content, or answers that do not belong to one prompt
+    "prefilled_answer",  # the prompt ends in an assistant's turn
     "duplicate_id",
     "unknown_split",
     "no_known_answer",

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mint_ray.common.arrays import Bytes, Ints
-from mint_ray.images.decode import MAX_PIXELS, TOO_LARGE, UNREADABLE, open_rgb
+from mint_ray.images.decode import open_rgb
+from mint_ray.images.faults import MAX_PIXELS, TOO_LARGE, UNREADABLE
 
 __all__ = ["MAX_PIXELS", "SIDE", "TOO_LARGE", "UNREADABLE", "decode_image", "decode_images"]
 

@@ -1,5 +1,6 @@
 """A user's own case table with images."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,6 +41,17 @@ def test_rows_become_tiles(tmp_path: Path) -> None:
     assert (first.image, first.description) == (GOOD, "Seen by a person.")
     assert second.description.startswith("H&E tile")
     assert (third.image, third.reason) == (None, "image_unreadable")
+
+
+def test_class_numbers_have_their_names(tmp_path: Path) -> None:
+    features = {"label_name": {"names": ["Fat", "Stroma"], "_type": "ClassLabel"}}
+    columns = {"case_id": ["a", "b", "c"], "label_name": [1, 0, -1], "image": [GOOD] * 3}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    made = pa.table(columns).replace_schema_metadata(metadata)
+    pq.write_table(made, tmp_path / "mine.parquet")
+    *places, rejected = TileTable(tmp_path / "mine.parquet").list_tiles()
+    assert [p.label_name for p in places if isinstance(p, TileRef)] == ["Stroma", "Fat"]
+    assert rejected == RejectedCase("c", "parquet", "no_label")
 
 
 def test_columns_that_are_needed(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Folders of images: labels, groups, squares, and every bad file a counted rejection."""
 
+import io
 import os
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tifffile
+from PIL import Image
 
 from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.finish import finish_tiles
@@ -92,6 +96,24 @@ def test_bytes_are_kept_where_nothing_is_cut(tmp_path: Path) -> None:
     assert not isinstance(picture, str)
     assert picture.encoded == ODD["turned.jpg"]
     assert picture.image.size == (48, 64)
+
+
+def test_what_other_programs_read_wrongly_is_stored_anew(tmp_path: Path) -> None:
+    """A file whose first image is a thumbnail, in 12 of 16 bits."""
+    deep = np.asarray(noise()).astype(np.uint16) << 4
+    (tmp_path / "Lung").mkdir()
+    with tifffile.TiffWriter(tmp_path / "Lung/a.tif") as writer:
+        writer.write(deep[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(deep, photometric="rgb")
+    source = ImageFolder(tmp_path, ImagesConfig())
+    (found,) = source.read_tiles(list(source.list_tiles()))  # type: ignore[arg-type]
+    assert not isinstance(found, str)
+    assert np.array_equal(np.asarray(found.image), np.asarray(noise()))
+    with Image.open(io.BytesIO(found.encoded)) as stored:
+        assert stored.format == "WEBP"
+        assert np.array_equal(np.asarray(stored.convert("RGB")), np.asarray(noise()))
+    cut = ImageFolder(tmp_path, ImagesConfig(tile=32))
+    assert len(list(cut.list_tiles())) == 4  # of 64 × 64 pixels, not of the thumbnail's 16 × 16
 
 
 def test_the_kind_of_source_is_found(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Parquet tables of images: columns by name, rows by number, masks."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,77 @@ def test_masks_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_no_address_is_followed(tmp_path: Path, image: object, reason: str) -> None:
     source = table(tmp_path, {"label": ["Lung"], "group": ["p"], "image": [image]})
     assert list(source.read_tiles(list(source.list_tiles()))) == [reason]  # type: ignore[arg-type]
+
+
+def classed(tmp_path: Path, labels: list[object], kind: pa.DataType, **features: object) -> Path:
+    """A table as `datasets` writes it: class numbers, images as bytes and path, and metadata."""
+    images = [{"bytes": encode(noise(seed=n)), "path": f"{n}.png"} for n in range(len(labels))]
+    columns = {"image": images, "tissue": pa.array(labels, kind), "patient": ["p"] * len(labels)}
+    found = {"image": {"_type": "Image"}, "patient": {"dtype": "string", "_type": "Value"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": {**found, **features}}})}
+    made = pa.table(columns).replace_schema_metadata(metadata)
+    pq.write_table(made, tmp_path / "train-00000-of-00001.parquet")
+    return tmp_path
+
+
+SETTINGS = ImagesConfig(label_column="tissue", group_column="patient")
+CLASSES = {"names": ["Adipose", "Stroma", "Tumour"], "_type": "ClassLabel"}
+
+
+def test_class_numbers_have_their_names(tmp_path: Path) -> None:
+    root = classed(tmp_path, [0, 1, 2, -1, 3, None], pa.int64(), tissue=CLASSES)
+    source = image_source(root, SETTINGS)
+    found = list(source.list_tiles())
+    places = [item for item in found if isinstance(item, TileRef)]
+    assert [(p.label_id, p.label_name) for p in places] == [
+        ("TISSUE:adipose", "Adipose"),
+        ("TISSUE:stroma", "Stroma"),
+        ("TISSUE:tumour", "Tumour"),
+    ]
+    assert [r.reason for r in found if isinstance(r, RejectedCase)] == ["no_label"] * 3
+    assert source.reading == ""
+    assert all(isinstance(tile, TileImage) for tile in source.read_tiles(places))
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {},
+        {"tissue": {"dtype": "int64", "_type": "Value"}},
+        {"tissue": {"_type": "ClassLabel", "num_classes": 3}},
+        {"tissue": None},
+    ],
+)
+def test_numbers_without_names_are_said(tmp_path: Path, features: dict[str, object]) -> None:
+    root = classed(tmp_path, [0, 1, 2], pa.float64(), **features)
+    source = image_source(root, SETTINGS)
+    assert {p.label_name for p in source.list_tiles() if isinstance(p, TileRef)} == {"0", "1", "2"}
+    assert "numbers" in source.reading
+    assert "cases.images.label_names" in source.reading
+    names = {"0": "Fat", "1": "Stroma", "2": "Tumour"}
+    named = image_source(root, SETTINGS.model_copy(update={"label_names": names}))
+    found = {p.label_name for p in named.list_tiles() if isinstance(p, TileRef)}
+    assert (found, named.reading) == (set(names.values()), "")
+
+
+def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        image=datasets.Image(), label=datasets.ClassLabel(names=["Fat", "Stroma"])
+    )
+    rows = {"image": [noise(seed=1), noise(seed=2)], "label": [1, 0]}
+    (tmp_path / "data").mkdir()
+    made = datasets.Dataset.from_dict(rows, features=features)
+    made.to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
+    source = image_source(tmp_path, ImagesConfig(group_column=None))
+    places = [item for item in source.list_tiles() if isinstance(item, TileRef)]
+    assert [p.label_name for p in places] == ["Stroma", "Fat"]
+    for seed, tile in zip((1, 2), source.read_tiles(places), strict=True):
+        assert isinstance(tile, TileImage)
+        assert np.array_equal(np.asarray(tile.image), np.asarray(noise(seed=seed)))
+    made.save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataError, match="load_from_disk"):
+        image_source(tmp_path / "saved", ImagesConfig())
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:

@@ -109,14 +109,26 @@ def test_pickled_arrays_are_refused(released: Path, tmp_path: Path) -> None:
         ("images", np.zeros((4, 32, 32, 3), "datetime64[s]"), "of numbers"),
         ("types", np.zeros(4), "of text"),
         ("types", TYPES[:3], "expected 4 types"),
+        ("images", np.zeros((4, 3, 32, 32)), r"found \(4, 3, 32, 32\).*moveaxis"),
+        ("masks", np.zeros((4, 6, 32, 32)), r"\(4, 32, 32, 6\).*found \(4, 6, 32, 32\).*moveaxis"),
+        (
+            "masks",
+            np.zeros((4, 32, 32)),
+            r"expected an array \(4, 32, 32, 6\).*found \(4, 32, 32\)",
+        ),
+        ("masks", np.zeros((4, 32, 32, 5)), r"found \(4, 32, 32, 5\)"),
+        ("masks", np.zeros((3, 32, 32, 6)), r"found \(3, 32, 32, 6\)"),
+        ("masks", np.zeros((4, 16, 16, 6)), r"found \(4, 16, 16, 6\)"),
+        ("masks", np.zeros((4, 32, 32, 6), "U1"), "of numbers"),
     ],
 )
 def test_arrays_of_another_kind(
     released: Path, name: str, array: np.ndarray, expected: str
 ) -> None:
-    np.save(released / f"Fold 3/images/fold3/{name}.npy", array)
+    kind = "masks" if name == "masks" else "images"
+    np.save(released / f"Fold 3/{kind}/fold3/{name}.npy", array)
     with pytest.raises(DataError, match=expected):
-        list(PanNuke(released, SPLITS).list_tiles())
+        next(PanNuke(released, SPLITS).list_tiles())  # before the first tile of any fold
 
 
 def test_a_file_that_is_cut_short(released: Path) -> None:
@@ -124,6 +136,14 @@ def test_a_file_that_is_cut_short(released: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(DataError, match="cut short"):
         list(PanNuke(released, SPLITS).list_tiles())
+
+
+def test_folds_behind_links(released: Path, tmp_path: Path) -> None:
+    root = tmp_path / "linked"
+    root.mkdir()
+    for number in (1, 2, 3):
+        (root / f"Fold {number}").symlink_to(released / f"Fold {number}")
+    assert len(list(PanNuke(root, SPLITS).list_tiles())) == 12
 
 
 def test_folders_that_are_not_pannuke(released: Path, tmp_path: Path) -> None:

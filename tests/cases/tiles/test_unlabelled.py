@@ -66,6 +66,23 @@ def test_a_table(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_with_images_of_datasets(tmp_path: Path) -> None:
+    images = [{"bytes": picture(1), "path": "1.png"}, {"bytes": None, "path": "2.png"}, None]
+    rows = {"case_id": ["a", "b", "c"], "image": images}
+    pq.write_table(pa.table(rows), tmp_path / "cases.parquet")
+    expected = [("a", picture(1)), ("b", "image_missing"), ("c", "image_missing")]
+    assert outcomes(tmp_path / "cases.parquet") == expected
+
+
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "1.png").write_bytes(picture(1))
+    for name in ("a", "b"):
+        (tmp_path / "root" / name).symlink_to(tmp_path / "away")
+    assert outcomes(tmp_path / "root") == [("a/1.png", picture(1)), ("b", "linked_twice")]
+
+
 def test_what_is_no_input_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing there"):
         outcomes(tmp_path / "gone")

@@ -13,7 +13,7 @@ import pytest
 from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.config.config import Config
-from mint_ray.errors import DataError
+from mint_ray.errors import DataError, MintError
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
@@ -90,6 +90,43 @@ def test_nothing_to_use(run: Callable[..., StepOutcome], tmp_path: Path) -> None
     with pytest.raises(DataError, match="no usable tile among 1") as caught:
         run({"source": "images", "path": str(root)})
     assert caught.value.counts == {"image_unreadable": 1}
+
+
+def test_stated_splits_are_kept_and_said(run: Callable[..., StepOutcome], tmp_path: Path) -> None:
+    splits = {"train": 3, "val": 1, "test": 2}
+    files = {
+        f"{split}/{label}/{number}.png": GOOD
+        for split, count in splits.items()
+        for label in ("ADI", "STR")
+        for number in range(count)
+    }
+    root = write(tmp_path / "images", files)
+    outcome = run({"source": "images", "path": str(root)})
+    assert outcome.facts["splits"] == {"train": 6, "validation": 2, "test": 4}
+    assert outcome.facts["reading"] == "folders: split (test, train, val) / label (ADI, STR)"
+    assert {row["label_name"] for row in table(tmp_path)} == {"ADI", "STR"}
+    assert all(row["seen"] for row in table(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("splits", "settings", "message"),
+    [
+        (("train", "val"), {}, "found none of test"),
+        (("test",), {}, "found none of train"),
+        (("train", "test"), {"folds": 3}, r"cases\.folds=3"),
+    ],
+)
+def test_stated_splits_that_cannot_be_kept(
+    run: Callable[..., StepOutcome],
+    tmp_path: Path,
+    splits: tuple[str, ...],
+    settings: dict[str, Any],
+    message: str,
+) -> None:
+    files = {f"{split}/{label}/1.png": GOOD for split in splits for label in ("ADI", "STR")}
+    root = write(tmp_path / "images", files)
+    with pytest.raises(MintError, match=message + ".*skip"):
+        run({"source": "images", "path": str(root), **settings})
 
 
 def test_one_name_for_each_tissue(run: Callable[..., StepOutcome], tmp_path: Path) -> None:

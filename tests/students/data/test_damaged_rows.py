@@ -76,6 +76,10 @@ UNUSABLE: dict[str, list[dict[str, Any]]] = {
     + [{"prompt": [{"role": "user"}, *noted("A note.")]}]
     + [{"prompt": said("text", f"user{TEMPLATE_TOKENS}")}, {"chosen": said("A", "user")}]
     + [{"chosen": [None]}, {"rejected": [None]}],
+    "prefilled_answer": [
+        {"prompt": [*noted("A note."), *said("The answer is")]},
+        {"prompt": [*said("Q", "user"), *said("A"), *said("Q", "user"), *said("The")]},
+    ],
     "unknown_split": [{"split": value} for value in (None, "", "Train", "holdout")],
 }
 DUPLICATE = "duplicate_id"
