@@ -230,7 +230,7 @@ def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | No
     say = Progress().say
     say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
     if counts.shortened:
-        say(f"{counts.shortened} notes were longer than the student's prompt and lost their end")
+        say(f"notes cut at their end to fit the prompt: {counts.shortened} (column shortened)")
     if counts.changed:
         say(f"dropped or replaced while reading: {changed}")
 

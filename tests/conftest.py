@@ -57,12 +57,13 @@ def group_of(nodeid: str) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_temporary_files() -> Iterator[None]:
+def _own_temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep this process's, Ray's workers' included, apart from those of tests beside it.
 
     Ray's sockets lie below this folder, and the path of a socket may have 107 bytes: pytest's own
     folder is too deep for those of the dashboard.
     """
+    tmp_path_factory.getbasetemp()  # stays where pytest keeps the files of failed tests
     with tempfile.TemporaryDirectory(prefix="mint", ignore_cleanup_errors=True) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         yield

@@ -47,12 +47,12 @@ def student(tokenizer: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def text_student(base_folder: Path, tmp_path: Path) -> Path:
+def text_student(tokenizer: Any, base_folder: Path, tmp_path: Path) -> Path:
     """A folder of a finished student of notes, which has learned nothing."""
     folder = tmp_path / "student"
     folder.mkdir()
     settings = StudentConfig(
-        base_model=str(base_folder), lora_rank=2, max_prompt_length=120, max_length=160
+        base_model=str(base_folder), lora_rank=2, max_prompt_length=400, max_length=512
     )
     base = resolve_base_model(settings.base_model)
     model = add_adapter(load_base_model(base, torch.float32, "cpu"), settings, None, seed=0)
@@ -60,7 +60,7 @@ def text_student(base_folder: Path, tmp_path: Path) -> Path:
         tmp_path / "catalogue.parquet"
     )
     info = info_of(base, settings, 2, "orpo", {}, "disease")
-    write_student(folder, model, load_processor(base), info, tmp_path / "catalogue.parquet")
+    write_student(folder, model, tokenizer, info, tmp_path / "catalogue.parquet")
     return folder
 
 
@@ -80,7 +80,7 @@ def test_a_cut_note_is_said(
     assert main(predict_arguments(text_student, cases, out)) == 0
     found = {row["case_id"]: row["shortened"] for row in pq.read_table(out).to_pylist()}
     assert found == {"long": True, "short": False}
-    assert "1 notes were longer than the student's prompt" in " ".join(
+    assert "notes cut at their end to fit the prompt: 1" in " ".join(
         capsys.readouterr().out.split()
     )
 
@@ -117,7 +117,7 @@ def test_terms_that_reading_dropped_are_said(
     cases, out = tmp_path / "packet.json", tmp_path / "out.parquet"
     cases.write_text(json.dumps(packet))
     assert main(predict_arguments(text_student, cases, out)) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().err.split())
     assert "1 malformed_features, 1 unknown_terms" in said
 
 
