@@ -22,11 +22,12 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 
-# Tests that need a Ray run in one process, one after another: two Rays at a time would starve each
-# other of two cores, and a Ray that starts slowly gives up.
-RAY = "ray"
-RAY_FOLDERS = ("commands", "runtime", "serving", "stages")
-RAY_FILES = ("test_end_to_end.py", "test_vision_end_to_end.py")
+# Tests that need a Ray share one within a process. Half of their time they wait for one another's
+# processes, so two processes have such tests: one the stages, one the rest.
+STAGES = "a Ray for the stages"
+OTHERS = "a Ray for the others"
+RAY_FOLDERS = {"stages": STAGES, **dict.fromkeys(("commands", "runtime", "serving"), OTHERS)}
+RAY_FILES = dict.fromkeys(("test_end_to_end.py", "test_vision_end_to_end.py"), OTHERS)
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -46,14 +47,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what needs a Ray where processes share the tests, else with the quick tests."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: group_of(item.nodeid) != RAY)
+        items.sort(key=lambda item: group_of(item.nodeid) not in (STAGES, OTHERS))
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test, which one process runs as a whole: `RAY`, or its module."""
+    """Return the group of a test, which one process runs as a whole: of a Ray, or a module."""
     file = nodeid.partition("::")[0]
-    parts = file.split("/")
-    return RAY if parts[1] in (*RAY_FOLDERS, *RAY_FILES) else file
+    return (RAY_FOLDERS | RAY_FILES).get(file.split("/")[1], file)
 
 
 @pytest.fixture(scope="session", autouse=True)
