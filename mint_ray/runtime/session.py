@@ -43,7 +43,7 @@ def connect(resources: ResourcesConfig) -> str:
     """
     if not ray.is_initialized():
         ray.init(
-            address=resources.ray_address or os.environ.get("RAY_ADDRESS") or "local",
+            address=_address(resources),
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
@@ -57,3 +57,12 @@ def connect(resources: ResourcesConfig) -> str:
         f"Ray {ray.__version__}: {len(ray.nodes())} node(s), "
         f"{total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
     )
+
+
+def is_local(resources: ResourcesConfig) -> bool:
+    """Return whether `connect` starts a Ray of its own on this machine."""
+    return _address(resources) == "local"
+
+
+def _address(resources: ResourcesConfig) -> str:
+    return resources.ray_address or os.environ.get("RAY_ADDRESS") or "local"

@@ -1,6 +1,7 @@
 """The service of `mint serve`: on this machine, until it is interrupted."""
 
 import signal
+import socket
 import threading
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.serving import ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline import graph as pipeline
-from mint_ray.runtime.session import connect
+from mint_ray.runtime.session import connect, is_local
 from mint_ray.serving.deploy.application import NAME, build, check
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import tracking_uri
@@ -30,11 +31,13 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
         say: prints a line for the user.
 
     Raises:
-        ConfigError: there is no student to serve, or the address is not a loopback one and there
-            are no API keys.
+        ConfigError: there is no student to serve, the address is not a loopback one and there are
+            no API keys, or the port is taken.
     """
     serving = with_students(config)
     check(serving)
+    if is_local(config.resources):  # of a cluster, the head has the port
+        check_port(serving.host, serving.port)
     say(connect(config.resources))
     timeout = serving.timeout_seconds + GRACE_SECONDS
     options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=timeout)
@@ -49,6 +52,23 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
         stopped.wait()
     finally:
         serve.shutdown()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise ConfigError if the service cannot listen there.
+
+    Ray Serve would find out in a process of its own, and end with that process's traceback.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"serving.port={port}: expected a port of {host} that is free, found "
+            f"{error.strerror or error}; stop what listens there, or set serving.port to another"
+        ) from error
 
 
 def with_students(config: Config) -> ServingConfig:

@@ -1,0 +1,37 @@
+"""Addresses of `mint serve`, checked before Ray starts."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mint_ray.config.load import parse_config
+from mint_ray.errors import ConfigError
+from mint_ray.serving.deploy.local import check_port, serve_until_stopped
+
+
+def test_a_taken_port_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        student = {"student": str(tmp_path)}
+        config = parse_config({"serving": {"port": port, "text": student}})
+        with pytest.raises(ConfigError, match=rf"serving.port={port}: .*in use; stop what listens"):
+            serve_until_stopped(config, print)
+
+
+def test_a_port_that_was_used_a_moment_ago_is_free() -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = listener.getsockname()
+        with socket.create_connection(address):
+            listener.accept()[0].close()
+    check_port(*address)
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(ConfigError, match=r"expected a port of 203\.0\.113\.7 that is free"):
+        check_port("203.0.113.7", 8000)
