@@ -223,6 +223,8 @@ def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | No
         counts = predict_cases(folder, cases, out, top_k)
     rejected = ", ".join(f"{n} {why}" for why, n in sorted(counts.rejected.items())) or "none"
     Progress().say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
+    if counts.changed:
+        Progress().say(", ".join(f"{n} {what}" for what, n in sorted(counts.changed.items())))
 
 
 @cli.command()

@@ -9,6 +9,7 @@ show evidence; no ranking depends on them.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mint_ray.knowledge.assertion import Assertion, Sentence, Span, Token
 from mint_ray.knowledge.names import normalise
@@ -90,6 +91,10 @@ class FindingReader:
                     findings.append(Finding(term, tokens[first].start, tokens[last].end, excluded))
         return findings
 
+    def names_finding(self, name: str) -> bool:
+        """Return whether a text is the name of a finding, or a synonym, and nothing else."""
+        return _stems(name) in self._terms
+
     def _mentions(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Span]]:
         """Yield the term and the first and last token of every name, without overlaps."""
         stems = [_stem(token.word) if token.word[0].isalnum() else token.word for token in tokens]
@@ -108,6 +113,12 @@ class FindingReader:
             if term is not None:
                 return term, size
         return None, 1
+
+
+@lru_cache(maxsize=1)
+def load_reader(ontology: Ontology) -> FindingReader:
+    """Return the reader of an ontology, built once per process."""
+    return FindingReader(ontology)
 
 
 def _is_transparent(tokens: Sequence[Token], index: int) -> bool:

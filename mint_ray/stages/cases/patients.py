@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import ray
 import ray.data
 
+from mint_ray.cases.patients.answer_leak import names_of_answer
+from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.patients.simulate import rank_diseases, simulate_cases
@@ -92,6 +94,9 @@ def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
     path = Path(str(settings.path))
     if settings.source == "phenopackets":
         return read_phenopackets(path, ontology)
+    if settings.source == "notes":
+        namespace = config.knowledge.namespace
+        return read_notes(path, settings.note_columns, load_annotations(), namespace)
     return read_case_table(path)
 
 
@@ -120,7 +125,7 @@ def _finish(
 ) -> pa.Table:
     """Draw faces and write notes in parallel; return rows of `FINISHED_SCHEMA`, sorted by case."""
     rows = [
-        {**case, "forbidden": [*names, *_answer_names(case, catalogue)]}
+        {**case, "forbidden": [*names, *names_of_answer(case, names, catalogue)]}
         for case, names in zip(cases, forbidden, strict=True)
     ]
     batches = [
@@ -158,15 +163,6 @@ class Finisher:
         ]
         rows[0]["counts"] = list(finished.counts.items())  # of the whole batch
         return pa.Table.from_pylist(rows, FINISHED_SCHEMA)
-
-
-def _answer_names(case: Case, catalogue: Catalogue) -> tuple[str, ...]:
-    """Return all names of the case's answer in the catalogue, which its note must not contain."""
-    index = None if case["label_id"] is None else catalogue.index_of(case["label_id"])
-    if index is None:
-        return ()
-    label = catalogue.label(index)
-    return (label.name, *label.ids, *label.synonyms, *label.genes)
 
 
 def _write(
