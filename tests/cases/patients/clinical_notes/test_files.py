@@ -49,8 +49,8 @@ def write(folder: Path, name: str) -> Path:
         "a.jsonl",
         "a.ndjson",
         "a.jsonl.gz",
-    ]
-    + ["a.json"],
+        "a.json",
+    ],
 )
 def test_every_kind_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
