@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from note_tables import note_findings_section
+
 from mint_ray.evaluation.results import Metrics
 from mint_ray.reports.evaluation.table import caption, columns_of, header, rows_of
 from mint_ray.reports.evaluation.training_curves import PANELS
@@ -389,6 +391,7 @@ def render(text: str) -> str:
             "rank_scaling": rank_section,
             "serve_load": serve_load_section,
             "serve_faults": serve_faults_section,
+            "note_findings": lambda: note_findings_section(recorded("note_findings")),
         }
         if name.startswith("tissue_claim"):
             sections[name] = partial(claim_section, name)

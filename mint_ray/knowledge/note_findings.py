@@ -201,8 +201,8 @@ def _dictionary(ontology: Ontology) -> Mapping[tuple[str, ...], str]:
     for stems, term in stated.items():
         for other in _reworded(stems):
             reworded[other] = term if reworded.get(other, term) == term else None
-    known = {stems: term for stems, term in reworded.items() if term is not None} | stated
-    return {stems: term for stems, term in known.items() if _is_telling(stems)}
+    every = {stems: term for stems, term in reworded.items() if term is not None} | stated
+    return {stems: term for stems, term in every.items() if _is_telling(stems)}
 
 
 def _reworded(stems: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -19,6 +19,7 @@ from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.note_language import is_not_english
 from mint_ray.knowledge.ontology import Ontology
 
 MOST_NOTE_CHARACTERS = 100_000
@@ -30,6 +31,8 @@ MOST_PACKET_BYTES = 2 * 2**20
 
 NO_WORDS = "the note has no words"
 NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
+
+NOT_ENGLISH = "the note is not in English: findings are read, denials are not"
 
 Term = Annotated[str, Field(max_length=32)]
 
@@ -151,7 +154,8 @@ class PatientReader:
         present, excluded = present_and_excluded(findings)
         spans = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in findings)
         parsed = _asked(note, present, excluded, options, spans)
-        return parsed if present else replace(parsed, caveat=NO_FINDING)
+        doubts = [NOT_ENGLISH] * is_not_english(note) + [NO_FINDING] * (not present)
+        return replace(parsed, caveat="; ".join(doubts)) if doubts else parsed
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:
         if len(json.dumps(packet)) > MOST_PACKET_BYTES:
