@@ -122,7 +122,8 @@ def _split(text: str, line: Span, in_commas: bool) -> tuple[str, list[Span]]:
         return "", []
     for mark in "|\t":
         if mark in content:
-            return mark, _outer_removed(text, _parts(text, line, re.escape(mark)), mark)
+            spans = _parts(text, line, re.escape(mark))
+            return mark, _outer_removed(content, spans) if mark == "|" else spans
     if _GAP.search(content.strip()):
         return " ", _parts(text, line, _GAP.pattern)
     for mark in ",;":
@@ -143,13 +144,14 @@ def _parts(text: str, line: Span, pattern: str) -> list[Span]:
     return [*spans, (at, end)]
 
 
-def _outer_removed(text: str, spans: list[Span], mark: str) -> list[Span]:
-    """Return cells without the empty ones outside of the outer bars."""
-    if mark != "|":
-        return spans
-    first = 1 if not text[slice(*spans[0])].strip() else 0
-    last = len(spans) - 1 if len(spans) > 2 and not text[slice(*spans[-1])].strip() else len(spans)
-    return spans[first:last]
+def _outer_removed(content: str, spans: list[Span]) -> list[Span]:
+    """Return cells without the empty ones outside of the outer bars.
+
+    A bar behind blanks alone opens a row only if another one closes it.
+    """
+    closed = content.rstrip().endswith("|") and len(spans) > 2
+    opened = content.startswith("|") or (closed and content.lstrip().startswith("|"))
+    return spans[1 if opened else 0 : len(spans) - 1 if closed else len(spans)]
 
 
 def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]]) -> Iterator[Row]:
@@ -157,7 +159,7 @@ def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]]) -> Iterator[Ro
     if not block:
         return
     heads = [_head_of(text, span) for span in block[0][1]]
-    table = _Table.of(heads)
+    table = _Table.of(heads, max(len(spans) for _, spans in block))
     values = [_answer(text, span) for span in block[-1][1]]
     n_named = len(block[0][1])
     unanswered = not any(_answer(text, span) for span in block[0][1])
@@ -181,15 +183,17 @@ def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]]) -> Iterator[Ro
 
 
 def _with_one_answer(text: str, spans: Sequence[Span]) -> tuple[Cell, ...]:
-    """Return the cells of a row without a head: a name and its answer, in either order."""
-    if len(spans) != 2:
+    """Return the cells of a row without a head: a name and its answer in either order, remarks."""
+    if len(spans) < 2 or any(_BOX.search(text[slice(*span)]) for span in spans):
         return ()
-    first, second = (_answer(text, span) for span in spans)
-    if (first is None) == (second is None):
+    first, second, *others = (_answer(text, span) for span in spans)
+    if (first is None) == (second is None) or {*others} - {None, first, second}:
         return ()
     name = spans[0] if first is None else spans[1]
     value = first or second
-    return (Cell(*name, value),) if value and text[slice(*name)].strip() else ()
+    if not value or not text[slice(*name)].strip():
+        return ()
+    return (Cell(*name, value), *(Cell(*span) for span in spans[2:]))
 
 
 @dataclass(frozen=True)
@@ -205,16 +209,22 @@ class _Table:
     ignored: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, heads: Sequence[str]) -> "_Table | None":
-        """Return the table that a row of heads announces, None if it announces none."""
+    def of(cls, heads: Sequence[str], width: int) -> "_Table | None":
+        """Return the table that a row of heads announces, None if it announces none.
+
+        Args:
+            heads: of the columns.
+            width: most cells of a row. Rows that are wider than the heads name their findings
+                behind the columns of ticks.
+        """
         named = any(head in _NAME_HEADS for head in heads)
         yes = next((i for i, head in enumerate(heads) if head in _YES_HEADS), None)
         no = next((i for i, head in enumerate(heads) if head in _NO_HEADS), None)
         ignored = frozenset(i for i, head in enumerate(heads) if _is_of_others(head))
         if yes is not None and no is not None:
-            if not named and len(heads) == 2:
+            if not named and len(heads) == width == 2:
                 return cls(yes=yes, no=no, names_below=True)
-            return cls(yes=yes, no=no, ignored=ignored) if min(yes, no) > 0 else None
+            return cls(yes=yes, no=no, ignored=ignored)
         status = [i for i, head in enumerate(heads) if i and head in _STATUS_HEADS]
         if status and (named or heads[0] in ("", *_NAME_HEADS) or ignored):
             return cls(status=status[0], ignored=ignored)
@@ -232,14 +242,15 @@ class _Table:
         if answer is None:
             return ()
         own = {self.status, self.yes, self.no} | self.ignored
-        cells: list[Cell] = []
-        for number, span in enumerate(spans):
-            if number in own or _answer(text, span) is not None:
-                continue
-            # What stands behind the answer is a remark, and is read by itself.
-            columns = [i for i in (self.status, self.yes, self.no) if i is not None]
-            cells.append(Cell(*span, answer if number < max(columns) else ""))
-        return tuple(cells)
+        others = {
+            number: span
+            for number, span in enumerate(spans)
+            if number not in own and _answer(text, span) is None
+        }
+        # What stands behind the answer is a remark and is read by itself, if a name is before it.
+        last = max(i for i in (self.status, self.yes, self.no) if i is not None)
+        names = {number for number in others if number < last} or set(list(others)[:1])
+        return tuple(Cell(*span, answer if i in names else "") for i, span in others.items())
 
     def _answer(self, text: str, spans: Sequence[Span]) -> Answer | None:
         if self.status is None:

@@ -46,6 +46,9 @@ def reader() -> FindingReader:
             "Hypotonia, Ataxia",
             "Seizure",
         ),
+        ("Seizures    No    never\nHypotonia    Yes    severe", "Hypotonia", "Seizure"),
+        ("Yes\tNo\n\tX\tSeizures\nX\t\tHypotonia", "Hypotonia", "Seizure"),
+        ("Yes | No | Finding\n | x | Seizures\nx | | Hypotonia", "Hypotonia", "Seizure"),
         ("Seizures | Hypotonia\nNo | Yes", "Hypotonia", "Seizure"),
         ("Seizures: No    Hypotonia: Yes", "Hypotonia", "Seizure"),
         (
