@@ -18,7 +18,8 @@ from mint_ray.cases.schema import Case, ParsedCase, RejectedCase
 from mint_ray.cases.splits import join_groups
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.errors import DataError
-from mint_ray.knowledge.annotations import Annotations
+from mint_ray.knowledge.annotations import Annotations, load_annotations
+from tests.conftest import SHARED_DATA
 
 DISEASES = {
     "OMIM:900001": "Amber-Bole syndrome",
@@ -175,3 +176,21 @@ def test_ages(text: str, expected: str | None) -> None:
 
 def test_sexes() -> None:
     assert [sex_of(t) for t in ("F", "Male", "", "?")] == ["female", "male", "unknown", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "cases", "labelled", "most_groups"),
+    [("clinical_notes", 656, 656, 430), ("literature_narratives", 185, 0, 107)],
+)
+def test_published_tables_are_read_by_their_usual_columns(
+    name: str, cases: int, labelled: int, most_groups: int
+) -> None:
+    file = SHARED_DATA / f"{name}.parquet"
+    if not file.exists():
+        pytest.skip(f"needs {file.name} in shared/data")
+    items = list(read_notes(file, NoteColumnsConfig(), load_annotations(), "OMIM"))
+    parsed = [item.case for item in items if isinstance(item, ParsedCase)]
+    assert len(items) == len(parsed) == len({case["case_id"] for case in parsed}) == cases
+    assert sum(case["label_id"] is not None for case in parsed) == labelled
+    assert sum(not case["publications"] for case in parsed) == 2
+    assert len({case["group_id"] for case in join_groups(parsed)}) <= most_groups
