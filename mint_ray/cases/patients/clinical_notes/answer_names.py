@@ -26,7 +26,7 @@ _COMMON = frozenset(
 )
 _GENERAL = frozenset(
     "anomaly congenital disease disorder early familial hereditary infantile juvenile malformation"  # noqa: SIM905
-    " multiple onset progressive severe syndrome".split()
+    " multiple neurodevelopmental onset progressive severe syndrome".split()
 )
 
 FEWEST_LETTERS = 3
@@ -74,8 +74,8 @@ def base_spellings(name: str) -> frozenset[str]:
         text = _QUALIFIER.sub(" ", _OPEN_END.sub("", _BRACKETS.sub("", part))).strip(" ,")
         for order in (*_orders(text), *_orders(_without_type(text))):
             found.add(_words(_without_type(order)))
-        head = text.partition(",")[0]
-        if len(_WORD.findall(head)) > 1 or "," not in text:
+        head = re.split(r",|\s+with(?:out)?\s", text, maxsplit=1)[0]
+        if len(_WORD.findall(head)) > 1 or head == text:
             found.add(_words(_without_type(head)))
     kept = {base for base in found if set(base.split()) - _GENERAL}
     return frozenset(kept - spellings(name) - {""})

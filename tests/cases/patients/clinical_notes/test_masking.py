@@ -32,6 +32,16 @@ def masked(note: str, *forbidden: str) -> str:
             "Keratoderma, palmoplantar, punctate type IA",
             "[masked]",
         ),
+        (
+            "an immunoskeletal dysplasia",
+            "Immunoskeletal dysplasia with neurodevelopmental abnormalities",
+            "an [masked]",
+        ),
+        (
+            "a neurodevelopmental disorder",
+            "Neurodevelopmental disorder with epilepsy and hemochromatosis",
+            "a neurodevelopmental disorder",
+        ),
         ("a variant in FBN1 was found", "FBN1", "a variant in [masked] was found"),
         ("CDK 10-related; cdk10", "CDK10", "[masked]-related; [masked]"),
         ("see OMIM #154700 (154700)", "OMIM:154700", "see [masked] ([masked])"),
