@@ -65,7 +65,7 @@ def reader() -> FindingReader:
         ("Hypotonia since birth   severe\nNo seizures   so far", "Hypotonia", "Seizure"),
         ("Hypotonia, ataxia\nNo seizures, no scoliosis", "Hypotonia, Ataxia", "Seizure, Scoliosis"),
         # What a history or an examination says.
-        ("Malignant hyperthermia: patient history negative.", "", "Malignant hyperthermia"),
+        ("Epistaxis: patient history negative.", "", "Epistaxis"),
         ("Seizures - personal history: negative; family history positive.", "", "Seizure"),
         ("Scoliosis: examination unremarkable.", "", "Scoliosis"),
         ("Scoliosis: clinical exam positive.", "Scoliosis", ""),
