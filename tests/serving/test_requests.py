@@ -3,7 +3,9 @@
 import pytest
 
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.serving.api.requests import NO_FINDING, NOT_ENGLISH, DiagnoseRequest, PatientReader
+from mint_ray.serving.api.requests import NO_FINDING, DiagnoseRequest, PatientReader
+
+NOT_ENGLISH = "the note is not in English: findings are read, denials are not"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH, is_not_english
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.patients.phenopackets import parse_packet
 from mint_ray.cases.schema import Case, RejectedCase, blank_case
@@ -19,7 +20,6 @@ from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import open_tile
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
-from mint_ray.knowledge.note_language import is_not_english
 from mint_ray.knowledge.ontology import Ontology
 
 MOST_NOTE_CHARACTERS = 100_000
@@ -31,8 +31,6 @@ MOST_PACKET_BYTES = 2 * 2**20
 
 NO_WORDS = "the note has no words"
 NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
-
-NOT_ENGLISH = "the note is not in English: findings are read, denials are not"
 
 Term = Annotated[str, Field(max_length=32)]
 
@@ -154,7 +152,9 @@ class PatientReader:
         present, excluded = present_and_excluded(findings)
         spans = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in findings)
         parsed = _asked(note, present, excluded, options, spans)
-        doubts = [NOT_ENGLISH] * is_not_english(note) + [NO_FINDING] * (not present)
+        doubts = [f"the note is {NOT_ENGLISH}"] * is_not_english(note) + [NO_FINDING] * (
+            not present
+        )
         return replace(parsed, caveat="; ".join(doubts)) if doubts else parsed
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:

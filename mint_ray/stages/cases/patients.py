@@ -12,6 +12,7 @@ import ray
 import ray.data
 
 from mint_ray.cases.patients.answer_leak import names_of_answer
+from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
@@ -73,6 +74,8 @@ def run(context: StepContext) -> StepOutcome:
     counts = +counts
     if counts:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+    if foreign := counts["notes_not_in_english"]:
+        context.progress.say(f"{foreign} of {len(cases)} notes are {NOT_ENGLISH}")
     return _write(context, finished, rejected, catalogue, excluded)
 
 

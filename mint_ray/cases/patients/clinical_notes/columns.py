@@ -154,7 +154,7 @@ def disease_id(text: str) -> str | None:
 
 
 def publication_ids(text: str, bare_numbers: bool = False) -> list[str]:
-    """Return the publications that a text names, as "PMID:1", "DOI:10.1/x" or "PMC:1".
+    """Return the publications that a text names, as "PMID:1", "DOI:10.1/x" or "PMC1".
 
     Args:
         text: ids, addresses or a citation.
@@ -162,7 +162,7 @@ def publication_ids(text: str, bare_numbers: bool = False) -> list[str]:
     """
     found = [f"PMID:{number}" for number in _PUBMED.findall(text)]
     found += [f"DOI:{doi.rstrip('.)]').lower()}" for doi in _DOI.findall(text)]
-    found += [f"PMC:{number}" for number in _PMC.findall(text)]
+    found += [f"PMC{number}" for number in _PMC.findall(text)]
     if not found and bare_numbers:
         matches = map(_BARE_PUBMED.fullmatch, split_list(text))
         found = [f"PMID:{match[1]}" for match in matches if match]

@@ -135,7 +135,7 @@ def test_publications_join_notes_in_any_spelling(tmp_path: Path) -> None:
         ("PMID__33890291_Proband_1", ["PMID:33890291"]),
         ("http://www.ncbi.nlm.nih.gov/pubmed/31675180", ["PMID:31675180"]),
         ("https://doi.org/10.1016/J.AJHG.2020.01.001.", ["DOI:10.1016/j.ajhg.2020.01.001"]),
-        ("see PMC1234567", ["PMC:1234567"]),
+        ("see PMC1234567", ["PMC1234567"]),
         ("31675180", ["PMID:31675180"]),
         ("ward 7", []),
         ("", []),

@@ -6,11 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.knowledge.note_language import is_not_english
+from mint_ray.cases.patients.clinical_notes.language import is_not_english
 from tests.conftest import SHARED_DATA
 
 NOTES = json.loads(Path(__file__).with_name("note_languages.json").read_text(encoding="utf-8"))
-LINES = json.loads(Path(__file__).with_name("note_lines.json").read_text(encoding="utf-8"))
+LINES = json.loads(
+    (Path(__file__).parents[3] / "knowledge" / "note_lines.json").read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it", "nl", "pt"])

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LEAST_ENGLISH = 0.02
 """Probability of English below which a note is taken for another language."""
 
+NOT_ENGLISH = "not in English: findings are read, denials are not"
+"""What is said of such notes."""
+
 _LANGUAGES = (
     "en de fr es it nl pt ca ro sv da no fi hu pl cs sk hr sl sr bg uk ru tr el he ar fa hi vi id"
     " zh ja ko"
