@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mint_ray.cases.patients.answer_leak import find_answer
+from mint_ray.cases.patients.clinical_notes.columns import has_words
 from mint_ray.cases.patients.clinical_notes.language import is_not_english
 from mint_ray.cases.patients.clinical_notes.prepare import prepare_note
 from mint_ray.cases.patients.notes import write_note
@@ -84,6 +85,8 @@ def _finish(
 ) -> Case | None:
     if config.source == "notes":
         case = prepare_note(case, forbidden, ontology, counts)
+        if not has_words(case["note"]):
+            return None  # it was nothing but its answer
     done = _with_modalities(case, ontology, config, counts)
     if config.modalities != "text_only" and done["image"] is None:
         face_seed = stable_seed(seed, "face", case["case_id"])

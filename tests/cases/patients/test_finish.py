@@ -164,6 +164,13 @@ def test_a_clinical_note_is_masked_and_read() -> None:
     assert again.cases == done.cases
 
 
+def test_a_clinical_note_that_is_nothing_but_its_answer_is_rejected() -> None:
+    config = CasesConfig(source="notes", path=Path("notes.csv"), modalities="text_only")
+    case = _case(note="Invented disease.", terms=[], excluded_terms=[])
+    done = finish_cases([case], {"case-1": ["Invented disease"]}, ONTOLOGY, config, seed=0)
+    assert [row["reason"] for row in done.rejected] == ["answer_in_note"]
+
+
 def test_given_notes_in_other_languages_are_counted() -> None:
     done = _finish(_case(note="Das Mädchen hat seit der Geburt keine Krampfanfälle."))
     assert done.counts["notes_not_in_english"] == 1

@@ -9,6 +9,7 @@ from mint_ray.cases.patients.clinical_notes.columns import (
     age_of,
     choose_columns,
     disease_id,
+    has_words,
     publication_ids,
     sex_of,
     split_list,
@@ -60,7 +61,7 @@ def read_notes(
         values = {role: text_of(row.get(column)) for role, column in chosen.items()}
         note = row.get(chosen["note"])
         stated_id = values.get("id", "")
-        if not isinstance(note, str) or not any(map(str.isalnum, note)):
+        if not isinstance(note, str) or not has_words(note):
             yield RejectedCase(stated_id or numbered, SOURCE, "no_modality")
             continue
         content = (stated_id, hashlib.blake2b(note.encode("utf-8", "replace")).digest())

@@ -84,10 +84,10 @@ def test_a_missing_column_names_those_that_were_found(
 
 
 def test_notes_without_a_word_are_refused(tmp_path: Path) -> None:
-    notes: list[object] = ["", " \n", "---", None, "Ataxia."]
+    notes: list[object] = ["", " \n", "---", None, "n/a", "<br/>", "[REDACTED]", "7", "Ataxia."]
     cases, rejected, _ = read(tmp_path, {"text": notes})
-    assert [case["case_id"] for case in cases] == ["mine-000004"]
-    assert [item.reason for item in rejected] == ["no_modality"] * 4
+    assert [case["case_id"] for case in cases] == ["mine-000008"]
+    assert [item.reason for item in rejected] == ["no_modality"] * 8
     assert rejected[1].case_id == "mine-000001"
 
 
