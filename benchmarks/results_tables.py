@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tables import campaigns, runs, serving, teachers, training
+from tables import campaigns, notes, runs, serving, teachers, training
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "docs" / "results.md", ROOT / "README.md")
@@ -20,6 +20,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "teacher": teachers.teacher_section,
     "held_out": teachers.held_out_section,
     "tissue_teacher": teachers.tissue_teacher_section,
+    "note_findings": notes.note_findings_section,
     "throughput": training.throughput_section,
     "curves": training.curves_section,
     "rank_scaling": training.rank_section,

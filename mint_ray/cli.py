@@ -216,6 +216,7 @@ def rollback(name: str, tracking: str | None) -> None:
 @TRACKING
 def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | None) -> None:
     """Rank the catalogue for new cases with a finished student."""
+    from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
     from mint_ray.commands.predict import predict as predict_cases
     from mint_ray.pipeline.progress import Progress
 
@@ -233,6 +234,8 @@ def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | No
         say(f"notes cut at their end to fit the prompt: {counts.shortened} (column shortened)")
     if counts.changed:
         say(f"dropped or replaced while reading: {changed}")
+    if foreign := counts.changed.get("notes_not_in_english"):
+        say(f"{foreign} of {counts.ranked} notes are {NOT_ENGLISH}")
 
 
 @cli.command()

@@ -44,9 +44,26 @@ def join_groups(cases: Sequence[Case]) -> list[Case]:
 def split_cases(cases: Sequence[Case], config: CasesConfig, seed: int) -> list[Case]:
     """Assign `split` and `seen` as configured: by folds if `folds` is set, else by fractions.
 
+    With `without_publication: test`, groups without a publication are test cases beside the others.
+
     Raises:
         DataError: no case would be left to train on or to test on.
     """
+    if config.without_publication == "test":
+        published = {case["group_id"] for case in cases if case["publications"]}
+        apart = [case["group_id"] not in published for case in cases]
+        placed = iter(
+            _split([c for c, kept in zip(cases, apart, strict=True) if not kept], config, seed)
+        )
+        together: list[Case] = [
+            {**case, "split": "test"} if kept else next(placed)
+            for case, kept in zip(cases, apart, strict=True)
+        ]
+        return mark_seen(together)
+    return _split(cases, config, seed)
+
+
+def _split(cases: Sequence[Case], config: CasesConfig, seed: int) -> list[Case]:
     validation = config.validation_fraction
     if config.folds is not None:
         return assign_folds(cases, config.folds, config.fold, validation > 0, seed)

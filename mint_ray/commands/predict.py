@@ -1,6 +1,5 @@
 """Prediction with `mint predict`: a finished student ranks its catalogue for new cases."""
 
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mint_ray.cases.patients.answer_leak import names_of_answer
+from mint_ray.cases.patients.clinical_notes.columns import are_of_notes, has_words
+from mint_ray.cases.patients.clinical_notes.files import peek_columns
+from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import ANSWER_IN_NOTE, finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, RejectedCase
@@ -26,6 +29,8 @@ from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.evaluation.predictions import write_predictions
+from mint_ray.knowledge.annotations import load_annotations
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.seal import check_files
 from mint_ray.runtime.inference import CaseInference, infer
@@ -39,7 +44,6 @@ from mint_ray.stages.workers.rankers import (
 from mint_ray.tasks.task import TASKS
 
 BATCH = 8
-_LETTER = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     Args:
         student: adapter folder that a train step wrote; its `catalogue.parquet` is ranked.
         cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
-            a ZIP; for a student of images such a table, a folder of images, or one image.
+            a ZIP, or a table of clinical notes (see `read_note_table`), whose columns have usual
+            names; for a student of images such a table, a folder of images, or one image.
         out: parquet file of predictions; rejections go to `<name>.rejected.parquet` beside it.
         top_k: labels per case. The column `shortened` says whether the case's note was cut. With a
             calibrated student there are two more columns: `in_set`, whether the label belongs to
@@ -101,8 +106,10 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     config = Config(evaluation=EvaluationConfig(top_k=top_k))
     with tempfile.TemporaryDirectory(prefix="mint-predict-") as work:
         source = Path(work) / "cases.parquet"
-        write = _write_images if task.input_modality == "image" else _write_notes
-        rejected, changed = write(cases, source)
+        if task.input_modality == "image":
+            rejected, changed = _write_images(cases, source)
+        else:
+            rejected, changed = _write_notes(cases, source, Catalogue.read(catalogue))
         connect(config.resources)
         tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
         job = CaseInference(
@@ -167,25 +174,37 @@ def _write_images(cases: Path, table: Path) -> _Read:
     return _Read(rejected, Counter())
 
 
-def _write_notes(cases: Path, table: Path) -> _Read:
+def _write_notes(cases: Path, table: Path, catalogue: Catalogue) -> _Read:
     """Write cases with notes as a case table.
 
-    A phenopacket gets a note that states all of its findings. A case whose note has not a single
-    word is rejected.
+    A phenopacket gets a note that states all of its findings. A clinical note keeps its words, but
+    for the answer where the table states it. A case whose note has not a single word is rejected.
     """
     ontology = load_ontology()
+    settings = CasesConfig(modalities="text_only")
     outcomes: Iterable[ParsedCase | RejectedCase]
-    if is_table_file(cases):
+    if are_of_notes(peek_columns(cases)):
+        settings = CasesConfig(modalities="text_only", source="notes", path=cases)
+        namespace = catalogue.ids[0].partition(":")[0]
+        outcomes = read_notes(cases, settings.note_columns, load_annotations(), namespace)
+    elif is_table_file(cases):
         outcomes = read_case_table(cases, ontology)
     else:
         outcomes = read_phenopackets(cases, ontology)
     items = list(outcomes)
     parsed = [item for item in items if isinstance(item, ParsedCase)]
-    settings = CasesConfig(modalities="text_only")
     forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
+    if settings.source == "notes":
+        forbidden = {
+            item.case["case_id"]: (
+                *item.forbidden,
+                *names_of_answer(item.case, item.forbidden, catalogue),
+            )
+            for item in parsed
+        }
     finished = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
-    wordless = [case for case in finished.cases if not _LETTER.search(case["note"])]
-    told = [case for case in finished.cases if _LETTER.search(case["note"])]
+    wordless = [case for case in finished.cases if not has_words(case["note"])]
+    told = [case for case in finished.cases if has_words(case["note"])]
     rejected = [
         *(vars(item) for item in items if isinstance(item, RejectedCase)),
         *finished.rejected,

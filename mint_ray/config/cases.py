@@ -100,17 +100,46 @@ class ImagesConfig(Section):
         return self
 
 
+class NoteColumnsConfig(Section):
+    """Columns of a table of clinical notes (`cases.source: notes`).
+
+    `auto` takes the first column of a usual name; [Data](data.md#clinical-notes) lists them. Empty
+    where the table has no such column, or where it must not be read.
+    """
+
+    note: str = "auto"
+    """Text of the note. Only this column is required."""
+    id: str | None = "auto"
+    """Id of the note. Rows without one are numbered, and ids that repeat get a number."""
+    label_id: str | None = "auto"
+    """Id of the disease, such as `OMIM:154700`."""
+    label_name: str | None = "auto"
+    """Name of the disease. It is the label where there is no id, if one disease has it."""
+    gene: str | None = "auto"
+    """Symbol of the causative gene, or several. It is masked in the note."""
+    group: str | None = "auto"
+    """Patient or family, whose notes must stay in one split."""
+    publication: str | None = "auto"
+    """Publication: PubMed ids, DOIs or addresses of them. Ids of notes that begin with a PubMed id
+    are read too."""
+    sex: str | None = "auto"
+    """Sex in a word or a letter."""
+    age: str | None = "auto"
+    """Age in years or as an ISO 8601 duration."""
+
+
 class CasesConfig(Section):
     """Source of the cases, content of each modality, and splits."""
 
-    source: Literal["simulated", "phenopackets", "parquet", "tiles", "images", "pannuke"] = (
-        "simulated"
-    )
+    source: Literal[
+        "simulated", "phenopackets", "notes", "parquet", "tiles", "images", "pannuke"
+    ] = "simulated"
     """`simulated` draws patients and `tiles` draws images of tissue; neither needs files.
-    `phenopackets` reads a file, a folder or a ZIP. `parquet` reads a case table; one of patients
-    may be CSV or tab-separated text. `images` reads a folder `<label>/<group>/<file>` (or
-    `<label>/<file>`, either one also below folders called train, validation and test) or a parquet
-    table of images. `pannuke` reads the folder that holds PanNuke's fold folders."""
+    `phenopackets` reads a file, a folder or a ZIP. `notes` reads a table of clinical notes.
+    `parquet` reads a case table; one of patients may be CSV or tab-separated text. `images` reads a
+    folder `<label>/<group>/<file>` (or `<label>/<file>`, either one also below folders called
+    train, validation and test) or a parquet table of images. `pannuke` reads the folder that holds
+    PanNuke's fold folders."""
     path: Path | None = None
     """File or folder to read. Required for all sources but `simulated` and `tiles`."""
     modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"
@@ -133,6 +162,10 @@ class CasesConfig(Section):
     """Share of the cases in the validation split, by whole groups."""
     test_fraction: Fraction = Field(0.2, gt=0, lt=1)
     """Share of the cases in the test split, by whole groups."""
+    without_publication: Literal["split", "test"] = "split"
+    """Cases whose group has no publication: `split` treats them as the others, `test` keeps all of
+    them out of training and validation."""
+    note_columns: NoteColumnsConfig = NoteColumnsConfig()
     simulation: SimulationConfig = SimulationConfig()
     tiles: TilesConfig = TilesConfig()
     images: ImagesConfig = ImagesConfig()

@@ -15,6 +15,7 @@ from mint_ray.config.cases import (
     CasesConfig,
     ImagesConfig,
     KnowledgeConfig,
+    NoteColumnsConfig,
     SimulationConfig,
     TilesConfig,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "EvaluationConfig",
     "ImagesConfig",
     "KnowledgeConfig",
+    "NoteColumnsConfig",
     "PreferencesConfig",
     "PromotionConfig",
     "ResourcesConfig",
@@ -77,12 +79,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _source_fits_task(self) -> "Config":
         images = self.cases.source in ("tiles", "images", "pannuke")
-        patients = self.cases.source in ("simulated", "phenopackets")
+        patients = self.cases.source in ("simulated", "phenopackets", "notes")
         if (images and self.task == "disease") or (patients and self.task == "tissue"):
             raise ValueError(
                 f"task={self.task} does not fit cases.source={self.cases.source}: expected "
-                "disease for simulated and phenopackets, tissue for tiles, images and pannuke, "
-                "either for parquet"
+                "disease for simulated, phenopackets and notes, tissue for tiles, images and "
+                "pannuke, either for parquet"
             )
         return self
 

@@ -18,6 +18,14 @@ FORMER_NAMES: dict[str, str] = {
 }
 """Today's dotted name of a setting, by its former one."""
 
+NEWER_SETTINGS: tuple[str, ...] = (
+    "cases.images.label_names",
+    "cases.images.levels",
+    "cases.note_columns",
+    "cases.without_publication",
+)
+"""Settings that joined after steps had been hashed; hashed only where they are not the default."""
+
 _SPACE = "tune.space"
 
 
@@ -75,6 +83,24 @@ def under_former_names(tree: Mapping[str, Any]) -> dict[str, Any]:
     if section is not None and isinstance(section.get(name), dict):
         former_of = {current: former for former, current in FORMER_NAMES.items()}
         section[name] = {former_of.get(key, key): item for key, item in section[name].items()}
+    return hashed
+
+
+def without_newer_defaults(tree: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config tree without the newer settings that have their default.
+
+    A step that was finished before a setting existed thus stays finished.
+
+    Args:
+        tree: the config as plain values.
+        defaults: a config of defaults as plain values.
+    """
+    hashed = copy.deepcopy(dict(tree))
+    for setting in NEWER_SETTINGS:
+        section, name = _section_of(hashed, setting)
+        default, _ = _section_of(defaults, setting)
+        if section is not None and default is not None and section.get(name) == default.get(name):
+            section.pop(name, None)
     return hashed
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mint_ray.common.arrays import Bools
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.evaluation.answers import Answers
 from mint_ray.evaluation.metrics.compute import evaluate
@@ -40,7 +42,8 @@ def measure_answers(
 
     Args:
         answers: of all systems.
-        tested: case_id, group_id, label_id, label_name, seen of the tested cases.
+        tested: case_id, group_id, label_id, label_name, seen of the tested cases, and publications
+            where cases without one shall be a stratum of their own.
         catalogue: the labels.
         settings: number of bootstrap resamples, confidence bins and listed names.
         seed: of the resamples.
@@ -54,7 +57,7 @@ def measure_answers(
     whole = task.input_modality == "image" and len(catalogue) <= MOST_LABELS
 
     def measure(runs: Sequence[SystemRun], table: pa.Table) -> Measurement:
-        cases = index_cases(table, primary_ids, names)
+        cases = index_cases(table, primary_ids, names, _publication_strata(table))
         predictions = answers.predictions_of(runs)
         outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole)
         metrics = evaluate(
@@ -79,3 +82,13 @@ def measure_answers(
         outcomes=rankings.outcomes | free.outcomes,
         metrics=rankings.metrics | free.metrics,
     )
+
+
+def _publication_strata(cases: pa.Table) -> dict[str, Bools]:
+    """Return the strata of cases with and without a publication, where there are both."""
+    if "publications" not in cases.column_names:
+        return {}
+    published = np.array([bool(ids) for ids in cases["publications"].to_pylist()], dtype=np.bool_)
+    if published.all() or not published.any():
+        return {}
+    return {"published": published, "unpublished": ~published}

@@ -138,6 +138,8 @@ STRATA: dict[str, str] = {
     "all": "All cases",
     "seen": "Diseases seen in training",
     "unseen": "Diseases not seen in training",
+    "published": "Cases with a publication",
+    "unpublished": "Cases without a publication",
 }
 
 

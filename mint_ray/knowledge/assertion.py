@@ -13,6 +13,8 @@ from typing import Literal
 from mint_ray.knowledge.triggers import (
     CONTRACTION,
     HEAD_OF_OTHER,
+    HISTORIES,
+    HISTORY_ANSWERS,
     LIKE,
     LINKS,
     LIST_MARKS,
@@ -23,6 +25,7 @@ from mint_ray.knowledge.triggers import (
     OPEN,
     OPEN_AFTER,
     OTHER_NAME_AFTER,
+    OWN_HISTORY,
     PATIENT,
     POSSESSIVES,
     PSEUDO,
@@ -95,6 +98,9 @@ class Sentence:
     def _after(self, number: int) -> Assertion | None:
         last = self._spans[number][1]
         words = self._words[last + 1 :]
+        told = _told_by_history(words)
+        if told is not None:
+            return told
         if _starts(words, OTHER_NAME_AFTER):
             return "open"
         if words[:2] == ["-", "free"] or words[:1] == ["free"]:
@@ -275,6 +281,24 @@ class Sentence:
         ]
         preceding = before[max(0, index - 4) : index]
         return bool(set(following[:3]) & REPORTING or set(preceding) & LIKE)
+
+
+def _told_by_history(words: Sequence[str]) -> Assertion | None:
+    """Return what a history or an examination says: "Seizures: patient history negative"."""
+    if not words or words[0] not in (":", "-", "–", "—", "("):
+        return None
+    at = 1
+    while at < len(words) and words[at] in OWN_HISTORY:
+        at += 1
+    of_relatives = at < len(words) and words[at].removesuffix("'s") in RELATIVES
+    at += of_relatives
+    if at >= len(words) or words[at] not in HISTORIES:
+        return None
+    at += 1
+    while at < len(words) and words[at] in LINKS:
+        at += 1
+    answer = HISTORY_ANSWERS.get(words[at]) if at < len(words) else None
+    return "open" if answer and of_relatives else answer  # type: ignore[return-value]
 
 
 def _ticked(words: Sequence[str]) -> Assertion | None:

@@ -9,6 +9,8 @@ show evidence; no ranking depends on them.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 from mint_ray.knowledge.assertion import Assertion, Sentence, Span, Token
 from mint_ray.knowledge.names import normalise
@@ -45,6 +47,16 @@ _SKIPPED = frozenset(
 )
 
 
+_DENYING = frozenset(["absent", "absence", "lack", "no", "not", "without", "negative"])
+_INTERCHANGED = (
+    ("absent", "absence"),
+    ("delayed", "delay"),
+    ("increased", "elevated", "raised", "high"),
+    ("decreased", "reduced", "low", "diminished"),
+)
+"""First words of names that notes take for one another."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A term that is named at `text[start:end]`; `excluded` if the note negates it."""
@@ -64,9 +76,11 @@ class FindingReader:
 
     def __init__(self, ontology: Ontology) -> None:
         self._terms = _dictionary(ontology)
+        self._unordered = _without_order(self._terms)
         self._longest: dict[str, int] = {}
         for stems in self._terms:
-            self._longest[stems[0]] = max(self._longest.get(stems[0], 0), len(stems))
+            for stem in stems:
+                self._longest[stem] = max(self._longest.get(stem, 0), len(stems))
 
     def read(self, note: str) -> list[Finding]:
         """Return the findings that the note states or denies of the patient, in text order.
@@ -90,24 +104,46 @@ class FindingReader:
                     findings.append(Finding(term, tokens[first].start, tokens[last].end, excluded))
         return findings
 
+    def names_finding(self, name: str) -> bool:
+        """Return whether a text is the name of a finding, or a synonym, and nothing else."""
+        return _stems(name) in self._terms
+
     def _mentions(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Span]]:
         """Yield the term and the first and last token of every name, without overlaps."""
         stems = [_stem(token.word) if token.word[0].isalnum() else token.word for token in tokens]
         kept = [i for i, token in enumerate(tokens) if not _is_transparent(tokens, i)]
         at = 0
         while at < len(kept):
-            term, size = self._longest_from([stems[index] for index in kept[at : at + _MOST_WORDS]])
+            places = kept[at : at + _MOST_WORDS]
+            adjacent = 1 + next(
+                (i for i, (a, b) in enumerate(pairwise(places)) if b != a + 1), len(places) - 1
+            )
+            term, size = self._longest_from([stems[index] for index in places], adjacent)
             if term is not None:
                 yield term, (kept[at], kept[at + size - 1])
             at += size
 
-    def _longest_from(self, stems: Sequence[str]) -> tuple[str | None, int]:
-        """Return the term of the longest name that `stems` begin with, and its length."""
+    def _longest_from(self, stems: Sequence[str], adjacent: int) -> tuple[str | None, int]:
+        """Return the term of the longest name that `stems` begin with, and its length.
+
+        Of names with the same number of words, one in the order of the words comes first. Words in
+        another order must be `adjacent`, with nothing left out between them.
+        """
+        begun = any(tuple(stems[:size]) in self._terms for size in range(1, adjacent + 1))
         for size in range(min(self._longest.get(stems[0], 0), len(stems)), 0, -1):
-            term = self._terms.get(tuple(stems[:size]))
+            words = tuple(stems[:size])
+            term = self._terms.get(words)
+            if term is None and size > 1 and (size <= adjacent or not begun):
+                term = self._unordered.get(tuple(sorted(words)))
             if term is not None:
                 return term, size
         return None, 1
+
+
+@lru_cache(maxsize=1)
+def load_reader(ontology: Ontology) -> FindingReader:
+    """Return the reader of an ontology, built once per process."""
+    return FindingReader(ontology)
 
 
 def _is_transparent(tokens: Sequence[Token], index: int) -> bool:
@@ -160,7 +196,42 @@ def _dictionary(ontology: Ontology) -> Mapping[tuple[str, ...], str]:
             known = synonyms.get(stems, term)
             synonyms[stems] = term if known == term else None
     unambiguous = {stems: term for stems, term in synonyms.items() if term is not None}
-    return {stems: term for stems, term in (unambiguous | names).items() if _is_telling(stems)}
+    stated = unambiguous | names
+    reworded: dict[tuple[str, ...], str | None] = {}
+    for stems, term in stated.items():
+        for other in _reworded(stems):
+            reworded[other] = term if reworded.get(other, term) == term else None
+    every = {stems: term for stems, term in reworded.items() if term is not None} | stated
+    return {stems: term for stems, term in every.items() if _is_telling(stems)}
+
+
+def _reworded(stems: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield how notes reword a name: "absence of speech", "raised ferritin"."""
+    if len(stems) < 2:
+        return
+    plain = tuple(stem for stem in stems if stem not in ("circulating", "concentration", "level"))
+    for others in _INTERCHANGED:
+        if stems[0] not in others:
+            continue
+        for first in others:
+            yield (first, *stems[1:])
+            if len(plain) > 1:
+                yield (first, *plain[1:])
+
+
+def _without_order(terms: Mapping[tuple[str, ...], str]) -> Mapping[tuple[str, ...], str]:
+    """Return sorted stems -> term, for names of two words and more that are no other term's.
+
+    Notes say "mild intellectual disability" and "finger clinodactyly" where the ontology says
+    "Intellectual disability, mild" and "Clinodactyly of fingers".
+    """
+    found: dict[tuple[str, ...], str | None] = {}
+    for stems, term in terms.items():
+        if _DENYING & set(stems):
+            continue  # "seizures absent" is no absence seizure
+        key = tuple(sorted(stems))
+        found[key] = term if found.get(key, term) == term else None
+    return {key: term for key, term in found.items() if term is not None and len(key) > 1}
 
 
 def _is_telling(stems: tuple[str, ...]) -> bool:

@@ -6,14 +6,22 @@ below it, until a blank line or the next heading.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from mint_ray.knowledge.note_tables import find_rows
 
 Heading = Literal["relatives", "negated", "open", ""]
 """What a heading announces: findings of relatives, absent or possible ones; "" for others."""
 
 _TAG = re.compile(r"<[^<>\n]{1,80}>")
+_NEXT_CELL = re.compile(r"</t[dh]>\s*<t[dh](?:\s[^<>\n]{0,80})?>", re.IGNORECASE)
+_NEXT_ROW = re.compile(
+    r"(?:</t[dh]>\s*)?</tr>\s*<tr(?:\s[^<>\n]{0,80})?>\s*(?:<t[dh](?:\s[^<>\n]{0,80})?>)?",
+    re.IGNORECASE,
+)
+_LINE_END = re.compile(r"\n|\Z")
 _BULLET = re.compile(r"\s*(?:[-*•·–—▪o]\s+|\(?\d{1,2}[.)]\s+|[a-zA-Z]\)\s+)+")
 _BOX = re.compile(r"\s*(?:[-*•]\s+)?(?:\[([ xX✓✗]?)\]|([☐☒☑]))\s*")
 _SENTENCE_END = re.compile(
@@ -85,9 +93,32 @@ def segments(text: str) -> Iterator[Segment]:
 
     Tags of HTML end a segment and are not part of one.
     """
+    text = _NEXT_ROW.sub(lambda tags: "\n" + " " * (len(tags.group()) - 1), text)
+    text = _NEXT_CELL.sub(lambda tags: "\t" + " " * (len(tags.group()) - 1), text)
     text = _TAG.sub(lambda tag: "\n" + " " * (len(tag.group()) - 1), text)
     heading: Heading = ""
-    for start, end in _lines(text):
+    at = 0
+    for row in find_rows(text):
+        if not row.cells:
+            continue  # read as a line
+        heading = yield from _of_lines(text, at, row.start - 1, heading)
+        for cell in row.cells:
+            if not text[cell.start : cell.end].strip():
+                continue
+            about_patient = heading not in ("relatives", "open")
+            if cell.answer and about_patient:
+                yield Segment(cell.start, cell.end, heading, cell.answer)
+            else:
+                yield from _of_line(text, cell.start, cell.end, heading, "")
+        at = min(row.end + 1, len(text))
+    yield from _of_lines(text, at, len(text), heading)
+
+
+def _of_lines(
+    text: str, first: int, last: int, heading: Heading
+) -> Generator[Segment, None, Heading]:
+    """Yield the segments of the lines of a part of a note; return the heading that goes on."""
+    for start, end in _lines(text, first, last):
         line = text[start:end]
         if not line.strip():
             heading = ""
@@ -101,18 +132,20 @@ def segments(text: str) -> Iterator[Segment]:
             continue
         value = _answer(box) if box else ""
         yield from _of_line(text, at, end, heading, value)
+    return heading
 
 
-def _lines(text: str) -> Iterator[tuple[int, int]]:
+def _lines(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the (start, end) of lines; lines of prose that were wrapped are joined."""
-    start = 0
-    for match in re.finditer(r"\n|$", text):
+    if start >= stop:
+        return
+    for match in _LINE_END.finditer(text, start, stop):
         end = match.start()
         line, below = text[start:end], text[end + 1 : end + 81].lstrip(" ")
         last = line.rstrip()[-1:]
         open_end = last not in ".:;!?|" and below[:1].islower() and "\t" not in line
         word = line.rstrip().rpartition(" ")[2].casefold()
-        if open_end and (len(line) >= 60 or word in _CONTINUING):
+        if end < stop and open_end and (len(line) >= 60 or word in _CONTINUING):
             continue  # the same sentence goes on below
         yield start, end
         start = end + 1

@@ -147,4 +147,21 @@ LINKS = frozenset(
 ) | {"\t"}
 LIST_MARKS = frozenset([",", "and", "or", "/", "und", "et", "y", "e", "o", "en", "oder", "ou", "&"])
 LIST_OR = frozenset(["or", "nor", "ni", "oder"])
+HISTORIES = frozenset(
+    "history hx anamnesis examination exam screening screen testing test tests workup evaluation"  # noqa: SIM905
+    " assessment imaging review study studies".split()
+)
+"""Sources of an answer behind a finding: "Seizures: patient history negative"."""
+OWN_HISTORY = frozenset(
+    "patient patient's patient’s personal own his her past medical clinical the physical"  # noqa: SIM905
+    " neurological proband's childhood perinatal neonatal".split()
+)
+HISTORY_ANSWERS: dict[str, str] = {
+    "negative": "excluded",
+    "neg": "excluded",
+    "unremarkable": "excluded",
+    "clear": "excluded",
+    "positive": "present",
+    "pos": "present",
+}
 CONTRACTION = re.compile(r"\w+n['’]t$")

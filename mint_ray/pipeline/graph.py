@@ -18,9 +18,8 @@ from typing import Any
 from mint_ray.common.digests import digest_of, sha256
 from mint_ray.common.folders import files_below
 from mint_ray.config.config import Config
-from mint_ray.config.former_names import under_former_names
+from mint_ray.config.former_names import under_former_names, without_newer_defaults
 from mint_ray.errors import ConfigError
-from mint_ray.pipeline.later_settings import without_later_defaults
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
@@ -63,7 +62,8 @@ def plan(config: Config) -> dict[str, PlannedStep]:
     """
     planned: dict[str, PlannedStep] = {}
     tree = config.model_dump(mode="json")
-    hashed_tree = without_later_defaults(under_former_names(tree))
+    defaults = Config().model_dump(mode="json")
+    hashed_tree = under_former_names(without_newer_defaults(tree, defaults))
     for step in STEPS:
         contents = {name: _fingerprint(name, _lookup(tree, name)) for name in step.files}
         settings = {name: _lookup(tree, name) for name in step.settings} | contents

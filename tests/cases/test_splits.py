@@ -199,3 +199,17 @@ def test_settings_choose_how_to_split():
     assert Counter(case["split"] for case in folds) == {"train": 24, "test": 6}
     shares = split_cases(cases, CasesConfig(test_fraction=0.5, validation_fraction=0), 0)
     assert Counter(case["split"] for case in shares) == {"train": 15, "test": 15}
+
+
+def test_groups_without_a_publication_can_be_kept_for_the_test():
+    published = [make(f"p{n}", publications=[f"PMID:{n}"]) for n in range(30)]
+    relative = make("relative", group="PMID:3")  # of a published family
+    others = [make(f"o{n}") for n in range(5)]
+    cases = join_groups([*others, *published, relative])
+    config = CasesConfig(without_publication="test")
+    placed = split_cases(cases, config, seed=0)
+    assert [case["case_id"] for case in placed] == [case["case_id"] for case in cases]
+    assert all(case["split"] == "test" and case["seen"] for case in placed[:5])
+    assert {case["split"] for case in placed[5:]} == {"train", "validation", "test"}
+    alone = split_cases(join_groups([*published, relative]), CasesConfig(), seed=0)
+    assert by_id(alone, "split").items() <= by_id(placed, "split").items()

@@ -53,3 +53,11 @@ def test_steps_are_hashed_by_the_former_names(tmp_path: Path) -> None:
     assert list(tree["tune"]["space"]) == ["preferences.q"]
     # As the release before the new names had it.
     assert plan(Config(store=str(tmp_path)))["prefer"].key == "5973c730"
+
+
+def test_newer_settings_are_hashed_only_where_they_are_used(tmp_path: Path) -> None:
+    before = plan(Config(store=str(tmp_path)))
+    same = parse_config({"store": str(tmp_path), "cases": {"note_columns": {"note": "auto"}}})
+    other = parse_config({"store": str(tmp_path), "cases": {"without_publication": "test"}})
+    assert plan(same)["cases"].key == before["cases"].key
+    assert plan(other)["cases"].key != before["cases"].key

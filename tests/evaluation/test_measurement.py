@@ -94,3 +94,17 @@ def test_the_teachers_lists_measure_its_students_alone(case_table: pa.Table) -> 
 def test_nothing_tested_is_an_error(case_table: pa.Table) -> None:
     with pytest.raises(DataError, match="at least one case"):
         measure(Answers({}, "orpo"), case_table.slice(0, 0))
+
+
+def test_cases_without_a_publication_are_reported_apart(case_table: pa.Table) -> None:
+    run = SystemRun("orpo")
+    right = {"a": "OMIM:1", "b": "OMIM:2", "c": "OMIM:1", "d": "OMIM:1"}
+    answers = Answers({"orpo": SystemAnswers({run: whole_ranking(run, right)})}, "orpo")
+    mixed = case_table.append_column("publications", pa.array([["PMID:1"], ["PMID:2"], [], None]))
+    strata = measure(answers, mixed).metrics["orpo"]
+    assert {name: strata[name]["top1"]["n"] for name in ("published", "unpublished")} == {
+        "published": 2,
+        "unpublished": 2,
+    }
+    alike = case_table.append_column("publications", pa.array([["PMID:1"]] * 4))
+    assert measure(answers, alike).metrics == measure(answers, case_table).metrics

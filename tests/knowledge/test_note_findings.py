@@ -91,3 +91,25 @@ def test_most_findings_of_written_notes_are_read_back(
     assert total > 100
     assert hits / total > 0.75
     assert wrong / total < 0.05
+
+
+@pytest.mark.parametrize(
+    ("note", "present"),
+    [
+        ("He has mild intellectual disability.", ["Intellectual disability, mild"]),
+        ("There was an absence of speech.", ["Absent speech"]),
+        ("Delays in speech and language development.", ["Delayed speech and language development"]),
+        ("Raised ferritin.", ["Increased circulating ferritin concentration"]),
+        ("Hyperreflexia in the legs.", ["Hyperreflexia"]),
+    ],
+)
+def test_names_in_other_words(
+    reader: FindingReader, ontology: Ontology, note: str, present: list[str]
+) -> None:
+    assert names(reader, ontology, note) == (present, [])
+
+
+def test_another_order_of_words_makes_no_finding_of_a_denial(
+    reader: FindingReader, ontology: Ontology
+) -> None:
+    assert names(reader, ontology, "Seizures absent.") == ([], ["Seizure"])

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from mint_ray.config.config import Config
+from mint_ray.config.former_names import without_newer_defaults
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError, DataError, MintError
 from mint_ray.pipeline import graph as pipeline
-from mint_ray.pipeline.later_settings import without_later_defaults
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
@@ -93,12 +93,14 @@ def test_files_behind_links_count(tmp_path: Path) -> None:
 def test_a_setting_that_came_later_is_hashed_only_where_it_is_used(tmp_path: Path) -> None:
     made = config(tmp_path)
     bare = made.model_dump(mode="json")
-    hashed = without_later_defaults(bare)
+    defaults = Config().model_dump(mode="json")
+    hashed = without_newer_defaults(bare, defaults)
     assert "levels" in bare["cases"]["images"]
     assert not {"levels", "label_names"} & set(hashed["cases"]["images"])
     used = config(tmp_path, cases={"images": {"levels": ["label"], "label_names": {"0": "a"}}})
     assert keys(used)["cases"] != keys(made)["cases"]
-    kept = without_later_defaults(used.model_dump(mode="json"))["cases"]["images"]
+    hashed = without_newer_defaults(used.model_dump(mode="json"), defaults)
+    kept = hashed["cases"]["images"]
     assert (kept["levels"], kept["label_names"]) == (["label"], {"0": "a"})
 
 

@@ -9,14 +9,31 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from mint_ray.cases.schema import Case
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.names import normalise
 
 # FBN1, C9orf72, MT-CO1, HLA-B, H3-3A; also abbreviations of disease names, such as CHARGE.
-_SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
-_NUMBERED_ID = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
+SYMBOL = re.compile(r"(?=.*[A-Z])[A-Z0-9]+(?:orf\d+)?(?:[-.@][A-Z0-9]+)*")
+NUMBERED_ID = re.compile(r"([A-Za-z]+):\s*(\d+)")  # PMID:12345678, OMIM:154700
 _DOI = re.compile(r"DOI:\s*(10\..+)", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"['’]s\b")
 _SHORTEST_NUMBER = 6  # a bare id with fewer digits could be any number
+
+
+def names_of_answer(case: Case, stated: Iterable[str], catalogue: Catalogue) -> tuple[str, ...]:
+    """Return all names, ids and genes that the catalogue has of a case's answer.
+
+    Of a case without a label they are those of every label that a gene in `stated` belongs to.
+    """
+    if case["label_id"] is not None:
+        index = catalogue.index_of(case["label_id"])
+        labels = [] if index is None else [catalogue.label(index)]
+    else:
+        genes = set(stated)
+        labels = [label for label in catalogue.labels if genes & set(label.genes)] if genes else []
+    names = (n for x in labels for n in (x.name, *x.ids, *x.synonyms, *x.genes))
+    return tuple(dict.fromkeys(names))
 
 
 def find_answer(text: str, forbidden: Iterable[str]) -> str | None:
@@ -46,21 +63,21 @@ def _prepare(entry: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
     symbol: re.Pattern[str] | None = None
     names: set[str] = set()
     for part in map(str.strip, entry.split(";")):
-        curie = _NUMBERED_ID.fullmatch(part)
+        curie = NUMBERED_ID.fullmatch(part)
         if curie:
             prefix, number = normalise(curie[1]), curie[2]
             names |= {f"{prefix} {number}", f"{prefix}{number}"}
             names |= {number} if len(number) >= _SHORTEST_NUMBER else set()
         elif doi := _DOI.fullmatch(part):
             names.add(normalise(doi[1]))
-        elif _SYMBOL.fullmatch(part) and part == entry.strip():
-            symbol = _symbol_pattern(part)
+        elif SYMBOL.fullmatch(part) and part == entry.strip():
+            symbol = symbol_pattern(part)
         else:
             names |= {normalise(part), normalise(_POSSESSIVE.sub("", part))}
     return symbol, tuple(f" {name} " for name in sorted(names) if len(name) > 1)
 
 
-def _symbol_pattern(symbol: str) -> re.Pattern[str] | None:
+def symbol_pattern(symbol: str) -> re.Pattern[str] | None:
     if len(symbol) < 2:
         return None
     spaced = re.sub(r"(?<=[A-Za-z])(?=\d)", r"[\\s-]?", re.escape(symbol))

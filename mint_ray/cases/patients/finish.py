@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mint_ray.cases.patients.answer_leak import find_answer
+from mint_ray.cases.patients.clinical_notes.columns import has_words
+from mint_ray.cases.patients.clinical_notes.language import is_not_english
+from mint_ray.cases.patients.clinical_notes.prepare import prepare_note
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import Case
 from mint_ray.common.seeds import stable_seed
@@ -22,8 +25,9 @@ class Finished(NamedTuple):
     """Finished cases, counts of what was done, and rows of `REJECTED_SCHEMA`.
 
     Counts: `drawn_faces`, `written_notes`, `unknown_terms` (HP ids that the ontology does not
-    have, removed), `findings_naming_the_answer` (kept out of written notes), and one per
-    rejection reason.
+    have, removed), `findings_naming_the_answer` (kept out of written notes), `notes_not_in_english`
+    (given notes, of which denials are not read), those of `prepare_note` for clinical notes, and
+    one per rejection reason.
     """
 
     cases: list[Case]
@@ -41,7 +45,9 @@ def finish_cases(
     """Split findings between the modalities, draw missing faces, write missing notes.
 
     Each case depends only on itself and `seed`, not on its batch. An existing note is kept, and
-    so is an existing image unless `modalities` is `text_only`. Applying it twice changes nothing.
+    so is an existing image unless `modalities` is `text_only`. In a clinical note (`config.source`
+    is `notes`) the answer is masked, and findings are read from it. Applying it twice changes
+    nothing.
 
     Args:
         cases: any batch; not changed.
@@ -66,7 +72,7 @@ def finish_cases(
         rejected.append(
             {"case_id": case["case_id"], "source": case["source"], "reason": ANSWER_IN_NOTE}
         )
-    return Finished(finished, counts, rejected)
+    return Finished(finished, +counts, rejected)
 
 
 def _finish(
@@ -77,12 +83,17 @@ def _finish(
     seed: int,
     counts: Counter[str],
 ) -> Case | None:
+    if config.source == "notes":
+        case = prepare_note(case, forbidden, ontology, counts)
+        if not has_words(case["note"]):
+            return None  # it was nothing but its answer
     done = _with_modalities(case, ontology, config, counts)
     if config.modalities != "text_only" and done["image"] is None:
         face_seed = stable_seed(seed, "face", case["case_id"])
         done["image"] = render_face(done["face_terms"], ontology, face_seed, done["sex"])
         counts["drawn_faces"] += 1
     if done["note"].strip():
+        counts["notes_not_in_english"] += is_not_english(done["note"])
         return done if find_answer(done["note"], forbidden) is None else None
     note = _safe_note(done, forbidden, ontology, config, seed, counts)
     if note is None:

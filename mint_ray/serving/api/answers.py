@@ -73,7 +73,10 @@ class NoneOfThese(BaseModel):
     p_value: float | None = Field(
         description="How often a right answer fits as badly as the best one here."
     )
-    flagged: bool = Field(description="No finding was read, or the conformal set is empty.")
+    flagged: bool = Field(
+        description="No finding was read, the note is not in English, or the conformal set is "
+        "empty."
+    )
     reason: str | None = Field(description="Why it is flagged.")
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH, is_not_english
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.patients.phenopackets import parse_packet
 from mint_ray.cases.schema import Case, RejectedCase, blank_case
@@ -152,7 +153,10 @@ class PatientReader:
         present, excluded = present_and_excluded(findings)
         spans = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in findings)
         parsed = _asked(note, present, excluded, options, spans)
-        return parsed if present else replace(parsed, caveat=NO_FINDING)
+        doubts = [f"the note is {NOT_ENGLISH}"] * is_not_english(note) + [NO_FINDING] * (
+            not present
+        )
+        return replace(parsed, caveat="; ".join(doubts)) if doubts else parsed
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:
         if len(json.dumps(packet)) > MOST_PACKET_BYTES:

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 import ray
 import ray.data
 
+from mint_ray.cases.patients.answer_leak import names_of_answer
+from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
+from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.patients.simulate import rank_diseases, simulate_cases
@@ -79,6 +82,8 @@ def run(context: StepContext) -> StepOutcome:
     counts = +counts
     if counts:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+    if foreign := counts["notes_not_in_english"]:
+        context.progress.say(f"{foreign} of {len(cases)} notes are {NOT_ENGLISH}")
     facts = {**lacking, "reading": dict(sorted(counts.items()))}
     return _write(context, finished, rejected, catalogue, excluded, facts)
 
@@ -140,6 +145,9 @@ def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
     path = Path(str(settings.path))
     if settings.source == "phenopackets":
         return read_phenopackets(path, ontology)
+    if settings.source == "notes":
+        namespace = config.knowledge.namespace
+        return read_notes(path, settings.note_columns, load_annotations(), namespace)
     return read_case_table(path, ontology, config.knowledge.namespace)
 
 
@@ -169,7 +177,7 @@ def _finish(
 ) -> pa.Table:
     """Draw faces and write notes in parallel; return rows of `FINISHED_SCHEMA`, sorted by case."""
     rows = [
-        {**case, "forbidden": [*names, *_answer_names(case, catalogue)]}
+        {**case, "forbidden": [*names, *names_of_answer(case, names, catalogue)]}
         for case, names in zip(cases, forbidden, strict=True)
     ]
     batches = [
@@ -207,15 +215,6 @@ class Finisher:
         ]
         rows[0]["counts"] = list(finished.counts.items())  # of the whole batch
         return pa.Table.from_pylist(rows, FINISHED_SCHEMA)
-
-
-def _answer_names(case: Case, catalogue: Catalogue) -> tuple[str, ...]:
-    """Return all names of the case's answer in the catalogue, which its note must not contain."""
-    index = None if case["label_id"] is None else catalogue.index_of(case["label_id"])
-    if index is None:
-        return ()
-    label = catalogue.label(index)
-    return (label.name, *label.ids, *label.synonyms, *label.genes)
 
 
 def _write(

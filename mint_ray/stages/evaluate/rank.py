@@ -39,7 +39,8 @@ class Comparison:
     """Folders of the finished steps `cases`, `teach` and `train`."""
     output: Path
     all_cases: pa.Table
-    """case_id, group_id, split, label_id, label_name, seen of every case, tested or not."""
+    """case_id, group_id, split, label_id, label_name, seen, publications of every case, tested or
+    not."""
     tested: pa.Table
     """The rows of the tested cases."""
     catalogue: Catalogue

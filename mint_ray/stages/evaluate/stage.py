@@ -79,7 +79,7 @@ def _prepare(context: StepContext) -> Comparison:
     config, cases = context.config, context.inputs["cases"]
     all_cases = pq.read_table(
         cases / "cases.parquet",
-        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen"],
+        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"],
     )
     return Comparison(
         config=config,

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +149,29 @@ def test_unknown_terms_are_dropped_and_counted() -> None:
     done = _finish(_case(terms=[SEIZURE, "HP:9999999", SEIZURE], excluded_terms=["nonsense"]))
     assert done.cases[0]["terms"] == [SEIZURE]
     assert done.counts["unknown_terms"] == 2
+
+
+def test_a_clinical_note_is_masked_and_read() -> None:
+    config = CasesConfig(source="notes", path=Path("notes.csv"), modalities="text_only")
+    note = "She has seizures and hypertelorism, but no anosmia. Known Invented disease."
+    case = _case(note=note, terms=[], excluded_terms=[])
+    done = finish_cases([case], {"case-1": ["Invented disease"]}, ONTOLOGY, config, seed=0)
+    (finished,) = done.cases
+    assert finished["note"] == note.replace("Invented disease", "[masked]")
+    assert (finished["terms"], finished["excluded_terms"]) == ([SEIZURE, HYPERTELORISM], [ANOSMIA])
+    assert (done.counts["masked_names"], done.rejected) == (1, [])
+    again = finish_cases(done.cases, {"case-1": ["Invented disease"]}, ONTOLOGY, config, seed=0)
+    assert again.cases == done.cases
+
+
+def test_a_clinical_note_that_is_nothing_but_its_answer_is_rejected() -> None:
+    config = CasesConfig(source="notes", path=Path("notes.csv"), modalities="text_only")
+    case = _case(note="Invented disease.", terms=[], excluded_terms=[])
+    done = finish_cases([case], {"case-1": ["Invented disease"]}, ONTOLOGY, config, seed=0)
+    assert [row["reason"] for row in done.rejected] == ["answer_in_note"]
+
+
+def test_given_notes_in_other_languages_are_counted() -> None:
+    done = _finish(_case(note="Das Mädchen hat seit der Geburt keine Krampfanfälle."))
+    assert done.counts["notes_not_in_english"] == 1
+    assert not _finish(_case()).counts["notes_not_in_english"]

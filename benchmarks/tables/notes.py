@@ -1,0 +1,57 @@
+"""Table of readers of findings in notes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tables.records import recorded
+
+TITLES = {
+    ("present", "exact"): "present, exact",
+    ("present", "ancestors"): "present, by ancestors",
+    ("named", "exact"): "present or denied, exact",
+    ("named", "ancestors"): "present or denied, by ancestors",
+}
+NAMES = {"mint_ray": "own reader"}
+
+
+def note_findings_section() -> str:
+    """Write what readers found in notes, and how the own one judged marked lines."""
+    result = recorded("note_findings")
+    if result is None:
+        return ""
+    known, lines = result["known"], result["lines"]
+    rows = [
+        f"{result['notes']} notes of {result['words_per_note']:.0f} words; their phenopackets have "
+        f"{known['present']:.1f} present and {known['excluded']:.1f} excluded terms each. HPO of "
+        f"{result['ontology']}.",
+        "",
+        "| reader | terms | precision % | recall % | F1 % |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for name, reader in result["readers"].items():
+        for (stated, how), title in TITLES.items():
+            cells = [f"{100 * reader[stated][how][n]:.1f}" for n in ("precision", "recall", "f1")]
+            rows.append(f"| {_title(name, reader)} | {title} | {' | '.join(cells)} |")
+    rows += ["", "| reader | ms per note | seconds to load |", "|---|---:|---:|"]
+    rows += [
+        f"| {_title(name, reader)} | {1000 * reader['seconds_per_note']:.1f} "
+        f"| {reader['seconds_to_load']:.1f} |"
+        for name, reader in result["readers"].items()
+    ]
+    rows += [
+        "",
+        f"Presence and denial in {lines['lines']} invented lines, {lines['findings']} marked "
+        "findings:",
+        "",
+        "| own reader | findings | precision % | recall % |",
+        "|---|---:|---:|---:|",
+    ]
+    for kind, title in (("present", "present"), ("excluded", "denied")):
+        cells = [f"{100 * lines[kind][name]:.1f}" for name in ("precision", "recall")]
+        rows.append(f"| {title} | {lines[kind]['n']} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _title(name: str, reader: Mapping[str, Any]) -> str:
+    version = f" {reader['version']}" if reader["version"] else ""
+    return NAMES.get(name, name) + version
