@@ -255,7 +255,7 @@ ROWS = "case_id,terms,sex,age\na,HP:0001250;HP:0001252,F,9\nb,,,\n"
         ("x.tsv", ROWS.replace(",", "\t").encode()),
         ("x.txt", ROWS.replace(",", "\t").encode()),
         ("x.csv", ROWS.replace(";", "|").replace(",", ";").encode()),
-        ("x.csv.gz", gzip.compress(ROWS.encode())),
+        ("x.csv.gz", gzip.compress(ROWS.encode(), mtime=0)),
         ("x.csv", ROWS.replace("case_id", " Case_ID ").encode()),
     ],
 )
