@@ -86,7 +86,11 @@ def test_a_damaged_line_is_a_row_of_its_own(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1", "expected a parquet table of notes"),
         ("a.csv", b"text\n\xff\xfe\n", "expected a CSV table of notes in UTF-8"),
         ("a.csv.gz", b"text\n", "expected a CSV table of notes"),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}', mtime=0)[:-9], "expected JSON lines of notes"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"text": "x"}', mtime=0)[:-9],
+            "expected JSON lines of notes",
+        ),
         ("a.csv", b"text,age\nAtaxia\n", "expected a CSV table of notes"),
     ],
 )
