@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray Train's controller looks for reports every two seconds, and every checkpoint waits for it.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+# Nobody takes nodes away from tests but tests, and one process less starts with each training.
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 
-# Tests that need a Ray share one within a process. Half of their time they wait for one another's
-# processes, so two processes have such tests: one the stages, one the rest.
-STAGES = "a Ray for the stages"
-OTHERS = "a Ray for the others"
-RAY_FOLDERS = {"stages": STAGES, **dict.fromkeys(("commands", "runtime", "serving"), OTHERS)}
-RAY_FILES = dict.fromkeys(("test_end_to_end.py", "test_vision_end_to_end.py"), OTHERS)
+# Tests of the mark `cluster` share a Ray, so one process runs them, one after another: a second Ray
+# beside it starves both. Only the campaign on nodes of its own, which waits for most of its time,
+# runs beside them, at the end of the other process.
+RAY = "ray"
+LAST = "tests/stages/test_tune_faults.py"
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -47,13 +49,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what needs a Ray where processes share the tests, else with the quick tests."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: group_of(item.nodeid) not in (STAGES, OTHERS))
+        items.sort(key=lambda item: [RAY, "", LAST].index(_turn(group_of(item.nodeid))))
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test, which one process runs as a whole: of a Ray, or a module."""
+    """Return the group of a test, which one process runs as a whole: `RAY`, or its module."""
     file = nodeid.partition("::")[0]
-    return (RAY_FOLDERS | RAY_FILES).get(file.split("/")[1], file)
+    return RAY if file != LAST and _needs_ray(file) else file
+
+
+@cache
+def _needs_ray(file: str) -> bool:
+    """Return whether a module has the mark, as its text says: a scheduler sees names only."""
+    return "pytest.mark.cluster" in (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+
+
+def _turn(group: str) -> str:
+    return group if group in (RAY, LAST) else ""
 
 
 @pytest.fixture(scope="session", autouse=True)
