@@ -27,7 +27,11 @@ ray.get(group.ready())
 print(ray.get_runtime_context().get_job_id(), group.id.hex())
 """
 
-pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.usefixtures("ray_cluster"),
+    pytest.mark.timeout(180),
+]
 
 
 @pytest.fixture(scope="module")
