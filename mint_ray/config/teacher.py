@@ -54,7 +54,8 @@ class TeacherConfig(Section):
     """
 
     name: str = "fusion"
-    """Registered name of the teacher: `fusion` (face and HPO terms), `clip` (image), `clip_fusion`
+    """Registered name of the teacher: `fusion` (face and HPO terms), `neighbours` (HPO terms: the
+    diseases of the most similar training patients; no settings), `clip` (image), `clip_fusion`
     (image and description)."""
     clip: ClipConfig = ClipConfig()
     hidden: int = Field(512, ge=8)

@@ -37,6 +37,7 @@ class Fitter:
 
 FITTERS = {
     "fusion": Fitter("disease", "mint_ray.teachers.fusion.fit", "fit_fusion"),
+    "neighbours": Fitter("disease", "mint_ray.teachers.neighbours.fit", "fit_neighbours"),
     "clip": Fitter("tissue", "mint_ray.teachers.clip.fit", "fit_clip", "check_settings"),
     "clip_fusion": Fitter("tissue", "mint_ray.teachers.clip.fit", "fit_clip", "check_settings"),
 }
@@ -69,4 +70,6 @@ def epochs_of(config: Config) -> int:
     clip = config.teacher.clip
     if config.teacher.name == "fusion":
         return config.teacher.epochs
+    if config.teacher.name == "neighbours":
+        return 1
     return {"none": 0, "probe": 1, "contrastive": clip.epochs}[clip.fit]

@@ -10,13 +10,14 @@ from tests.teachers.tissue import run_config
 
 @pytest.mark.parametrize("name", FITTERS)
 def test_every_teacher_has_a_fit_of_its_task(name: str) -> None:
-    config = Config() if name == "fusion" else run_config(name)
+    of_disease = FITTERS[name].task == "disease"
+    config = Config.model_validate({"teacher": {"name": name}}) if of_disease else run_config(name)
     assert callable(find_fitter(config).load())
 
 
 def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"teacher\.name=plip: expected one of fusion, clip, clip"
+        ConfigError, match=r"teacher\.name=plip: expected one of fusion, neighbours, clip"
     ):
         find_fitter(run_config("plip"))
 
@@ -24,7 +25,7 @@ def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
 def test_a_teacher_of_another_task_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"teacher\.name=fusion .* expected clip or clip_fusion"):
         find_fitter(run_config("fusion"))
-    with pytest.raises(ConfigError, match=r"teacher\.name=clip .* expected fusion"):
+    with pytest.raises(ConfigError, match=r"teacher\.name=clip .* expected fusion or neighbours"):
         find_fitter(Config.model_validate({"teacher": {"name": "clip"}}))
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from scipy.special import log_softmax, softmax
 
 from mint_ray.common.arrays import Bools, Floats, Ints
+from mint_ray.common.temperature import search_temperature
 from mint_ray.errors import DataError
-from mint_ray.evaluation.calibration.temperature import search_temperature
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 
 SCORES_SCHEMA = pa.schema(

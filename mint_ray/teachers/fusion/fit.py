@@ -43,7 +43,7 @@ from mint_ray.teachers.fusion.teacher import (
     read_faces,
     save_fusion,
 )
-from mint_ray.teachers.fusion.term_features import TermEncoder, smoothed_information_content
+from mint_ray.teachers.fusion.term_features import smoothed_information_content
 from mint_ray.teachers.fusion.training_patients import (
     Patient,
     SimulatedPatients,
@@ -53,6 +53,7 @@ from mint_ray.teachers.fusion.training_patients import (
     vary,
 )
 from mint_ray.teachers.optimiser import Optimiser
+from mint_ray.teachers.term_encoder import TermEncoder
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mint_ray.knowledge.annotations import Annotation, Annotations
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.teachers.fusion.term_features import TermEncoder
+from mint_ray.teachers.term_encoder import TermEncoder
 
 ANNOTATION_PATIENTS = 2.0
 """Number of patients that an annotated frequency counts as, beside training patients."""

@@ -18,7 +18,8 @@ from mint_ray.teachers.base import check_files, register_teacher, write_manifest
 from mint_ray.teachers.fusion.face_pixels import decode_images
 from mint_ray.teachers.fusion.label_profiles import ProfileMatch
 from mint_ray.teachers.fusion.network import FACE_WIDTH, FaceReader, FusionNetwork
-from mint_ray.teachers.fusion.term_features import Features, TermEncoder, pack, sex_index
+from mint_ray.teachers.fusion.term_features import Features, pack, sex_index
+from mint_ray.teachers.term_encoder import TermEncoder
 
 NAME = "fusion"
 WEIGHTS_FILE = "model.safetensors"

@@ -1,6 +1,6 @@
 """Features of HPO terms for the fusion network: weighted closures as flat index lists."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mint_ray.cases.schema import SEXES
 from mint_ray.knowledge.annotations import Annotation
-from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.term_encoder import TermEncoder
 
 SEX_STATES = (*SEXES, "unknown")
 
@@ -42,30 +42,6 @@ class Features:
     """(n, 1) 1 where there is a face, else 0."""
     match: torch.Tensor
     """(n, n_labels) how well the findings fit each label's profile; see `ProfileMatch`."""
-
-
-class TermEncoder:
-    """Conversion of lists of HPO ids to bags of term indices, with or without ancestors."""
-
-    def __init__(self, ontology: Ontology) -> None:
-        self._ontology = ontology
-        self._closures: dict[str, NDArray[np.int64]] = {}
-
-    def closure(self, terms: Iterable[str]) -> NDArray[np.int64]:
-        """Return indices of the terms and all their ancestors, sorted; skip unknown ids."""
-        closures = [self._closure(term) for term in terms if term in self._ontology.index]
-        return np.unique(np.concatenate(closures)) if closures else np.zeros(0, dtype=np.int64)
-
-    def plain(self, terms: Iterable[str]) -> NDArray[np.int64]:
-        """Return indices of the terms without ancestors, sorted; skip unknown ids."""
-        index = self._ontology.index
-        return np.array(sorted({index[t] for t in terms if t in index}), dtype=np.int64)
-
-    def _closure(self, term: str) -> NDArray[np.int64]:
-        if term not in self._closures:
-            above = self._ontology.ancestors(term)
-            self._closures[term] = np.array([self._ontology.index[t] for t in above])
-        return self._closures[term]
 
 
 def pack(bags: Sequence[NDArray[np.int64]], weights: NDArray[np.float32]) -> Bags:

@@ -17,7 +17,8 @@ from mint_ray.knowledge.ontology import Ontology
 from mint_ray.teachers.fusion.fit_face_reader import ReadingNoise, finding_row
 from mint_ray.teachers.fusion.label_profiles import Profile, ProfileMatch
 from mint_ray.teachers.fusion.network import FACE_WIDTH
-from mint_ray.teachers.fusion.term_features import Features, TermEncoder, pack, sex_index
+from mint_ray.teachers.fusion.term_features import Features, pack, sex_index
+from mint_ray.teachers.term_encoder import TermEncoder
 
 SIMULATION = SimulationConfig(max_terms=20)
 MOST_LEFT_OUT = 0.6  # share of a real patient's observed terms that augmentation may leave out

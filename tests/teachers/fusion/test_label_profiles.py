@@ -6,7 +6,7 @@ import pytest
 from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.fusion.label_profiles import Profile, ProfileMatch, pooled_profiles
-from mint_ray.teachers.fusion.term_features import TermEncoder
+from mint_ray.teachers.term_encoder import TermEncoder
 from tests.teachers.conftest import COMMON, FINDINGS, invented_annotations
 
 NEW = "HP:0001250"  # seizure, annotated to none of the invented diseases

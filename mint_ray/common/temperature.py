@@ -1,4 +1,4 @@
-"""Bounded search for a temperature, shared by the calibrations."""
+"""Bounded search for a temperature, for teachers and calibrations."""
 
 import math
 from collections.abc import Callable

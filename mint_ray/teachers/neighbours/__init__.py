@@ -1,0 +1,1 @@
+"""Disease teacher `neighbours`: the diseases of the most similar training patients."""
