@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -166,9 +166,9 @@ def _case(
     filled |= {
         **terms,
         "group_id": _stated(row["group_id"]) or row["case_id"],
-        "publications": _publications(filled["publications"], counts),
-        "sex": _sex(row["sex"], counts),
-        "age": _age(row["age"], age_unit, counts),
+        "publications": publications_of(filled["publications"], counts),
+        "sex": sex_of(row["sex"], counts),
+        "age": age_of(row["age"], age_unit, counts),
         "label_id": label_id,
         "label_name": label_name,
     }
@@ -206,8 +206,13 @@ def _label(
     return label_ids[0], name or None
 
 
-def _publications(cells: list[str | None], counts: Counter[str]) -> list[str]:
-    """Return publications in one spelling; unread ones as they are, to group cases by."""
+def publications_of(cells: Iterable[str | None], counts: Counter[str]) -> list[str]:
+    """Return publications in one spelling; unread ones as they are, to group cases by.
+
+    Args:
+        cells: ids, addresses or citations, each with several or none.
+        counts: gets `unread_publications`.
+    """
     publications: dict[str, None] = {}
     for cell in cells:
         for part in re.split(r"[;|\n]", cell or ""):
@@ -221,7 +226,13 @@ def _publications(cells: list[str | None], counts: Counter[str]) -> list[str]:
     return list(publications)
 
 
-def _sex(value: str | None, counts: Counter[str]) -> str:
+def sex_of(value: str | None, counts: Counter[str]) -> str:
+    """Return `female`, `male` or `unknown` for a cell of a table.
+
+    Args:
+        value: a word or a digit; see `read_sex` and `read_coded_sex`.
+        counts: gets `sex_by_iso_5218` and `unmapped_sex`.
+    """
     coded = read_coded_sex(value)
     if coded is not None:
         counts["sex_by_iso_5218"] += coded != "unknown"
@@ -233,7 +244,14 @@ def _sex(value: str | None, counts: Counter[str]) -> str:
         return "unknown"
 
 
-def _age(value: str | None, unit: AgeUnit, counts: Counter[str]) -> str | None:
+def age_of(value: str | None, unit: AgeUnit, counts: Counter[str]) -> str | None:
+    """Return the age in a cell of a table as an ISO 8601 duration, None if there is none.
+
+    Args:
+        value: see `read_age`.
+        unit: unit of a bare number.
+        counts: gets `unmapped_age`.
+    """
     try:
         return read_age(value, unit)
     except ValueError:

@@ -45,36 +45,10 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that `auto` looks for, the first one first; case, spaces and hyphens do not count."""
 
-_SEXES = {"f": "female", "female": "female", "w": "female", "woman": "female", "girl": "female"} | {
-    "m": "male",
-    "male": "male",
-    "man": "male",
-    "boy": "male",
-}
-_DURATION = re.compile(r"P(?=\d)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?", re.IGNORECASE)
-_AGE = re.compile(
-    r"(\d{1,3})(?:\.(\d+))?\s*-?\s*(y|yo|y/o|yrs?|years?|m|mo|mos|months?|w|wks?|weeks?|d|days?)?"
-    r"(?:[\s-]*old)?",
-    re.IGNORECASE,
-)
-_PREFIXES = {"ORPHANET": "ORPHA", "ORDO": "ORPHA", "MIM": "OMIM"}
-_KNOWN_ID = re.compile(
-    r"\b(OMIM|MIM|ORPHANET|ORPHA|ORDO|MONDO|DECIPHER)(?=[\W_\d])[:_#%+*\s]*(\d{1,9})(?!\d)",
-    re.IGNORECASE,
-)
-_OTHER_ID = re.compile(r"([A-Za-z]{2,12}):\s*(\d{1,9})")
 _NO_WORDS = frozenset(
     "nan none null na nil empty missing unknown redacted removed deleted masked xx xxx xxxx"  # noqa: SIM905
     " nbsp".split()
 )
-_NOT_DISEASES = frozenset(["HGNC", "NCBIGENE", "ENTREZ", "HP", "PMID"])
-_BARE_MIM = re.compile(r"[#*%+]?\s*([1-6]\d{5})(?:\.0)?")
-_PUBMED = re.compile(
-    r"(?:PMID|PUBMED(?:\.NCBI\.NLM\.NIH\.GOV)?|MEDLINE)[\s:_/#.=-]*0*(\d{3,9})", re.IGNORECASE
-)
-_BARE_PUBMED = re.compile(r"0*(\d{5,8})(?:\.0)?")
-_DOI = re.compile(r"\b(10\.\d{4,9}/[^\s\"<>;,]+)", re.IGNORECASE)
-_PMC = re.compile(r"\bPMC\s*:?\s*(\d{4,9})", re.IGNORECASE)
 
 
 def choose_columns(
@@ -152,56 +126,6 @@ def has_words(note: object) -> bool:
 def split_list(text: str) -> list[str]:
     """Return the items of a text that lists several, by commas, semicolons, bars or slashes."""
     return [item for item in re.split(r"\s*[;,|/]\s*", text) if item]
-
-
-def disease_id(text: str) -> str | None:
-    """Return a disease id in one spelling, None if there is none: "ORPHA:558", "OMIM:154700".
-
-    A number alone is one of OMIM if it has six digits, as OMIM's have.
-    """
-    if bare := _BARE_MIM.fullmatch(text):
-        return f"OMIM:{bare[1]}"
-    match = _KNOWN_ID.search(text) or _OTHER_ID.fullmatch(text)
-    if match is None or match[1].upper() in _NOT_DISEASES:
-        return None
-    prefix = match[1].upper()
-    return f"{_PREFIXES.get(prefix, prefix)}:{match[2]}"
-
-
-def publication_ids(text: str, bare_numbers: bool = False) -> list[str]:
-    """Return the publications that a text names, as "PMID:1", "DOI:10.1/x" or "PMC1".
-
-    Args:
-        text: ids, addresses or a citation.
-        bare_numbers: whether a number without a prefix is a PubMed id, as in a column of them.
-    """
-    found = [f"PMID:{number}" for number in _PUBMED.findall(text)]
-    found += [f"DOI:{doi.rstrip('.)]').lower()}" for doi in _DOI.findall(text)]
-    found += [f"PMC{number}" for number in _PMC.findall(text)]
-    if not found and bare_numbers:
-        matches = map(_BARE_PUBMED.fullmatch, split_list(text))
-        found = [f"PMID:{match[1]}" for match in matches if match]
-    return list(dict.fromkeys(found))
-
-
-def sex_of(text: str) -> str | None:
-    """Return "female" or "male", "unknown" for nothing, None for other words."""
-    return _SEXES.get(text.casefold()) if text else "unknown"
-
-
-def age_of(text: str) -> str | None:
-    """Return an age as an ISO 8601 duration, None if it is none: "4", "18 months", "P4Y"."""
-    if _DURATION.fullmatch(text):
-        return text.upper()
-    match = _AGE.fullmatch(text)
-    if match is None:
-        return None
-    whole, part, unit = int(match[1]), match[2], (match[3] or "y")[0].upper()
-    if part and unit == "Y":
-        months = round(float(f"0.{part}") * 12)
-        whole, months = whole + months // 12, months % 12
-        return f"P{whole}Y{months}M" if months else f"P{whole}Y"
-    return f"P{whole}{unit}"
 
 
 def _spelling(column: str) -> str:

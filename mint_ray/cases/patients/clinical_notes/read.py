@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mint_ray.cases.patients.clinical_notes.columns import (
-    age_of,
     choose_columns,
-    disease_id,
     has_words,
-    publication_ids,
-    sex_of,
     split_list,
     text_of,
 )
 from mint_ray.cases.patients.clinical_notes.files import read_note_table
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
+from mint_ray.cases.table import age_of, publications_of, sex_of
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.knowledge.annotations import Annotations
+from mint_ray.knowledge.ids import find_publications, read_disease_ids
 from mint_ray.knowledge.names import normalise
 
 SOURCE = "notes"
@@ -36,7 +34,7 @@ def read_notes(
 
     Counts: `rows_without_id` (numbered by row), `repeated_ids` (numbered; one group),
     `without_label`, `unread_labels` (a label that is neither an id nor the name of one disease),
-    `without_publication`, `unread_sex`, `unread_age`.
+    `without_publication`, and those of `publications_of`, `sex_of` and `age_of`.
 
     Args:
         path: see `read_note_table`.
@@ -89,24 +87,21 @@ def _parsed(
 ) -> ParsedCase:
     """Fill in a case what the other columns say of it."""
     label_text, label_name = values.get("label_id", ""), values.get("label_name", "")
-    label_id = disease_id(label_text)
+    label_id = None
     for text in (label_text, label_name):
-        label_id = label_id or disease_id(text) or names.get(normalise(text))
+        label_id = label_id or next(iter(read_disease_ids(text)), names.get(normalise(text)))
     counts["without_label"] = label_id is None
     counts["unread_labels"] = label_id is None and bool(label_text or label_name)
-    publications = publication_ids(values.get("publication", ""), bare_numbers=True)
-    publications = publications or publication_ids(stated_id[:80])[:1]
+    publications = publications_of([values.get("publication")], counts)
+    publications = publications or sorted(find_publications(stated_id[:80]))[:1]
     counts["without_publication"] = not publications
-    sex, age = sex_of(values.get("sex", "")), values.get("age", "")
-    counts["unread_sex"] = sex is None
     case |= {
         "label_id": label_id,
         "label_name": (label_name or None) if label_id else None,
         "publications": sorted(publications),
-        "sex": sex or "unknown",
-        "age": age_of(age),
+        "sex": sex_of(values.get("sex"), counts),
+        "age": age_of(values.get("age"), "years", counts),
     }
-    counts["unread_age"] = bool(age) and case["age"] is None
     genes = split_list(values.get("gene", ""))
     revealing = {label_text, label_name, label_id or "", *genes, *publications} - {""}
     return ParsedCase(case, tuple(sorted(revealing)), +counts)

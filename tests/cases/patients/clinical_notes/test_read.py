@@ -7,12 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.cases.patients.clinical_notes.columns import (
-    age_of,
-    disease_id,
-    publication_ids,
-    sex_of,
-)
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase
 from mint_ray.cases.splits import join_groups
@@ -123,59 +117,26 @@ def test_publications_join_notes_in_any_spelling(tmp_path: Path) -> None:
     grouped = join_groups(cases)
     assert [case["group_id"] for case in grouped][:2] == ["PMID:31675180"] * 2
     assert cases[3]["publications"] == []
-    assert counts["without_publication"] == 2  # "PMID 7" is too short for one
+    assert counts["without_publication"] == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("PMID:31675180", ["PMID:31675180"]),
-        ("pmid 031675180", ["PMID:31675180"]),
-        ("PMID36829172", ["PMID:36829172"]),
-        ("PMID__33890291_Proband_1", ["PMID:33890291"]),
-        ("http://www.ncbi.nlm.nih.gov/pubmed/31675180", ["PMID:31675180"]),
-        ("https://doi.org/10.1016/J.AJHG.2020.01.001.", ["DOI:10.1016/j.ajhg.2020.01.001"]),
-        ("see PMC1234567", ["PMC1234567"]),
-        ("31675180", ["PMID:31675180"]),
-        ("ward 7", []),
-        ("", []),
-    ],
-)
-def test_publication_ids(text: str, expected: list[str]) -> None:
-    assert publication_ids(text, bare_numbers=True) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("OMIM: 154700", "OMIM:154700"),
-        ("omim_154700", "OMIM:154700"),
-        ("MIM #154700", "OMIM:154700"),
-        ("#154700", "OMIM:154700"),
-        ("154700", "OMIM:154700"),
-        ("Orphanet:558", "ORPHA:558"),
-        ("ORPHA:558 ()", "ORPHA:558"),
-        ("https://omim.org/entry/154700", None),
-        ("MONDO:0007947", "MONDO:0007947"),
-        ("HGNC:34", None),
-        ("Joubert syndrome 30", None),
-        ("", None),
-    ],
-)
-def test_disease_ids(text: str, expected: str | None) -> None:
-    assert disease_id(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("4", "P4Y"), ("18 months", "P18M"), ("p4y3m", "P4Y3M"), ("4-year-old", "P4Y"), ("old", None)],
-)
-def test_ages(text: str, expected: str | None) -> None:
-    assert age_of(text) == expected
-
-
-def test_sexes() -> None:
-    assert [sex_of(t) for t in ("F", "Male", "", "?")] == ["female", "male", "unknown", None]
+def test_values_are_read_as_in_case_tables(tmp_path: Path) -> None:
+    columns = {
+        "note": ["Seizures.", "Ataxia.", "Ptosis.", "Short stature."],
+        "omim_id": ["omim_154700", "#154700", "https://omim.org/entry/154700", "HGNC:34"],
+        "pmid": ["31675180.0", "see PMC1234567", "PMID 1; PMID 2", "Invented et al."],
+        "age": ["4.5", "18 months", "4-year-old", "old"],
+        "sex": ["F", "Male", "", "purple"],
+    }
+    cases, _, counts = read(tmp_path, columns)
+    assert [case["label_id"] for case in cases] == ["OMIM:154700"] * 3 + [None]
+    assert [case["age"] for case in cases] == ["P4Y6M", "P1Y6M", "P4Y", None]
+    assert [case["sex"] for case in cases] == ["female", "male", "unknown", "unknown"]
+    published = [case["publications"] for case in cases]
+    assert published[:3] == [["PMID:31675180"], ["PMC1234567"], ["PMID:1", "PMID:2"]]
+    assert published[3] == ["Invented et al."]  # groups cases, excludes nothing
+    assert counts["unread_publications"] == counts["unmapped_age"] == counts["unmapped_sex"] == 1
+    assert counts["unread_labels"] == 1
 
 
 @pytest.mark.parametrize(
