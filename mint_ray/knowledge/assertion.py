@@ -287,14 +287,20 @@ def _told_by_history(words: Sequence[str]) -> Assertion | None:
     """Return what a history or an examination says: "Seizures: patient history negative"."""
     if not words or words[0] not in (":", "-", "–", "—", "("):
         return None
-    at = 1
-    while at < len(words) and words[at] in OWN_HISTORY:
+    denied = words[1:2] == ["no"]
+    at = begin = 1 + denied
+    while at < len(words) and (
+        words[at] in OWN_HISTORY or (at > begin and words[at] in LIST_MARKS)
+    ):
         at += 1
-    of_relatives = at < len(words) and words[at].removesuffix("'s") in RELATIVES
-    at += of_relatives
+    named = at < len(words) and words[at].removesuffix("'s") in RELATIVES
+    of_relatives = named and at == begin  # "patient and family history" is of the patient too
+    at += named
     if at >= len(words) or words[at] not in HISTORIES:
         return None
     at += 1
+    if denied:
+        return "open" if of_relatives else "excluded"
     while at < len(words) and words[at] in LINKS:
         at += 1
     answer = HISTORY_ANSWERS.get(words[at]) if at < len(words) else None

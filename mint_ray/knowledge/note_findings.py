@@ -47,6 +47,8 @@ _SKIPPED = frozenset(
 )
 
 
+_EVERYDAY = {"hearing loss": "HP:0000365", "disc pallor": "HP:0000543"}
+"""Names in every note that the ontology knows as related ones only."""
 _DENYING = frozenset(["absent", "absence", "lack", "no", "not", "without", "negative"])
 _INTERCHANGED = (
     ("absent", "absence"),
@@ -195,6 +197,9 @@ def _dictionary(ontology: Ontology) -> Mapping[tuple[str, ...], str]:
             stems = _stems(synonym)
             known = synonyms.get(stems, term)
             synonyms[stems] = term if known == term else None
+    for name, term in _EVERYDAY.items():
+        if term in ontology.index:
+            synonyms.setdefault(_stems(name), term)
     unambiguous = {stems: term for stems, term in synonyms.items() if term is not None}
     stated = unambiguous | names
     reworded: dict[tuple[str, ...], str | None] = {}

@@ -100,12 +100,12 @@ def find_rows(text: str) -> Iterator[Row]:
             continue
         found, cells = _split(text, line, bool(block) and kind == ",")
         if block and found != kind:
-            yield from _rows_of(text, block)
+            yield from _rows_of(text, block, kind == " ")
             block = []
         kind = found
         if kind:
             block.append((line, cells))
-    yield from _rows_of(text, block)
+    yield from _rows_of(text, block, kind == " ")
 
 
 def _physical_lines(text: str) -> Iterator[Span]:
@@ -154,7 +154,16 @@ def _outer_removed(content: str, spans: list[Span]) -> list[Span]:
     return spans[1 if opened else 0 : len(spans) - 1 if closed else len(spans)]
 
 
-def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]]) -> Iterator[Row]:
+def _below(starts: Sequence[int], line: Span, spans: Sequence[Span]) -> list[Span]:
+    """Return a cell for every head of a table in blanks: the one that begins nearest below it."""
+    cells = [(line[1], line[1])] * len(starts)
+    for span in spans:
+        offset = span[0] - line[0]
+        cells[min(range(len(starts)), key=lambda i: abs(starts[i] - offset))] = span
+    return cells
+
+
+def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]], in_blanks: bool) -> Iterator[Row]:
     """Yield the rows of consecutive lines with cells; one line alone is a table only of pairs."""
     if not block:
         return
@@ -172,7 +181,11 @@ def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]]) -> Iterator[Ro
             return
     if table is not None and len(block) > 1:
         yield Row(*block[0][0], (Cell(block[0][0][0], block[0][0][0]),))
+        head, places = block[0]
+        starts = [start - head[0] for start, _ in places]
         for line, spans in block[1:]:
+            if in_blanks and len(spans) < len(places):
+                spans = _below(starts, line, spans)
             yield Row(*line, table.cells(text, spans))
         return
     for line, spans in block:
@@ -277,7 +290,11 @@ def _head_of(text: str, span: Span) -> str:
     if _BOX.search(text[slice(*span)]):
         return "a box"
     head = re.sub(r"\([^)]*\)", "", text[slice(*span)]).strip(" \t*_:?#\"'").casefold()
-    return " ".join(head.split())
+    head = " ".join(head.split())
+    if head in _NAME_HEADS:
+        return head
+    # "Findings present" is "present".
+    return " ".join(word for word in head.split() if word not in _NAME_HEADS) or head
 
 
 def _answer(text: str, span: Span) -> Answer | None:

@@ -99,6 +99,7 @@ def test_most_findings_of_written_notes_are_read_back(
         ("He has mild intellectual disability.", ["Intellectual disability, mild"]),
         ("There was an absence of speech.", ["Absent speech"]),
         ("Delays in speech and language development.", ["Delayed speech and language development"]),
+        ("Hearing loss on the left.", ["Hearing impairment"]),
         ("Raised ferritin.", ["Increased circulating ferritin concentration"]),
         ("Hyperreflexia in the legs.", ["Hyperreflexia"]),
     ],

@@ -49,6 +49,15 @@ def reader() -> FindingReader:
         ("Seizures    No    never\nHypotonia    Yes    severe", "Hypotonia", "Seizure"),
         ("Yes\tNo\n\tX\tSeizures\nX\t\tHypotonia", "Hypotonia", "Seizure"),
         ("Yes | No | Finding\n | x | Seizures\nx | | Hypotonia", "Hypotonia", "Seizure"),
+        ("Symptom    Yes   No\nSeizures         x\nHypotonia   x", "Hypotonia", "Seizure"),
+        (
+            "Positive findings | Negative findings\nHypotonia, ataxia | Seizures, scoliosis",
+            "Hypotonia, Ataxia",
+            "Seizure, Scoliosis",
+        ),
+        ("Epistaxis: no personal history.", "", "Epistaxis"),
+        ("Epistaxis: patient and family history negative.", "", "Epistaxis"),
+        ("Epistaxis: no family history.", "", ""),
         ("Seizures | Hypotonia\nNo | Yes", "Hypotonia", "Seizure"),
         ("Seizures: No    Hypotonia: Yes", "Hypotonia", "Seizure"),
         (
