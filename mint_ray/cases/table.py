@@ -219,7 +219,7 @@ def publications_of(cells: Iterable[str | None], counts: Counter[str]) -> list[s
             text = _stated(part)
             found = sorted(find_publications(text, bare_numbers=True))
             found = found or sorted(
-                p for piece in text.split(",") for p in find_publications(piece, True)
+                p for piece in re.split("[,/]", text) for p in find_publications(piece, True)
             )
             counts["unread_publications"] += bool(text) and not found
             publications |= dict.fromkeys(found or ([text] if text else []))

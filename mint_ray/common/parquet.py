@@ -1,5 +1,6 @@
-"""Parquet files that are written row group by row group."""
+"""Parquet files that are written row group by row group, and what their metadata says."""
 
+import json
 from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
@@ -74,3 +75,13 @@ class TableFile:
             self._writer.write_table(pending.slice(0, self._group_rows))
             pending = pending.slice(self._group_rows)
         self._pending = pending
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the names of the class numbers of each column that `datasets` calls a ClassLabel."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        labels = {c: f for c, f in features.items() if f.get("_type") == "ClassLabel"}
+        return {column: list(map(str, feature["names"])) for column, feature in labels.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}  # written without `datasets`, or by a program that left the names out

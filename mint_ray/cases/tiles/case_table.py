@@ -5,16 +5,11 @@ from pathlib import Path
 
 from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.table import SOURCE
-from mint_ray.cases.tiles.image_table import (
-    class_names,
-    image_bytes,
-    iter_rows,
-    read_schema,
-    text_of,
-)
+from mint_ray.cases.tiles.image_table import image_bytes, iter_rows, read_schema, text_of
 from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.cases.tiles.whole_images import open_image, tile_image_of
+from mint_ray.common.parquet import class_names
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.errors import DataError
 

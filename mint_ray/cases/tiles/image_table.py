@@ -1,6 +1,5 @@
 """Tiles of parquet tables of images: one row per image, with its label and its group."""
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from mint_ray.cases.schema import RejectedCase
 from mint_ray.cases.tiles.source import TileImage, TileRef
 from mint_ray.cases.tiles.tissue_labels import tissue_label
 from mint_ray.cases.tiles.whole_images import Opened, open_image, tile_image_of, tile_refs_of
+from mint_ray.common.parquet import class_names
 from mint_ray.common.row_cursor import RowCursor
 from mint_ray.config.cases import ImagesConfig
 from mint_ray.errors import DataError
@@ -123,16 +123,6 @@ def text_of(value: object, names: Sequence[str] | None = None) -> str:
     if names is None or not isinstance(value, int):
         return str(value).strip()
     return names[value].strip() if 0 <= value < len(names) else ""
-
-
-def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the names of the class numbers of each column that `datasets` calls a ClassLabel."""
-    try:
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        labels = {c: f for c, f in features.items() if f.get("_type") == "ClassLabel"}
-        return {column: list(map(str, feature["names"])) for column, feature in labels.items()}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return {}  # written without `datasets`, or by a program that left the names out
 
 
 def _reading(texts: set[str], column: str) -> str:

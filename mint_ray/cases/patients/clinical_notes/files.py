@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from mint_ray.common.parquet import class_names
 from mint_ray.errors import DataError
 
 KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson, .json (the last five also .gz)"
@@ -191,7 +192,7 @@ def _of_arrow(tables: Sequence[pa.Table]) -> NoteTable:
 
 
 def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
-    classes = _class_names(table.schema)
+    classes = class_names(table.schema)
     for batch in table.to_batches():
         for row in batch.to_pylist():
             for column, names in classes.items():
@@ -199,18 +200,6 @@ def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
                 known = isinstance(number, int) and 0 <= number < len(names)
                 row[column] = names[number] if known else None
             yield row
-
-
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the class names of each Hugging Face `ClassLabel` column."""
-    stated = (schema.metadata or {}).get(b"huggingface", b"{}")
-    described = _json_or_none(stated.decode(errors="replace")) or {}
-    features = described.get("info", {}).get("features", {})
-    return {
-        name: feature["names"]
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    }
 
 
 def _damaged(file: Path, expected: str, error: Exception) -> DataError:

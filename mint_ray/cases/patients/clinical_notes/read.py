@@ -34,7 +34,8 @@ def read_notes(
 
     Counts: `rows_without_id` (numbered by row), `repeated_ids` (numbered; one group),
     `without_label`, `unread_labels` (a label that is neither an id nor the name of one disease),
-    `without_publication`, and those of `publications_of`, `sex_of` and `age_of`.
+    `several_diseases` (the first one counts), `without_publication`, and those of
+    `publications_of`, `sex_of` and `age_of`.
 
     Args:
         path: see `read_note_table`.
@@ -89,7 +90,9 @@ def _parsed(
     label_text, label_name = values.get("label_id", ""), values.get("label_name", "")
     label_id = None
     for text in (label_text, label_name):
-        label_id = label_id or next(iter(read_disease_ids(text)), names.get(normalise(text)))
+        stated = [] if label_id else read_disease_ids(text)
+        counts["several_diseases"] += len(stated) > 1
+        label_id = label_id or next(iter(stated), names.get(normalise(text)))
     counts["without_label"] = label_id is None
     counts["unread_labels"] = label_id is None and bool(label_text or label_name)
     publications = publications_of([values.get("publication")], counts)
