@@ -25,11 +25,9 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 
-# Tests of the mark `cluster` share a Ray, so one process runs them, one after another: a second Ray
-# beside it starves both. Only the campaign on nodes of its own, which waits for most of its time,
-# runs beside them, at the end of the other process.
+# Modules of the mark `cluster` share a Ray, so one process runs them, one after another. A second
+# Ray beside it starves both of two cores: tests then fail by time, and are no sooner done.
 RAY = "ray"
-LAST = "tests/stages/test_tune_faults.py"
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -49,23 +47,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what needs a Ray where processes share the tests, else with the quick tests."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: [RAY, "", LAST].index(_turn(group_of(item.nodeid))))
+        items.sort(key=lambda item: group_of(item.nodeid) != RAY)
 
 
 def group_of(nodeid: str) -> str:
     """Return the group of a test, which one process runs as a whole: `RAY`, or its module."""
     file = nodeid.partition("::")[0]
-    return RAY if file != LAST and _needs_ray(file) else file
+    return RAY if _needs_ray(file) else file
 
 
 @cache
 def _needs_ray(file: str) -> bool:
     """Return whether a module has the mark, as its text says: a scheduler sees names only."""
     return "pytest.mark.cluster" in (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
-
-
-def _turn(group: str) -> str:
-    return group if group in (RAY, LAST) else ""
 
 
 @pytest.fixture(scope="session", autouse=True)

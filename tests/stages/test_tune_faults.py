@@ -27,7 +27,7 @@ from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
-PATIENCE = 400  # seconds; the campaign shares the machine with other tests
+PATIENCE = 240  # seconds
 INTERRUPTIONS = 3
 SLOW = {INTERVAL: "6"}
 """Environment of a driver whose trials wait seconds at every checkpoint. Trials that are to be cut
