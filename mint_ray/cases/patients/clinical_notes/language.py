@@ -22,6 +22,7 @@ _LANGUAGES = (
     " zh ja ko"
 )
 _MOST_CHARACTERS = 4_000  # of a note; the language does not change so often
+_LEAST_WORDS = 3
 
 
 def is_not_english(note: str) -> bool:
@@ -30,7 +31,8 @@ def is_not_english(note: str) -> bool:
     A note without letters, and one that is too short to tell, is taken for English.
     """
     text = note[:_MOST_CHARACTERS]
-    if not any(map(str.isalpha, text)):
+    # A word or two ("Seizures.") is as likely in languages that share it.
+    if sum(any(map(str.isalpha, word)) for word in text.split()) < _LEAST_WORDS:
         return False
     text = text.lower() if text.isupper() else text
     probabilities = dict(_identifier().rank(text.encode("utf-8", "ignore").decode()))
