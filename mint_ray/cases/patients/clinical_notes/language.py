@@ -31,8 +31,9 @@ def is_not_english(note: str) -> bool:
     A note without letters, and one that is too short to tell, is taken for English.
     """
     text = note[:_MOST_CHARACTERS]
+    letters = [word for word in text.split() if any(map(str.isalpha, word))]
     # A word or two ("Seizures.") is as likely in languages that share it.
-    if sum(any(map(str.isalpha, word)) for word in text.split()) < _LEAST_WORDS:
+    if not letters or (text.isascii() and len(letters) < _LEAST_WORDS):
         return False
     text = text.lower() if text.isupper() else text
     probabilities = dict(_identifier().rank(text.encode("utf-8", "ignore").decode()))
