@@ -69,6 +69,10 @@ class Finding:
     excluded: bool
 
 
+_LONGEST_SENTENCE = 400
+"""Tokens that are read together. What is longer is no sentence, and takes time by its square."""
+
+
 class FindingReader:
     """A reader of notes; build it once, since its dictionary takes a second.
 
@@ -91,8 +95,13 @@ class FindingReader:
         hypothetical or a relative's are left out.
         """
         text, findings = note[:MOST_CHARACTERS], []
-        for segment in segments(text):
-            tokens = _tokens(text, segment.start, segment.end)
+        pieces = (
+            (segment, tokens[at : at + _LONGEST_SENTENCE])
+            for segment in segments(text)
+            for tokens in [_tokens(text, segment.start, segment.end)]
+            for at in range(0, len(tokens), _LONGEST_SENTENCE)
+        )
+        for segment, tokens in pieces:
             mentions = list(self._mentions(tokens))
             if not mentions:
                 continue
