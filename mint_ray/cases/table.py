@@ -28,7 +28,7 @@ _AGE_COLUMNS: dict[str, AgeUnit] = {
     "age_weeks": "weeks",
     "age_days": "days",
 }
-_MASKS = frozenset(["redacted", "removed", "deleted", "masked", "xx", "xxx", "xxxx", "empty"])
+_MASKS = frozenset("redacted removed deleted masked xx xxx xxxx empty nbsp".split())  # noqa: SIM905
 _MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*.*?\*\*\]|&[a-z]+;|_")
 
 
@@ -130,7 +130,7 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, place: str) -> pa.ChunkedArr
     is_text = pa.types.is_string(kind) or _is_large_string(kind)
     try:
         if pa.types.is_list(field.type) and is_text:
-            # A cell of text is a list of one, which `TermReader` and `_publications` divide.
+            # A cell of text is a list of one, which `TermReader` and `publications_of` divide.
             cells = column.cast(pa.string()).to_pylist()
             lists = [None if cell is None else [cell] for cell in cells]
             return pa.chunked_array([pa.array(lists, field.type)])

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mint_ray.cases.patients.answer_leak import names_of_answer
-from mint_ray.cases.patients.clinical_notes.columns import are_of_notes, has_words
+from mint_ray.cases.patients.clinical_notes.columns import are_of_notes
 from mint_ray.cases.patients.clinical_notes.files import peek_columns
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import ANSWER_IN_NOTE, finish_cases
@@ -178,7 +178,7 @@ def _write_notes(cases: Path, table: Path, catalogue: Catalogue) -> _Read:
     """Write cases with notes as a case table.
 
     A phenopacket gets a note that states all of its findings. A clinical note keeps its words, but
-    for the answer where the table states it. A case whose note has not a single word is rejected.
+    for the answer where the table states it.
     """
     ontology = load_ontology()
     settings = CasesConfig(modalities="text_only")
@@ -194,24 +194,14 @@ def _write_notes(cases: Path, table: Path, catalogue: Catalogue) -> _Read:
     items = list(outcomes)
     parsed = [item for item in items if isinstance(item, ParsedCase)]
     forbidden = {item.case["case_id"]: item.forbidden for item in parsed}
-    if settings.source == "notes":
-        forbidden = {
-            item.case["case_id"]: (
-                *item.forbidden,
-                *names_of_answer(item.case, item.forbidden, catalogue),
-            )
-            for item in parsed
-        }
+    if settings.source == "notes":  # which are masked: the answer may stand in them
+        for item in parsed:
+            names = names_of_answer(item.case, item.forbidden, catalogue)
+            forbidden[item.case["case_id"]] = (*item.forbidden, *names)
     finished = finish_cases([item.case for item in parsed], forbidden, ontology, settings, seed=0)
-    wordless = [case for case in finished.cases if not has_words(case["note"])]
-    told = [case for case in finished.cases if has_words(case["note"])]
-    rejected = [
-        *(vars(item) for item in items if isinstance(item, RejectedCase)),
-        *finished.rejected,
-        *(vars(RejectedCase(c["case_id"], c["source"], "no_modality")) for c in wordless),
-    ]
-    pq.write_table(pa.Table.from_pylist(told, CASE_SCHEMA), table, row_group_size=64)
+    rejected = [vars(item) for item in items if isinstance(item, RejectedCase)]
+    pq.write_table(pa.Table.from_pylist(finished.cases, CASE_SCHEMA), table, row_group_size=64)
     changed = sum((item.counts for item in parsed), Counter(finished.counts))
     for done in ("written_notes", "drawn_faces", ANSWER_IN_NOTE):  # nothing was lost
         del changed[done]
-    return _Read(rejected, changed)
+    return _Read([*rejected, *finished.rejected], changed)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mint_ray.cases.patients.answer_leak import find_answer
-from mint_ray.cases.patients.clinical_notes.columns import has_words
 from mint_ray.cases.patients.clinical_notes.language import is_not_english
 from mint_ray.cases.patients.clinical_notes.prepare import prepare_note
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import Case
+from mint_ray.cases.table import has_words
 from mint_ray.common.seeds import stable_seed
 from mint_ray.config.cases import CasesConfig
 from mint_ray.images.faces.render import render_face, rendered_terms

@@ -45,11 +45,6 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that `auto` looks for, the first one first; case, spaces and hyphens do not count."""
 
-_NO_WORDS = frozenset(
-    "nan none null na nil empty missing unknown redacted removed deleted masked xx xxx xxxx"  # noqa: SIM905
-    " nbsp".split()
-)
-
 
 def choose_columns(
     columns: Sequence[str], settings: NoteColumnsConfig, path: Path
@@ -110,17 +105,6 @@ def text_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
-
-
-def has_words(note: object) -> bool:
-    """Return whether a note has a word: tags, masks and words for "no value" are none."""
-    if not isinstance(note, str):
-        return False
-    words = re.findall(
-        r"[^\W\d_]+", re.sub(r"<[^<>]{0,80}>|\bn/a\b", " ", note, flags=re.IGNORECASE)
-    )
-    # A single letter is no word, except of a script that writes words so.
-    return any((len(w) > 1 or not w.isascii()) and w.casefold() not in _NO_WORDS for w in words)
 
 
 def split_list(text: str) -> list[str]:

@@ -5,15 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mint_ray.cases.patients.clinical_notes.columns import (
-    choose_columns,
-    has_words,
-    split_list,
-    text_of,
-)
+from mint_ray.cases.patients.clinical_notes.columns import choose_columns, split_list, text_of
 from mint_ray.cases.patients.clinical_notes.files import read_note_table
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
-from mint_ray.cases.table import age_of, publications_of, sex_of
+from mint_ray.cases.table import age_of, has_words, publications_of, sex_of
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.ids import find_publications, read_disease_ids
