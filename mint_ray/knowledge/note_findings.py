@@ -95,13 +95,7 @@ class FindingReader:
         hypothetical or a relative's are left out.
         """
         text, findings = note[:MOST_CHARACTERS], []
-        pieces = (
-            (segment, tokens[at : at + _LONGEST_SENTENCE])
-            for segment in segments(text)
-            for tokens in [_tokens(text, segment.start, segment.end)]
-            for at in range(0, len(tokens), _LONGEST_SENTENCE)
-        )
-        for segment, tokens in pieces:
+        for segment, tokens in _sentences(text):
             mentions = list(self._mentions(tokens))
             if not mentions:
                 continue
@@ -178,6 +172,14 @@ def _governed(assertion: Assertion, segment: Segment) -> Assertion:
     if segment.heading in ("relatives", "open"):
         return "open"
     return "excluded" if segment.heading == "negated" and assertion == "present" else assertion
+
+
+def _sentences(text: str) -> Iterator[tuple[Segment, list[Token]]]:
+    """Yield the tokens of every segment, a very long one in parts."""
+    for segment in segments(text):
+        tokens = _tokens(text, segment.start, segment.end)
+        for at in range(0, len(tokens), _LONGEST_SENTENCE):
+            yield segment, tokens[at : at + _LONGEST_SENTENCE]
 
 
 def _tokens(text: str, start: int, end: int) -> list[Token]:

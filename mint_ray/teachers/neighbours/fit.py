@@ -14,7 +14,7 @@ from mint_ray.common.temperature import search_temperature
 from mint_ray.config.config import Config
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.ontology import Ontology, load_ontology
+from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.neighbours.index import PatientIndex
 from mint_ray.teachers.neighbours.teacher import Scale, save_neighbours
 from mint_ray.teachers.term_encoder import TermEncoder
@@ -48,7 +48,8 @@ def fit_neighbours(source: Path, config: Config, out: Path, report: Report) -> d
     rows = pc.field("split").isin(["train", "validation"])
     cases = pq.read_table(source / "cases.parquet", columns=list(COLUMNS), filters=rows)
     catalogue, ontology = Catalogue.read(source / "catalogue.parquet"), load_ontology()
-    closures, labels = _patients(cases, "train", catalogue, ontology)
+    encoder = TermEncoder(ontology)
+    closures, labels = _patients(cases, "train", catalogue, encoder)
     known = labels >= 0
     if not known.any():
         raise TeacherError(
@@ -59,7 +60,7 @@ def fit_neighbours(source: Path, config: Config, out: Path, report: Report) -> d
     index = PatientIndex.of_patients(
         [closures[row] for row in np.flatnonzero(known)], labels[known].tolist(), len(ontology.ids)
     )
-    held_out, answers = _patients(cases, "validation", catalogue, ontology)
+    held_out, answers = _patients(cases, "validation", catalogue, encoder)
     similarity = index.similarity(held_out)
     scale, loss = _fit_scale(similarity, answers, index.seen)
     report({"step": 1.0, "loss": loss})
@@ -70,10 +71,9 @@ def fit_neighbours(source: Path, config: Config, out: Path, report: Report) -> d
 
 
 def _patients(
-    cases: pa.Table, split: str, catalogue: Catalogue, ontology: Ontology
+    cases: pa.Table, split: str, catalogue: Catalogue, encoder: TermEncoder
 ) -> tuple[list[Ints], Ints]:
     """Return closures and catalogue indices (−1 without one) of the cases with a known term."""
-    encoder = TermEncoder(ontology)
     rows = cases.filter(pc.equal(cases["split"], split)).to_pylist()
     closures = [encoder.closure(row["terms"] or ()) for row in rows]
     indices = [catalogue.index_of(row["label_id"] or "") for row in rows]
