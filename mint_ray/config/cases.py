@@ -61,7 +61,7 @@ class ImagesConfig(Section):
     """Name of each label by the text of the label's folder or of the label column, such as
     `{"0": normal, "1": tumour}`. A label that is not listed keeps its text."""
     levels: tuple[Literal["split", "label", "group", "skip"], ...] | None = None
-    """What the folders below `cases.path` stand for, from the top, such as `[group, label]`. A
+    """Meaning of the folders below `cases.path`, from the top, such as `[group, label]`. A
     `split` folder is called train, validation or test, or nearly so. A `skip` folder counts for
     nothing. Empty to read split folders where all names are splits, then the label, then the group;
     folders that can be read in several ways are refused."""

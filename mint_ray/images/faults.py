@@ -30,4 +30,4 @@ Fault = Literal[
     "image_colours",  # a TIFF in colours that are not converted, such as CIELAB or raw sensor data
     "image_compression",  # a TIFF with a compression that is not decoded, such as JPEG 2000
 ]
-"""Why an image shows nothing, or what it is where it is not one image in colour or in grey."""
+"""Reason for the rejection of an image: it is empty, or not one image in colour or grey."""

@@ -211,14 +211,14 @@ def _with_one_answer(text: str, spans: Sequence[Span]) -> tuple[Cell, ...]:
 
 @dataclass(frozen=True)
 class _Table:
-    """What the columns of a table with a head hold, by their numbers."""
+    """Columns of a table with a head, by their numbers."""
 
     status: int | None = None
     inverted: bool = False
     yes: int | None = None
     no: int | None = None
     names_below: bool = False
-    """Whether findings stand under the heads "present" and "absent"."""
+    """True if findings stand under the heads "present" and "absent"."""
     ignored: frozenset[int] = frozenset()
 
     @classmethod

@@ -30,7 +30,7 @@ _SHOWN = 4
 
 
 class Place(NamedTuple):
-    """What the folders above a file say; a label is None where there is no folder for it."""
+    """Label, group and split of a file, as its folders state them; None where none does."""
 
     label: str | None
     group: str | None

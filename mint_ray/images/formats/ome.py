@@ -1,4 +1,4 @@
-"""What OME-XML says of the channels and the bits of a TIFF."""
+"""Channels and bits of a TIFF, as its OME-XML states them."""
 
 import re
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ LEAST_ENGLISH = 0.02
 """Probability of English below which a note is taken for another language."""
 
 NOT_ENGLISH = "not in English: findings are read, denials are not"
-"""What is said of such notes."""
+"""Words for such notes, in messages and answers."""
 
 _LANGUAGES = (
     "en de fr es it nl pt ca ro sv da no fi hu pl cs sk hr sl sr bg uk ru tr el he ar fa hi vi id"
@@ -31,9 +31,9 @@ def is_not_english(note: str) -> bool:
     A note without letters, and one that is too short to tell, is taken for English.
     """
     text = note[:_MOST_CHARACTERS]
-    letters = [word for word in text.split() if any(map(str.isalpha, word))]
+    words = [word for word in text.split() if any(map(str.isalpha, word))]
     # A word or two ("Seizures.") is as likely in languages that share it.
-    if not letters or (text.isascii() and len(letters) < _LEAST_WORDS):
+    if not words or (text.isascii() and len(words) < _LEAST_WORDS):
         return False
     text = text.lower() if text.isupper() else text
     probabilities = dict(_identifier().rank(text.encode("utf-8", "ignore").decode()))
