@@ -7,27 +7,30 @@ python benchmarks/results_tables.py --check  # fail where one of them differs
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tables import campaigns, notes, runs, serving, teachers, training
+from tables.records import recorded
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "docs" / "results.md", ROOT / "README.md")
 
-# The table of each section of a page; a section without an entry shows the run of its name.
-SECTIONS: dict[str, Callable[[], str]] = {
-    "teacher": teachers.teacher_section,
-    "held_out": teachers.held_out_section,
-    "tissue_teacher": teachers.tissue_teacher_section,
-    "note_findings": notes.note_findings_section,
-    "throughput": training.throughput_section,
-    "curves": training.curves_section,
-    "rank_scaling": training.rank_section,
-    "tune_demo": partial(campaigns.campaign_section, "tune_demo"),
-    "tuned_student": campaigns.tuned_section,
-    "serve_load": serving.serve_load_section,
-    "serve_faults": serving.serve_faults_section,
+Write = Callable[[dict[str, Any]], str]
+
+# Result and table of the sections of the pages; other sections are of the run with their name.
+SECTIONS: dict[str, tuple[str, Write]] = {
+    "teacher": ("teacher_accuracy", teachers.teacher_section),
+    "held_out": ("held_out_cases", teachers.held_out_section),
+    "tissue_teacher": ("tissue_teacher", teachers.tissue_teacher_section),
+    "note_findings": ("note_findings", notes.note_findings_section),
+    "throughput": ("orpo_throughput", training.throughput_section),
+    "curves": ("training_curves", training.curves_section),
+    "rank_scaling": ("rank_scaling", training.rank_section),
+    "tune_demo": ("tune_demo", campaigns.campaign_section),
+    "tuned_student": ("tuned_student", campaigns.tuned_section),
+    "serve_load": ("serve_load", serving.serve_load_section),
+    "serve_faults": ("serve_faults", serving.serve_faults_section),
 }
 
 
@@ -36,10 +39,10 @@ def render(text: str) -> str:
 
     def renew(match: re.Match[str]) -> str:
         name = match[1]
-        if name.startswith("tissue_claim"):
-            body = runs.claim_section(name)
-        else:
-            body = SECTIONS[name]() if name in SECTIONS else runs.section(name)
+        of_run = runs.claim_section if name.startswith("tissue_claim") else runs.section
+        record, write = SECTIONS.get(name, (name, of_run))
+        result = recorded(record)
+        body = "" if result is None else write(result)
         return f"<!-- results:{name} -->\n{body}\n<!-- /results:{name} -->"
 
     pattern = r"<!-- results:(\w+) -->\n.*?<!-- /results:\1 -->"

@@ -3,14 +3,11 @@
 from typing import Any
 
 from mint_ray.tuning.trials import OUT_OF_TIME
-from tables.records import machine, recorded
+from tables.records import machine
 
 
-def campaign_section(name: str) -> str:
+def campaign_section(result: dict[str, Any]) -> str:
     """Write a campaign's summary in a sentence, and the table of its trials."""
-    result = recorded(name)
-    if result is None:
-        return ""
     states = result["states"]
     minutes = sum(result["seconds"].values()) / 60
     spent, whole = result["steps_spent"], result["steps_all_to_the_end"]
@@ -64,11 +61,8 @@ def _setting(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
-def tuned_section() -> str:
+def tuned_section(result: dict[str, Any]) -> str:
     """Write the differences of tuned and default student on held-out patients."""
-    result = recorded("tuned_student")
-    if result is None:
-        return ""
     lines = [
         f"{result['test_cases']} test cases of {result['test_groups']} publications, "
         f"{result['labels']:,} diseases; {len(result['trials'])} trials, a budget of "

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tables.records import recorded
-
 TITLES = {
     ("present", "exact"): "present, exact",
     ("present", "ancestors"): "present, by ancestors",
@@ -14,11 +12,8 @@ TITLES = {
 NAMES = {"mint_ray": "own reader"}
 
 
-def note_findings_section() -> str:
+def note_findings_section(result: dict[str, Any]) -> str:
     """Write what readers found in notes, and how the own one judged marked lines."""
-    result = recorded("note_findings")
-    if result is None:
-        return ""
     known, lines = result["known"], result["lines"]
     rows = [
         f"{result['notes']} notes of {result['words_per_note']:.0f} words; their phenopackets have "

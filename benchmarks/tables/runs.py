@@ -4,17 +4,14 @@ from typing import Any
 
 from mint_ray.evaluation.results import Metrics
 from mint_ray.reports.evaluation.table import caption, columns_of, header, rows_of
-from tables.records import machine, percent, recorded
+from tables.records import machine, percent
 
 # Names of cases and of labels, by task.
 WORDS = {"disease": ("patients", "diseases"), "tissue": ("tiles", "tissues")}
 
 
-def section(name: str) -> str:
+def section(run: dict[str, Any]) -> str:
     """Write command, machine and table of a recorded run; empty if it is not recorded."""
-    run = recorded(name)
-    if run is None:
-        return ""
     steps = run["steps"]
     minutes = sum(step["seconds"] for step in steps.values()) / 60
     strata = [s for s in ("seen", "unseen") if _size(run, s) and _size(run, s) < _size(run, "all")]
@@ -51,11 +48,8 @@ def _size(run: dict[str, Any], stratum: str) -> int:
     return max((m["n"] for s in systems for m in s.get(stratum, {}).values()), default=0)
 
 
-def claim_section(name: str) -> str:
+def claim_section(result: dict[str, Any]) -> str:
     """Write the accuracy of students of images by their teacher, and paired differences."""
-    result = recorded(name)
-    if result is None:
-        return ""
     how = f"cross-validation over {result['folds']} parts" if result["folds"] else "one split"
     lines = [
         f"{result['cases']} held-out tiles of {result['patients']} patients, "

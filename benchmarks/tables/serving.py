@@ -1,13 +1,10 @@
 """Tables of the service under load and faults."""
 
-from tables.records import recorded
+from typing import Any
 
 
-def serve_load_section() -> str:
+def serve_load_section(result: dict[str, Any]) -> str:
     """Write throughput and latency of the service, beside those of a plain `generate`."""
-    result = recorded("serve_load")
-    if result is None:
-        return ""
     lines = [
         "| clients | | answers / s | p50 s | p95 s | p99 s |",
         "|---:|---|---:|---:|---:|---:|",
@@ -25,11 +22,8 @@ def serve_load_section() -> str:
     return "\n".join(lines)
 
 
-def serve_faults_section() -> str:
+def serve_faults_section(result: dict[str, Any]) -> str:
     """Write the outcomes of requests while parts of the service were killed."""
-    result = recorded("serve_faults")
-    if result is None:
-        return ""
     lines = [
         "| under load | right | typed errors | other errors | wrong | no connection |",
         "|---|---:|---:|---:|---:|---:|",

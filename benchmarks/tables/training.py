@@ -1,14 +1,12 @@
 """Tables of training: throughput, curves, learning rate by rank."""
 
+from typing import Any
+
 from mint_ray.reports.evaluation.training_curves import PANELS
-from tables.records import recorded
 
 
-def throughput_section() -> str:
+def throughput_section(result: dict[str, Any]) -> str:
     """Write pairs per second and peak memory of ours and of TRL's trainer."""
-    result = recorded("orpo_throughput")
-    if result is None:
-        return ""
     machine, versions = result["hardware"], result["versions"]
     lines = [
         f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
@@ -31,11 +29,8 @@ def throughput_section() -> str:
     return "\n".join(lines)
 
 
-def curves_section() -> str:
+def curves_section(result: dict[str, Any]) -> str:
     """Write ORPO's metrics by epoch, beside the published values of the released run."""
-    result = recorded("training_curves")
-    if result is None:
-        return ""
     released = {panel.metric: panel.released for panel in PANELS}
     lines = [
         f"{result['pairs']} pairs of published patients, embedded model, likelihood on prompt and "
@@ -53,11 +48,8 @@ def curves_section() -> str:
     return "\n".join(lines)
 
 
-def rank_section() -> str:
+def rank_section(result: dict[str, Any]) -> str:
     """Write the learning rate of the lowest loss by rank, with alpha scaled and fixed."""
-    result = recorded("rank_scaling")
-    if result is None:
-        return ""
     rates = result["best_rate_by_rank"]
 
     def cell(mode: str, rank: str) -> str:
