@@ -37,7 +37,7 @@ def files_below(folder: Path) -> list[FoundFile]:
     while walk.links:
         walk.links.sort()
         found += walk.follow(walk.links.pop(0))
-    return sorted(FoundFile(f.name, HIDDEN) if _is_hidden(f.name) else f for f in found)
+    return sorted(FoundFile(f.name, HIDDEN) if is_hidden(f.name) else f for f in found)
 
 
 class _Walk:
@@ -63,7 +63,7 @@ class _Walk:
                 if identity in self._folders:
                     yield FoundFile(prefix.rstrip("/"), LINKED_TWICE)
                     continue
-                if not _is_hidden(prefix):
+                if not is_hidden(prefix):
                     self._folders.add(identity)
                 with os.scandir(path) as entries:
                     listed = list(entries)
@@ -79,14 +79,14 @@ class _Walk:
                 else:
                     file = (identity[0], entry.inode())
                     again = bool(below) and file in self._files
-                    if not _is_hidden(name):
+                    if not is_hidden(name):
                         self._files.add(file)
                     yield FoundFile(name, LINKED_TWICE if again else None)
 
     def follow(self, link: str) -> Iterator[FoundFile]:
         """Yield the file that a link leads to, or the files of the folder."""
         path = self._root / link
-        if _is_hidden(link):
+        if is_hidden(link):
             yield FoundFile(link)
             return
         if path.is_dir():
@@ -101,8 +101,9 @@ class _Walk:
         self._files.add(identity)
 
 
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+def is_hidden(name: str) -> bool:
+    """Return whether the name of a file or of a folder on its path begins with a dot."""
+    return any(part.startswith(".") for part in name.split("/") if part not in (".", ".."))
 
 
 def _identity(path: Path) -> _Identity:

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import struct
 import zipfile
 import zlib
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mint_ray.common.file_kinds import FileKind, kind_of_file, words_for
+from mint_ray.common.folders import HIDDEN, files_below, is_hidden
 from mint_ray.errors import DataError
 
 MAX_MEMBER_BYTES = 16 * 2**20
@@ -87,18 +87,12 @@ def _of_file(path: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:
-    files = []
-    seen: set[str] = set()
-    for place, subfolders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        files += [Path(place) / name for name in names if not name.startswith(".")]
-    for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files):
-        yield name, _read_file(file)
+    for name, reason in files_below(folder):
+        file = folder / name
+        # A name is that of a folder where it is reached twice. A file that is linked twice is
+        # read, so that its phenopackets are counted as repeated.
+        if reason != HIDDEN and not file.is_dir():
+            yield name, _read_file(file)
 
 
 def _of_archive(path: Path) -> Iterator[tuple[str, bytes | None]]:
@@ -112,7 +106,7 @@ def _of_archive(path: Path) -> Iterator[tuple[str, bytes | None]]:
         ) from error
     with archive:
         infos = (info for info in archive.infolist() if not info.is_dir())
-        wanted = (info for info in infos if not _is_hidden(info.filename))
+        wanted = (info for info in infos if not is_hidden(info.filename))
         for info in sorted(wanted, key=lambda info: info.filename):
             try:
                 with archive.open(info) as file:
@@ -120,11 +114,6 @@ def _of_archive(path: Path) -> Iterator[tuple[str, bytes | None]]:
             except _UNREADABLE:
                 content = None
             yield info.filename, _unpacked(content)
-
-
-def _is_hidden(name: str) -> bool:
-    # Archives made on macOS carry a hidden companion of each file, "._NAME.json".
-    return any(part.startswith(".") for part in name.split("/") if part not in (".", ".."))
 
 
 def _read_file(path: Path) -> bytes | None:

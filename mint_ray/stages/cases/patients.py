@@ -102,13 +102,13 @@ def mark_answerable(cases: Iterable[Case], catalogue: Catalogue) -> list[Case]:
     return [{**case, "seen": index in trained} for case, index in indexed]
 
 
-def _lacking(cases: Sequence[Case], excluded: Iterable[str]) -> dict[str, int]:
+def _lacking(cases: Sequence[Case], excluded: frozenset[str]) -> dict[str, int]:
     """Return, for the manifest, how many cases lack an answer or a publication."""
     return {
         "cases_without_answer": sum(case["label_id"] is None for case in cases),
         "cases_without_publication": sum(not case["publications"] for case in cases),
-        "publications_excluded": len(set(excluded)),
-        "publications_excluded_without_pubmed_id": sum(not is_pubmed(p) for p in set(excluded)),
+        "publications_excluded": len(excluded),
+        "publications_excluded_without_pubmed_id": sum(not is_pubmed(p) for p in excluded),
     }
 
 
