@@ -74,6 +74,7 @@ _LOADERS: dict[str, Loader] = {}
 # teacher of that name is loaded, since they need torch.
 _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
+    "stacked": "mint_ray.teachers.stacked.teacher",
     "neighbours": "mint_ray.teachers.neighbours.teacher",
     "clip": "mint_ray.teachers.clip.teacher",
     "clip_fusion": "mint_ray.teachers.clip.teacher",

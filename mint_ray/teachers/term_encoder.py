@@ -1,10 +1,13 @@
 """Conversion of HPO terms to positions in the ontology, for all teachers that read terms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_ray.errors import TeacherError
 from mint_ray.knowledge.ontology import Ontology
 
 
@@ -30,3 +33,24 @@ class TermEncoder:
             above = self._ontology.ancestors(term)
             self._closures[term] = np.array([self._ontology.index[t] for t in above])
         return self._closures[term]
+
+
+def check_ontology(folder: Path, content: Mapping[str, Any], ontology: Ontology) -> None:
+    """Check that a teacher was fitted with this release of the ontology.
+
+    Args:
+        folder: of the teacher, for the message.
+        content: of its manifest, with `ontology` (the release) and `terms` (their number).
+        ontology: in use now.
+
+    Raises:
+        TeacherError: it was fitted with another release.
+    """
+    fitted = (content["ontology"], content["terms"])
+    present = (ontology.version, len(ontology.ids))
+    if fitted != present:
+        raise TeacherError(
+            f"{folder}: expected ontology {fitted[0]} ({fitted[1]} terms), with which the teacher "
+            f"was fitted, found {present[0]} ({present[1]} terms); install that release, or fit "
+            "the teacher again"
+        )

@@ -25,7 +25,7 @@ class PatientIndex:
 
     @classmethod
     def of_patients(
-        cls, closures: Sequence[Ints], labels: Sequence[int], n_terms: int
+        cls, closures: Sequence[Ints], labels: Sequence[int] | Ints, n_terms: int
     ) -> "PatientIndex":
         """Index patients by the closures of their observed terms.
 
@@ -56,10 +56,19 @@ class PatientIndex:
         Args:
             closures: of the n patients, as for `of_patients`.
         """
-        cosines = (_vectors(closures, self.weights) @ self.vectors.T).toarray()
+        cosines = self.cosines(closures)
         _, starts = np.unique(self.labels, return_index=True)
         best: Floats32 = np.maximum.reduceat(cosines, starts, axis=1)
         return best
+
+    def cosines(self, closures: Sequence[Ints]) -> Floats32:
+        """Return (n, n_patients): the cosine of n patients and each training patient.
+
+        Args:
+            closures: of the n patients, as for `of_patients`.
+        """
+        cosines: Floats32 = (_vectors(closures, self.weights) @ self.vectors.T).toarray()
+        return cosines
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return plain arrays from which `of_arrays` makes an equal index."""

@@ -10,12 +10,11 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Bools, Floats32, Ints
-from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import check_files, register_teacher, write_manifest
 from mint_ray.teachers.neighbours.index import PatientIndex
-from mint_ray.teachers.term_encoder import TermEncoder
+from mint_ray.teachers.term_encoder import TermEncoder, check_ontology
 
 NAME = "neighbours"
 INDEX_FILE = "patients.safetensors"
@@ -119,14 +118,7 @@ def load_neighbours(folder: Path, manifest: Mapping[str, Any]) -> NeighboursTeac
     """
     check_files(folder, manifest)
     content, ontology = manifest["content"], load_ontology()
-    fitted = (content["ontology"], content["terms"])
-    present = (ontology.version, len(ontology.ids))
-    if fitted != present:
-        raise TeacherError(
-            f"{folder}: expected ontology {fitted[0]} ({fitted[1]} terms), with which the teacher "
-            f"was fitted, found {present[0]} ({present[1]} terms); install that release, or fit "
-            "the teacher again"
-        )
+    check_ontology(folder, content, ontology)
     return NeighboursTeacher(
         Catalogue.read(folder / CATALOGUE_FILE),
         ontology,

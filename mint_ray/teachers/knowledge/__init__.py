@@ -1,0 +1,1 @@
+"""Disease teacher `knowledge`: the diseases whose annotations match a patient best."""

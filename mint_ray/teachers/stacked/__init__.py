@@ -1,0 +1,1 @@
+"""Disease teacher `stacked`: learning to rank over training patients and annotations."""
