@@ -16,16 +16,32 @@ from numpy.typing import NDArray
 
 from mint_ray.common.digests import digest_of, sha256
 from mint_ray.common.files import write_text
+from mint_ray.common.partial_answers import ALL_ANSWERED
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
 
-SEEN_COLUMNS = ("terms", "excluded_terms", "image", "description", "sex", "age")
-"""Columns of a case that a teacher reads; it gets no others."""
+SEEN_COLUMNS = (
+    "case_id",
+    "note",
+    "terms",
+    "excluded_terms",
+    "image",
+    "description",
+    "sex",
+    "age",
+)
+"""Columns of a case that a teacher reads; it gets no others. None of them holds the answer."""
 
 
 class Teacher(Protocol):
-    """A multimodal model that ranks every label for a case.
+    """A multimodal model that ranks the labels of the catalogue for a case.
+
+    A teacher may answer for some labels of a case only. It then has one more attribute, `floor`:
+    the log-probability that it gives to every label it does not answer for, below those of the
+    answered ones. A floor is no ranking: such labels are never chosen nor listed, a known answer
+    among them counts as not reached, and where rejected labels are taken from them, they are drawn
+    at random. A teacher without the attribute answers for every label.
 
     Attributes:
         labels: catalogue label ids; a label's position is its index in the scores.
@@ -42,9 +58,10 @@ class Teacher(Protocol):
         """Return the log-probabilities of all labels.
 
         Args:
-            batch: the `SEEN_COLUMNS`, see `batch_of`: `terms` and `excluded_terms` (lists of
-                current HP ids), `image` (encoded bytes or None), `description` (words about the
-                image, may be empty), `sex` and `age`. Nothing else is read.
+            batch: the `SEEN_COLUMNS`, see `batch_of`: `case_id`, `note` (the student's text, may
+                be empty), `terms` and `excluded_terms` (lists of current HP ids), `image` (encoded
+                bytes or None), `description` (words about the image, may be empty), `sex` and
+                `age`. Nothing else is read.
 
         Returns:
             (n, n_labels); the probabilities of a usable row sum to one. A row that cannot be
@@ -65,6 +82,36 @@ class Teacher(Protocol):
 def batch_of(cases: pa.Table) -> dict[str, list[Any]]:
     """Return the `SEEN_COLUMNS` of a table of cases as lists, the input of `Teacher.score`."""
     return {name: cases[name].to_pylist() for name in SEEN_COLUMNS}
+
+
+def floor_of(teacher: Teacher) -> float:
+    """Return the score of labels that a teacher does not answer for; −∞ if it answers for all."""
+    return float(getattr(teacher, "floor", ALL_ANSWERED))
+
+
+def score_cases(teacher: Teacher, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    """Return `Teacher.score` of a batch, after a check of its shape.
+
+    Raises:
+        TeacherError: the scores have another shape than cases by labels.
+    """
+    scores = np.asarray(teacher.score(batch), dtype=np.float32)
+    expected = (len(batch["case_id"]), len(teacher.labels))
+    if scores.shape != expected:
+        raise TeacherError(
+            f"teacher {teacher.revision}: expected scores of the shape {expected} (cases, labels), "
+            f"found {scores.shape}; correct its method `score`"
+        )
+    return scores
+
+
+def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
+    """Raise TeacherError unless a teacher scores these labels in this order."""
+    if tuple(teacher.labels) != tuple(labels):
+        raise TeacherError(
+            f"teacher {teacher.revision}: expected the {len(labels)} labels of the catalogue in "
+            f"its order, found {len(teacher.labels)} labels or another order; fit it again"
+        )
 
 
 Loader = Callable[[Path, Mapping[str, Any]], Teacher]
