@@ -25,7 +25,7 @@ from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.promotion import PromotionConfig
 from mint_ray.config.resources import ResourcesConfig, TrackingConfig
 from mint_ray.config.serving import ServingConfig
-from mint_ray.config.teacher import ClipConfig, TeacherConfig
+from mint_ray.config.teacher import ClipConfig, EndpointConfig, ScoresConfig, TeacherConfig
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.config.tune import TuneConfig
 
@@ -33,6 +33,7 @@ __all__ = [
     "CasesConfig",
     "ClipConfig",
     "Config",
+    "EndpointConfig",
     "EvaluationConfig",
     "ImagesConfig",
     "KnowledgeConfig",
@@ -40,6 +41,7 @@ __all__ = [
     "PreferencesConfig",
     "PromotionConfig",
     "ResourcesConfig",
+    "ScoresConfig",
     "Section",
     "ServingConfig",
     "SimulationConfig",

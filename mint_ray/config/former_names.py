@@ -23,6 +23,9 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.images.levels",
     "cases.note_columns",
     "cases.without_publication",
+    "teacher.endpoint",
+    "teacher.options",
+    "teacher.scores",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""
 

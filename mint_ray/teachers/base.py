@@ -1,4 +1,4 @@
-"""Interface of the teachers, registry of their loaders, and the manifest of a fitted teacher.
+"""Interface of the teachers, their loaders and plugins, and the manifest of a fitted teacher.
 
 A fitted teacher is a folder that needs nothing else: `teacher.json` names the implementation
 and the revision, weights are safetensors, labels are a catalogue in parquet.
@@ -7,6 +7,8 @@ and the revision, weights are safetensors, labels are a catalogue in parquet.
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from mint_ray.common.digests import digest_of, sha256
 from mint_ray.common.files import write_text
 from mint_ray.common.partial_answers import ALL_ANSWERED
+from mint_ray.config.config import Config
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
@@ -115,6 +118,65 @@ def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
 
 
 Loader = Callable[[Path, Mapping[str, Any]], Teacher]
+"""(folder of a fitted teacher, its manifest) to the teacher."""
+Report = Callable[[dict[str, float]], None]
+Fit = Callable[[Path, Config, Path, Report], dict[str, float]]
+"""(folder of `cases.parquet` and `catalogue.parquet`, run, folder to write, report) to metrics."""
+
+PLUGINS = "mint_ray.teachers"
+"""Group of the entry points by which other packages add teachers."""
+
+
+@dataclass(frozen=True)
+class TeacherPlugin:
+    """A teacher of another package, which names it by an entry point of the group `PLUGINS`.
+
+    The name of the entry point is the value of `teacher.name`, and the name that `fit` gives to
+    `write_manifest`. The names of the package's own teachers are taken.
+    """
+
+    tasks: tuple[str, ...]
+    """`disease`, `tissue`, or both."""
+    fit: Fit
+    """Function that writes a folder with `write_manifest`. It runs in every process of a
+    `torch.distributed` group, and reports once per epoch, with `step` and `loss`."""
+    load: Loader
+    """Function that loads the folder."""
+    check: Callable[[Config], None] | None = None
+    """Function that raises ConfigError for settings (`config.teacher.options`) that cannot work."""
+    reports: Callable[[Config], int] | None = None
+    """Function that returns the number of reports; one if there is no function."""
+    recorded: bool = False
+    """Whether the teacher knows the scores of the run's cases only, by `case_id`."""
+
+
+def plugin_names() -> tuple[str, ...]:
+    """Return the names of the teachers of other packages, without loading them."""
+    return tuple(sorted(entry_points(group=PLUGINS).names))
+
+
+def find_plugin(name: str) -> TeacherPlugin | None:
+    """Return the teacher that another package has under this name, or None.
+
+    Raises:
+        TeacherError: the package cannot be imported, or its entry point is no `TeacherPlugin`.
+    """
+    for entry in entry_points(group=PLUGINS, name=name):
+        try:
+            plugin = entry.load()
+        except Exception as error:  # code of another package
+            raise TeacherError(
+                f"teacher {name}: {entry.value} cannot be imported ({type(error).__name__}: "
+                f"{error}); repair or remove the package that registers it"
+            ) from error
+        if not isinstance(plugin, TeacherPlugin):
+            raise TeacherError(
+                f"teacher {name}: expected {entry.value} to be a TeacherPlugin, found "
+                f"{type(plugin).__name__}; see the manual's page on training"
+            )
+        return plugin
+    return None
+
 
 _LOADERS: dict[str, Loader] = {}
 # Modules in which the package's own teachers register themselves. They are imported when a
@@ -122,6 +184,7 @@ _LOADERS: dict[str, Loader] = {}
 _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
     "neighbours": "mint_ray.teachers.neighbours.teacher",
+    "scores": "mint_ray.teachers.recorded.teacher",
     "clip": "mint_ray.teachers.clip.teacher",
     "clip_fusion": "mint_ray.teachers.clip.teacher",
 }
@@ -157,13 +220,15 @@ def load_teacher(folder: Path) -> Teacher:
     name = manifest["name"]
     if name in _MODULES:
         importlib.import_module(_MODULES[name])
-    if name not in _LOADERS:
-        known = ", ".join(sorted({*_MODULES, *_LOADERS}))
+    plugin = None if name in _LOADERS else find_plugin(name)
+    loader = plugin.load if plugin else _LOADERS.get(name)
+    if loader is None:
+        known = ", ".join(sorted({*_MODULES, *_LOADERS, *plugin_names()}))
         raise TeacherError(
-            f"{folder}: expected a registered teacher ({known}), found {name!r}; import the module "
-            "that registers it"
+            f"{folder}: expected a registered teacher ({known}), found {name!r}; install the "
+            "package or import the module that registers it"
         )
-    return _LOADERS[name](folder, manifest)
+    return loader(folder, manifest)
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

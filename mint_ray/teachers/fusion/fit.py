@@ -24,7 +24,6 @@ from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.teachers.base import batch_of
 from mint_ray.teachers.fusion.face_pixels import decode_images
 from mint_ray.teachers.fusion.fit_face_reader import (
     FINDINGS,
@@ -52,6 +51,7 @@ from mint_ray.teachers.fusion.training_patients import (
     real_patients,
     vary,
 )
+from mint_ray.teachers.held_out import accuracy
 from mint_ray.teachers.optimiser import Optimiser
 from mint_ray.teachers.term_encoder import TermEncoder
 
@@ -254,19 +254,3 @@ def _fit_network(
         logger.info("epoch %d of %d: loss %.3f", epoch + 1, config.epochs, total / steps)
         report({"step": float(epoch + 1), "loss": total / steps})
     network.eval()
-
-
-def accuracy(teacher: FusionTeacher, cases: pa.Table, catalogue: Catalogue) -> dict[str, float]:
-    """Return top-1, top-3 and top-10 accuracy over all cases; empty without a case.
-
-    A case that cannot be scored, or whose label the catalogue lacks, is a miss.
-    """
-    if not cases.num_rows:
-        return {}
-    scores = np.nan_to_num(teacher.score(batch_of(cases)), nan=-np.inf)
-    labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
-    known = np.array([-1 if label is None else label for label in labels])
-    right = scores[np.arange(len(known)), known]
-    scored = (known >= 0) & np.isfinite(right)
-    rank = np.where(scored, 1 + (scores > right[:, None]).sum(axis=1), 10**9)
-    return {f"validation.top{k}": float((rank <= k).mean()) for k in (1, 3, 10)}
