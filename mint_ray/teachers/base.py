@@ -185,6 +185,7 @@ _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
     "neighbours": "mint_ray.teachers.neighbours.teacher",
     "scores": "mint_ray.teachers.recorded.teacher",
+    "endpoint": "mint_ray.teachers.recorded.teacher",
     "clip": "mint_ray.teachers.clip.teacher",
     "clip_fusion": "mint_ray.teachers.clip.teacher",
 }

@@ -67,6 +67,13 @@ FITTERS = {
     "neighbours": Fitter(DISEASE, partial(_attribute, "neighbours.fit", "fit_neighbours")),
     "clip": _CLIP,
     "clip_fusion": _CLIP,
+    "endpoint": Fitter(
+        BOTH,
+        partial(_attribute, "endpoint.fit", "fit_endpoint"),
+        lambda config: _attribute("endpoint.fit", "check_settings")(config),
+        lambda config: 100,
+        recorded=True,
+    ),
     "scores": Fitter(BOTH, partial(_attribute, "scores.fit", "fit_scores"), recorded=True),
 }
 """The package's own teachers."""
