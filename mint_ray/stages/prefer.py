@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.common.parquet import IMAGE_ROWS, TEXT_ROWS, TableFile
 from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.config.resources import ResourcesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.preferences.schema import scored_schema
@@ -44,10 +45,13 @@ class PairBuilder:
         settings: Mapping[str, Any],
         key: str,
         task: str,
+        resources: Mapping[str, Any],
     ) -> None:
         from mint_ray.preferences.render import CasePairs
+        from mint_ray.runtime.ray_train import use_resources
         from mint_ray.teachers.base import load_teacher
 
+        use_resources(ResourcesConfig.model_validate(resources))  # before a GPU is looked for
         self._pairs = CasePairs(
             teacher=load_teacher(Path(teacher_folder)),
             catalogue=Catalogue.read(Path(catalogue_file)),
@@ -76,6 +80,7 @@ def run(context: StepContext) -> StepOutcome:
             "settings": config.preferences.model_dump(),
             "key": context.key,
             "task": task.name,
+            "resources": config.resources.model_dump(mode="json"),
         },
         columns=CASE_COLUMNS,
         schema=scored_schema(task),

@@ -62,12 +62,22 @@ class TeacherRanker:
         catalogue: file of the labels that may be answered.
         top_k: number of labels to list.
         worst: number of lowest labels to list.
+        resources: the section, as plain values.
         stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
     """
 
     def __init__(
-        self, teacher: str, catalogue: str, top_k: int, worst: int, stain: int | None = None
+        self,
+        teacher: str,
+        catalogue: str,
+        top_k: int,
+        worst: int,
+        resources: Mapping[str, Any],
+        stain: int | None = None,
     ) -> None:
+        from mint_ray.runtime.ray_train import use_resources
+
+        use_resources(ResourcesConfig.model_validate(resources))  # before a GPU is looked for
         self._teacher = load_teacher(Path(teacher))
         self._catalogue = Catalogue.read(Path(catalogue))
         check_labels(self._teacher, self._catalogue.ids)

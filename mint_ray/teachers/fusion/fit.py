@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from mint_ray.common.collectives import rank, wait_for_all, world_size
+from mint_ray.common.devices import pick_device
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import TeacherError
@@ -128,7 +129,7 @@ def fit_teacher(
     torch.manual_seed(seed)
     network = FusionNetwork(
         len(ontology.ids), len(FINDINGS), len(catalogue), config.hidden, config.dropout
-    )
+    ).to(pick_device())
     real = real_patients(rows, catalogue, faces)
     simulated = SimulatedPatients(profiles, ontology, noise, keep_in_terms=_faces_in_terms(train))
     if not real and not (simulated.labels and config.simulated_per_label):
@@ -197,7 +198,11 @@ def _fit_faces(
     count = len(practice.labels)
     fitted = count * 3 // 4
     reader = fit_reader(
-        [training, _slice(practice, 0, fitted)], len(catalogue), config.face_epochs, seed
+        [training, _slice(practice, 0, fitted)],
+        len(catalogue),
+        config.face_epochs,
+        seed,
+        pick_device(),
     )
     # The errors are those on faces that the reader was not fitted on.
     noise = ReadingNoise(reader, _slice(practice, fitted, count)) if count else None
@@ -223,6 +228,7 @@ def _fit_network(
     report: Report,
 ) -> None:
     network, processes = parts.network, world_size()
+    device = network.output.weight.device
     per_epoch = len(real) * config.real_repeats + len(simulated.labels) * config.simulated_per_label
     steps = -(-per_epoch // config.batch_size)
     optimiser = Optimiser(
@@ -241,11 +247,10 @@ def _fit_network(
         for start in range(0, len(order), config.batch_size):
             batch = [patients[i] for i in order[start : start + config.batch_size]]
             local = batch[rank() :: processes] or batch[:1]
-            logits = network(
-                features_of(local, encoder, parts.term_weights, parts.match, len(FINDINGS))
-            )
-            labels = torch.tensor([patient.label for patient in local])
-            weight = torch.tensor([patient.weight for patient in local])
+            features = features_of(local, encoder, parts.term_weights, parts.match, len(FINDINGS))
+            logits = network(features.to(device))
+            labels = torch.tensor([patient.label for patient in local], device=device)
+            weight = torch.tensor([patient.weight for patient in local], device=device)
             local_loss = (F.cross_entropy(logits, labels, reduction="none") * weight).sum()
             # The optimiser averages over the processes; times their number, that is the mean.
             loss = local_loss * processes / sum(patient.weight for patient in batch)

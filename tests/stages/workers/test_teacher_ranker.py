@@ -1,5 +1,6 @@
 """The teacher's ranker, with a teacher that answers for some labels only."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def test_a_known_answer_without_a_score_has_the_worst_rank_wherever_it_stands(
         for name, known in (("first", 1), ("early", 3), ("last", 9))
     ]
     table = pa.Table.from_pylist(cases, CASE_SCHEMA).select(rankers.TEACHER_COLUMNS)
-    rows = rankers.TeacherRanker("-", catalogue, top_k=5, worst=3)(table).to_pylist()
+    rows = rankers.TeacherRanker("-", catalogue, top_k=5, worst=3, resources={})(table).to_pylist()
     ranks = [{row["label_id"]: row["rank"] for row in case["listed"]} for case in rows]
     answered = {"OMIM:0": 1, "OMIM:1": 2, "OMIM:2": 3}
     assert ranks == [answered, answered | {"OMIM:3": 10}, answered | {"OMIM:9": 10}]
@@ -40,4 +41,14 @@ def test_a_known_answer_without_a_score_has_the_worst_rank_wherever_it_stands(
 def test_a_teacher_of_another_catalogue_is_refused(catalogue: str) -> None:
     Catalogue(LABELS[:4]).write(Path(catalogue))
     with pytest.raises(TeacherError, match="fit it again"):
-        rankers.TeacherRanker("-", catalogue, top_k=5, worst=3)
+        rankers.TeacherRanker("-", catalogue, top_k=5, worst=3, resources={})
+
+
+def test_no_gpu_is_used_unless_one_is_reserved(
+    catalogue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    for gpus, visible in ((1, "3"), (0, "")):
+        resources = {"gpus_per_worker": gpus}
+        rankers.TeacherRanker("-", catalogue, top_k=5, worst=3, resources=resources)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
