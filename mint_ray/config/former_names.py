@@ -24,6 +24,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.note_columns",
     "cases.without_publication",
     "teacher.endpoint",
+    "teacher.gestaltmml",
     "teacher.options",
     "teacher.scores",
 )

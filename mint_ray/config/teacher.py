@@ -116,22 +116,56 @@ class EndpointConfig(Section):
     counts them. Empty for no limit."""
 
 
+class GestaltMMLConfig(Section):
+    """The teacher `gestaltmml`: ViLT with a classification head, as in arXiv 2312.15320."""
+
+    checkpoint: str = "dandelin/vilt-b32-mlm"
+    """Name or folder of a ViLT model of transformers with safetensors weights and its tokenizer:
+    one to start from, or a finished classifier (`ViltForQuestionAnswering`)."""
+    revision: str | None = None
+    """Git revision of a Hugging Face model."""
+    fit: Literal["train", "none"] = "train"
+    """`train` trains a new head and all weights on the training cases. `none` takes the classifier
+    as it is, with the labels of `labels`."""
+    labels: Path | None = None
+    """File with the labels of a finished classifier in the order of its classes, one id or name a
+    line. Empty for the names in the checkpoint's `id2label`."""
+    text: tuple[Literal["demographics", "terms", "note"], ...] = ("demographics", "terms")
+    """Parts of the text. `demographics` are sex and age; `terms` the names of observed HPO terms.
+    """
+    text_tokens: int = Field(40, ge=4)
+    """Longest text in tokens; the rest is cut off."""
+    image_side: int = Field(112, ge=32)
+    """Height and width of the image, in pixels."""
+    epochs: int = Field(10, ge=1)
+    """Passes over the training cases, each with image and text, with the image alone, and with the
+    text alone."""
+    batch_size: int = Field(64, ge=1)
+    """Number of cases per optimizer step, over all workers."""
+    learning_rate: float = Field(5e-5, gt=0)
+    """Peak AdamW learning rate of a one-cycle schedule."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """AdamW weight decay."""
+
+
 class TeacherConfig(Section):
     """The multimodal teacher.
 
     The teachers `clip` and `clip_fusion` use `clip`, `batch_size`, `learning_rate` and
-    `weight_decay`; `scores` and `endpoint` use the section of their name; the other settings are
-    those of `fusion`.
+    `weight_decay`; `scores`, `endpoint` and `gestaltmml` use the section of their name; the other
+    settings are those of `fusion`.
     """
 
     name: str = "fusion"
     """Registered name of the teacher: `fusion` (face and HPO terms), `neighbours` (HPO terms: the
     diseases of the most similar training patients; no settings), `clip` (image), `clip_fusion`
-    (image and description), `scores` (a table that another program made), `endpoint` (a server
-    with a language model), or the name under which an installed package has registered its own."""
+    (image and description), `gestaltmml` (face and HPO terms or note, ViLT), `scores` (a table that
+    another program made), `endpoint` (a server with a language model), or the name under which an
+    installed package has registered its own."""
     clip: ClipConfig = ClipConfig()
     scores: ScoresConfig = ScoresConfig()
     endpoint: EndpointConfig = EndpointConfig()
+    gestaltmml: GestaltMMLConfig = GestaltMMLConfig()
     options: dict[str, Any] = Field({})
     """Settings of a teacher that another package has registered."""
     hidden: int = Field(512, ge=8)

@@ -77,7 +77,7 @@ STEPS: tuple[Step, ...] = (
         2,
         ("cases",),
         ("seed", "teacher"),
-        files=("teacher.scores.path",),
+        files=("teacher.gestaltmml.labels", "teacher.scores.path"),
         unhashed=tuple(
             f"teacher.endpoint.{name}"
             for name in (

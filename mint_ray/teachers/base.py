@@ -184,6 +184,7 @@ _LOADERS: dict[str, Loader] = {}
 _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
     "neighbours": "mint_ray.teachers.neighbours.teacher",
+    "gestaltmml": "mint_ray.teachers.gestaltmml.teacher",
     "scores": "mint_ray.teachers.recorded.teacher",
     "endpoint": "mint_ray.teachers.recorded.teacher",
     "clip": "mint_ray.teachers.clip.teacher",

@@ -56,6 +56,11 @@ def _epochs_of_clip(config: Config) -> int:
     return {"none": 0, "probe": 1, "contrastive": clip.epochs}[clip.fit]
 
 
+def _epochs_of_gestaltmml(config: Config) -> int:
+    settings = config.teacher.gestaltmml
+    return settings.epochs if settings.fit == "train" else 1
+
+
 _CLIP = Fitter(TISSUE, partial(_attribute, "clip.fit", "fit_clip"), _check_clip, _epochs_of_clip)
 
 FITTERS = {
@@ -67,6 +72,11 @@ FITTERS = {
     "neighbours": Fitter(DISEASE, partial(_attribute, "neighbours.fit", "fit_neighbours")),
     "clip": _CLIP,
     "clip_fusion": _CLIP,
+    "gestaltmml": Fitter(
+        DISEASE,
+        partial(_attribute, "gestaltmml.fit", "fit_gestaltmml"),
+        reports=_epochs_of_gestaltmml,
+    ),
     "endpoint": Fitter(
         BOTH,
         partial(_attribute, "endpoint.fit", "fit_endpoint"),

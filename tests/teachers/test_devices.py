@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from transformers import ViltConfig, ViltForQuestionAnswering
 
+from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.config.teacher import ClipConfig, TeacherConfig
 from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
@@ -14,7 +17,10 @@ from mint_ray.teachers.clip import contrastive
 from mint_ray.teachers.clip.contrastive import Pairs, fit_space
 from mint_ray.teachers.fusion import fit, fit_face_reader, teacher
 from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
-from tests.teachers.conftest import invented_annotations, simulated_table
+from mint_ray.teachers.gestaltmml import fit as gestalt_fit
+from mint_ray.teachers.gestaltmml import teacher as gestalt_teacher
+from tests.teachers.conftest import columns, invented_annotations, simulated_table
+from tests.teachers.gestaltmml.test_gestaltmml import CASES, CATALOGUE, SIZES, run_of, tokenizer
 from tests.teachers.pretend_gpu import pretended_gpu
 
 
@@ -22,7 +28,7 @@ from tests.teachers.pretend_gpu import pretended_gpu
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """A pretended GPU that `pick_device` gives to the teachers."""
     with pretended_gpu(monkeypatch) as device:
-        for module in (contrastive, fit, teacher):
+        for module in (contrastive, fit, teacher, gestalt_fit, gestalt_teacher):
             monkeypatch.setattr(module, "pick_device", lambda: device)
         yield device
 
@@ -89,3 +95,18 @@ def test_the_joint_space_of_clip_is_fitted_on_its_device(gpu: torch.device) -> N
     settings = TeacherConfig(name="clip", clip=ClipConfig(width=8, epochs=1))
     space = fit_space(pairs, prompts, None, settings, 0, lambda metrics: None)
     assert space.image.shape == (8, 6)
+
+
+def test_gestaltmml_trains_and_scores_on_its_device(gpu: torch.device, tmp_path: Path) -> None:
+    words = tokenizer()
+    model = ViltForQuestionAnswering(ViltConfig(**SIZES, vocab_size=len(words), num_labels=4))
+    parts = gestalt_teacher.GestaltParts(CATALOGUE, model, words, np.arange(4), ("terms",), 40, 64)
+    rows = [row for row in CASES if row["split"] == "train"][:6]
+    settings = run_of(tmp_path, epochs=1, batch_size=6).teacher.gestaltmml
+    reports: list[dict[str, float]] = []
+    train = pa.Table.from_pylist(rows, CASE_SCHEMA)
+    gestalt_fit._train(parts, train, settings, 0, reports.append)
+    assert len(reports) == 1
+    logits, _ = gestalt_teacher.GestaltClassifier(parts).logits(columns(rows))
+    assert logits.shape == (6, 4)
+    assert {tensor.device for tensor in model.parameters()} == {gpu}

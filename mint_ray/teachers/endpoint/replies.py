@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.grounding import Grounder
-from mint_ray.knowledge.ids import read_disease_ids
 from mint_ray.tasks.prompts import parse_answer
 from mint_ray.tasks.task import Task
 from mint_ray.teachers.endpoint.questions import OPTIONS
+from mint_ray.teachers.label_lookup import LabelLookup
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _REMARK = re.compile(r"\s*(?:[(\[:]|,? probability\b| [-–—] ).*", re.DOTALL | re.IGNORECASE)
@@ -63,15 +62,14 @@ def scores_of_list(catalogue: Catalogue, task: Task) -> LabelScores:
     Names are looked up as they are, then without the remark behind them, then by a disease id in
     the line. What a model thinks before it answers is not read.
     """
-    grounder = Grounder(catalogue)
+    lookup = LabelLookup(catalogue)
 
     def find(line: str) -> int | None:
         for name in (line, _REMARK.sub("", line)):
-            label = grounder.ground(name)
+            label = lookup.by_name(name)
             if label is not None:
-                return catalogue.index_of(label)
-        known = (catalogue.index_of(any_id) for any_id in read_disease_ids(line))
-        return next((index for index in known if index is not None), None)
+                return label
+        return lookup.by_id(line)
 
     def read(reply: Reply) -> tuple[list[int], list[float], int]:
         places: dict[int, float] = {}

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from mint_ray.common.arrays import Bools, Ints
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.grounding import Grounder
-from mint_ray.knowledge.ids import read_disease_ids
+from mint_ray.teachers.label_lookup import LabelLookup
 from mint_ray.teachers.recorded.table import RecordedScores
 from mint_ray.teachers.scores.files import ScoreRows
 
@@ -37,11 +36,9 @@ def match_rows(
         (labels in the table), `rows_of_unknown_labels`, `rows_without_number`, and those of `rows`.
     """
     cases, unknown_cases = _looked_up(rows.cases, _case_finder(case_ids, rows.of_files))
-    by_id, _ = _looked_up(rows.labels, lambda text: _label_of_id(text, catalogue))
-    grounder = Grounder(catalogue)
-    by_name, _ = _looked_up(
-        rows.names, lambda text: catalogue.index_of(grounder.ground(text) or "")
-    )
+    lookup = LabelLookup(catalogue)
+    by_id, _ = _looked_up(rows.labels, lookup.by_id)
+    by_name, _ = _looked_up(rows.names, lookup.by_name)
     labels = np.where(by_id == _NONE, by_name, by_id)
     is_finite, in_run = np.isfinite(rows.scores), cases != _NONE
     lost = in_run & (labels == _NONE)
@@ -69,11 +66,6 @@ def _case_finder(case_ids: Sequence[str], of_files: bool) -> Callable[[str], int
 
 def _folded(case_id: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", case_id.casefold())
-
-
-def _label_of_id(text: str, catalogue: Catalogue) -> int | None:
-    candidates = (text, *read_disease_ids(text))
-    return next((i for i in map(catalogue.index_of, candidates) if i is not None), None)
 
 
 def _looked_up(column: pa.Array, find: Callable[[str], int | None]) -> tuple[Ints, int]:
