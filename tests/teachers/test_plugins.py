@@ -1,6 +1,7 @@
 """Teachers of other packages, found by entry points of an installed distribution."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, TeacherError
 from mint_ray.pipeline.check import check_config
-from mint_ray.teachers.base import load_teacher
+from mint_ray.teachers.base import load_manifest, load_teacher
 from mint_ray.teachers.registry import epochs_of, find_fitter, is_recorded
 from tests.teachers.conftest import columns
 from tests.teachers.tissue import CATALOGUE
 
+ROOT = Path(__file__).parents[2]
 MODULE = '''
 """An invented teacher: it prefers labels with short names."""
 
@@ -133,3 +135,26 @@ def test_a_fitted_teacher_whose_package_is_gone_says_so(tmp_path: Path) -> None:
     (tmp_path / "teacher.json").write_text('{"name": "gone", "revision": "1"}')
     with pytest.raises(TeacherError, match=r"short_names.*found 'gone'; install the package"):
         load_teacher(tmp_path)
+
+
+def test_the_example_of_the_manual_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [entry] = re.findall(r'^short_names = "(.+)"$', page, re.MULTILINE)
+    site = tmp_path / "manual"
+    info = site / "short_names-1.0.dist-info"
+    (site / "short_names").mkdir(parents=True)
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: short-names\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mint_ray.teachers]\nfrom_manual = {entry}\n")
+    (site / "short_names" / "teacher.py").write_text(code)
+    monkeypatch.syspath_prepend(site)
+    importlib.invalidate_caches()
+    run = config("from_manual", weight=0.1)
+    CATALOGUE.write(tmp_path / "catalogue.parquet")
+    find_fitter(run).load()(tmp_path, run, tmp_path / "teacher", lambda metrics: None)
+    plugin = sys.modules["short_names.teacher"].TEACHER
+    teacher = plugin.load(tmp_path / "teacher", load_manifest(tmp_path / "teacher"))
+    scores = teacher.score(columns([dict(blank_case("a", "b"))]))
+    assert np.exp(scores).sum() == pytest.approx(1.0, abs=1e-5)
+    assert teacher.labels[int(np.argmax(scores))] == "TISSUE:plain"
