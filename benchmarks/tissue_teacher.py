@@ -35,13 +35,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mint_ray.config.teacher import TeacherConfig
+from mint_ray.encoders.batches import in_parts
 from mint_ray.evaluation.metrics.bootstrap import mean_interval
 from mint_ray.images.decode import open_tile
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels
 from mint_ray.images.morphology import describe, measure
 from mint_ray.pipeline.manifest import package_versions
 from mint_ray.teachers.clip.augment import make_views
-from mint_ray.teachers.clip.encoders.base import in_parts
 from mint_ray.teachers.clip.encoders.embedded import EmbeddedEncoders
 from mint_ray.teachers.clip.ensemble import deal_folds
 from mint_ray.teachers.clip.examples import Examples, encode_descriptions

@@ -25,7 +25,13 @@ from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.promotion import PromotionConfig
 from mint_ray.config.resources import ResourcesConfig, TrackingConfig
 from mint_ray.config.serving import ServingConfig
-from mint_ray.config.teacher import ClipConfig, TeacherConfig
+from mint_ray.config.teacher import (
+    ClipConfig,
+    EndpointConfig,
+    GestaltMMLConfig,
+    ScoresConfig,
+    TeacherConfig,
+)
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.config.tune import TuneConfig
 
@@ -33,13 +39,16 @@ __all__ = [
     "CasesConfig",
     "ClipConfig",
     "Config",
+    "EndpointConfig",
     "EvaluationConfig",
+    "GestaltMMLConfig",
     "ImagesConfig",
     "KnowledgeConfig",
     "NoteColumnsConfig",
     "PreferencesConfig",
     "PromotionConfig",
     "ResourcesConfig",
+    "ScoresConfig",
     "Section",
     "ServingConfig",
     "SimulationConfig",

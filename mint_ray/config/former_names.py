@@ -23,6 +23,10 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.images.levels",
     "cases.note_columns",
     "cases.without_publication",
+    "teacher.endpoint",
+    "teacher.gestaltmml",
+    "teacher.options",
+    "teacher.scores",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""
 

@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mint_ray.common.arrays import Ints
 from mint_ray.common.files import replacing
+from mint_ray.common.partial_answers import ALL_ANSWERED, is_answered
 from mint_ray.errors import DataError
 
 _CHUNK = 256  # cases ranked at once: bounds memory on catalogues of many thousand labels
@@ -118,11 +120,15 @@ def rank_scores(
     names: Sequence[str],
     known: Sequence[int | None],
     top_k: int,
+    floor: float = ALL_ANSWERED,
 ) -> pa.Table:
     """Return the predictions of a system that scores every label.
 
     Each case gets its `top_k` best labels and, where its known answer is not among them, one
-    more row with that answer's true rank. Ties keep the order of the labels.
+    more row with that answer's true rank. Ties keep the order of the labels, but a known answer
+    comes after the labels that tie with it: the order of the catalogue never gives it a better
+    rank. Labels that a system does not answer for are not listed, and a known answer among them
+    gets the worst rank.
 
     Args:
         system: name of the system.
@@ -133,6 +139,7 @@ def rank_scores(
         names: (n_labels,) names to answer with.
         known: (n,) index of each case's known answer, None where the catalogue lacks it.
         top_k: number of labels to list.
+        floor: log-probability of the labels that the system does not answer for.
 
     Returns:
         Rows of `PREDICTION_SCHEMA`.
@@ -140,7 +147,9 @@ def rank_scores(
     answer = np.array([-1 if index is None else index for index in known], dtype=np.int64)
     k = min(top_k, len(label_ids))
     chunks = [
-        _rank_chunk(log_probabilities[start : start + _CHUNK], answer[start : start + _CHUNK], k)
+        _rank_chunk(
+            log_probabilities[start : start + _CHUNK], answer[start : start + _CHUNK], k, floor
+        )
         for start in range(0, max(1, len(case_ids)), _CHUNK)
     ]
     case = np.concatenate([chunk[0] + _CHUNK * i for i, chunk in enumerate(chunks)])
@@ -157,22 +166,34 @@ def rank_scores(
 
 
 def _rank_chunk(
-    log_probabilities: NDArray[np.floating], answer: NDArray[np.int64], k: int
+    log_probabilities: NDArray[np.floating], answer: NDArray[np.int64], k: int, floor: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return row, label, rank and probability of each prediction for one chunk of cases."""
     rows = np.flatnonzero(~np.isnan(log_probabilities).any(axis=1))
+    answered = is_answered(log_probabilities[rows], floor)
     scores = np.asarray(log_probabilities, dtype=np.float64)[rows]
-    order = np.argsort(-scores, axis=1, kind="stable")
+    order = _order_ties_against_known(scores, answer[rows])
     # Position of each label in the order of its row: the inverse permutation of `order`.
     label_positions = np.empty_like(order)
     np.put_along_axis(label_positions, order, np.arange(order.shape[1])[None, :], axis=1)
     position = np.arange(len(rows))
     known_positions = label_positions[position, answer[rows]]
-    outside = np.flatnonzero((answer[rows] >= 0) & (known_positions >= k))
-    row = np.concatenate([np.repeat(position, k), outside])
-    label = np.concatenate([order[:, :k].ravel(), answer[rows][outside]])
+    is_reached = answered[position, answer[rows]]
+    outside = np.flatnonzero((answer[rows] >= 0) & ((known_positions >= k) | ~is_reached))
+    # The worst rank is outside the list, also where the whole catalogue is listed.
+    worst = np.where(is_reached, known_positions, max(order.shape[1] - 1, k))[outside]
+    row, listed = np.nonzero(np.take_along_axis(answered, order[:, :k], axis=1))
+    label = np.concatenate([order[row, listed], answer[rows][outside]])
+    row = np.concatenate([row, outside])
     probability = np.minimum(np.exp(scores[row, label]), 1.0)
-    return rows[row], label, label_positions[row, label] + 1, probability
+    return rows[row], label, np.concatenate([listed, worst]) + 1, probability
+
+
+def _order_ties_against_known(scores: NDArray[np.float64], answer: NDArray[np.int64]) -> Ints:
+    """Return the labels of each row, best first, the known answer behind those that tie with it."""
+    is_known = np.arange(scores.shape[1]) == answer[:, None]
+    order: Ints = np.lexsort((is_known, -scores), axis=1)
+    return order
 
 
 def majority_predictions(

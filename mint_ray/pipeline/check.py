@@ -6,7 +6,7 @@ from pathlib import Path
 from mint_ray.config.config import Config
 from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError
-from mint_ray.teachers.registry import FITTERS
+from mint_ray.teachers.registry import known_teachers
 from mint_ray.tuning.space import check_space
 
 
@@ -31,8 +31,8 @@ def check_config(config: Config) -> None:
     Raises:
         ConfigError: an unknown teacher, or a search space that no trial could use.
     """
-    name = config.teacher.name
-    if name not in FITTERS:
-        raise ConfigError(f"teacher.name: expected one of {', '.join(FITTERS)} (found {name!r})")
+    name, known = config.teacher.name, known_teachers()
+    if name not in known:
+        raise ConfigError(f"teacher.name: expected one of {', '.join(known)} (found {name!r})")
     if "tune" in config.model_fields_set:
         check_space(config)

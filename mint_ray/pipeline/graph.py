@@ -65,7 +65,12 @@ def plan(config: Config) -> dict[str, PlannedStep]:
     defaults = Config().model_dump(mode="json")
     hashed_tree = under_former_names(without_newer_defaults(tree, defaults))
     for step in STEPS:
-        contents = {name: _fingerprint(name, _lookup(tree, name)) for name in step.files}
+        contents = {
+            name: _fingerprint(name, _lookup(tree, name))
+            for name in step.files
+            # A newer setting that has its default is not hashed, so neither is its absent file.
+            if _section_below(hashed_tree, name) is not None
+        }
         settings = {name: _lookup(tree, name) for name in step.settings} | contents
         hashed = {name: _lookup(hashed_tree, name) for name in step.settings} | contents
         record = {
@@ -74,7 +79,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             "settings": hashed,
             "inputs": {name: planned[name].key for name in step.inputs_of(config)},
         }
-        text = json.dumps(_without_paths(record, step.files), sort_keys=True)
+        text = json.dumps(_without(record, (*step.files, *step.unhashed)), sort_keys=True)
         key = digest_of(text)[:8]
         folder = Path(config.store).absolute() / f"{step.name}-{key}"
         planned[step.name] = PlannedStep(step, key, folder, settings)
@@ -88,13 +93,25 @@ def _lookup(tree: Mapping[str, Any], dotted: str) -> Any:
     return node
 
 
-def _without_paths(record: dict[str, Any], files: tuple[str, ...]) -> dict[str, Any]:
-    """Return the hashed record without paths: the content of files counts, not their place."""
+def _without(record: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the record without some settings, such as paths, whose content counts instead."""
     copy: dict[str, Any] = json.loads(json.dumps(record))
-    for name in files:
-        section, _, leaf = name.rpartition(".")
-        copy["settings"].get(section, {}).pop(leaf, None)
+    for setting, value in copy["settings"].items():
+        for name in names:
+            if name.startswith(f"{setting}.") and isinstance(value, dict):
+                below = name.removeprefix(f"{setting}.")
+                section = _section_below(value, below)
+                if section is not None:
+                    section.pop(below.rpartition(".")[2], None)
     return copy
+
+
+def _section_below(tree: Mapping[str, Any], dotted: str) -> dict[str, Any] | None:
+    """Return the section of a tree that would hold a setting; None if it is absent."""
+    node: Any = tree
+    for part in dotted.split(".")[:-1]:
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node if isinstance(node, dict) else None
 
 
 def _fingerprint(name: str, value: str | None) -> str | None:

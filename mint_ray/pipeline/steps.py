@@ -27,6 +27,8 @@ class Step:
     """Sections or fields of the config that change the result, as dotted names."""
     files: tuple[str, ...] = ()
     """Config fields that hold a path whose content counts."""
+    unhashed: tuple[str, ...] = ()
+    """Fields below `settings` that change no result, as dotted names."""
     about: str = ""
     on_request: bool = False
     """Whether `mint run` leaves this step out."""
@@ -70,7 +72,26 @@ STEPS: tuple[Step, ...] = (
         about="read or simulate cases, write notes, draw images, split by whole groups",
         version_by_source={"phenopackets": 4, "parquet": 4},
     ),
-    Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
+    Step(
+        "teach",
+        2,
+        ("cases",),
+        ("seed", "teacher"),
+        files=("teacher.gestaltmml.labels", "teacher.scores.path"),
+        unhashed=tuple(
+            f"teacher.endpoint.{name}"
+            for name in (
+                "api_key_env",
+                "concurrency",
+                "requests_per_minute",
+                "timeout",
+                "retries",
+                "max_requests",
+                "max_total_tokens",
+            )
+        ),
+        about="fit the multimodal teacher",
+    ),
     Step(
         "prefer",
         2,
@@ -88,7 +109,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "evaluate",
-        3,
+        4,
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",

@@ -11,7 +11,16 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.select import RankedPair, pick, rank_pairs
 from mint_ray.tasks.prompts import Message, answer_message, build_image_prompt, build_prompt
 from mint_ray.tasks.task import DISEASE, Task
-from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, bad_rows, batch_of
+from mint_ray.teachers.base import (
+    Teacher,
+    bad_rows,
+    batch_of,
+    check_labels,
+    floor_of,
+    score_cases,
+)
+
+_CASE_COLUMNS = ("case_id", "group_id", "split", "label_id", "note", "source")
 
 
 class CasePairs:
@@ -20,14 +29,17 @@ class CasePairs:
     A case gives no pair in four situations: the student's input is missing or unusable
     (`empty_note`, or the reason of `open_tile` for the image), the catalogue lacks the known
     answer (`label_not_in_catalogue`), the teacher cannot judge the case, or `rank_pairs` gives a
-    reason.
+    reason. A prompt asks for as many names as the chosen answer has.
 
     Args:
-        teacher: scores every label of the catalogue.
+        teacher: scores the labels of the catalogue.
         catalogue: the labels, in the teacher's order.
         config: sizes of the lists, number of rejected sets, and gold handling.
         key: of the step; written into every row as `config_hash`.
         task: sets the prompt, and whether the student reads the note or the image.
+
+    Raises:
+        TeacherError: the teacher has other labels than the catalogue.
     """
 
     def __init__(
@@ -38,18 +50,19 @@ class CasePairs:
         key: str,
         task: Task = DISEASE,
     ) -> None:
-        self._teacher, self._catalogue = teacher, catalogue
+        check_labels(teacher, catalogue.ids)
+        self._teacher, self._catalogue, self._floor = teacher, catalogue, floor_of(teacher)
         self._config, self._key, self._task = config, key, task
         self._names, self._ids = catalogue.names, catalogue.ids
 
     def build(self, cases: pa.Table) -> list[dict[str, Any]]:
         """Return one row per case, with its pairs or the reason why it has none."""
         batch = batch_of(cases)
-        scores = self._teacher.score(batch)
+        scores = score_cases(self._teacher, batch)
         bad = np.flatnonzero(bad_rows(scores))
         reasons = self._teacher.unusable_reasons(batch_of(cases.take(bad))) if len(bad) else []
         unscored = dict(zip(bad.tolist(), reasons, strict=True))
-        rows = cases.drop_columns(list(SEEN_COLUMNS)).to_pylist()
+        rows = cases.select(_CASE_COLUMNS).to_pylist()
         return [
             self._row(case, batch["image"][i], scores[i], unscored.get(i))
             for i, case in enumerate(rows)
@@ -63,6 +76,7 @@ class CasePairs:
         unscored: str | None,
     ) -> dict[str, Any]:
         row = {"case_id": case["case_id"], "source": case["source"], "reason": None, "pairs": []}
+        row["unanswered"] = 0
         gold = None if case["label_id"] is None else self._catalogue.index_of(case["label_id"])
         if self._task.input_modality == "note" and not case["note"].strip():
             return row | {"reason": "empty_note"}
@@ -73,9 +87,10 @@ class CasePairs:
         # A teacher may judge a case by its description alone; a student of images cannot.
         if reason := self._task.why_unusable(image):
             return row | {"reason": reason}
-        selection = rank_pairs(scores, gold, self._config, seed=case["case_id"])
+        selection = rank_pairs(scores, gold, self._config, case["case_id"], self._floor)
         pairs = [self._pair(case, pair, scores, gold) for pair in selection.pairs]
-        return row | {"reason": selection.reason, "pairs": pairs}
+        unanswered = sum(pair.n_unanswered for pair in selection.pairs)
+        return row | {"reason": selection.reason, "pairs": pairs, "unanswered": unanswered}
 
     def _pair(
         self,
@@ -88,7 +103,7 @@ class CasePairs:
             "preference_id": f"{case['case_id']}#{pair.set_index}",
             **{name: case[name] for name in ("case_id", "group_id", "split")},
             "task": self._task.name,
-            "prompt": self._prompt(case["note"]),
+            "prompt": self._prompt(case["note"], len(pair.chosen)),
             "chosen": answer_message(pick(self._names, pair.chosen), self._task),
             "rejected": answer_message(pick(self._names, pair.rejected), self._task),
             "chosen_labels": pick(self._ids, pair.chosen),
@@ -101,7 +116,7 @@ class CasePairs:
             "config_hash": self._key,
         }
 
-    def _prompt(self, note: str) -> list[Message]:
+    def _prompt(self, note: str, n_names: int) -> list[Message]:
         if self._task.input_modality == "image":
-            return build_image_prompt(self._names, self._config.chosen_size)
-        return build_prompt(note, self._config.chosen_size)
+            return build_image_prompt(self._names, n_names)
+        return build_prompt(note, n_names)

@@ -72,5 +72,7 @@ def scored_schema(task: Task) -> pa.Schema:
             pa.field("source", pa.string()),
             pa.field("reason", pa.string()),
             pa.field("pairs", pa.list_(pa.struct(fields)), nullable=False),
+            # Rejected labels of all pairs that the teacher did not answer for.
+            pa.field("unanswered", pa.int32()),
         ]
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from mint_ray.common.arrays import Floats32, Ints
 from mint_ray.common.digests import digest_of
+from mint_ray.common.partial_answers import ALL_ANSWERED, is_answered, order_labels
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import ConfigError
 
@@ -19,6 +20,8 @@ class RankedPair:
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
     candidates: tuple[int, ...]
+    n_unanswered: int = 0
+    """Number of rejected labels that the teacher did not answer for."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +60,34 @@ def rank_pairs(
     gold: int | None,
     config: PreferencesConfig,
     seed: str,
+    floor: float = ALL_ANSWERED,
 ) -> PairSelection:
     """Choose the best `chosen_size` labels of one case, and the worst ones for its rejected sets.
+
+    Of a teacher that answers for some labels only, `chosen` has answered labels alone, beside the
+    known answer with `gold: first`, and so may be shorter. The rejected labels come from those that
+    it does not answer for, at random, and then from the worst answered ones.
 
     Args:
         scores: (n_labels,) log-probabilities of the teacher.
         gold: index of the known answer, None where it is unknown.
         config: sizes of the lists, number of rejected sets, order, gold handling, minimum
             confidence.
-        seed: text from which the `shuffled` order is drawn, such as the case's id.
+        seed: text from which random orders are drawn, such as the case's id.
+        floor: score of labels that the teacher does not answer for; see `Teacher`.
 
     Returns:
-        The pairs, or a reason: `low_confidence`, or `teacher_not_finite` for scores that are not
-        finite although the teacher gave no reason.
+        The pairs, or a reason: `low_confidence`, `nothing_answered` if no label can be chosen, or
+        `teacher_not_finite` for scores that are not finite although the teacher gave no reason.
     """
     if not np.isfinite(scores).all():
         return PairSelection(reason="teacher_not_finite")
     if float(np.exp(scores.max())) < config.min_confidence:
         return PairSelection(reason="low_confidence")
-    order = np.argsort(-scores, kind="stable")
-    chosen = _chosen(order, gold, config)
+    order, answered = order_labels(scores, floor, seed), is_answered(scores, floor)
+    chosen = _chosen(order[: int(answered.sum())], gold, config)
+    if not chosen:
+        return PairSelection(reason="nothing_answered")
     worst = order[::-1]
     worst = worst[~np.isin(worst, [*chosen, -1 if gold is None else gold])]
     pairs = []
@@ -87,7 +98,8 @@ def rank_pairs(
         candidates = chosen + rejected
         if config.candidates_include_gold and gold is not None and gold not in candidates:
             candidates += (gold,)
-        pairs.append(RankedPair(set_index, chosen, rejected, candidates))
+        n_unanswered = int((~answered[names]).sum())
+        pairs.append(RankedPair(set_index, chosen, rejected, candidates, n_unanswered))
     return PairSelection(pairs=tuple(pairs))
 
 

@@ -7,6 +7,7 @@ images, and go to `train.parquet`, `validation.parquet` and `test.parquet`. Memo
 than a few hundred cases.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,18 +20,19 @@ import pyarrow.parquet as pq
 from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.common.parquet import IMAGE_ROWS, TEXT_ROWS, TableFile
 from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.config.resources import ResourcesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.preferences.schema import scored_schema
 from mint_ray.preferences.select import check_catalogue_size
 from mint_ray.preferences.writer import PairFiles, images_in_order, pairs_of, pairs_with_images
 from mint_ray.reports.cards.preference_card import write_card
-from mint_ray.runtime.inference import CaseInference, infer_in_order
+from mint_ray.runtime.inference import CaseInference, finished_cases, infer_in_order
 from mint_ray.runtime.session import begin_session
 from mint_ray.tasks.task import TASKS, Task
 from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
 
-CASE_COLUMNS = ("case_id", "group_id", "split", "label_id", "note", "source", *SEEN_COLUMNS)
+CASE_COLUMNS = ("group_id", "split", "label_id", "source", *SEEN_COLUMNS)
 
 
 class PairBuilder:
@@ -43,10 +45,13 @@ class PairBuilder:
         settings: Mapping[str, Any],
         key: str,
         task: str,
+        resources: Mapping[str, Any],
     ) -> None:
         from mint_ray.preferences.render import CasePairs
+        from mint_ray.runtime.ray_train import use_resources
         from mint_ray.teachers.base import load_teacher
 
+        use_resources(ResourcesConfig.model_validate(resources))  # before a GPU is looked for
         self._pairs = CasePairs(
             teacher=load_teacher(Path(teacher_folder)),
             catalogue=Catalogue.read(Path(catalogue_file)),
@@ -75,14 +80,19 @@ def run(context: StepContext) -> StepOutcome:
             "settings": config.preferences.model_dump(),
             "key": context.key,
             "task": task.name,
+            "resources": config.resources.model_dump(mode="json"),
         },
         columns=CASE_COLUMNS,
         schema=scored_schema(task),
         batch_size=config.preferences.batch_size,
     )
     source = cases / "cases.parquet"
-    scored = infer_in_order(job, source, context.output / "scored", config.resources)
-    rejected, pairs = write_pairs(scored, source, context.output, task)
+    folder, n_cases = context.output / "scored", pq.read_metadata(source).num_rows
+    n_missing, started = n_cases - len(finished_cases(folder, job.schema)), time.monotonic()
+    scored = infer_in_order(job, source, folder, config.resources)
+    rate = n_missing / (time.monotonic() - started)
+    context.progress.say(f"teacher scored {n_missing} cases, {rate:.1f} a second")
+    rejected, pairs, unanswered = write_pairs(scored, source, context.output, task)
     teacher = load_manifest(context.inputs["teach"])
     write_card(
         context.output / "README.md",
@@ -93,18 +103,20 @@ def run(context: StepContext) -> StepOutcome:
         teacher=f"{teacher['name']}@{teacher['revision']}",
         labels=len(catalogue),
         key=context.key,
+        unanswered=unanswered,
     )
     return StepOutcome(
-        rows_in=pq.read_metadata(source).num_rows,
+        rows_in=n_cases,
         rows_out=sum(pairs.values()),
         rejected=rejected,
+        metrics={"rows_per_second": rate} if n_missing else {},
         facts={"pairs": pairs, "teacher": teacher["revision"]},
     )
 
 
 def write_pairs(
     scored: Iterable[pa.Table], cases: Path, output: Path, task: Task
-) -> tuple[Counter[str], dict[str, int]]:
+) -> tuple[Counter[str], dict[str, int], int]:
     """Write one file of pairs per split, and `rejected.parquet`.
 
     Args:
@@ -114,9 +126,11 @@ def write_pairs(
         task: task of the student.
 
     Returns:
-        Rejected cases by reason, and pairs by split.
+        Rejected cases by reason, pairs by split, and the number of rejected labels that the teacher
+        did not answer for.
     """
     rejected: Counter[str] = Counter()
+    unanswered = 0
     images = images_in_order(cases) if task.input_modality == "image" else None
     with (
         TableFile(output / "rejected.parquet", REJECTED_SCHEMA, TEXT_ROWS) as rejected_file,
@@ -126,8 +140,9 @@ def write_pairs(
             unusable = part.filter(pc.is_valid(part["reason"])).select(REJECTED_SCHEMA.names)
             rejected_file.add(unusable)
             rejected.update(unusable["reason"].to_pylist())
+            unanswered += pc.sum(part["unanswered"]).as_py() or 0
             files.add(pairs_of(part) if images is None else pairs_with_images(part, images))
-    return rejected, dict(files.rows)
+    return rejected, dict(files.rows), unanswered
 
 
 def _in_groups(scored: Iterable[pa.Table]) -> Iterator[pa.Table]:

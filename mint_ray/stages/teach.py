@@ -1,5 +1,6 @@
 """Stage `teach`: fit of the multimodal teacher on Ray Train."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,16 @@ def run(context: StepContext) -> StepOutcome:
 
     def watch(metrics: dict[str, float]) -> None:
         context.run.log_metrics(metrics, step=int(metrics["step"]))
-        context.progress.update(metrics["step"], epochs, f"loss {metrics['loss']:.3f}")
+        told = [f"{name} {value:.3f}" for name, value in metrics.items() if name != "step"]
+        context.progress.update(metrics["step"], epochs, ", ".join(told))
 
     with follow_metrics(output, watch):
         fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
     metrics = read_json(output / SUMMARY)
     manifest = load_manifest(output)
     context.progress.say(f"teacher {manifest['name']}, revision {manifest['revision']}")
+    counts = {name: value for name, value in metrics.items() if not name.startswith("validation.")}
+    context.progress.say(", ".join(f"{name} {value:g}" for name, value in counts.items()))
     cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=["split"])
     return StepOutcome(
         rows_in=cases.num_rows,
@@ -62,6 +66,9 @@ def _worker(settings: dict[str, Any]) -> None:
             append_metrics(output, metrics)
         ray.train.report(metrics)
 
+    started = time.monotonic()
     metrics = find_fitter(config).load()(source, config, output, report)
+    seconds = time.monotonic() - started
     if first:
-        write_json(output / SUMMARY, metrics)
+        rows = pq.read_metadata(source / "cases.parquet").num_rows
+        write_json(output / SUMMARY, metrics | {"rows_per_second": rows / seconds})

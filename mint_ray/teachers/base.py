@@ -1,4 +1,4 @@
-"""Interface of the teachers, registry of their loaders, and the manifest of a fitted teacher.
+"""Interface of the teachers, their loaders and plugins, and the manifest of a fitted teacher.
 
 A fitted teacher is a folder that needs nothing else: `teacher.json` names the implementation
 and the revision, weights are safetensors, labels are a catalogue in parquet.
@@ -7,6 +7,8 @@ and the revision, weights are safetensors, labels are a catalogue in parquet.
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,16 +18,33 @@ from numpy.typing import NDArray
 
 from mint_ray.common.digests import digest_of, sha256
 from mint_ray.common.files import write_text
+from mint_ray.common.partial_answers import ALL_ANSWERED
+from mint_ray.config.config import Config
 from mint_ray.errors import TeacherError
 
 MANIFEST_FILE = "teacher.json"
 
-SEEN_COLUMNS = ("terms", "excluded_terms", "image", "description", "sex", "age")
-"""Columns of a case that a teacher reads; it gets no others."""
+SEEN_COLUMNS = (
+    "case_id",
+    "note",
+    "terms",
+    "excluded_terms",
+    "image",
+    "description",
+    "sex",
+    "age",
+)
+"""Columns of a case that a teacher reads; it gets no others. None of them holds the answer."""
 
 
 class Teacher(Protocol):
-    """A multimodal model that ranks every label for a case.
+    """A multimodal model that ranks the labels of the catalogue for a case.
+
+    A teacher may answer for some labels of a case only. It then has one more attribute, `floor`:
+    the log-probability that it gives to every label it does not answer for, below those of the
+    answered ones. A floor is no ranking: such labels are never chosen nor listed, a known answer
+    among them counts as not reached, and where rejected labels are taken from them, they are drawn
+    at random. A teacher without the attribute answers for every label.
 
     Attributes:
         labels: catalogue label ids; a label's position is its index in the scores.
@@ -42,9 +61,10 @@ class Teacher(Protocol):
         """Return the log-probabilities of all labels.
 
         Args:
-            batch: the `SEEN_COLUMNS`, see `batch_of`: `terms` and `excluded_terms` (lists of
-                current HP ids), `image` (encoded bytes or None), `description` (words about the
-                image, may be empty), `sex` and `age`. Nothing else is read.
+            batch: the `SEEN_COLUMNS`, see `batch_of`: `case_id`, `note` (the student's text, may
+                be empty), `terms` and `excluded_terms` (lists of current HP ids), `image` (encoded
+                bytes or None), `description` (words about the image, may be empty), `sex` and
+                `age`. Nothing else is read.
 
         Returns:
             (n, n_labels); the probabilities of a usable row sum to one. A row that cannot be
@@ -67,7 +87,96 @@ def batch_of(cases: pa.Table) -> dict[str, list[Any]]:
     return {name: cases[name].to_pylist() for name in SEEN_COLUMNS}
 
 
+def floor_of(teacher: Teacher) -> float:
+    """Return the score of labels that a teacher does not answer for; −∞ if it answers for all."""
+    return float(getattr(teacher, "floor", ALL_ANSWERED))
+
+
+def score_cases(teacher: Teacher, batch: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    """Return `Teacher.score` of a batch, after a check of its shape.
+
+    Raises:
+        TeacherError: the scores have another shape than cases by labels.
+    """
+    scores = np.asarray(teacher.score(batch), dtype=np.float32)
+    expected = (len(batch["case_id"]), len(teacher.labels))
+    if scores.shape != expected:
+        raise TeacherError(
+            f"teacher {teacher.revision}: expected scores of the shape {expected} (cases, labels), "
+            f"found {scores.shape}; correct its method `score`"
+        )
+    return scores
+
+
+def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:
+    """Raise TeacherError unless a teacher scores these labels in this order."""
+    if tuple(teacher.labels) != tuple(labels):
+        raise TeacherError(
+            f"teacher {teacher.revision}: expected the {len(labels)} labels of the catalogue in "
+            f"its order, found {len(teacher.labels)} labels or another order; fit it again"
+        )
+
+
 Loader = Callable[[Path, Mapping[str, Any]], Teacher]
+"""(folder of a fitted teacher, its manifest) to the teacher."""
+Report = Callable[[dict[str, float]], None]
+Fit = Callable[[Path, Config, Path, Report], dict[str, float]]
+"""(folder of `cases.parquet` and `catalogue.parquet`, run, folder to write, report) to metrics."""
+
+PLUGINS = "mint_ray.teachers"
+"""Group of the entry points by which other packages add teachers."""
+
+
+@dataclass(frozen=True)
+class TeacherPlugin:
+    """A teacher of another package, which names it by an entry point of the group `PLUGINS`.
+
+    The name of the entry point is the value of `teacher.name`, and the name that `fit` gives to
+    `write_manifest`. The names of the package's own teachers are taken.
+    """
+
+    tasks: tuple[str, ...]
+    """`disease`, `tissue`, or both."""
+    fit: Fit
+    """Function that writes a folder with `write_manifest`. It runs in every process of a
+    `torch.distributed` group, and reports once per epoch, with `step` and `loss`."""
+    load: Loader
+    """Function that loads the folder."""
+    check: Callable[[Config], None] | None = None
+    """Function that raises ConfigError for settings (`config.teacher.options`) that cannot work."""
+    reports: Callable[[Config], int] | None = None
+    """Function that returns the number of reports; one if there is no function."""
+    recorded: bool = False
+    """Whether the teacher knows the scores of the run's cases only, by `case_id`."""
+
+
+def plugin_names() -> tuple[str, ...]:
+    """Return the names of the teachers of other packages, without loading them."""
+    return tuple(sorted(entry_points(group=PLUGINS).names))
+
+
+def find_plugin(name: str) -> TeacherPlugin | None:
+    """Return the teacher that another package has under this name, or None.
+
+    Raises:
+        TeacherError: the package cannot be imported, or its entry point is no `TeacherPlugin`.
+    """
+    for entry in entry_points(group=PLUGINS, name=name):
+        try:
+            plugin = entry.load()
+        except Exception as error:  # code of another package
+            raise TeacherError(
+                f"teacher {name}: {entry.value} cannot be imported ({type(error).__name__}: "
+                f"{error}); repair or remove the package that registers it"
+            ) from error
+        if not isinstance(plugin, TeacherPlugin):
+            raise TeacherError(
+                f"teacher {name}: expected {entry.value} to be a TeacherPlugin, found "
+                f"{type(plugin).__name__}; see the manual's page on training"
+            )
+        return plugin
+    return None
+
 
 _LOADERS: dict[str, Loader] = {}
 # Modules in which the package's own teachers register themselves. They are imported when a
@@ -76,6 +185,9 @@ _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
     "stacked": "mint_ray.teachers.stacked.teacher",
     "neighbours": "mint_ray.teachers.neighbours.teacher",
+    "gestaltmml": "mint_ray.teachers.gestaltmml.teacher",
+    "scores": "mint_ray.teachers.recorded.teacher",
+    "endpoint": "mint_ray.teachers.recorded.teacher",
     "clip": "mint_ray.teachers.clip.teacher",
     "clip_fusion": "mint_ray.teachers.clip.teacher",
 }
@@ -111,13 +223,15 @@ def load_teacher(folder: Path) -> Teacher:
     name = manifest["name"]
     if name in _MODULES:
         importlib.import_module(_MODULES[name])
-    if name not in _LOADERS:
-        known = ", ".join(sorted({*_MODULES, *_LOADERS}))
+    plugin = None if name in _LOADERS else find_plugin(name)
+    loader = plugin.load if plugin else _LOADERS.get(name)
+    if loader is None:
+        known = ", ".join(sorted({*_MODULES, *_LOADERS, *plugin_names()}))
         raise TeacherError(
-            f"{folder}: expected a registered teacher ({known}), found {name!r}; import the module "
-            "that registers it"
+            f"{folder}: expected a registered teacher ({known}), found {name!r}; install the "
+            "package or import the module that registers it"
         )
-    return _LOADERS[name](folder, manifest)
+    return loader(folder, manifest)
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

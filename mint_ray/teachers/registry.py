@@ -1,46 +1,97 @@
 """Registry of the functions that fit teachers, by `teacher.name`.
 
-An entry names the task of the teacher and the function that fits it from a folder of cases. The
-function loads what it needs (ontology, annotations, encoders); the registry loads nothing.
+An entry names the tasks of the teacher and the function that fits it from a folder of cases. The
+function loads what it needs (ontology, annotations, encoders); the registry loads nothing. Other
+packages add teachers by entry points, see `TeacherPlugin`.
 """
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError
+from mint_ray.teachers.base import Fit, find_plugin, plugin_names
 
-Report = Callable[[dict[str, float]], None]
-Fit = Callable[[Path, Config, Path, Report], dict[str, float]]
-"""(folder of `cases.parquet` and `catalogue.parquet`, run, folder to write, report) to metrics."""
+DISEASE, TISSUE = ("disease",), ("tissue",)
+BOTH = (*DISEASE, *TISSUE)
+
+
+def _nothing_to_check(config: Config) -> None:
+    return
+
+
+def _one_report(config: Config) -> int:
+    return 1
 
 
 @dataclass(frozen=True)
 class Fitter:
-    """Location of the function that fits a teacher, and the task of the teacher."""
+    """Access to the function that fits a teacher, and facts about the teacher."""
 
-    task: str
-    """`disease` or `tissue`."""
-    module: str
-    function: str
-    """A `Fit` of that module."""
-    check: str | None = None
-    """Function of the module that raises ConfigError for settings that cannot work."""
+    tasks: tuple[str, ...]
+    """`disease`, `tissue`, or both."""
+    load: Callable[[], Fit]
+    """Function that imports the fit."""
+    check: Callable[[Config], None] = _nothing_to_check
+    """Function that raises ConfigError for settings that cannot work."""
+    reports: Callable[[Config], int] = _one_report
+    """Function that returns the number of reports that a fit makes, one per epoch."""
+    recorded: bool = False
+    """Whether the scores of cases are made in the fit, so that no changed case can be scored."""
 
-    def load(self) -> Fit:
-        """Import the module and return its function."""
-        fit: Fit = getattr(importlib.import_module(self.module), self.function)
-        return fit
 
+def _attribute(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"mint_ray.teachers.{module}"), name)
+
+
+def _check_clip(config: Config) -> None:
+    _attribute("clip.fit", "check_settings")(config.teacher)
+
+
+def _epochs_of_clip(config: Config) -> int:
+    clip = config.teacher.clip
+    return {"none": 0, "probe": 1, "contrastive": clip.epochs}[clip.fit]
+
+
+def _epochs_of_gestaltmml(config: Config) -> int:
+    settings = config.teacher.gestaltmml
+    return settings.epochs if settings.fit == "train" else 1
+
+
+_CLIP = Fitter(TISSUE, partial(_attribute, "clip.fit", "fit_clip"), _check_clip, _epochs_of_clip)
 
 FITTERS = {
-    "fusion": Fitter("disease", "mint_ray.teachers.fusion.fit", "fit_fusion"),
-    "neighbours": Fitter("disease", "mint_ray.teachers.neighbours.fit", "fit_neighbours"),
-    "clip": Fitter("tissue", "mint_ray.teachers.clip.fit", "fit_clip", "check_settings"),
-    "clip_fusion": Fitter("tissue", "mint_ray.teachers.clip.fit", "fit_clip", "check_settings"),
+    "fusion": Fitter(
+        DISEASE,
+        partial(_attribute, "fusion.fit", "fit_fusion"),
+        reports=lambda config: config.teacher.epochs,
+    ),
+    "neighbours": Fitter(DISEASE, partial(_attribute, "neighbours.fit", "fit_neighbours")),
+    "clip": _CLIP,
+    "clip_fusion": _CLIP,
+    "gestaltmml": Fitter(
+        DISEASE,
+        partial(_attribute, "gestaltmml.fit", "fit_gestaltmml"),
+        reports=_epochs_of_gestaltmml,
+    ),
+    "endpoint": Fitter(
+        BOTH,
+        partial(_attribute, "endpoint.fit", "fit_endpoint"),
+        lambda config: _attribute("endpoint.fit", "check_settings")(config),
+        lambda config: 100,
+        recorded=True,
+    ),
+    "scores": Fitter(BOTH, partial(_attribute, "scores.fit", "fit_scores"), recorded=True),
 }
+"""The package's own teachers."""
+
+
+def known_teachers() -> tuple[str, ...]:
+    """Return the names that `teacher.name` may have: the package's own, and those of others."""
+    return tuple(dict.fromkeys((*FITTERS, *plugin_names())))
 
 
 def find_fitter(config: Config) -> Fitter:
@@ -49,27 +100,40 @@ def find_fitter(config: Config) -> Fitter:
     Raises:
         ConfigError: no fitter has that name, it is for another task, or its settings do not fit
             each other.
+        TeacherError: the teacher is that of another package, which cannot be loaded.
     """
-    name = config.teacher.name
-    if name not in FITTERS:
-        raise ConfigError(f"teacher.name={name}: expected one of {', '.join(FITTERS)}")
-    fitter = FITTERS[name]
-    if fitter.task != config.task:
-        fitting = [known for known, entry in FITTERS.items() if entry.task == config.task]
+    name, fitter = config.teacher.name, _fitter_of(config)
+    if config.task not in fitter.tasks:
+        fitting = [known for known, entry in FITTERS.items() if config.task in entry.tasks]
         raise ConfigError(
-            f"teacher.name={name} is a teacher of task {fitter.task}, but task={config.task}: "
-            f"expected {' or '.join(fitting)}"
+            f"teacher.name={name} is a teacher of task {' and '.join(fitter.tasks)}, but "
+            f"task={config.task}: expected {' or '.join(fitting)}"
         )
-    if fitter.check:
-        getattr(importlib.import_module(fitter.module), fitter.check)(config.teacher)
+    fitter.check(config)
     return fitter
 
 
 def epochs_of(config: Config) -> int:
     """Return the number of reports that a fit makes, one per epoch."""
-    clip = config.teacher.clip
-    if config.teacher.name == "fusion":
-        return config.teacher.epochs
-    if config.teacher.name == "neighbours":
-        return 1
-    return {"none": 0, "probe": 1, "contrastive": clip.epochs}[clip.fit]
+    return _fitter_of(config).reports(config)
+
+
+def is_recorded(config: Config) -> bool:
+    """Return whether the teacher can score the run's cases only as they are; see `Fitter`."""
+    return _fitter_of(config).recorded
+
+
+def _fitter_of(config: Config) -> Fitter:
+    name = config.teacher.name
+    if name in FITTERS:
+        return FITTERS[name]
+    plugin = find_plugin(name)
+    if plugin is None:
+        raise ConfigError(f"teacher.name={name}: expected one of {', '.join(known_teachers())}")
+    return Fitter(
+        plugin.tasks,
+        lambda: plugin.fit,
+        plugin.check or _nothing_to_check,
+        plugin.reports or _one_report,
+        plugin.recorded,
+    )

@@ -104,6 +104,24 @@ def test_rank_scores_breaks_ties_by_label_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_the_order_of_labels_never_favours_a_known_answer_that_ties(known: int) -> None:
+    rows = rank([[0.3, 0.3, 0.3]], known=[known])
+    assert {r["rank"]: r["label_id"] for r in rows}[3] == LABELS[known]
+    assert [r["rank"] for r in rows] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("known", [1, 2])
+@pytest.mark.parametrize("top_k", [2, 3])
+def test_labels_without_an_answer_are_not_listed(known: int, top_k: int) -> None:
+    floor = float(np.float32(np.log(0.1)))
+    scores = np.array([[np.log(0.8), floor, floor]], np.float32)
+    rows = rank_scores("s", ["c"], scores, LABELS, NAMES, [known], top_k, floor).to_pylist()
+    ranked = [(r["rank"], r["label_id"]) for r in rows]
+    assert ranked == [(1, LABELS[0]), (max(3, top_k + 1), LABELS[known])]
+    assert rows[1]["probability"] == pytest.approx(0.1)
+
+
 def test_unscored_case_gets_no_rows() -> None:
     rows = rank([[np.nan, 0.5, 0.5], [1.0, 0.0, 0.0]], known=[0, 2])
     assert {r["case_id"] for r in rows} == {"case1"}

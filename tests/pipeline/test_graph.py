@@ -56,6 +56,33 @@ def test_a_setting_reruns_only_what_depends_on_it(
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m"}
+
+
+def test_limits_of_an_endpoint_rerun_nothing(tmp_path: Path) -> None:
+    asked = config(tmp_path, teacher={"name": "endpoint", "endpoint": ENDPOINT})
+    limits = {"concurrency": 9, "max_requests": 5, "api_key_env": "OTHER", "retries": 0}
+    limited = config(tmp_path, teacher={"name": "endpoint", "endpoint": ENDPOINT | limits})
+    other = config(tmp_path, teacher={"name": "endpoint", "endpoint": ENDPOINT | {"names": 3}})
+    assert keys(asked) == keys(limited)
+    assert keys(asked)["teach"] != keys(other)["teach"]
+
+
+def test_a_table_of_scores_counts_by_content_not_by_place(tmp_path: Path) -> None:
+    def with_scores(path: Path) -> dict[str, str]:
+        teacher = {"name": "scores", "scores": {"path": str(path)}}
+        return keys(config(tmp_path, teacher=teacher))
+
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("case_id,score")
+    two.write_text("case_id,score")
+    before = with_scores(one)
+    assert before == with_scores(two)
+    two.write_text("case_id,score,label_id")
+    assert before["teach"] != with_scores(two)["teach"]
+    assert before["cases"] == with_scores(two)["cases"]
+
+
 def test_input_files_count_by_content_not_by_place(tmp_path: Path) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     one.write_text("{}")

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config.preferences import PreferencesConfig
+from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.preferences.render import CasePairs
+from tests.preferences.conftest import LABELS, PartialTeacher, build_pairs
 
 CATALOGUE = Catalogue(
     [Label(f"OMIM:{i}", f"Disease {i}", (f"OMIM:{i}",), (), ()) for i in range(6)]
@@ -66,3 +69,29 @@ def test_a_teacher_that_judges_all_is_asked_for_no_reason() -> None:
     teacher = Choosy()
     assert unusable_reasons(teacher, table(good=[])) == {"good": None}
     assert teacher.asked == []
+
+
+def test_the_prompt_asks_for_as_many_names_as_the_teacher_answered() -> None:
+    settings = {"chosen_size": 5, "rejected_size": 4}
+    [row] = build_pairs([{"label_id": "OMIM:9"}], PartialTeacher(), **settings)
+    [pair] = row["pairs"]
+    assert pair["chosen_labels"] == ["OMIM:0", "OMIM:1", "OMIM:2"]
+    assert "EXACTLY 3 " in pair["prompt"][1]["content"]
+    assert row["unanswered"] == 4
+    assert pair["rejected_scores"] == [PartialTeacher.floor] * 4
+    assert not {"OMIM:9", *pair["chosen_labels"]} & set(pair["rejected_labels"])
+
+
+def test_a_teacher_of_other_labels_is_refused() -> None:
+    with pytest.raises(TeacherError, match=r"expected the 2 labels .* found 10"):
+        CasePairs(PartialTeacher(), Catalogue(LABELS[:2]), PreferencesConfig(), "key")
+
+
+def test_scores_of_another_shape_are_refused() -> None:
+    class Narrow(Choosy):
+        def score(self, batch: Mapping[str, Sequence[Any]]) -> np.ndarray:
+            return super().score(batch)[:, :5]
+
+    builder = CasePairs(Narrow(), CATALOGUE, PreferencesConfig(chosen_size=2), "key")
+    with pytest.raises(TeacherError, match=r"shape \(1, 6\) .* found \(1, 5\)"):
+        builder.build(table(good=[]))

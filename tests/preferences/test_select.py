@@ -117,3 +117,35 @@ def test_lists_are_disjoint_and_full(scores: list[float], gold: int, how: str, o
         assert not set(pair.chosen) & set(pair.rejected)
         assert gold not in pair.rejected
         assert gold in pair.candidates
+
+
+FLOOR = float(np.float32(np.log(0.01)))
+PARTIAL = np.array([FLOOR, np.log(0.5), FLOOR, np.log(0.3), FLOOR, FLOOR, FLOOR], np.float32)
+
+
+def test_only_answered_labels_are_chosen() -> None:
+    pair = rank_pairs(PARTIAL, 0, config(chosen_size=4), "c", FLOOR).pairs[0]
+    assert pair.chosen == (1, 3)
+    assert rank_pairs(PARTIAL, 0, config(gold="first"), "c", FLOOR).pairs[0].chosen == (0, 1)
+
+
+def test_unanswered_labels_are_rejected_at_random_and_counted() -> None:
+    rejected = [
+        rank_pairs(PARTIAL, 6, config(rejected_size=3), str(n), FLOOR).pairs[0] for n in range(40)
+    ]
+    assert {label for pair in rejected for label in pair.rejected} == {0, 2, 4, 5}
+    assert all(pair.n_unanswered == 3 for pair in rejected)
+    wide = rank_pairs(PARTIAL, 6, config(chosen_size=1, rejected_size=5), "c", FLOOR).pairs[0]
+    assert wide.rejected[-1] == 3  # the worst answered label comes after those without an answer
+    assert wide.n_unanswered == 4
+
+
+def test_a_teacher_that_answers_for_all_has_no_unanswered_label() -> None:
+    assert rank_pairs(SCORES, 6, config(), "c").pairs[0].n_unanswered == 0
+
+
+@pytest.mark.parametrize(("gold", "known"), [("keep", 1), ("none", 4)])
+def test_a_case_without_a_label_to_choose_has_a_reason(gold: str, known: int) -> None:
+    one = np.where(np.arange(7) == 4, np.float32(np.log(0.5)), np.float32(FLOOR))
+    scores = np.full(7, np.float32(FLOOR)) if gold == "keep" else one
+    assert rank_pairs(scores, known, config(gold=gold), "c", FLOOR).reason == "nothing_answered"

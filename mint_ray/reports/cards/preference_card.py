@@ -31,7 +31,7 @@ Each row {asks}. `chosen` names the teacher's best
 | known answer in `chosen` | `{gold}` |
 | order of the rejected names | `{order}` |
 | pairs per case | {rejected_sets} |
-| least teacher confidence | {min_confidence} |
+| least teacher confidence | {min_confidence} |{unanswered}
 
 | split | pairs |
 |---|---|
@@ -45,6 +45,9 @@ Train on `train`, choose on `validation`, and report on `test` only: the splits 
 Columns follow TRL's conversational preference format{images}; `load_dataset("parquet",
 data_files={{"train": "train.parquet"}})` reads it. Not for clinical use.
 """
+
+_UNANSWERED = """
+| rejected names without a score of the teacher | {}, drawn at random |"""
 
 _WORDS = {
     "disease": {
@@ -74,6 +77,7 @@ def write_card(
     teacher: str,
     labels: int,
     key: str,
+    unanswered: int = 0,
 ) -> None:
     """Write the dataset's README atomically.
 
@@ -83,6 +87,7 @@ def write_card(
         teacher: name of the teacher.
         labels: number of labels of the catalogue.
         key: hash of the prefer step.
+        unanswered: number of rejected names that the teacher did not answer for.
     """
     write_text(
         path,
@@ -94,6 +99,7 @@ def write_card(
             teacher=teacher,
             labels=labels,
             key=key,
+            unanswered=_UNANSWERED.format(unanswered) if unanswered else "",
             version=__version__,
             **_WORDS[task.name],
             **config.model_dump(

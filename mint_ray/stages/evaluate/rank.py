@@ -93,6 +93,7 @@ def rank_by_teacher(comparison: Comparison, runs: Sequence[SystemRun]) -> System
         "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),
         "top_k": comparison.depth,
         "worst": config.preferences.rejected_size,
+        "resources": config.resources.model_dump(mode="json"),
         "stain": config.seed,
     }
     job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)

@@ -5,7 +5,7 @@ title in `mint_ray.evaluation.systems`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mint_ray.config.config import Config
@@ -21,6 +21,7 @@ from mint_ray.stages.evaluate.rank import (
     rank_by_teacher,
 )
 from mint_ray.tasks.task import TASKS
+from mint_ray.teachers.registry import is_recorded
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ def plan_runs(config: Config, student: str, n_tested: int) -> dict[System, tuple
     """Return the compared systems in the order in which they rank, each with its runs.
 
     Perturbations and mean colour are controls of image students; see `evaluation.controls`.
-    Shuffling needs at least two tested cases.
+    Shuffling needs at least two tested cases. A teacher of recorded scores has none for a changed
+    image.
     """
     settings, known = config.evaluation, known_systems(student)
+    if is_recorded(config):
+        known["teacher"] = replace(known["teacher"], perturbations=())
     controls = settings.controls and TASKS[config.task].input_modality == "image"
     plan = {}
     for word in (*settings.systems, *([MEAN_COLOUR] if controls else [])):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from mint_ray.common.partial_answers import order_labels
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.config.training import StudentConfig
@@ -16,7 +17,14 @@ from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
 from mint_ray.tasks.task import MOST_LABELS, Task
-from mint_ray.teachers.base import SEEN_COLUMNS, batch_of, load_teacher
+from mint_ray.teachers.base import (
+    SEEN_COLUMNS,
+    batch_of,
+    check_labels,
+    floor_of,
+    load_teacher,
+    score_cases,
+)
 
 if TYPE_CHECKING:  # torch is slow to import
     from mint_ray.students.ranking.ranker import Ranking
@@ -33,7 +41,7 @@ RANKED_SCHEMA = pa.schema(
         pa.field("reason", pa.string()),  # why the input is unusable; null otherwise
     ]
 )
-TEACHER_COLUMNS = ("case_id", "group_id", "label_id", *SEEN_COLUMNS)
+TEACHER_COLUMNS = ("group_id", "label_id", *SEEN_COLUMNS)
 
 
 def student_columns(task: Task) -> tuple[str, ...]:
@@ -54,19 +62,30 @@ class TeacherRanker:
         catalogue: file of the labels that may be answered.
         top_k: number of labels to list.
         worst: number of lowest labels to list.
+        resources: the section, as plain values.
         stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
     """
 
     def __init__(
-        self, teacher: str, catalogue: str, top_k: int, worst: int, stain: int | None = None
+        self,
+        teacher: str,
+        catalogue: str,
+        top_k: int,
+        worst: int,
+        resources: Mapping[str, Any],
+        stain: int | None = None,
     ) -> None:
+        from mint_ray.runtime.ray_train import use_resources
+
+        use_resources(ResourcesConfig.model_validate(resources))  # before a GPU is looked for
         self._teacher = load_teacher(Path(teacher))
         self._catalogue = Catalogue.read(Path(catalogue))
+        check_labels(self._teacher, self._catalogue.ids)
         self._top_k, self._worst, self._stain = top_k, worst, stain
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
-        scores = self._teacher.score(batch_of(cases))
+        scores, floor = score_cases(self._teacher, batch_of(cases)), floor_of(self._teacher)
         catalogue, case_ids = self._catalogue, cases["case_id"].to_pylist()
         predictions = rank_scores(
             "teacher",
@@ -76,11 +95,15 @@ class TeacherRanker:
             catalogue.names,
             known_answers(cases, catalogue),
             self._top_k,
+            floor,
         )
         listed: dict[str, list[dict[str, Any]]] = {case_id: [] for case_id in case_ids}
         for row in predictions.drop_columns(["system"]).to_pylist():
             listed[row.pop("case_id")].append(row)
-        worst = np.argsort(scores, axis=1, kind="stable")[:, : self._worst]
+        worst = [
+            order_labels(row, floor, case_id)[::-1][: self._worst]
+            for case_id, row in zip(case_ids, scores, strict=True)
+        ]
         return _ranked(
             [
                 {"case_id": c, "listed": listed[c], "worst": [catalogue.ids[i] for i in last]}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
+from mint_ray.common.devices import pick_device
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.teachers.clip.encoders.base import Projections
 from mint_ray.teachers.optimiser import Optimiser
@@ -109,18 +110,20 @@ def fit_space(
         report: called after every epoch with `step` (epochs done) and `loss`.
     """
     rng, random = np.random.default_rng([seed, 3]), torch.Generator().manual_seed(seed)
+    device = pick_device()
     flat = pairs.images.reshape(-1, pairs.images.shape[-1])
     mean, factor = np.zeros_like(flat[0]), np.ones_like(flat[0])
     if projections is None:
         deviation = flat.std(0)
         mean, factor = flat.mean(0), np.where(deviation > 1e-4, 1 / (deviation + 1e-4), 0)
-    image = _projection(
-        projections.image if projections else None, config.clip.width, flat.shape[1], random
+    first = (projections.image, projections.text) if projections else (None, None)
+    widths = (flat.shape[1], prompts.shape[-1])
+    image, text = (
+        nn.Parameter(_projection(known, config.clip.width, width, random).to(device))
+        for known, width in zip(first, widths, strict=True)
     )
-    text = _projection(
-        projections.text if projections else None, config.clip.width, prompts.shape[-1], random
-    )
-    log_scale = nn.Parameter(torch.tensor(projections.scale if projections else FIRST_SCALE).log())
+    scale_at_first = torch.tensor(projections.scale if projections else FIRST_SCALE)
+    log_scale = nn.Parameter(scale_at_first.log().to(device))
     count, chance = len(pairs.labels), pairs.weights / pairs.weights.sum()
     size = min(config.batch_size, max(16, count // 4))
     steps = -(-count // size)
@@ -135,12 +138,12 @@ def fit_space(
             rows = rng.choice(count, size, p=chance)
             views = pairs.images[rows, rng.integers(pairs.images.shape[1], size=size)]
             label_texts = prompts[pairs.labels[rows], rng.integers(prompts.shape[1], size=size)]
-            x = F.normalize(torch.from_numpy((views - mean) * factor) @ image.T, dim=1)
+            x = _project((views - mean) * factor, image)
             scale, classes = log_scale.exp().clamp(max=MOST_SCALE), pairs.labels[rows]
-            loss = supervised_contrastive(x, _texts(label_texts, text), classes, classes, scale)
+            loss = supervised_contrastive(x, _project(label_texts, text), classes, classes, scale)
             described = rows[pairs.described[rows]]
             if len(described):
-                descriptions = _texts(pairs.texts[described], text)
+                descriptions = _project(pairs.texts[described], text)
                 loss = 0.5 * loss + 0.5 * supervised_contrastive(
                     x, descriptions, classes, pairs.labels[described], scale
                 )
@@ -150,9 +153,9 @@ def fit_space(
     return JointSpace(
         mean=mean.astype(np.float32),
         factor=factor,
-        image=image.detach().numpy(),
-        labels=_directions(prompts, text.detach().numpy()),
-        scale=log_scale.detach().exp().clamp(max=MOST_SCALE).reshape(1).numpy(),
+        image=image.detach().cpu().numpy(),
+        labels=_directions(prompts, text.detach().cpu().numpy()),
+        scale=log_scale.detach().exp().clamp(max=MOST_SCALE).reshape(1).cpu().numpy(),
     )
 
 
@@ -173,7 +176,8 @@ def supervised_contrastive(
         scale: factor of the cosine similarities.
     """
     logits = scale * images @ texts.T
-    positive = torch.from_numpy(image_labels[:, None] == text_labels[None, :]).float()
+    same_label = image_labels[:, None] == text_labels[None, :]
+    positive = torch.from_numpy(same_label).to(logits.device).float()
     losses = []
     for scores, same in ((logits, positive), (logits.T, positive.T)):
         counts = same.sum(1)
@@ -182,16 +186,15 @@ def supervised_contrastive(
     return (losses[0] + losses[1]) / 2
 
 
-def _texts(features: Floats32, projection: Tensor) -> Tensor:
-    return F.normalize(torch.from_numpy(features) @ projection.T, dim=1)
+def _project(features: Floats32, projection: Tensor) -> Tensor:
+    """Return (n, width) projected features of length one, on the device of the projection."""
+    return F.normalize(torch.from_numpy(features).to(projection.device) @ projection.T, dim=1)
 
 
-def _projection(
-    known: Tensor | None, width: int, inputs: int, random: torch.Generator
-) -> nn.Parameter:
+def _projection(known: Tensor | None, width: int, inputs: int, random: torch.Generator) -> Tensor:
     if known is not None:
-        return nn.Parameter(known.clone())
-    return nn.Parameter(torch.randn(width, inputs, generator=random) / inputs**0.5)
+        return known.clone()
+    return torch.randn(width, inputs, generator=random).div(inputs**0.5)
 
 
 def _directions(prompts: Floats32, projection: Floats32) -> Floats32:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from mint_ray.common.collectives import rank, wait_for_all, world_size
+from mint_ray.common.devices import pick_device
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.teachers.base import batch_of
 from mint_ray.teachers.fusion.face_pixels import decode_images
 from mint_ray.teachers.fusion.fit_face_reader import (
     FINDINGS,
@@ -52,6 +52,7 @@ from mint_ray.teachers.fusion.training_patients import (
     real_patients,
     vary,
 )
+from mint_ray.teachers.held_out import accuracy
 from mint_ray.teachers.optimiser import Optimiser
 from mint_ray.teachers.term_encoder import TermEncoder
 
@@ -128,7 +129,7 @@ def fit_teacher(
     torch.manual_seed(seed)
     network = FusionNetwork(
         len(ontology.ids), len(FINDINGS), len(catalogue), config.hidden, config.dropout
-    )
+    ).to(pick_device())
     real = real_patients(rows, catalogue, faces)
     simulated = SimulatedPatients(profiles, ontology, noise, keep_in_terms=_faces_in_terms(train))
     if not real and not (simulated.labels and config.simulated_per_label):
@@ -197,7 +198,11 @@ def _fit_faces(
     count = len(practice.labels)
     fitted = count * 3 // 4
     reader = fit_reader(
-        [training, _slice(practice, 0, fitted)], len(catalogue), config.face_epochs, seed
+        [training, _slice(practice, 0, fitted)],
+        len(catalogue),
+        config.face_epochs,
+        seed,
+        pick_device(),
     )
     # The errors are those on faces that the reader was not fitted on.
     noise = ReadingNoise(reader, _slice(practice, fitted, count)) if count else None
@@ -223,6 +228,7 @@ def _fit_network(
     report: Report,
 ) -> None:
     network, processes = parts.network, world_size()
+    device = network.output.weight.device
     per_epoch = len(real) * config.real_repeats + len(simulated.labels) * config.simulated_per_label
     steps = -(-per_epoch // config.batch_size)
     optimiser = Optimiser(
@@ -241,11 +247,10 @@ def _fit_network(
         for start in range(0, len(order), config.batch_size):
             batch = [patients[i] for i in order[start : start + config.batch_size]]
             local = batch[rank() :: processes] or batch[:1]
-            logits = network(
-                features_of(local, encoder, parts.term_weights, parts.match, len(FINDINGS))
-            )
-            labels = torch.tensor([patient.label for patient in local])
-            weight = torch.tensor([patient.weight for patient in local])
+            features = features_of(local, encoder, parts.term_weights, parts.match, len(FINDINGS))
+            logits = network(features.to(device))
+            labels = torch.tensor([patient.label for patient in local], device=device)
+            weight = torch.tensor([patient.weight for patient in local], device=device)
             local_loss = (F.cross_entropy(logits, labels, reduction="none") * weight).sum()
             # The optimiser averages over the processes; times their number, that is the mean.
             loss = local_loss * processes / sum(patient.weight for patient in batch)
@@ -254,19 +259,3 @@ def _fit_network(
         logger.info("epoch %d of %d: loss %.3f", epoch + 1, config.epochs, total / steps)
         report({"step": float(epoch + 1), "loss": total / steps})
     network.eval()
-
-
-def accuracy(teacher: FusionTeacher, cases: pa.Table, catalogue: Catalogue) -> dict[str, float]:
-    """Return top-1, top-3 and top-10 accuracy over all cases; empty without a case.
-
-    A case that cannot be scored, or whose label the catalogue lacks, is a miss.
-    """
-    if not cases.num_rows:
-        return {}
-    scores = np.nan_to_num(teacher.score(batch_of(cases)), nan=-np.inf)
-    labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
-    known = np.array([-1 if label is None else label for label in labels])
-    right = scores[np.arange(len(known)), known]
-    scored = (known >= 0) & np.isfinite(right)
-    rank = np.where(scored, 1 + (scores > right[:, None]).sum(axis=1), 10**9)
-    return {f"validation.top{k}": float((rank <= k).mean()) for k in (1, 3, 10)}

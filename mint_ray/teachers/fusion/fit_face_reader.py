@@ -73,7 +73,9 @@ def practice_faces(
     return Faces(pixels, findings, known, np.full(count, -1, dtype=np.int64))
 
 
-def fit_reader(parts: Sequence[Faces], n_labels: int, epochs: int, seed: int) -> FaceReader:
+def fit_reader(
+    parts: Sequence[Faces], n_labels: int, epochs: int, seed: int, device: torch.device
+) -> FaceReader:
     """Fit a face reader.
 
     Loss: binary cross-entropy of the known findings + 0.1 × cross-entropy of the diagnosis. With
@@ -84,9 +86,11 @@ def fit_reader(parts: Sequence[Faces], n_labels: int, epochs: int, seed: int) ->
         n_labels: size of the catalogue.
         epochs: passes over all faces.
         seed: of the weights and the order of the faces.
+        device: of the reader.
     """
     torch.manual_seed(seed)
-    reader, diagnosis = FaceReader(len(FINDINGS)), nn.Linear(FACE_WIDTH, n_labels)
+    reader = FaceReader(len(FINDINGS)).to(device)
+    diagnosis = nn.Linear(FACE_WIDTH, n_labels).to(device)
     faces = _join(parts)
     steps = len(faces.labels) // BATCH * epochs
     if not steps:
@@ -103,15 +107,18 @@ def fit_reader(parts: Sequence[Faces], n_labels: int, epochs: int, seed: int) ->
 def _loss(
     reader: FaceReader, diagnosis: nn.Linear, faces: Faces, rows: NDArray[np.int64]
 ) -> torch.Tensor:
-    logits, features = reader(torch.from_numpy(faces.pixels[rows]))
-    known, labels = torch.from_numpy(faces.known[rows]), torch.from_numpy(faces.labels[rows])
-    findings = torch.from_numpy(faces.findings[rows])
-    labelled = labels >= 0
+    device = diagnosis.weight.device
+    logits, features = reader(torch.from_numpy(faces.pixels[rows]).to(device))
+    # Chosen on the CPU: a mask on a GPU would make the CPU wait for its count.
+    known, labelled = np.flatnonzero(faces.known[rows]), np.flatnonzero(faces.labels[rows] >= 0)
+    findings = torch.from_numpy(faces.findings[rows[known]]).to(device)
+    labels = torch.from_numpy(faces.labels[rows[labelled]]).to(device)
     # Sums over an empty selection are 0, where means would be NaN.
     findings_loss = F.binary_cross_entropy_with_logits(
-        logits[known], findings[known], reduction="sum"
+        logits[torch.from_numpy(known).to(device)], findings, reduction="sum"
     )
-    label_loss = F.cross_entropy(diagnosis(features[labelled]), labels[labelled], reduction="sum")
+    label_features = features[torch.from_numpy(labelled).to(device)]
+    label_loss = F.cross_entropy(diagnosis(label_features), labels, reduction="sum")
     loss: torch.Tensor = findings_loss / logits.shape[1] + LABEL_WEIGHT * label_loss
     return loss / len(rows)
 

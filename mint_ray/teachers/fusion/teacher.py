@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mint_ray.common.arrays import Bytes, Floats32, Ints
+from mint_ray.common.devices import pick_device
 from mint_ray.errors import TeacherError
 from mint_ray.images.faces.findings import FACE_FINDINGS
 from mint_ray.knowledge.catalogue import Catalogue
@@ -45,7 +46,7 @@ class FusionParts:
 
 
 class FusionTeacher:
-    """A fitted fusion teacher with the interface `Teacher`.
+    """A fitted fusion teacher with the interface `Teacher`, on a GPU where there is one.
 
     Scores of a row are NaN where its image cannot be read, or where it has neither an image nor
     a known term.
@@ -54,8 +55,9 @@ class FusionTeacher:
     def __init__(self, parts: FusionParts, revision: str = "unsaved") -> None:
         self.labels = parts.catalogue.ids
         self.revision = revision
-        self._encoder = TermEncoder(parts.ontology)
-        self._reader, self._network = parts.reader.eval(), parts.network.eval()
+        self._encoder, self._device = TermEncoder(parts.ontology), pick_device()
+        self._reader = parts.reader.eval().to(self._device)
+        self._network = parts.network.eval().to(self._device)
         self._term_weights, self._match = parts.term_weights, parts.match
         self._ones = np.ones_like(parts.term_weights)
 
@@ -77,7 +79,8 @@ class FusionTeacher:
             match=self._match.score(observed, excluded, findings.numpy()),
         )
         with torch.inference_mode():
-            scores = torch.log_softmax(self._network(features), dim=1).numpy()
+            logits = self._network(features.to(self._device))
+            scores = torch.log_softmax(logits, dim=1).cpu().numpy()
         reasons = _reasons(observed, excluded, rows, unreadable)
         scores[[bool(reason) for reason in reasons]] = np.nan
         return np.asarray(scores, dtype=np.float32)
@@ -118,19 +121,21 @@ def read_faces(reader: FaceReader, pixels: Bytes) -> tuple[torch.Tensor, torch.T
     """Read the findings and features of m faces.
 
     Args:
-        reader: in evaluation mode.
+        reader: in evaluation mode, on any device.
         pixels: (m, 3, 112, 112).
 
     Returns:
-        Probabilities of the findings (m, n_findings), and features (m, FACE_WIDTH).
+        Probabilities of the findings (m, n_findings), and features (m, FACE_WIDTH), on the CPU.
     """
+    device = reader.neck.weight.device
     findings = [torch.zeros(0, len(FACE_FINDINGS))]
     features = [torch.zeros(0, FACE_WIDTH)]
     with torch.inference_mode():
         for start in range(0, len(pixels), FACES_AT_ONCE):
-            logits, part = reader(torch.from_numpy(pixels[start : start + FACES_AT_ONCE]))
-            findings.append(torch.sigmoid(logits))
-            features.append(part)
+            faces = torch.from_numpy(pixels[start : start + FACES_AT_ONCE]).to(device)
+            logits, part = reader(faces)
+            findings.append(torch.sigmoid(logits).cpu())
+            features.append(part.cpu())
     return torch.cat(findings), torch.cat(features)
 
 
@@ -147,7 +152,8 @@ def save_fusion(folder: Path, parts: FusionParts, settings: Mapping[str, Any]) -
     tensors |= {f"network.{name}": value for name, value in parts.network.state_dict().items()}
     tensors |= {f"match.{name}": value for name, value in parts.match.tensors().items()}
     tensors["term_weights"] = torch.from_numpy(parts.term_weights)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS_FILE)
+    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    save_file(tensors, folder / WEIGHTS_FILE)
     parts.catalogue.write(folder / CATALOGUE_FILE)
     content = {
         "ontology": parts.ontology.version,

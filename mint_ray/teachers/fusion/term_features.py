@@ -25,6 +25,10 @@ class Bags:
     weights: torch.Tensor
     """(total,) float32; the weights of each bag have Euclidean length one."""
 
+    def to(self, device: torch.device) -> "Bags":
+        """Return the bags on a device."""
+        return Bags(*(tensor.to(device) for tensor in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Features:
@@ -42,6 +46,10 @@ class Features:
     """(n, 1) 1 where there is a face, else 0."""
     match: torch.Tensor
     """(n, n_labels) how well the findings fit each label's profile; see `ProfileMatch`."""
+
+    def to(self, device: torch.device) -> "Features":
+        """Return the features on a device."""
+        return Features(**{name: part.to(device) for name, part in vars(self).items()})
 
 
 def pack(bags: Sequence[NDArray[np.int64]], weights: NDArray[np.float32]) -> Bags:

@@ -76,6 +76,16 @@ def runs_of(evaluation: dict[str, Any], *, images: bool = True, n_tested: int = 
     return [run.name for runs in plan.values() for run in runs]
 
 
+def test_a_teacher_of_recorded_scores_is_not_asked_about_changed_images() -> None:
+    tissue = {"task": "tissue", "cases": {"source": "tiles"}}
+    teachers = ({"name": "clip"}, {"name": "scores", "scores": {"path": "s.csv"}})
+    configs = [Config.model_validate(tissue | {"teacher": teacher}) for teacher in teachers]
+    names = [
+        [run.name for runs in plan_runs(c, "dpo", 9).values() for run in runs] for c in configs
+    ]
+    assert set(names[0]) - set(names[1]) == {"teacher_stain"}
+
+
 def test_systems_are_asked_in_the_order_of_the_setting() -> None:
     assert runs_of({}, images=False) == ["majority", "base", "dpo", "teacher"]
     assert runs_of({"systems": ["teacher", "majority"]}, images=False) == ["teacher", "majority"]

@@ -1,10 +1,9 @@
 """Interface of the frozen image and text encoders of the tissue teachers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -12,10 +11,6 @@ from mint_ray.common.arrays import Floats32
 
 EMBEDDED = "embedded"
 """Value of `teacher.clip.checkpoint` for the encoders that install as packages."""
-
-
-AT_ONCE = 16
-"""Images or texts per forward pass."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +44,3 @@ class Encoders(Protocol):
 
     @property
     def projections(self) -> Projections | None: ...
-
-
-def in_parts(
-    encode: Callable[[Sequence[Any]], Tensor], items: Sequence[Any], at_once: int = AT_ONCE
-) -> Floats32:
-    """Encode the items part by part, without gradients.
-
-    Args:
-        encode: returns (m, width) features of up to `at_once` items.
-        items: images or texts, at least one.
-        at_once: items per forward pass.
-
-    Returns:
-        (n, width).
-
-    Raises:
-        ValueError: there is no item.
-    """
-    if not len(items):
-        raise ValueError("expected at least one item to encode, found none")
-    with torch.inference_mode():
-        parts = [encode(items[i : i + at_once]).float() for i in range(0, len(items), at_once)]
-        return torch.cat(parts).cpu().numpy()

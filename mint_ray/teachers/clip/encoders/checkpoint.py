@@ -16,8 +16,9 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from mint_ray.common.arrays import Floats32
 from mint_ray.common.devices import pick_device
 from mint_ray.common.digests import sha256
+from mint_ray.encoders.batches import in_parts
 from mint_ray.errors import ConfigError, TeacherError
-from mint_ray.teachers.clip.encoders.base import Projections, in_parts
+from mint_ray.teachers.clip.encoders.base import Projections
 
 
 class CheckpointEncoders:

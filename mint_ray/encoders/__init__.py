@@ -1,0 +1,1 @@
+"""Encoders that teachers and retrieval share."""

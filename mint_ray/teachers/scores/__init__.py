@@ -1,0 +1,1 @@
+"""Teacher `scores`: a table of scores that Exomiser, LIRICAL or another program has made."""
