@@ -158,7 +158,8 @@ class TeacherConfig(Section):
 
     name: str = "fusion"
     """Registered name of the teacher: `fusion` (face and HPO terms), `neighbours` (HPO terms: the
-    diseases of the most similar training patients; no settings), `clip` (image), `clip_fusion`
+    diseases of the most similar training patients), `knowledge` (HPO terms: the annotations of the
+    diseases), `stacked` (HPO terms: both, weighed by boosted trees), `clip` (image), `clip_fusion`
     (image and description), `gestaltmml` (face and HPO terms or note, ViLT), `scores` (a table that
     another program made), `endpoint` (a server with a language model), or the name under which an
     installed package has registered its own."""

@@ -183,6 +183,7 @@ _LOADERS: dict[str, Loader] = {}
 # teacher of that name is loaded, since they need torch.
 _MODULES = {
     "fusion": "mint_ray.teachers.fusion.teacher",
+    "knowledge": "mint_ray.teachers.knowledge.teacher",
     "stacked": "mint_ray.teachers.stacked.teacher",
     "neighbours": "mint_ray.teachers.neighbours.teacher",
     "gestaltmml": "mint_ray.teachers.gestaltmml.teacher",

@@ -69,6 +69,12 @@ FITTERS = {
         partial(_attribute, "fusion.fit", "fit_fusion"),
         reports=lambda config: config.teacher.epochs,
     ),
+    "knowledge": Fitter(DISEASE, partial(_attribute, "knowledge.fit", "fit_knowledge")),
+    "stacked": Fitter(
+        DISEASE,
+        partial(_attribute, "stacked.fit", "fit_stacked"),
+        reports=lambda config: int(_attribute("stacked.fit", "STEPS")),
+    ),
     "neighbours": Fitter(DISEASE, partial(_attribute, "neighbours.fit", "fit_neighbours")),
     "clip": _CLIP,
     "clip_fusion": _CLIP,

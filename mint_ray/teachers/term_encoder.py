@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.ontology import Ontology
 
+NO_KNOWN_TERM = "no_known_term"
+"""Reason of a row without scores: none of its observed terms is one of the ontology."""
+
 
 class TermEncoder:
     """Conversion of lists of HPO ids to bags of term indices, with or without ancestors."""
@@ -33,6 +36,12 @@ class TermEncoder:
             above = self._ontology.ancestors(term)
             self._closures[term] = np.array([self._ontology.index[t] for t in above])
         return self._closures[term]
+
+
+def no_known_term(column: Iterable[Iterable[str] | None], encoder: TermEncoder) -> list[str]:
+    """Return per row of a column of observed terms `no_known_term`, or "" if one is known."""
+    known = (len(encoder.plain(terms or ())) > 0 for terms in column)
+    return ["" if has else NO_KNOWN_TERM for has in known]
 
 
 def check_ontology(folder: Path, content: Mapping[str, Any], ontology: Ontology) -> None:

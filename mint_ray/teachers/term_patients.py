@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
-from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.common.arrays import Floats, Floats32, Ints
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.term_encoder import TermEncoder
 
 SEX_SIGNS = {"female": -1.0, "male": 1.0}
@@ -42,6 +44,11 @@ class TermPatients:
             sex=np.array([SEX_SIGNS.get(sex, 0.0) for sex in batch["sex"]], dtype=np.float32),
         )
 
+    @property
+    def with_terms(self) -> Ints:
+        """Return the rows of the patients that have an observed term."""
+        return np.flatnonzero(np.diff(self.observed.indptr)).astype(np.int64)
+
     def take(self, rows: Ints) -> "TermPatients":
         """Return the patients at `rows`."""
         return TermPatients(
@@ -66,6 +73,45 @@ class TermPatients:
             for name in ("closures", "observed", "excluded")
         )
         return cls(closures, observed, excluded, arrays["sex"])
+
+
+@dataclass(frozen=True)
+class LabelledPatients:
+    """Patients with a known term whose answer is in the catalogue.
+
+    Attributes:
+        patients: the n patients.
+        labels: (n,) catalogue index of the answer.
+        groups: (n,) number of the group.
+    """
+
+    patients: TermPatients
+    labels: Ints
+    groups: Ints
+
+    @classmethod
+    def of_cases(
+        cls, cases: pa.Table, catalogue: Catalogue, encoder: TermEncoder, n_terms: int
+    ) -> "LabelledPatients":
+        """Encode cases of a case table; leave out those without a known term or answer."""
+        batch = {name: cases[name].to_pylist() for name in ("terms", "excluded_terms", "sex")}
+        patients = TermPatients.of_batch(batch, encoder, n_terms)
+        indices = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
+        labels = np.array([-1 if i is None else i for i in indices], dtype=np.int64)
+        groups = np.unique(cases["group_id"].to_pylist(), return_inverse=True)[1]
+        usable = patients.with_terms[labels[patients.with_terms] >= 0]
+        return cls(patients.take(usable), labels[usable], groups[usable].astype(np.int64))
+
+    def take(self, rows: Ints) -> "LabelledPatients":
+        """Return the patients at `rows`."""
+        return LabelledPatients(self.patients.take(rows), self.labels[rows], self.groups[rows])
+
+    @property
+    def weights(self) -> Floats:
+        """Return (n,) 1 / √(patients of the group), so that large groups do not outweigh all."""
+        _, member, counts = np.unique(self.groups, return_inverse=True, return_counts=True)
+        weights: Floats = np.asarray(counts[member] ** -0.5, dtype=np.float64)
+        return weights
 
 
 def _rows(bags: Iterable[Ints], n_terms: int) -> sp.csr_array:

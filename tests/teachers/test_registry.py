@@ -24,7 +24,7 @@ def test_every_teacher_has_a_fit_of_its_tasks(name: str) -> None:
 
 def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"teacher\.name=plip: expected one of fusion, neighbours, clip"
+        ConfigError, match=r"teacher\.name=plip: expected one of fusion, knowledge, stacked, neighbours"
     ):
         find_fitter(run_config("plip"))
 
@@ -32,7 +32,7 @@ def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
 def test_a_teacher_of_another_task_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"teacher\.name=fusion .* expected clip or clip_fusion"):
         find_fitter(run_config("fusion"))
-    with pytest.raises(ConfigError, match=r"teacher\.name=clip .* expected fusion or neighbours"):
+    with pytest.raises(ConfigError, match=r"teacher\.name=clip .* expected fusion or knowledge"):
         find_fitter(Config.model_validate({"teacher": {"name": "clip"}}))
 
 

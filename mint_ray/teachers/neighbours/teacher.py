@@ -14,14 +14,11 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import check_files, register_teacher, write_manifest
 from mint_ray.teachers.neighbours.index import PatientIndex
-from mint_ray.teachers.term_encoder import TermEncoder, check_ontology
+from mint_ray.teachers.term_encoder import TermEncoder, check_ontology, no_known_term
 
 NAME = "neighbours"
 INDEX_FILE = "patients.safetensors"
 CATALOGUE_FILE = "catalogue.parquet"
-
-NO_KNOWN_TERM = "no_known_term"
-"""Reason of a row without scores: none of its observed terms is one of the ontology."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class NeighboursTeacher:
 
     def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         """Return per row why it cannot be judged: `no_known_term`, or ""."""
-        return ["" if len(closure) else NO_KNOWN_TERM for closure in self._closures(batch)]
+        return no_known_term(batch["terms"], self._encoder)
 
     def _closures(self, batch: Mapping[str, Sequence[Any]]) -> list[Ints]:
         return [self._encoder.closure(terms or ()) for terms in batch["terms"]]

@@ -19,16 +19,13 @@ from mint_ray.teachers.knowledge.names import NameMatch, name_families
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.features import Candidates, Query, find_candidates
 from mint_ray.teachers.stacked.gate import Gate, gate_features, strata_of
-from mint_ray.teachers.term_encoder import TermEncoder, check_ontology
+from mint_ray.teachers.term_encoder import TermEncoder, check_ontology, no_known_term
 from mint_ray.teachers.term_patients import TermPatients
 
 NAME = "stacked"
 ARRAYS_FILE = "stacked.safetensors"
 RANKER_FILE = "ranker.txt"
 CATALOGUE_FILE = "catalogue.parquet"
-
-NO_KNOWN_TERM = "no_known_term"
-"""Reason of a row without scores: none of its observed terms is one of the ontology."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ class StackedTeacher:
         result = np.full((n, len(self.labels)), np.nan, dtype=np.float32)
         n_terms = len(self._model.ontology.ids)
         patients = TermPatients.of_batch(batch, self._encoder, n_terms)
-        usable = np.flatnonzero(np.diff(patients.observed.indptr))
+        usable = patients.with_terms
         if len(usable):
             ranked = self._model.rank(patients.take(usable))
             result[usable] = self.log_probabilities(ranked)
@@ -158,8 +155,7 @@ class StackedTeacher:
 
     def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
         """Return per row why it cannot be judged: `no_known_term`, or ""."""
-        known = (len(self._encoder.plain(terms or ())) > 0 for terms in batch["terms"])
-        return ["" if has else NO_KNOWN_TERM for has in known]
+        return no_known_term(batch["terms"], self._encoder)
 
 
 def save_stacked(folder: Path, model: RankingModel, gate: Gate, scale: Temperatures) -> None:
