@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mint_ray.config.base import Fraction, Section
 
@@ -163,6 +163,11 @@ class TeacherConfig(Section):
     (image and description), `gestaltmml` (face and HPO terms or note, ViLT), `scores` (a table that
     another program made), `endpoint` (a server with a language model), or the name under which an
     installed package has registered its own."""
+    cross_fit_folds: int = Field(5, ge=0)
+    """Number of parts of the training groups. The cases of each part are ranked by a further
+    teacher that is fitted without it, so that no pair rests on an answer that its teacher has seen.
+    0 to rank training cases with the teacher that was fitted to them. Teachers whose scores were
+    recorded elsewhere (`scores`, `endpoint`) need no parts."""
     clip: ClipConfig = ClipConfig()
     scores: ScoresConfig = ScoresConfig()
     endpoint: EndpointConfig = EndpointConfig()
@@ -195,6 +200,13 @@ class TeacherConfig(Section):
     the cases. Only used if the faces of the cases are drawn."""
     face_epochs: int = Field(3, ge=1)
     """Passes of the face reader over its faces."""
+
+    @field_validator("cross_fit_folds")
+    @classmethod
+    def _not_one_part(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("expected 0, or two parts or more, found 1, which leaves no patient")
+        return folds
 
     @model_validator(mode="after")
     def _outside_teacher_is_named(self) -> "TeacherConfig":

@@ -17,7 +17,8 @@ CHANGING = ("tracking",)
 def seal_files(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file in a folder, once the disk has them.
 
-    Subfolders, hidden files and files that change later do not count. No later step reads them.
+    Subfolders, hidden files and files that change later do not count. The only subfolders that a
+    later step reads are teachers, which carry checksums of their own.
     """
     sealed = {}
     for file in sorted(folder.iterdir()):

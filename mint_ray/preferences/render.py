@@ -75,8 +75,8 @@ class CasePairs:
         scores: npt.NDArray[np.float32],
         unscored: str | None,
     ) -> dict[str, Any]:
-        row = {"case_id": case["case_id"], "source": case["source"], "reason": None, "pairs": []}
-        row["unanswered"] = 0
+        row = {name: case[name] for name in ("case_id", "source", "split")}
+        row |= {"reason": None, "answer_first": None, "pairs": [], "unanswered": 0}
         gold = None if case["label_id"] is None else self._catalogue.index_of(case["label_id"])
         if self._task.input_modality == "note" and not case["note"].strip():
             return row | {"reason": "empty_note"}
@@ -84,6 +84,8 @@ class CasePairs:
             return row | {"reason": "label_not_in_catalogue"}
         if unscored:
             return row | {"reason": unscored}
+        if gold is not None:
+            row["answer_first"] = bool((scores >= scores[gold]).sum() == 1)
         # A teacher may judge a case by its description alone; a student of images cannot.
         if reason := self._task.why_unusable(image):
             return row | {"reason": reason}

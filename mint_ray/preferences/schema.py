@@ -70,7 +70,10 @@ def scored_schema(task: Task) -> pa.Schema:
         [
             pa.field("case_id", pa.string(), nullable=False),
             pa.field("source", pa.string()),
+            pa.field("split", pa.string()),
             pa.field("reason", pa.string()),
+            # Whether the teacher ranks the known answer first; null without an answer or scores.
+            pa.field("answer_first", pa.bool_()),
             pa.field("pairs", pa.list_(pa.struct(fields)), nullable=False),
             # Rejected labels of all pairs that the teacher did not answer for.
             pa.field("unanswered", pa.int32()),

@@ -10,6 +10,7 @@ than a few hundred cases.
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import REJECTED_SCHEMA
+from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
 from mint_ray.common.parquet import IMAGE_ROWS, TEXT_ROWS, TableFile
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.resources import ResourcesConfig
@@ -31,12 +32,14 @@ from mint_ray.runtime.inference import CaseInference, finished_cases, infer_in_o
 from mint_ray.runtime.session import begin_session
 from mint_ray.tasks.task import TASKS, Task
 from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
+from mint_ray.teachers.cross_fit import fold_folder, read_folds
+from mint_ray.teachers.registry import is_recorded
 
 CASE_COLUMNS = ("group_id", "split", "label_id", "source", *SEEN_COLUMNS)
 
 
 class PairBuilder:
-    """Ray Data actor that holds one teacher and turns a batch of cases into pairs."""
+    """Ray Data actor that holds the teachers and turns a batch of cases into pairs."""
 
     def __init__(
         self,
@@ -47,18 +50,20 @@ class PairBuilder:
         task: str,
         resources: Mapping[str, Any],
     ) -> None:
+        from mint_ray.preferences.cross_fitted import CrossFittedPairs
         from mint_ray.preferences.render import CasePairs
         from mint_ray.runtime.ray_train import use_resources
         from mint_ray.teachers.base import load_teacher
 
         use_resources(ResourcesConfig.model_validate(resources))  # before a GPU is looked for
-        self._pairs = CasePairs(
-            teacher=load_teacher(Path(teacher_folder)),
-            catalogue=Catalogue.read(Path(catalogue_file)),
-            config=PreferencesConfig.model_validate(settings),
-            key=key,
-            task=TASKS[task],
-        )
+        folder, catalogue = Path(teacher_folder), Catalogue.read(Path(catalogue_file))
+        config = PreferencesConfig.model_validate(settings)
+
+        def make(part: int | None) -> CasePairs:
+            teacher = load_teacher(folder if part is None else fold_folder(folder, part))
+            return CasePairs(teacher, catalogue, config, key, TASKS[task])
+
+        self._pairs = CrossFittedPairs(read_folds(folder), make)
         self._schema = scored_schema(TASKS[task])
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -92,31 +97,57 @@ def run(context: StepContext) -> StepOutcome:
     scored = infer_in_order(job, source, folder, config.resources)
     rate = n_missing / (time.monotonic() - started)
     context.progress.say(f"teacher scored {n_missing} cases, {rate:.1f} a second")
-    rejected, pairs, unanswered = write_pairs(scored, source, context.output, task)
+    written = write_pairs(scored, source, context.output, task)
+    for split, share in written.shares.items():
+        context.progress.say(f"known answer first in {100 * share:.1f} % of {split} cases")
     teacher = load_manifest(context.inputs["teach"])
+    n_folds = len(read_folds(context.inputs["teach"]))
     write_card(
         context.output / "README.md",
         config.preferences,
         task,
-        pairs=pairs,
-        rejected=rejected,
+        pairs=written.pairs,
+        rejected=written.rejected,
         teacher=f"{teacher['name']}@{teacher['revision']}",
         labels=len(catalogue),
         key=context.key,
-        unanswered=unanswered,
+        unanswered=written.unanswered,
+        answer_first=written.shares,
+        folds=n_folds,
+        recorded=is_recorded(config),
     )
     return StepOutcome(
         rows_in=n_cases,
-        rows_out=sum(pairs.values()),
-        rejected=rejected,
+        rows_out=sum(written.pairs.values()),
+        rejected=written.rejected,
         metrics={"rows_per_second": rate} if n_missing else {},
-        facts={"pairs": pairs, "teacher": teacher["revision"]},
+        facts={
+            "pairs": written.pairs,
+            "teacher": teacher["revision"],
+            "folds": n_folds,
+            "answer_first": written.shares,
+        },
     )
 
 
-def write_pairs(
-    scored: Iterable[pa.Table], cases: Path, output: Path, task: Task
-) -> tuple[Counter[str], dict[str, int], int]:
+@dataclass(frozen=True)
+class WrittenPairs:
+    """Counts of a preference dataset.
+
+    Attributes:
+        pairs: number of pairs by split.
+        rejected: number of cases without pairs, by reason.
+        unanswered: number of rejected labels that the teacher did not answer for.
+        shares: share of the cases with a known answer that the teacher ranks first, by split.
+    """
+
+    pairs: dict[str, int]
+    rejected: Counter[str]
+    unanswered: int
+    shares: dict[str, float]
+
+
+def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Task) -> WrittenPairs:
     """Write one file of pairs per split, and `rejected.parquet`.
 
     Args:
@@ -124,12 +155,8 @@ def write_pairs(
         cases: the case table, which has the images.
         output: folder of the files.
         task: task of the student.
-
-    Returns:
-        Rejected cases by reason, pairs by split, and the number of rejected labels that the teacher
-        did not answer for.
     """
-    rejected: Counter[str] = Counter()
+    rejected, first, known = Counter[str](), Counter[str](), Counter[str]()
     unanswered = 0
     images = images_in_order(cases) if task.input_modality == "image" else None
     with (
@@ -141,8 +168,14 @@ def write_pairs(
             rejected_file.add(unusable)
             rejected.update(unusable["reason"].to_pylist())
             unanswered += pc.sum(part["unanswered"]).as_py() or 0
+            answered = part.filter(pc.is_valid(part["answer_first"]))
+            known.update(answered["split"].to_pylist())
+            first.update(answered.filter(answered["answer_first"])["split"].to_pylist())
             files.add(pairs_of(part) if images is None else pairs_with_images(part, images))
-    return rejected, dict(files.rows), unanswered
+    shares: dict[str, float] = {
+        split: first[split] / known[split] for split in SPLITS if known[split]
+    }
+    return WrittenPairs(dict(files.rows), rejected, unanswered, shares)
 
 
 def _in_groups(scored: Iterable[pa.Table]) -> Iterator[pa.Table]:

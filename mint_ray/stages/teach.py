@@ -1,4 +1,4 @@
-"""Stage `teach`: fit of the multimodal teacher on Ray Train."""
+"""Stage `teach`: fit of the multimodal teacher on Ray Train, and of its cross-fitted copies."""
 
 import time
 from pathlib import Path
@@ -14,16 +14,19 @@ from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import append_metrics, follow_metrics
 from mint_ray.runtime.ray_train import fit, use_resources
 from mint_ray.runtime.session import begin_training_session
+from mint_ray.stages.workers.fold_teachers import SUMMARY, fit_folds
 from mint_ray.teachers.base import load_manifest
+from mint_ray.teachers.cross_fit import plan_folds, write_folds
 from mint_ray.teachers.registry import epochs_of, find_fitter
-
-SUMMARY = "summary.json"
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Fit the configured teacher on training groups."""
+    """Fit the configured teacher on all training groups, and once more without each part."""
     config, output = context.config, context.output
-    find_fitter(config)  # raises ConfigError for unusable settings before Ray is started
+    recorded = find_fitter(config).recorded  # raises ConfigError for settings that cannot work
+    parts = 0 if recorded else config.teacher.cross_fit_folds
+    cases_file = context.inputs["cases"] / "cases.parquet"
+    fold_of = plan_folds(cases_file, parts, config.seed) if parts else {}
     begin_training_session(context.config.resources, context.output, context.progress.say)
     settings = {
         "config": config.model_dump(mode="json"),
@@ -38,20 +41,37 @@ def run(context: StepContext) -> StepOutcome:
         told = [f"{name} {value:.3f}" for name, value in metrics.items() if name != "step"]
         context.progress.update(metrics["step"], epochs, ", ".join(told))
 
-    with follow_metrics(output, watch):
-        fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
+    if not (output / SUMMARY).exists():
+        with follow_metrics(output, watch):
+            fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
     metrics = read_json(output / SUMMARY)
     manifest = load_manifest(output)
     context.progress.say(f"teacher {manifest['name']}, revision {manifest['revision']}")
     counts = {name: value for name, value in metrics.items() if not name.startswith("validation.")}
     context.progress.say(", ".join(f"{name} {value:g}" for name, value in counts.items()))
-    cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=["split"])
+    facts = {"teacher": manifest["name"], "revision": manifest["revision"]}
+    if fold_of:
+        facts["folds"] = _cross_fit(context, fold_of)
+    cases = pq.read_table(cases_file, columns=["split"])
     return StepOutcome(
         rows_in=cases.num_rows,
         rows_out=pc.sum(pc.equal(cases["split"], "train")).as_py(),
         metrics=metrics,
-        facts={"teacher": manifest["name"], "revision": manifest["revision"]},
+        facts=facts,
     )
+
+
+def _cross_fit(context: StepContext, fold_of: dict[str, int]) -> int:
+    """Fit the teachers of all parts, and return their number."""
+    n_folds = len(set(fold_of.values()))
+
+    def on_fitted(fold: int, metrics: dict[str, float]) -> None:
+        told = [f"{name} {value:.3f}" for name, value in metrics.items()]
+        context.progress.say(", ".join([f"fitted without part {fold + 1} of {n_folds}", *told]))
+
+    cases, output = context.inputs["cases"], context.output
+    fit_folds(context.config, cases, output, fold_of, on_fitted)
+    return len(write_folds(output, fold_of))
 
 
 def _worker(settings: dict[str, Any]) -> None:

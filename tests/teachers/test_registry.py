@@ -24,7 +24,8 @@ def test_every_teacher_has_a_fit_of_its_tasks(name: str) -> None:
 
 def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"teacher\.name=plip: expected one of fusion, knowledge, stacked, neighbours"
+        ConfigError,
+        match=r"teacher\.name=plip: expected one of fusion, knowledge, stacked, neighbours",
     ):
         find_fitter(run_config("plip"))
 

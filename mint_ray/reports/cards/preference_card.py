@@ -31,7 +31,8 @@ Each row {asks}. `chosen` names the teacher's best
 | known answer in `chosen` | `{gold}` |
 | order of the rejected names | `{order}` |
 | pairs per case | {rejected_sets} |
-| least teacher confidence | {min_confidence} |{unanswered}
+| least teacher confidence | {min_confidence} |
+| training cases ranked by | {ranked_by} |{answer_first}{unanswered}
 
 | split | pairs |
 |---|---|
@@ -46,6 +47,8 @@ Columns follow TRL's conversational preference format{images}; `load_dataset("pa
 data_files={{"train": "train.parquet"}})` reads it. Not for clinical use.
 """
 
+_ANSWER_FIRST = """
+| known answer ranked first, {} | {:.1f} % |"""
 _UNANSWERED = """
 | rejected names without a score of the teacher | {}, drawn at random |"""
 
@@ -78,6 +81,9 @@ def write_card(
     labels: int,
     key: str,
     unanswered: int = 0,
+    answer_first: Mapping[str, float] | None = None,
+    folds: int = 0,
+    recorded: bool = False,
 ) -> None:
     """Write the dataset's README atomically.
 
@@ -88,6 +94,9 @@ def write_card(
         labels: number of labels of the catalogue.
         key: hash of the prefer step.
         unanswered: number of rejected names that the teacher did not answer for.
+        answer_first: share of the cases whose known answer the teacher ranks first, by split.
+        folds: number of cross-fitted teachers; 0 without.
+        recorded: whether the teacher's scores were made elsewhere.
     """
     write_text(
         path,
@@ -99,6 +108,11 @@ def write_card(
             teacher=teacher,
             labels=labels,
             key=key,
+            ranked_by=_ranked_by(folds, recorded),
+            answer_first="".join(
+                _ANSWER_FIRST.format(split, 100 * share)
+                for split, share in (answer_first or {}).items()
+            ),
             unanswered=_UNANSWERED.format(unanswered) if unanswered else "",
             version=__version__,
             **_WORDS[task.name],
@@ -114,3 +128,11 @@ def write_card(
             ),
         ),
     )
+
+
+def _ranked_by(folds: int, recorded: bool) -> str:
+    if recorded:
+        return "a teacher whose scores were recorded; it was not fitted to these cases here"
+    if folds:
+        return f"{folds} teachers, each fitted without the groups that it ranks"
+    return "the teacher that was fitted to them: its scores of training cases are optimistic"

@@ -16,6 +16,7 @@ from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import Report
+from mint_ray.teachers.cross_fit import deal_groups
 from mint_ray.teachers.held_out import accuracy
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import name_families
@@ -144,7 +145,8 @@ def fit_ranker(
         TeacherError: no training patient shares its disease with one of another group.
     """
     features, answers, sizes, weights = [], [], [], []
-    part_of = deal_groups(train.groups, FOLDS, seed)
+    dealt = deal_groups(train.groups.tolist(), FOLDS, seed)
+    part_of = np.array([dealt[group] for group in train.groups.tolist()])
     for part in range(FOLDS):
         inside, others = np.flatnonzero(part_of == part), np.flatnonzero(part_of != part)
         if len(inside) and len(others):
@@ -195,18 +197,6 @@ def _tree_settings(seed: int) -> dict[str, object]:
         "force_row_wise": True,
         "verbosity": -1,
     }
-
-
-def deal_groups(groups: Ints, parts: int, seed: int) -> Ints:
-    """Return (n,) the part of each patient; groups are dealt in random order and never divided.
-
-    If all patients are of one group, each is dealt alone.
-    """
-    units = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))
-    numbers, member = np.unique(units, return_inverse=True)
-    order = np.random.default_rng([seed, 3]).permutation(len(numbers))
-    dealt: Ints = (order % parts)[member].astype(np.int64)
-    return dealt
 
 
 def fit_temperatures(model: RankingModel, ranked: Ranked, labels: Ints) -> Temperatures:
