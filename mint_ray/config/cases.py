@@ -153,15 +153,15 @@ class CasesConfig(Section):
     """Text about an image that the teacher reads beside it: `morphology` describes the measured
     nuclear morphology, `none` writes nothing."""
     folds: int | None = Field(None, ge=2)
-    """Number of parts of a cross-validation, into which the groups of each label are divided. Empty
-    to draw splits by fractions instead."""
+    """Number of parts of a cross-validation, into which the groups of patients or of tiles are
+    dealt at random. Empty to draw splits by fractions instead."""
     fold: int = Field(0, ge=0)
     """Part that is the test split, counted from 0. The next part is the validation split if
     `validation_fraction` is above 0."""
     validation_fraction: Fraction = Field(0.1, ge=0, lt=1)
-    """Share of the cases in the validation split, by whole groups."""
+    """Share of the groups that are drawn for the validation split."""
     test_fraction: Fraction = Field(0.2, gt=0, lt=1)
-    """Share of the cases in the test split, by whole groups."""
+    """Share of the groups that are drawn for the test split."""
     without_publication: Literal["split", "test"] = "split"
     """Cases whose group has no publication: `split` treats them as the others, `test` keeps all of
     them out of training and validation."""

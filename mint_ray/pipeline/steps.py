@@ -68,7 +68,10 @@ STEPS: tuple[Step, ...] = (
         ("seed", "task", "cases", "knowledge"),
         files=("cases.path", "knowledge.exclude_publications"),
         about="read or simulate cases, write notes, draw images, split by whole groups",
-        version_by_source={"phenopackets": 4, "parquet": 4},
+        # Splits are drawn; those of PanNuke are a setting.
+        version_by_source=dict.fromkeys(
+            ("simulated", "phenopackets", "notes", "parquet", "tiles", "images"), 5
+        ),
     ),
     Step("teach", 2, ("cases",), ("seed", "teacher"), about="fit the multimodal teacher"),
     Step(
