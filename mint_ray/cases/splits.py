@@ -18,6 +18,7 @@ from mint_ray.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+
 def join_groups(cases: Sequence[Case]) -> list[Case]:
     """Return the cases with one `group_id` for all that share a `group_id` or a publication.
 

@@ -91,14 +91,14 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "evaluate",
-        3,
+        4,
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",
     ),
     Step(
         "tune",
-        2,
+        3,
         ("cases", "prefer"),
         (
             "seed",
@@ -108,6 +108,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.beam_width",
             "evaluation.calibration_bins",
             "evaluation.bootstrap_samples",
+            "evaluation.max_cases_per_group",
             # Not hashed: concurrency, time budget and allowed failures, which a restart may change.
             "tune.space",
             "tune.algorithm",
@@ -129,7 +130,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "calibrate",
-        2,
+        3,
         ("cases",),
         (
             "seed",
@@ -139,6 +140,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.beam_width",
             "evaluation.top_k",
             "evaluation.max_cases",
+            "evaluation.max_cases_per_group",
             "evaluation.calibration_bins",
             "evaluation.bootstrap_samples",
         ),
