@@ -71,7 +71,10 @@ def measure(path: Path, publications: Path) -> dict[str, Any]:
     test = [c for c in cases if c["split"] == "test"]
     unseen = [c for c in test if not c["seen"]]
     drawn = choose_cases(
-        pa.Table.from_pylist(cases, CASE_SCHEMA), config.evaluation.max_cases, config.seed
+        pa.Table.from_pylist(cases, CASE_SCHEMA),
+        config.evaluation.max_cases,
+        config.seed,
+        max_per_group=config.evaluation.group_limit(config.task),
     )
     return {
         "versions": package_versions(),

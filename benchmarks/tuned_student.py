@@ -71,7 +71,13 @@ def measure(config: Config) -> dict[str, Any]:
     """Compare default and winner on the same test cases."""
     planned = pipeline.plan(config)
     table = pq.read_table(planned["cases"].folder / "cases.parquet")
-    cases = choose_cases(table, config.evaluation.max_cases, config.seed)
+    settings = config.evaluation
+    cases = choose_cases(
+        table,
+        settings.max_cases,
+        config.seed,
+        max_per_group=settings.group_limit(config.task),
+    )
     results = results_of(config)
     winner = results.winner
     if winner is None or results.default is None:
@@ -79,7 +85,6 @@ def measure(config: Config) -> dict[str, Any]:
             "expected the default trial and a winner among the finished trials, found none; raise "
             "tune.time_budget_minutes"
         )
-    settings = config.evaluation
     answers = {
         name: rank(result.trial.folder, cases, config)
         for name, result in (("default", results.default), ("tuned", winner))

@@ -297,13 +297,15 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
 
 
 def _show_result(folder: Path) -> None:
+    from mint_ray.evaluation.case_sample import SampledFrom
     from mint_ray.evaluation.results import read_metrics
     from mint_ray.pipeline.manifest import read_manifest
     from mint_ray.reports.evaluation.table import print_table
 
     manifest = read_manifest(folder)
-    student = manifest.facts.get("student") if manifest else None
-    print_table(read_metrics(folder / "metrics.json"), student=student)
+    assert manifest is not None  # the step is complete
+    print_table(read_metrics(folder / "metrics.json"), student=manifest.facts["student"])
+    click.echo(f"tested: {SampledFrom(**manifest.facts['tested']).describe()}")
     click.echo(f"report: {folder / 'report.html'}")
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mint_ray.evaluation.case_sample import SampledFrom
 from mint_ray.evaluation.results import Metrics
 from mint_ray.reports.evaluation.table import caption, columns_of, header, rows_of
 from tables.records import machine, percent
@@ -20,7 +21,8 @@ def section(run: dict[str, Any]) -> str:
         f"`{run['command']}`, {machine(run)}: "
         f"{steps['cases']['rows_out']:,} {cases}, {steps['cases']['facts']['labels']:,} {labels} "
         f"in the catalogue, {steps['train']['rows_out']:,} training pairs, "
-        f"{int(steps['train']['facts']['steps'])} optimizer steps, {minutes:.0f} minutes in all.",
+        f"{int(steps['train']['facts']['steps'])} optimizer steps, {minutes:.0f} minutes in all."
+        f"{_tested(steps['evaluate']['facts'])}",
         "",
         markdown_table(run["metrics"]),
     ]
@@ -41,6 +43,12 @@ def markdown_table(metrics: Metrics, stratum: str = "all") -> str:
     ]
     lines += ["| " + " | ".join(row) + " |" for row in rows_of(metrics, stratum, columns)]
     return "\n".join(lines) + "\n"
+
+
+def _tested(facts: dict[str, Any]) -> str:
+    """Return a sentence on the split of the tested cases; older records do not name it."""
+    tested = facts.get("tested")
+    return f" Tested: {SampledFrom(**tested).describe()}." if tested else ""
 
 
 def _size(run: dict[str, Any], stratum: str) -> int:

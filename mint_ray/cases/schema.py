@@ -12,6 +12,9 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SEXES = ("female", "male")
 """Of a case whose sex is known; else it is "unknown"."""
 
+SIMULATED = "simulated"
+"""Source of a case that was drawn from annotations."""
+
 
 class Case(TypedDict):
     """One row of `CASE_SCHEMA`; plain Python values, images as encoded bytes."""
@@ -67,7 +70,8 @@ CASE_SCHEMA = pa.schema(
         pa.field("split", pa.string()),  # train | validation | test; null before splitting
         pa.field("label_id", pa.string()),  # the known answer; null if it is not known
         pa.field("label_name", pa.string()),
-        pa.field("seen", pa.bool_()),  # the label has at least one training case
+        # The label has a training case, not counting cases simulated beside published ones.
+        pa.field("seen", pa.bool_()),
         pa.field("note", pa.string(), nullable=False),  # the text that a student reads
         pa.field("terms", pa.list_(pa.string())),  # observed HP ids that the note states
         pa.field("excluded_terms", pa.list_(pa.string())),

@@ -9,7 +9,10 @@ from mint_ray.config.base import Fraction, Section
 
 
 class SimulationConfig(Section):
-    """Patients drawn from the disease annotations (`cases.source: simulated`)."""
+    """Patients drawn from the disease annotations (`cases.source: simulated`).
+
+    The rates of imprecision and noise also hold for `cases.simulated_per_disease`.
+    """
 
     diseases: int = Field(24, ge=2)
     """Number of diseases to draw patients for, the best annotated first."""
@@ -24,7 +27,8 @@ class SimulationConfig(Section):
     noise_terms: float = Field(0.5, ge=0)
     """Mean number of unrelated terms per patient (Poisson)."""
     max_terms: int = Field(12, ge=1)
-    """Largest number of observed terms of a simulated patient."""
+    """Largest number of observed terms of a simulated patient. Not used with
+    `cases.simulated_per_disease`, whose patients have as many as the published ones."""
 
 
 class TilesConfig(Section):
@@ -153,18 +157,22 @@ class CasesConfig(Section):
     """Text about an image that the teacher reads beside it: `morphology` describes the measured
     nuclear morphology, `none` writes nothing."""
     folds: int | None = Field(None, ge=2)
-    """Number of parts of a cross-validation, into which the groups of each label are divided. Empty
-    to draw splits by fractions instead."""
+    """Number of parts of a cross-validation, into which the groups of patients or of tiles are
+    dealt at random. Empty to draw splits by fractions instead."""
     fold: int = Field(0, ge=0)
     """Part that is the test split, counted from 0. The next part is the validation split if
     `validation_fraction` is above 0."""
     validation_fraction: Fraction = Field(0.1, ge=0, lt=1)
-    """Share of the cases in the validation split, by whole groups."""
+    """Share of the groups that are drawn for the validation split."""
     test_fraction: Fraction = Field(0.2, gt=0, lt=1)
-    """Share of the cases in the test split, by whole groups."""
+    """Share of the groups that are drawn for the test split."""
     without_publication: Literal["split", "test"] = "split"
     """Cases whose group has no publication: `split` treats them as the others, `test` keeps all of
     them out of training and validation."""
+    simulated_per_disease: int = Field(0, ge=0)
+    """Number of patients to simulate for every annotated disease of the catalogue beside those that
+    are read. They are training cases only, each a group of its own. Only for sources of patients
+    that are read."""
     note_columns: NoteColumnsConfig = NoteColumnsConfig()
     simulation: SimulationConfig = SimulationConfig()
     tiles: TilesConfig = TilesConfig()
@@ -174,6 +182,12 @@ class CasesConfig(Section):
     def _path_where_needed(self) -> "CasesConfig":
         if self.source not in ("simulated", "tiles") and self.path is None:
             raise ValueError(f"cases.path is required for cases.source={self.source}")
+        if self.simulated_per_disease and self.source not in ("phenopackets", "notes", "parquet"):
+            raise ValueError(
+                f"cases.simulated_per_disease={self.simulated_per_disease} adds to patients that "
+                f"are read: expected cases.source phenopackets, notes or parquet, found "
+                f"{self.source}"
+            )
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")
         if self.folds is not None and self.fold >= self.folds:

@@ -95,6 +95,11 @@ class Config(Section):
                 "disease for simulated, phenopackets and notes, tissue for tiles, images and "
                 "pannuke, either for parquet"
             )
+        if self.cases.simulated_per_disease and self.task == "tissue":
+            raise ValueError(
+                f"cases.simulated_per_disease={self.cases.simulated_per_disease}: expected "
+                "task=disease, since patients are simulated, found task=tissue"
+            )
         return self
 
     @model_validator(mode="after")

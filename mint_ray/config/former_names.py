@@ -22,6 +22,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.images.label_names",
     "cases.images.levels",
     "cases.note_columns",
+    "cases.simulated_per_disease",
     "cases.without_publication",
     "teacher.endpoint",
     "teacher.gestaltmml",

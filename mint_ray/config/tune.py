@@ -147,7 +147,8 @@ class TuneConfig(Section):
     median_trials: int = Field(3, ge=1)
     """Smallest number of other trials at a rung with which the median rule may stop a trial."""
     validation_cases: int = Field(64, ge=1)
-    """Largest number of validation cases that are ranked at a rung, drawn by whole groups."""
+    """Largest number of validation cases that are ranked at a rung, drawn from random groups so
+    that the shares of seen and unseen labels stay."""
     scale_alpha: bool = True
     """Let a search of the rank scale updates by alpha / sqrt(rank) (rsLoRA), with an alpha
     under which the config's own rank keeps its scale. Otherwise `student.lora_alpha` and `rslora`

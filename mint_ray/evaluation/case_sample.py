@@ -1,12 +1,57 @@
-"""Random sample of whole groups of cases, for a limited number of rankings."""
+"""Random sample of the cases of a split: few per group, and with the shares of the whole.
 
-from collections import Counter
+A publication with hundreds of cases would rule a figure by itself. So the number of cases per group
+is limited first. A limited number of rankings is then spent on the same shares of seen and unseen
+labels as the limited whole has.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mint_ray.common.arrays import Ints
+from mint_ray.config.config import Config
 from mint_ray.errors import DataError
+
+
+@dataclass(frozen=True)
+class SampledFrom:
+    """Origin of the cases of a table: their split and its draw."""
+
+    split: str
+    seed: int
+    fold: int | None = None
+    """Tested part of a cross-validation, from 0; None where splits are fractions."""
+    folds: int | None = None
+    cases_per_group: int | None = None
+    """Largest number of cases of a group; None for all."""
+
+    def describe(self) -> str:
+        """Return the origin in a few words.
+
+        >>> SampledFrom("test", 0, fold=1, folds=5, cases_per_group=10).describe()
+        'test split, seed 0, fold 1 of 5 (from 0), at most 10 cases per group'
+        """
+        parts = [f"{self.split} split", f"seed {self.seed}"]
+        if self.fold is not None:
+            parts.append(f"fold {self.fold} of {self.folds} (from 0)")
+        if self.cases_per_group is not None:
+            parts.append(f"at most {self.cases_per_group} cases per group")
+        return ", ".join(parts)
+
+
+def sampled_from(config: Config, split: str) -> SampledFrom:
+    """Return the origin of the cases of a split under a config."""
+    folds = config.cases.folds
+    return SampledFrom(
+        split=split,
+        seed=config.seed,
+        fold=None if folds is None else config.cases.fold,
+        folds=folds,
+        cases_per_group=config.evaluation.group_limit(config.task),
+    )
 
 
 def choose_cases(
@@ -14,44 +59,66 @@ def choose_cases(
     max_cases: int | None,
     seed: int,
     split: str = "test",
-    setting: str = "evaluation.max_cases",
+    max_per_group: int | None = None,
 ) -> pa.Table:
-    """Return the cases of a split with a known answer, or a sample of up to `max_cases` of them.
+    """Return the cases of a split with a known answer, or a random sample of them.
 
-    The sample consists of whole groups. A group that would exceed the limit is skipped.
+    Of each group, `max_per_group` cases are kept at random. If more than `max_cases` are left, seen
+    and unseen cases are drawn apart, so that the shares of both are those of what was left, within
+    one case. Whole groups are drawn in random order until there are enough cases, and the surplus
+    of cases is left out at random. So whether a group is drawn does not depend on its size, and
+    large groups have their share of the cases. To skip a group that is too large for what is left
+    would favour small ones.
 
     Args:
-        cases: case table.
+        cases: case table with case_id, group_id, split, label_id and seen.
         max_cases: limit; None for all cases.
         seed: of the sample.
         split: `train`, `validation` or `test`.
-        setting: name of the limit in the settings, for the error message.
+        max_per_group: largest number of cases of a group; None for all.
 
     Returns:
         Rows of `cases` by ascending case id.
 
     Raises:
-        DataError: no case has a known answer, or every group exceeds the limit.
+        DataError: no case has a known answer.
     """
     wanted = pc.and_(pc.equal(cases["split"], split), pc.is_valid(cases["label_id"]))
-    chosen = cases.filter(wanted).sort_by("case_id")
-    if not chosen.num_rows:
+    known = cases.filter(wanted).sort_by("case_id")
+    if not known.num_rows:
         raise DataError(
             f"expected {split} cases with a known answer, found none; see cases.*_fraction"
         )
-    if max_cases is None or chosen.num_rows <= max_cases:
-        return chosen
-    sizes = Counter(chosen["group_id"].to_pylist())
-    groups = np.random.default_rng(seed).permutation(sorted(sizes)).tolist()
-    kept, total = [], 0
-    for group in groups:
-        if total + sizes[group] <= max_cases:
-            kept.append(group)
-            total += sizes[group]
-    if not kept:
-        raise DataError(
-            f"{setting}={max_cases} is smaller than every group (found {len(sizes)} groups, the "
-            f"smallest has {min(sizes.values())} cases), and groups are not split; set it to at "
-            f"least {min(sizes.values())}"
-        )
-    return chosen.filter(pc.is_in(chosen["group_id"], pa.array(kept)))
+    rng = np.random.default_rng(seed)
+    group = _shuffled_numbers(known["group_id"].to_pylist(), rng)
+    drawn = _by_group(group, max_per_group, rng)
+    if max_cases is not None and len(drawn) > max_cases:
+        seen = np.array([bool(value) for value in known["seen"].to_pylist()])[drawn]
+        n_seen = round(max_cases * float(seen.mean()))
+        parts = ((drawn[seen], n_seen), (drawn[~seen], max_cases - n_seen))
+        drawn = np.concatenate([_draw(part, group, count, rng) for part, count in parts])
+    return known.take(pa.array(np.sort(drawn)))
+
+
+def _shuffled_numbers(groups: list[str], rng: np.random.Generator) -> Ints:
+    """Return a number for each case, (n,): equal within a group, groups in random order."""
+    names = rng.permutation(sorted(set(groups))).tolist()
+    number = {name: place for place, name in enumerate(names)}
+    return np.array([number[name] for name in groups])
+
+
+def _by_group(group: Ints, max_per_group: int | None, rng: np.random.Generator) -> Ints:
+    """Return the indices of the kept cases by ascending group; within a group they are random."""
+    order = np.lexsort((rng.random(len(group)), group))
+    if max_per_group is None:
+        return order
+    first = np.searchsorted(group[order], group[order])  # where the group of each case begins
+    return order[np.arange(len(order)) - first < max_per_group]
+
+
+def _draw(cases: Ints, group: Ints, count: int, rng: np.random.Generator) -> Ints:
+    """Draw `count` of the cases, which are sorted by group, from as few groups as have so many."""
+    if not count:
+        return cases[:0]
+    whole = cases[group[cases] <= group[cases[count - 1]]]
+    return rng.choice(whole, count, replace=False)

@@ -70,7 +70,10 @@ STEPS: tuple[Step, ...] = (
         ("seed", "task", "cases", "knowledge"),
         files=("cases.path", "knowledge.exclude_publications"),
         about="read or simulate cases, write notes, draw images, split by whole groups",
-        version_by_source={"phenopackets": 4, "parquet": 4},
+        # Splits are drawn; those of PanNuke are a setting.
+        version_by_source=dict.fromkeys(
+            ("simulated", "phenopackets", "notes", "parquet", "tiles", "images"), 5
+        ),
     ),
     Step(
         "teach",
@@ -116,7 +119,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "tune",
-        2,
+        3,
         ("cases", "prefer"),
         (
             "seed",
@@ -126,6 +129,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.beam_width",
             "evaluation.calibration_bins",
             "evaluation.bootstrap_samples",
+            "evaluation.max_cases_per_group",
             # Not hashed: concurrency, time budget and allowed failures, which a restart may change.
             "tune.space",
             "tune.algorithm",
@@ -147,7 +151,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "calibrate",
-        2,
+        3,
         ("cases",),
         (
             "seed",
@@ -157,6 +161,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.beam_width",
             "evaluation.top_k",
             "evaluation.max_cases",
+            "evaluation.max_cases_per_group",
             "evaluation.calibration_bins",
             "evaluation.bootstrap_samples",
         ),

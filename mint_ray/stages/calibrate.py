@@ -19,7 +19,7 @@ from mint_ray.evaluation.calibration.calibrator import (
     write_calibration,
 )
 from mint_ray.evaluation.calibration.scores import ScoredCases, scored_cases
-from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.evaluation.case_sample import choose_cases, sampled_from
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
@@ -44,8 +44,10 @@ def run(context: StepContext) -> StepOutcome:
     scored = _score(context, source)
     fitted = _fit(context, scored, len(catalogue))
     write_calibration(output, fitted)
-    write_model_card(output, asdict(read_info(output)), fitted, len(catalogue))
-    for line in (*fitted.remarks(), _summary(fitted)):
+    tested = sampled_from(config, "test")
+    card = asdict(read_info(output))
+    write_model_card(output, card, fitted, len(catalogue), tested.describe())
+    for line in (*fitted.remarks(), f"{_summary(fitted)} ({tested.describe()})"):
         context.progress.say(f"[Calibration] {line}")
     metrics = {
         f"{when}.{name}": value["value"]
@@ -58,20 +60,27 @@ def run(context: StepContext) -> StepOutcome:
         rows_in=n_scored,
         rows_out=n_scored,
         metrics=metrics | {"temperature": fitted.temperature},
-        facts={"student": source.name, "files": names, "groups": fitted.groups},
+        facts={
+            "student": source.name,
+            "files": names,
+            "groups": fitted.groups,
+            "tested": asdict(tested),
+        },
     )
 
 
 def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:
     """Return the scores of the validation and of the test cases, computed in one pass."""
     config, cases = context.config, context.inputs["cases"]
-    columns = ["case_id", "group_id", "split", "label_id"]
+    columns = ["case_id", "group_id", "split", "label_id", "seen"]
     rows = pq.read_table(cases / "cases.parquet", columns=columns)
     limits = {"validation": None, "test": config.evaluation.max_cases}
-    chosen = {
-        split: frozenset(choose_cases(rows, limit, config.seed, split=split)["case_id"].to_pylist())
+    per_group = config.evaluation.group_limit(config.task)
+    samples = {
+        split: choose_cases(rows, limit, config.seed, split=split, max_per_group=per_group)
         for split, limit in limits.items()
     }
+    chosen = {split: frozenset(rows["case_id"].to_pylist()) for split, rows in samples.items()}
     begin_session(context.config.resources, context.progress.say)
     wanted = chosen["validation"] | chosen["test"]
     context.progress.update(0, 1, f"{len(wanted)} cases")

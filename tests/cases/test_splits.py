@@ -1,4 +1,3 @@
-import random
 from collections import Counter, defaultdict
 
 import pytest
@@ -109,35 +108,74 @@ def test_nothing_that_is_shared_straddles_splits_whatever_the_order(cases, seed,
     assert all(case["seen"] == (case["label_id"] in trained) for case in placed)
 
 
-@pytest.mark.parametrize("per_label", [4, 5, 16])
-def test_cases_that_are_their_own_group_split_in_proportion(per_label):
-    placed = assign_splits(own_groups(24, per_label), 0.1, 0.2, seed=3)
-    sizes = Counter(case["split"] for case in placed)
-    assert sizes["test"] == pytest.approx(0.2 * len(placed), abs=2)
-    assert sizes["validation"] == pytest.approx(0.1 * len(placed), abs=2)
-    assert all(case["seen"] for case in placed)
-    if per_label == 16:
-        found = {(case["label_id"], case["split"]) for case in placed}
-        assert len(found) == 24 * 3
+@pytest.mark.parametrize("by_label", [False, True])
+def test_splits_have_their_shares_of_the_groups(by_label):
+    placed = assign_splits(own_groups(24, 5), 0.1, 0.2, seed=3, by_label=by_label)
+    assert Counter(c["split"] for c in placed) == {"train": 84, "validation": 12, "test": 24}
 
 
-def test_labels_of_few_groups_are_shared_out_together():
-    cases = [make(f"c{i}", f"L{i}") for i in range(200)]
-    placed = assign_splits(cases, 0.1, 0.2, seed=0)
-    assert Counter(case["split"] for case in placed) == {"train": 140, "validation": 20, "test": 40}
-    assert not any(case["seen"] for case in placed if case["split"] != "train")
+def test_by_label_each_label_has_its_share():
+    placed = assign_splits(own_groups(8, 12), 0.1, 0.2, seed=0, by_label=True)
+    found = Counter((case["label_id"], case["split"]) for case in placed)
+    tested = [found[f"L{label}", "test"] for label in range(8)]
+    validated = [found[f"L{label}", "validation"] for label in range(8)]
+    assert set(tested) <= {2, 3}
+    assert set(validated) <= {1, 2}
+    assert sum(tested) == 19
+    assert sum(validated) == 10
 
 
-def test_large_groups_do_not_upset_the_shares():
-    rng = random.Random(0)
+SEEDS = 300
+
+
+def draws_of_groups(cases, by_label):
+    """How often each group is a test group and a validation group, over `SEEDS` seeds."""
+    counts = {"test": Counter(), "validation": Counter()}
+    for seed in range(SEEDS):
+        placed = assign_splits(cases, 0.2, 0.2, seed, by_label=by_label)
+        for split, count in counts.items():
+            count.update({c["group_id"] for c in placed if c["split"] == split})
+    return counts
+
+
+@pytest.mark.parametrize("by_label", [False, True])
+def test_a_large_group_is_tested_no_more_often_than_its_share(by_label):
+    sizes = [60, 30, *[1] * 18]
     cases = [
-        make(f"{group}-{i}", f"L{rng.randrange(30)}", group=f"g{group}")
-        for group in range(150)
-        for i in range(rng.choice([1, 1, 2, 5, 40]))
+        make(f"{group}-{i}", f"L{group % 3}", group=f"g{group}")
+        for group, size in enumerate(sizes)
+        for i in range(size)
     ]
-    sizes = Counter(case["split"] for case in assign_splits(cases, 0.1, 0.2, seed=0))
-    assert sizes["test"] / len(cases) == pytest.approx(0.2, abs=0.02)
-    assert sizes["validation"] / len(cases) == pytest.approx(0.1, abs=0.02)
+    counts = draws_of_groups(cases, by_label)
+    for split in ("test", "validation"):
+        for group in range(20):
+            # Four standard deviations of 300 draws with probability 0.2.
+            assert counts[split][f"g{group}"] / SEEDS == pytest.approx(0.2, abs=0.093)
+        assert counts[split].total() == 4 * SEEDS
+
+
+def test_whether_a_label_has_training_cases_is_left_to_chance():
+    cases = own_groups(labels=50, per_label=2)
+    unseen = [
+        sum(not c["seen"] for c in assign_splits(cases, 0.1, 0.2, seed) if c["split"] == "test")
+        for seed in range(20)
+    ]
+    # The other case of a test case's label is not a training case with about 29 %.
+    assert 3 < sum(unseen) / 20 < 9
+    assert len(set(unseen)) > 3
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "expected"),
+    [
+        (2, {"train": 1, "test": 1}),
+        (3, {"train": 1, "validation": 1, "test": 1}),
+        (4, {"train": 2, "validation": 1, "test": 1}),
+    ],
+)
+def test_no_split_is_empty_while_there_are_groups(n_groups, expected):
+    placed = assign_splits([make(f"c{i}") for i in range(n_groups)], 0.01, 0.02, seed=0)
+    assert Counter(case["split"] for case in placed) == expected
 
 
 def test_the_seed_changes_the_splits():
@@ -173,14 +211,29 @@ def test_folds_test_each_case_once_and_deal_every_label_round():
     cases = own_groups(5, 12)
     tested: Counter[str] = Counter()
     for fold in range(4):
-        placed = assign_folds(cases, 4, fold, validation=True, seed=0)
+        placed = assign_folds(cases, 4, fold, validation=True, seed=0, by_label=True)
         check_no_leakage(placed)
         tested.update(case["case_id"] for case in placed if case["split"] == "test")
         found = Counter((case["label_id"], case["split"]) for case in placed)
         assert {n for (_, split), n in found.items() if split == "test"} == {3}
         assert {n for (_, split), n in found.items() if split == "train"} == {6}
-        again = assign_folds(cases[::-1], 4, fold, validation=True, seed=0)
+        again = assign_folds(cases[::-1], 4, fold, validation=True, seed=0, by_label=True)
         assert by_id(again, "split") == by_id(placed, "split")
+    assert set(tested.values()) == {1}
+    assert len(tested) == 60
+
+
+def test_folds_of_patients_are_dealt_at_random():
+    cases = [make(f"c{i}", f"L{i % 5}", publications=[f"PMID:{i // 2}"]) for i in range(60)]
+    config = CasesConfig(source="phenopackets", path="-", folds=4, validation_fraction=0.1)
+    tested: Counter[str] = Counter()
+    for fold in range(4):
+        placed = split_cases(join_groups(cases), config.model_copy(update={"fold": fold}), seed=0)
+        check_no_leakage(placed)
+        sizes = Counter(case["split"] for case in placed)
+        assert sizes["train"] == 60 - sizes["validation"] - sizes["test"]
+        assert {sizes["validation"], sizes["test"]} <= {14, 16}
+        tested.update(case["case_id"] for case in placed if case["split"] == "test")
     assert set(tested.values()) == {1}
     assert len(tested) == 60
 

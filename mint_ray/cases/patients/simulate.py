@@ -3,7 +3,8 @@
 A patient has each annotated phenotype with its annotated frequency. Some of these findings are
 not recorded, some are recorded as a broader term, and some unrelated findings are added.
 Findings that the patient lacks may be recorded as excluded if they are typical of the disease or
-known to be absent in it.
+known to be absent in it. Where there are published patients, the numbers of observed and excluded
+findings and the share of unknown sex are theirs.
 """
 
 import logging
@@ -13,18 +14,23 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mint_ray.cases.schema import SEXES, Case, blank_case
+from mint_ray.cases.patients.record_counts import RecordCount, RecordCounts
+from mint_ray.cases.schema import SEXES, SIMULATED, Case, blank_case
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.common.seeds import stable_seed
 from mint_ray.config.cases import SimulationConfig
 from mint_ray.knowledge.annotations import Annotation, Annotations
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
 
 logger = logging.getLogger(__name__)
 
 MAX_EXCLUDED = 6
-"""Most excluded findings of one simulated patient."""
+"""Most excluded findings of one simulated patient whose number of findings is not given."""
+MOST_OFTEN = 2.0
+"""Factor on the annotated frequencies up to which a long record has more of the disease."""
+_FILL_DRAWS = 8  # of which the first gives nearly all, save where the background is tiny
 
 # Ages: share of the simulated patients, unit, youngest and oldest (inclusive).
 _AGES: tuple[tuple[float, str, int, int], ...] = (
@@ -43,10 +49,10 @@ class _Profile(NamedTuple):
     """
 
     terms: tuple[str, ...]
-    recorded: NDArray[np.float64]
-    present: NDArray[np.float64]
-    excluded: NDArray[np.float64]
-    cumulative: NDArray[np.float64]  # of the frequencies: chooses a finding if all are lost
+    recorded: Floats
+    present: Floats
+    excluded: Floats
+    cumulative: Floats  # of the frequencies: chooses a finding if all are lost
 
 
 class PatientSimulator:
@@ -56,6 +62,8 @@ class PatientSimulator:
         annotations_by_label: the annotations of each label, in label order.
         ontology: source of the broader terms of imprecise records.
         config: rates of imprecision, missing and noise terms.
+        counts: numbers of findings in the records of published patients. None to let them follow
+            from the rates, `max_terms` and `MAX_EXCLUDED`.
 
     Attributes:
         usable: (n_labels,) whether a label has a phenotype to draw; `draw` requires it.
@@ -66,13 +74,15 @@ class PatientSimulator:
         annotations_by_label: Sequence[Sequence[Annotation]],
         ontology: Ontology,
         config: SimulationConfig,
+        counts: RecordCounts | None = None,
     ) -> None:
         self._ontology = ontology
         self._config = config
+        self._counts = counts
         self._profiles = [
             self._profiles_by_sex(annotations) for annotations in annotations_by_label
         ]
-        self.usable: NDArray[np.bool_] = np.array(
+        self.usable: Bools = np.array(
             [profiles["unknown"] is not None for profiles in self._profiles], dtype=bool
         )
         self._broader: dict[str, tuple[str, ...]] = {}
@@ -84,6 +94,25 @@ class PatientSimulator:
     def sexes(self, label: int) -> tuple[str, ...]:
         """Return the sexes in which the disease shows a finding."""
         return tuple(sex for sex in SEXES if self._profiles[label][sex] is not None)
+
+    def draw_patient(
+        self, label: int, rng: np.random.Generator
+    ) -> tuple[list[str], list[str], str]:
+        """Draw one patient of a usable label: observed HP ids, excluded HP ids and sex.
+
+        As `draw`, but with a sex in which the disease shows a finding, and with numbers of findings
+        and a sex that may be unknown as published patients have them, where these are given.
+
+        Raises:
+            ValueError: the label is not usable.
+        """
+        sexes = self.sexes(label) or ("unknown",)
+        sex = sexes[int(rng.integers(len(sexes)))]
+        if self._counts is None:
+            return (*self.draw(label, rng, sex), sex)
+        count = self._counts.draw(rng)
+        observed, excluded = self._draw_counted(self._profile_of(label, sex), count, rng)
+        return observed, excluded, "unknown" if count.sex_unknown else sex
 
     def draw(
         self, label: int, rng: np.random.Generator, sex: str = "unknown"
@@ -97,10 +126,7 @@ class PatientSimulator:
         Raises:
             ValueError: the label is not usable.
         """
-        profiles = self._profiles[label]
-        profile = profiles[sex] or profiles["unknown"]
-        if profile is None:
-            raise ValueError(f"label {label} has no phenotype annotations; check `usable` first")
+        profile = self._profile_of(label, sex)
         uniform = rng.random(len(profile.terms))
         indices = (uniform < profile.recorded).nonzero()[0]
         if not indices.size:
@@ -114,6 +140,51 @@ class PatientSimulator:
         implied = frozenset[str]().union(*map(self._ontology.ancestors, observed))
         excluded = (profile.terms[i] for i in _sample(absent, MAX_EXCLUDED, rng).tolist())
         return sorted(observed), sorted(term for term in excluded if term not in implied)
+
+    def _draw_counted(
+        self, profile: _Profile, count: RecordCount, rng: np.random.Generator
+    ) -> tuple[list[str], list[str]]:
+        """Draw as many findings as a published record has, the likely ones of the disease first.
+
+        Unrelated findings fill up what the disease does not give: of the terms of published
+        patients, about half are neither annotated nor near an annotation once their own
+        publications are left out.
+        """
+        uniform = rng.random(len(profile.terms))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rarity = np.where(profile.present > 0, uniform / profile.present, np.inf)
+        noise = min(int(rng.poisson(self._config.noise_terms)), count.observed - 1)
+        likely = np.argsort(rarity)[: max(1, count.observed - noise)]
+        chosen = likely[: max(1, int((rarity[likely] < MOST_OFTEN).sum()))]
+        observed = {self._imprecise(profile.terms[i], u) for i, u in _with_uniform(chosen, rng)}
+        self._fill(observed, count.observed, frozenset(profile.terms), rng)
+        implied = frozenset[str]().union(*map(self._ontology.ancestors, observed))
+        noted = profile.excluded - profile.present
+        noted[chosen] = 0.0
+        with np.errstate(divide="ignore"):
+            order = np.argsort(rng.random(len(noted)) / noted)[: int((noted > 0).sum())]
+        typical = (profile.terms[i] for i in order.tolist())
+        excluded = set([term for term in typical if term not in implied][: count.excluded])
+        self._fill(excluded, count.excluded, implied, rng)
+        return sorted(observed), sorted(excluded)
+
+    def _fill(
+        self, terms: set[str], count: int, avoided: frozenset[str], rng: np.random.Generator
+    ) -> None:
+        """Add unrelated findings until there are `count`, or as many as a few draws give."""
+        for _ in range(_FILL_DRAWS):
+            if len(terms) >= count:
+                return
+            targets = rng.random(count - len(terms)) * self._background_sums[-1]
+            places = self._background_sums.searchsorted(targets, side="right").tolist()
+            terms.update({self._background[place] for place in places} - avoided)
+
+    def _profile_of(self, label: int, sex: str) -> _Profile:
+        profiles = self._profiles[label]
+        profile = profiles[sex] or profiles["unknown"]
+        if profile is None:
+            raise ValueError(f"label {label} has no phenotype annotations; check `usable` first")
+        return profile
 
     def _profiles_by_sex(self, annotations: Sequence[Annotation]) -> dict[str, _Profile | None]:
         everyone = self._profile(annotations, "unknown")
@@ -195,23 +266,72 @@ def simulate_cases(
     """
     diseases = sorted(set(disease_ids))
     simulator = PatientSimulator([annotations.of(d) for d in diseases], ontology, config)
+    names = [annotations.diseases.get(disease, disease) for disease in diseases]
+    count = config.patients_per_disease
+    return _draw_cases(simulator, list(zip(diseases, names, strict=True)), count, seed)
+
+
+def simulate_training_cases(
+    catalogue: Catalogue,
+    annotations: Annotations,
+    ontology: Ontology,
+    config: SimulationConfig,
+    published: Iterable[Case],
+    per_disease: int,
+    seed: int,
+) -> list[Case]:
+    """Simulate training cases of every label of a catalogue that has annotations.
+
+    `seen` is false unless a published training case has the label: a simulated patient is none.
+
+    Args:
+        catalogue: the labels.
+        annotations: must lack those that are known only from evaluated publications.
+        ontology: of the terms.
+        config: rates of imprecision and noise.
+        published: all cases that were read, with `split` and `seen`. The training cases among them
+            give the numbers of findings.
+        per_disease: number of patients of each label.
+        seed: of the draws.
+    """
+    train = [case for case in published if case["split"] == "train"]
+    shown = {catalogue.index_of(case["label_id"] or "") for case in train}
+    simulator = PatientSimulator(
+        [annotations.of(*label.ids) for label in catalogue.labels],
+        ontology,
+        config,
+        RecordCounts.of(train),
+    )
+    drawn = _draw_cases(
+        simulator, [(label.label_id, label.name) for label in catalogue.labels], per_disease, seed
+    )
+    return [
+        {
+            **case,
+            "split": "train",
+            "seen": catalogue.index_of(case["label_id"] or "") in shown,
+        }
+        for case in drawn
+    ]
+
+
+def _draw_cases(
+    simulator: PatientSimulator, labels: Sequence[tuple[str, str]], per_label: int, seed: int
+) -> list[Case]:
+    """Draw patients of each label (id, name) that has something to draw."""
     cases = []
-    for label, disease in enumerate(diseases):
-        if not simulator.usable[label]:
+    for index, (label_id, name) in enumerate(labels):
+        if not simulator.usable[index]:
             continue
-        rng = np.random.default_rng(stable_seed(seed, "simulate", disease))
-        for number in range(config.patients_per_disease):
-            sexes = simulator.sexes(label)
-            sex = sexes[int(rng.integers(len(sexes)))]
-            observed, excluded = simulator.draw(label, rng, sex)
-            case_id = f"simulated-{disease.replace(':', '-')}-{number:04d}"
-            cases.append(
-                _case(case_id, disease, annotations.diseases[disease], sex, observed, excluded, rng)
-            )
+        rng = np.random.default_rng(stable_seed(seed, "simulate", label_id))
+        for number in range(per_label):
+            observed, excluded, sex = simulator.draw_patient(index, rng)
+            case_id = f"simulated-{label_id.replace(':', '-')}-{number:04d}"
+            cases.append(_case(case_id, label_id, name, sex, observed, excluded, rng))
     unusable = int((~simulator.usable).sum())
     if unusable:
         logger.warning("simulated patients: %d diseases have no annotations to draw from", unusable)
-    logger.info("simulated patients: %d of %d diseases", len(cases), len(diseases) - unusable)
+    logger.info("simulated patients: %d of %d diseases", len(cases), len(labels) - unusable)
     return cases
 
 
@@ -225,7 +345,7 @@ def _case(
     rng: np.random.Generator,
 ) -> Case:
     return {
-        **blank_case(case_id, "simulated"),
+        **blank_case(case_id, SIMULATED),
         "label_id": label_id,
         "label_name": label_name,
         "terms": observed,
@@ -242,11 +362,9 @@ def _draw_age(rng: np.random.Generator) -> str:
     return f"P{int(rng.integers(youngest, oldest + 1))}{unit}"
 
 
-def _sample(items: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _sample(items: Ints, count: int, rng: np.random.Generator) -> Ints:
     return items if items.size <= count else rng.permutation(items)[:count]
 
 
-def _with_uniform(
-    items: NDArray[np.int64], rng: np.random.Generator
-) -> Iterable[tuple[int, float]]:
+def _with_uniform(items: Ints, rng: np.random.Generator) -> Iterable[tuple[int, float]]:
     return zip(items.tolist(), rng.random(items.size).tolist(), strict=True)

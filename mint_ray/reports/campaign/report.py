@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from mint_ray import __version__
+from mint_ray.evaluation.case_sample import sampled_from
 from mint_ray.evaluation.results import METRICS as MEASURES
 from mint_ray.evaluation.results import format_value
 from mint_ray.reports.campaign import space_plots
@@ -47,6 +48,7 @@ def render_report(key: str, results: Results) -> str:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         results=results,
+        validated=sampled_from(results.config, "validation").describe(),
         names=list(results.config.tune.space),
         metrics=list(dict.fromkeys([results.measure, *SHOWN])),
         pareto_names=[MEASURES[name].title for name in PARETO],

@@ -7,6 +7,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from mint_ray.evaluation.case_sample import sampled_from
 from mint_ray.evaluation.metrics.validation import MEASURED
 from mint_ray.evaluation.results import METRICS as MEASURES
 from mint_ray.evaluation.results import format_value
@@ -35,7 +36,8 @@ def print_trials(results: Results, console: Console | None = None) -> None:
     console = console or Console(stderr=True, highlight=False)
     if not console.is_terminal:  # a log has no width; rich would assume 80 and cut columns
         console.width = max(console.width, _LOG_WIDTH)
-    table = Table(title=f"{len(results.trials)} trials", title_justify="left")
+    validated = sampled_from(results.config, "validation").describe()
+    table = Table(title=f"{len(results.trials)} trials; {validated}", title_justify="left")
     names = [name.rpartition(".")[2] for name in results.config.tune.space]
     for name in ("trial", "state", "steps", *names):
         table.add_column(name, justify="right" if name != "state" else "left", no_wrap=True)

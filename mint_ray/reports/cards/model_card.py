@@ -17,7 +17,11 @@ _INTENDED = (
 
 
 def write_model_card(
-    folder: Path, info: Mapping[str, Any], calibration: AnswerCalibration, n_labels: int
+    folder: Path,
+    info: Mapping[str, Any],
+    calibration: AnswerCalibration,
+    n_labels: int,
+    tested: str,
 ) -> None:
     """Write the card as `README.md`.
 
@@ -26,6 +30,7 @@ def write_model_card(
         info: content of `student.json`.
         calibration: fitted calibration, with metrics from before and after it.
         n_labels: number of entries of the catalogue.
+        tested: split of the test cases, with its seed and fold, in words.
     """
     before, after = calibration.measured["before"], calibration.measured["after"]
     image = info["task"] == "tissue"
@@ -50,7 +55,7 @@ def write_model_card(
         f"fitted on {calibration.cases} cases of {calibration.groups} validation groups.",
         *(f"Note: {remark}." for remark in calibration.remarks()),
         "",
-        f"On {after['nll']['n']} test cases, 95 % intervals over groups:",
+        f"On {after['nll']['n']} test cases ({tested}), 95 % intervals over groups:",
         "",
         "| | before | after |",
         "|---|---|---|",

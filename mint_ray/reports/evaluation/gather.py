@@ -12,6 +12,7 @@ import yaml
 from mint_ray.cases.schema import SPLITS
 from mint_ray.config.config import Config
 from mint_ray.evaluation.answers import Answers
+from mint_ray.evaluation.case_sample import sampled_from
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import CLASS_COMPARED, COMPARED, Difference, compare
 from mint_ray.evaluation.results import has_classes
@@ -87,6 +88,7 @@ def gather_report(
         splits=_split_counts(all_cases),
         rejected=Counter(provenance.rejected) + rejected_tests,
         notes_shortened=answers.of_student.shortened,
+        tested=sampled_from(config, "test").describe(),
         data_facts={
             "Source": config.cases.source,
             "Modalities": config.cases.modalities,

@@ -70,6 +70,8 @@ class ReportContext:
     """Bootstrap resamples of the intervals."""
     student: str
     """System name of the trained student, which the page is about."""
+    tested: str = ""
+    """Split of the evaluated cases, with its seed and fold, in words."""
     differences: Sequence[Difference] = ()
     classes: ClassReport | None = None
     """Figures per answer; None if there are many answers."""

@@ -16,7 +16,11 @@ from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
-from mint_ray.cases.patients.simulate import rank_diseases, simulate_cases
+from mint_ray.cases.patients.simulate import (
+    rank_diseases,
+    simulate_cases,
+    simulate_training_cases,
+)
 from mint_ray.cases.schema import (
     CASE_SCHEMA,
     REJECTED_SCHEMA,
@@ -30,7 +34,7 @@ from mint_ray.cases.table import read_case_table
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, DataError
-from mint_ray.knowledge.annotations import load_annotations, read_publications
+from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ids import is_publication, is_pubmed
 from mint_ray.knowledge.ontology import load_ontology
@@ -57,8 +61,9 @@ def run(context: StepContext) -> StepOutcome:
         raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
     cases = split_cases(join_groups([item.case for item in parsed]), config.cases, config.seed)
     excluded = _excluded_publications(config, cases)
+    annotations = load_annotations(excluded)
     catalogue = build_catalogue(
-        load_annotations(excluded),
+        annotations,
         _labels(case for case in cases if case["split"] == "train"),
         config.knowledge.namespace,
         config.knowledge.labels,
@@ -74,8 +79,16 @@ def run(context: StepContext) -> StepOutcome:
     if config.cases.source != "simulated":
         for line in _lines(lacking, len(cases)):
             context.progress.say(line)
-    begin_session(context.config.resources, context.progress.say)
     forbidden = [item.forbidden for item in parsed]
+    simulated = _simulate_beside(cases, catalogue, annotations, config)
+    if simulated:
+        context.progress.say(
+            f"{len(simulated)} simulated patients of {len({c['label_id'] for c in simulated})} "
+            "diseases join the training split"
+        )
+        cases += simulated
+        forbidden += [()] * len(simulated)
+    begin_session(context.config.resources, context.progress.say)
     finished = _finish(cases, forbidden, catalogue, config)
     for batch in finished["counts"].drop_null().to_pylist():
         counts.update(dict(batch))
@@ -84,7 +97,11 @@ def run(context: StepContext) -> StepOutcome:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
     if foreign := counts["notes_not_in_english"]:
         context.progress.say(f"{foreign} of {len(cases)} notes are {NOT_ENGLISH}")
-    facts = {**lacking, "reading": dict(sorted(counts.items()))}
+    facts = {
+        **lacking,
+        "simulated_training_cases": len(simulated),
+        "reading": dict(sorted(counts.items())),
+    }
     return _write(context, finished, rejected, catalogue, excluded, facts)
 
 
@@ -100,6 +117,25 @@ def mark_answerable(cases: Iterable[Case], catalogue: Catalogue) -> list[Case]:
     ]
     trained = {index for case, index in indexed if case["split"] == "train"} - {None}
     return [{**case, "seen": index in trained} for case, index in indexed]
+
+
+def _simulate_beside(
+    cases: Sequence[Case], catalogue: Catalogue, annotations: Annotations, config: Config
+) -> list[Case]:
+    """Return the simulated training cases that a config adds to published ones."""
+    if not config.cases.simulated_per_disease:
+        return []
+    drawn = simulate_training_cases(
+        catalogue,
+        annotations,
+        load_ontology(),
+        config.cases.simulation,
+        cases,
+        config.cases.simulated_per_disease,
+        config.seed,
+    )
+    taken = {case["case_id"] for case in cases}
+    return [case for case in drawn if case["case_id"] not in taken]
 
 
 def _lacking(cases: Sequence[Case], excluded: frozenset[str]) -> dict[str, int]:

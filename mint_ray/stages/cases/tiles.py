@@ -181,7 +181,7 @@ def _split(usable: list[TileRef], config: Config, source: str) -> list[Case]:
             _check_stated_splits(usable, config)
         check_no_leakage(cases)
         return mark_seen(cases)
-    return split_cases(cases, config.cases, config.seed)
+    return split_cases(cases, config.cases, config.seed, by_label=True)
 
 
 def _states_splits(refs: Sequence[TileRef], source: str) -> bool:

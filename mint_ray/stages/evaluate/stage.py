@@ -7,6 +7,7 @@ gets `tiles.html`, and `rejected.parquet` for test images that the student canno
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.evaluation.answers import Answers
-from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.evaluation.case_sample import choose_cases, sampled_from
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.evaluation.results import Metrics, write_metrics
@@ -70,6 +71,7 @@ def run(context: StepContext) -> StepOutcome:
             "systems": sorted(measurement.metrics),
             "groups": report.groups,
             "student": answers.student,
+            "tested": asdict(sampled_from(config, "test")),
         },
     )
 
@@ -86,7 +88,12 @@ def _prepare(context: StepContext) -> Comparison:
         inputs=context.inputs,
         output=context.output,
         all_cases=all_cases,
-        tested=choose_cases(all_cases, config.evaluation.max_cases, config.seed),
+        tested=choose_cases(
+            all_cases,
+            config.evaluation.max_cases,
+            config.seed,
+            max_per_group=config.evaluation.group_limit(config.task),
+        ),
         catalogue=Catalogue.read(cases / "catalogue.parquet"),
         student=name_student(config.training.objective, config.student.init_adapter),
     )

@@ -13,7 +13,7 @@ import ray
 from mint_ray.common.files import replacing, write_json
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, TrainingError
-from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.evaluation.case_sample import choose_cases, sampled_from
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.campaign.report import write_report
 from mint_ray.reports.campaign.table import print_trials, trials_table
@@ -61,7 +61,8 @@ def run(context: StepContext) -> StepOutcome:
     of = f" of {size} combinations" if size is not None and size > campaign.total else ""
     context.progress.say(
         f"[Search] {config.tune.algorithm}, {campaign.total} trials{of}, {config.tune.scheduler}, "
-        f"{config.tune.metric} on {validated} validation cases"
+        f"{config.tune.metric} on {validated} validation cases "
+        f"({sampled_from(config, 'validation').describe()})"
     )
     try:
         # Entered for a complete campaign too: a killed session may have left runs unrecorded.
@@ -137,12 +138,17 @@ def _prepare(context: StepContext, trial: Trial) -> None:
 def _write_cases(context: StepContext) -> int:
     """Choose the validation cases, once for all trials; return their number."""
     config = context.config
-    columns = ["case_id", "group_id", "split", "label_id", TASKS[config.task].input_modality]
-    cases = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=columns)
-    limit, name = config.tune.validation_cases, "tune.validation_cases"
-    chosen = choose_cases(cases, limit, config.seed, split="validation", setting=name)
+    columns = ["case_id", "group_id", "label_id", TASKS[config.task].input_modality]
+    file = context.inputs["cases"] / "cases.parquet"
+    chosen = choose_cases(
+        pq.read_table(file, columns=[*columns, "split", "seen"]),
+        config.tune.validation_cases,
+        config.seed,
+        split="validation",
+        max_per_group=config.evaluation.group_limit(config.task),
+    )
     with replacing(context.output / CASES) as partial_file:
-        pq.write_table(chosen.drop_columns(["split"]), partial_file)
+        pq.write_table(chosen.select(columns), partial_file)
     return int(chosen.num_rows)
 
 

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from mint_ray.cases.patients.record_counts import RecordCounts
+from mint_ray.cases.schema import SIMULATED
 from mint_ray.common.collectives import rank, wait_for_all, world_size
 from mint_ray.common.devices import pick_device
 from mint_ray.config.config import Config
@@ -119,7 +121,9 @@ def fit_teacher(
     """
     train = cases.filter(pc.equal(cases["split"], "train"))
     rows = train.drop_columns(["image"]).to_pylist()
-    profiles, n_terms = pooled_profiles(catalogue, annotations, rows), len(ontology.ids)
+    # Simulated patients beside published ones say nothing that the annotations do not say.
+    evidence = [row for row in rows if row["source"] != SIMULATED] or rows
+    profiles, n_terms = pooled_profiles(catalogue, annotations, evidence), len(ontology.ids)
     possible = finding_row({a.term for profile in profiles for a in profile}, ontology)
     choice = np.flatnonzero(possible)
     reader, faces, noise = _fit_faces(train, choice, catalogue, ontology, config, seed)
@@ -131,7 +135,9 @@ def fit_teacher(
         len(ontology.ids), len(FINDINGS), len(catalogue), config.hidden, config.dropout
     ).to(pick_device())
     real = real_patients(rows, catalogue, faces)
-    simulated = SimulatedPatients(profiles, ontology, noise, keep_in_terms=_faces_in_terms(train))
+    simulated = SimulatedPatients(
+        profiles, ontology, noise, _faces_in_terms(train), RecordCounts.of(rows)
+    )
     if not real and not (simulated.labels and config.simulated_per_label):
         raise TeacherError(
             "expected training patients with a label of the catalogue, or annotations to draw "

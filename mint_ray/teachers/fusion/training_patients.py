@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mint_ray.cases.patients.record_counts import RecordCounts
 from mint_ray.cases.patients.simulate import PatientSimulator
 from mint_ray.config.cases import SimulationConfig
 from mint_ray.images.faces.render import rendered_terms
@@ -79,6 +80,7 @@ class SimulatedPatients:
         ontology: of the terms.
         noise: of the reader; with None the patients have no face.
         keep_in_terms: whether facial findings stay among the terms as well.
+        counts: numbers of findings of published patients; None where there are too few.
 
     Attributes:
         labels: catalogue indices of the labels that have annotations.
@@ -90,8 +92,9 @@ class SimulatedPatients:
         ontology: Ontology,
         noise: ReadingNoise | None,
         keep_in_terms: bool,
+        counts: RecordCounts | None = None,
     ) -> None:
-        self._simulator = PatientSimulator(profiles, ontology, SIMULATION)
+        self._simulator = PatientSimulator(profiles, ontology, SIMULATION, counts)
         self._ontology, self._noise, self._keep = ontology, noise, keep_in_terms
         self.labels = np.flatnonzero(self._simulator.usable).tolist()
 
@@ -99,17 +102,15 @@ class SimulatedPatients:
         """Draw `per_label` patients of each label that has annotations."""
         drawn = []
         for label in self.labels * per_label:
-            sexes = self._simulator.sexes(label)
-            sex = sexes[int(rng.integers(len(sexes)))]
-            drawn.append((label, sex, *self._simulator.draw(label, rng, sex)))
+            drawn.append((label, *self._simulator.draw_patient(label, rng)))
         if self._noise is None or not drawn:
-            return [Patient(y, 1.0, tuple(o), tuple(e), sex) for y, sex, o, e in drawn]
-        shown = [rendered_terms(observed, self._ontology) for _, _, observed, _ in drawn]
+            return [Patient(y, 1.0, tuple(o), tuple(e), sex) for y, o, e, sex in drawn]
+        shown = [rendered_terms(observed, self._ontology) for _, observed, _, _ in drawn]
         truth = np.stack([finding_row(terms, self._ontology) for terms in shown])
         read = self._noise.read(truth, rng)
         return [
             Patient(y, 1.0, tuple(o if self._keep else set(o) - set(s)), tuple(e), sex, read[i])
-            for i, ((y, sex, o, e), s) in enumerate(zip(drawn, shown, strict=True))
+            for i, ((y, o, e, sex), s) in enumerate(zip(drawn, shown, strict=True))
         ]
 
 

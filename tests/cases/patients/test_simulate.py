@@ -7,15 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mint_ray.cases.patients.record_counts import RecordCounts
 from mint_ray.cases.patients.simulate import (
     MAX_EXCLUDED,
     PatientSimulator,
     rank_diseases,
     simulate_cases,
+    simulate_training_cases,
 )
-from mint_ray.cases.schema import CASE_SCHEMA
-from mint_ray.config.cases import SimulationConfig
-from mint_ray.knowledge.annotations import Annotation, load_annotations
+from mint_ray.cases.schema import CASE_SCHEMA, blank_case
+from mint_ray.cases.splits import check_no_leakage
+from mint_ray.config.cases import CasesConfig, SimulationConfig
+from mint_ray.knowledge.annotations import Annotation, Annotations, Row, load_annotations
+from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 
 ONTOLOGY = load_ontology()
@@ -145,3 +149,99 @@ def test_disease_without_annotations_yields_no_patient_and_is_counted(
         )
     assert len(cases) == 3
     assert "1 diseases have no annotations" in caplog.text
+
+
+def _published(count: int, group: str = "") -> list[dict[str, object]]:
+    """Rows of long records: nine observed terms, one of them in the image, and four excluded."""
+    phenotypes = [t for t in ONTOLOGY.ids if ONTOLOGY.is_phenotype(t)]
+    return [
+        {
+            **blank_case(f"p{n}", "phenopackets"),
+            "group_id": group or f"p{n}",
+            "split": "train",
+            "label_id": "OMIM:154700",
+            "terms": phenotypes[n : n + 8],
+            "face_terms": phenotypes[n + 7 : n + 9],
+            "excluded_terms": phenotypes[n + 20 : n + 24],
+            "sex": "unknown" if n % 4 == 0 else "male",
+        }
+        for n in range(count)
+    ]
+
+
+def test_records_are_as_long_as_published_ones() -> None:
+    counts = RecordCounts.of(_published(40))
+    sparse = [_annotation(SEIZURE, 1.0), _annotation(PTOSIS, 0.1)]
+    rich = ANNOTATIONS.of("OMIM:154700")
+    simulator = PatientSimulator([sparse, rich], ONTOLOGY, EXACT, counts)
+    rng = np.random.default_rng(0)
+    for label in (0, 1):
+        drawn = [simulator.draw_patient(label, rng) for _ in range(200)]
+        assert {(len(observed), len(excluded)) for observed, excluded, _ in drawn} == {(9, 4)}
+        assert sum(sex == "unknown" for *_, sex in drawn) / 200 == pytest.approx(0.25, abs=0.1)
+        for observed, excluded, _ in drawn:
+            implied = set().union(*(ONTOLOGY.ancestors(term) for term in observed))
+            assert not implied & set(excluded)
+            assert not label or len({a.term for a in rich} & set(observed)) >= 8
+    assert _share([(o, e) for o, e, _ in drawn], SEIZURE) < 0.5
+    pairs = [simulator.draw_patient(0, rng)[:2] for _ in range(300)]
+    assert _share(pairs, SEIZURE) == 1
+    assert _share(pairs, PTOSIS) < 0.4
+
+
+def test_a_large_series_does_not_rule_the_lengths() -> None:
+    series = [row | {"terms": [SEIZURE], "face_terms": []} for row in _published(400, "series")]
+    counts = RecordCounts.of([*_published(40), *series])
+    assert counts is not None
+    rng = np.random.default_rng(0)
+    short = sum(counts.draw(rng).observed == 1 for _ in range(500)) / 500
+    assert short == pytest.approx(20 / 60, abs=0.1)  # √400 against 40 groups of one
+
+
+def test_a_few_published_or_only_simulated_patients_give_no_lengths() -> None:
+    assert RecordCounts.of(_published(5)) is None
+    assert RecordCounts.of([row | {"source": "simulated"} for row in _published(100)]) is None
+
+
+def test_training_cases_of_every_annotated_label_beside_published_ones() -> None:
+    labels = {"OMIM:154700": "Marfan syndrome", "OMIM:900001": "An invented disease"}
+    known = [{**row, "seen": True} for row in _published(40)]
+    hidden = {
+        **known[0],
+        "case_id": "t",
+        "group_id": "t",
+        "split": "test",
+        "label_id": "OMIM:147920",
+    }
+    catalogue = build_catalogue(ANNOTATIONS, labels | {"OMIM:147920": "Kabuki"}, "OMIM", "cases")
+    drawn = simulate_training_cases(
+        catalogue, ANNOTATIONS, ONTOLOGY, SimulationConfig(), [*known, hidden], 3, seed=0
+    )
+    assert Counter(case["label_id"] for case in drawn) == {"OMIM:154700": 3, "OMIM:147920": 3}
+    assert {(case["source"], case["split"]) for case in drawn} == {("simulated", "train")}
+    assert {case["label_id"]: case["seen"] for case in drawn} == {
+        "OMIM:154700": True,
+        "OMIM:147920": False,
+    }
+    assert len({case["group_id"] for case in drawn}) == 6
+    check_no_leakage([*known, hidden, *drawn])
+    assert {len(case["terms"]) for case in drawn} == {9}
+
+
+def test_annotations_that_were_left_out_are_not_drawn() -> None:
+    row = Row(SEIZURE, 1, 1, float("nan"), False, None, "PMID:1")
+    names = {"OMIM:900001": "An invented disease"}
+    before = Annotations({"OMIM:900001": [row]}, names, {}, {})
+    after = Annotations({}, names, {}, {})
+    catalogue = build_catalogue(before, {}, "OMIM", "all")
+    drawn = [
+        simulate_training_cases(catalogue, left, ONTOLOGY, EXACT, [], 2, seed=0)
+        for left in (before, after)
+    ]
+    assert [len(cases) for cases in drawn] == [2, 0]
+
+
+@pytest.mark.parametrize("source", ["simulated", "tiles", "images"])
+def test_only_patients_that_are_read_have_simulated_ones_beside(source: str) -> None:
+    with pytest.raises(ValueError, match="simulated_per_disease"):
+        CasesConfig.model_validate({"source": source, "path": "x", "simulated_per_disease": 1})

@@ -110,7 +110,7 @@ def test_it_is_read_as_it_was_written(n: int, tmp_path: Path) -> None:
     write_calibration(tmp_path, found)
     assert read_calibration(tmp_path) == found
     info = {"base_model": "m", "base_revision": "r", "objective": "orpo", "task": "disease"}
-    write_model_card(tmp_path, info | {"lineage": {"prefer": "prefer-1"}}, found, 8)
+    write_model_card(tmp_path, info | {"lineage": {"prefer": "prefer-1"}}, found, 8, "fold 1")
     card = (tmp_path / "README.md").read_text()
     assert "prefer-1" in card
     assert ("too few" in card) == (n == 5)

@@ -1,48 +1,14 @@
-"""Choice of the tested cases, runs and names of the systems, rows of a ranking."""
+"""Runs and names of the systems, rows of a ranking."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
 
 from mint_ray.config.config import Config
-from mint_ray.errors import DataError
-from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.stages.evaluate.systems import name_student, plan_runs
 from mint_ray.stages.workers.rankers import RANKED_SCHEMA, predictions_of
-
-
-def cases(groups: list[str], split: str = "test") -> pa.Table:
-    n = len(groups)
-    return pa.table(
-        {
-            "case_id": [f"c{i}" for i in range(n)],
-            "group_id": groups,
-            "split": [split] * n,
-            "label_id": ["OMIM:1"] * n,
-        }
-    )
-
-
-def test_whole_groups_up_to_the_limit() -> None:
-    groups = [f"g{i // 3}" for i in range(30)]
-    chosen = choose_cases(cases(groups), 10, seed=0)
-    kept = chosen["group_id"].to_pylist()
-    assert len(kept) == 9
-    assert all(kept.count(group) == 3 for group in kept)
-    assert chosen.equals(choose_cases(cases(groups), 10, seed=0))
-    others = {
-        tuple(choose_cases(cases(groups), 10, seed=s)["group_id"].to_pylist()) for s in (1, 2, 3)
-    }
-    assert len(others | {tuple(kept)}) > 1
-
-
-def test_everything_without_a_limit_and_an_error_where_there_is_nothing() -> None:
-    assert choose_cases(cases(["a", "b"]), None, seed=0).num_rows == 2
-    with pytest.raises(DataError, match="expected test cases"):
-        choose_cases(cases(["a"], split="train"), None, seed=0)
 
 
 def test_predictions_keep_rank_label_and_probability() -> None:
