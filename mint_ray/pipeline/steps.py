@@ -88,7 +88,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "evaluate",
-        3,
+        4,
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",

@@ -75,10 +75,9 @@ def rank_pairs(
         return PairSelection(reason="teacher_not_finite")
     if float(np.exp(scores.max())) < config.min_confidence:
         return PairSelection(reason="low_confidence")
-    order = np.argsort(-scores, kind="stable")
+    order = _best_first(scores)
     chosen = _chosen(order, gold, config)
-    worst = order[::-1]
-    worst = worst[~np.isin(worst, [*chosen, -1 if gold is None else gold])]
+    worst = _worst(order, chosen, gold, config)
     pairs = []
     size = config.rejected_size
     for set_index in range(config.rejected_sets):
@@ -89,6 +88,43 @@ def rank_pairs(
             candidates += (gold,)
         pairs.append(RankedPair(set_index, chosen, rejected, candidates))
     return PairSelection(pairs=tuple(pairs))
+
+
+def best_labels(scores: Floats32, config: PreferencesConfig) -> Ints:
+    """Return the teacher's `chosen_size` best labels of one case, wherever the known answer is.
+
+    Args:
+        scores: (n_labels,) finite log-probabilities of the teacher.
+        config: sizes of the lists.
+    """
+    return _best_first(scores)[: config.chosen_size]
+
+
+def worst_labels(scores: Floats32, gold: int | None, config: PreferencesConfig) -> Ints:
+    """Return the labels that the pairs of one case reject, all sets together, worst first.
+
+    The known answer and the chosen labels are not among them.
+
+    Args:
+        scores: (n_labels,) finite log-probabilities of the teacher.
+        gold: index of the known answer, None where it is unknown.
+        config: sizes of the lists, number of rejected sets, and gold handling.
+    """
+    order = _best_first(scores)
+    return _worst(order, _chosen(order, gold, config), gold, config)
+
+
+def _best_first(scores: Floats32) -> Ints:
+    return np.argsort(-scores, kind="stable")
+
+
+def _worst(
+    order: Ints, chosen: tuple[int, ...], gold: int | None, config: PreferencesConfig
+) -> Ints:
+    worst_first = order[::-1]
+    excluded = chosen if gold is None else (*chosen, gold)
+    rejectable: Ints = worst_first[~np.isin(worst_first, excluded)]
+    return rejectable[: config.rejected_sets * config.rejected_size]
 
 
 def _chosen(order: Ints, gold: int | None, config: PreferencesConfig) -> tuple[int, ...]:
