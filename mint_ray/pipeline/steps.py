@@ -126,7 +126,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "calibrate",
-        2,
+        3,
         ("cases",),
         (
             "seed",
