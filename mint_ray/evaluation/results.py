@@ -118,13 +118,19 @@ METRICS: dict[str, MetricDefinition] = {
         "Top-10, lenient", True, True, "The same over the first ten answers."
     ),
     "coverage": MetricDefinition(
-        "Coverage", True, True, "Share of the student's list that is in the teacher's top k."
+        "Coverage",
+        True,
+        True,
+        "Share of the student's first k names that are among the teacher's best k, k being the "
+        "length of the chosen answer in the preference pairs. A student with the teacher's ranking "
+        "reaches 1.",
     ),
     "avoidance": MetricDefinition(
         "Avoidance",
         True,
         True,
-        "1 − share of the student's list that is in the teacher's bottom q.",
+        "1 − share of the student's first k names that are among the teacher's worst, which are "
+        "the labels that the preference pairs of the case reject.",
     ),
     "car": MetricDefinition(
         "CAR",

@@ -112,7 +112,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "evaluate",
-        4,
+        5,
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",

@@ -85,11 +85,10 @@ def rank_pairs(
     if float(np.exp(scores.max())) < config.min_confidence:
         return PairSelection(reason="low_confidence")
     order, answered = order_labels(scores, floor, seed), is_answered(scores, floor)
-    chosen = _chosen(order[: int(answered.sum())], gold, config)
+    chosen = _chosen(order, int(answered.sum()), gold, config)
     if not chosen:
         return PairSelection(reason="nothing_answered")
-    worst = order[::-1]
-    worst = worst[~np.isin(worst, [*chosen, -1 if gold is None else gold])]
+    worst = _worst(order, chosen, gold, config)
     pairs = []
     size = config.rejected_size
     for set_index in range(config.rejected_sets):
@@ -103,7 +102,55 @@ def rank_pairs(
     return PairSelection(pairs=tuple(pairs))
 
 
-def _chosen(order: Ints, gold: int | None, config: PreferencesConfig) -> tuple[int, ...]:
+def best_labels(
+    scores: Floats32, config: PreferencesConfig, seed: str, floor: float = ALL_ANSWERED
+) -> Ints:
+    """Return the teacher's `chosen_size` best labels of one case, wherever the known answer is.
+
+    Args:
+        scores: (n_labels,) finite log-probabilities of the teacher.
+        config: sizes of the lists.
+        seed, floor: as for `rank_pairs`; labels that are not answered are not among the best.
+    """
+    n_answered = int(is_answered(scores, floor).sum())
+    return order_labels(scores, floor, seed)[: min(config.chosen_size, n_answered)]
+
+
+def worst_labels(
+    scores: Floats32,
+    gold: int | None,
+    config: PreferencesConfig,
+    seed: str,
+    floor: float = ALL_ANSWERED,
+) -> Ints:
+    """Return the labels that the pairs of one case reject, all sets together, worst first.
+
+    The known answer and the chosen labels are not among them.
+
+    Args:
+        scores: (n_labels,) finite log-probabilities of the teacher.
+        gold: index of the known answer, None where it is unknown.
+        config: sizes of the lists, number of rejected sets, and gold handling.
+        seed, floor: as for `rank_pairs`.
+    """
+    order = order_labels(scores, floor, seed)
+    chosen = _chosen(order, int(is_answered(scores, floor).sum()), gold, config)
+    return _worst(order, chosen, gold, config)
+
+
+def _worst(
+    order: Ints, chosen: tuple[int, ...], gold: int | None, config: PreferencesConfig
+) -> Ints:
+    worst_first = order[::-1]
+    excluded = chosen if gold is None else (*chosen, gold)
+    rejectable: Ints = worst_first[~np.isin(worst_first, excluded)]
+    return rejectable[: config.rejected_sets * config.rejected_size]
+
+
+def _chosen(
+    order: Ints, n_answered: int, gold: int | None, config: PreferencesConfig
+) -> tuple[int, ...]:
+    order = order[:n_answered]
     if gold is None or config.gold == "keep":
         return tuple(order[: config.chosen_size].tolist())
     others = order[order != gold]

@@ -44,6 +44,6 @@ def test_rejections_are_those_of_the_student_or_else_of_its_base_model() -> None
 
 
 def test_the_teacher_brings_its_lists() -> None:
-    lists = TeacherLists(["a"], [["OMIM:1"]], [["OMIM:2"]], frozenset({"orpo"}))
+    lists = TeacherLists(["a"], [["OMIM:1"]], [["OMIM:2"]], frozenset({"orpo"}), depth=1)
     systems = {"orpo": SystemAnswers({}), "teacher": SystemAnswers({}, teacher_lists=lists)}
     assert Answers(systems, "orpo").teacher_lists is lists

@@ -76,7 +76,7 @@ def test_small_catalogues_of_tissues_are_measured_by_answer(case_table: pa.Table
 def test_the_teachers_lists_measure_its_students_alone(case_table: pa.Table) -> None:
     first = dict.fromkeys("abcd", "OMIM:1")
     lists = TeacherLists(
-        list("abcd"), [["OMIM:1"]] * 4, [["OMIM:3"]] * 4, frozenset({"base", "orpo"})
+        list("abcd"), [["OMIM:1"]] * 4, [["OMIM:3"]] * 4, frozenset({"base", "orpo"}), depth=1
     )
     systems = {
         name: SystemAnswers(
@@ -86,7 +86,7 @@ def test_the_teachers_lists_measure_its_students_alone(case_table: pa.Table) -> 
         for name in ("orpo", "teacher")
     }
     metrics = measure(Answers(systems, "orpo"), case_table).metrics
-    assert metrics["orpo"]["all"]["coverage"]["value"] == 0.5
+    assert metrics["orpo"]["all"]["coverage"]["value"] == 1.0
     assert metrics["orpo"]["all"]["avoidance"]["value"] == 1.0
     assert "coverage" not in metrics["teacher"]["all"]
 

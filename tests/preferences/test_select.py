@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import ConfigError
-from mint_ray.preferences.select import check_catalogue_size, rank_pairs
+from mint_ray.preferences.select import best_labels, check_catalogue_size, rank_pairs, worst_labels
 
 SCORES = np.log(np.array([0.05, 0.4, 0.1, 0.25, 0.15, 0.03, 0.02], dtype=np.float32))
 # best to worst: 1, 3, 4, 2, 0, 5, 6
@@ -39,6 +39,16 @@ def test_the_known_answer_is_never_rejected() -> None:
 def test_rejected_sets_take_the_next_worst() -> None:
     pairs = rank_pairs(SCORES, None, config(rejected_sets=2), "c").pairs
     assert [pair.rejected for pair in pairs] == [(6, 5), (0, 2)]
+
+
+@pytest.mark.parametrize("gold", ["keep", "first", "none"])
+@pytest.mark.parametrize("known", [None, 1, 6])
+def test_the_worst_labels_are_those_that_the_pairs_reject(gold: str, known: int | None) -> None:
+    made = config(gold=gold, rejected_sets=2, order="shuffled")
+    pairs = rank_pairs(SCORES, known, made, "c").pairs
+    rejected = [label for pair in pairs for label in pair.rejected]
+    assert sorted(worst_labels(SCORES, known, made, "c").tolist()) == sorted(rejected)
+    assert best_labels(SCORES, made, "c").tolist() == [1, 3]
 
 
 def test_shuffled_order_depends_on_the_case_alone() -> None:

@@ -33,7 +33,9 @@ from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums
 from mint_ray.evaluation.results import MetricValue
 
 FILE = "calibration.json"
-FORMAT = 2
+FORMAT = 3
+"""Number that rises with the meaning of the file. In format 2 the temperature was fitted without
+the answers that the search did not reach, and the NLL was measured with a floor for them."""
 
 _ROUNDING = 1e-9  # a probability that is computed again differs by less than this
 
@@ -289,9 +291,11 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
     file = folder / FILE
     if not file.is_file():
         return None
+    found = "a damaged one"
     try:
         content = read_json(file)
-        if content.pop("format") != FORMAT:
+        if (number := content.pop("format")) != FORMAT:
+            found = f"one of format {number:d}, whose temperature and NLL mean another thing"
             raise ValueError("another format")
         content["threshold"] = math.inf if content["threshold"] is None else content["threshold"]
         content["misfit"] = _numbers(content["misfit"], 0.0, 1.0)
@@ -305,7 +309,7 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
             raise ValueError("expected one weight for each misfit, with a sum below 1")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{file}: expected a calibration of format {FORMAT}, found another or a damaged one "
+            f"{file}: expected a calibration of format {FORMAT}, found {found} "
             f"({type(error).__name__}); run `mint calibrate CONFIG --force` and promote the "
             "student again"
         ) from error

@@ -1,8 +1,9 @@
 """Scores of catalogue names for many cases, and their probabilities at a temperature.
 
 The score of a name is its summed log-probability. Probabilities are the softmax of the scores
-divided by a temperature, over the names that were scored; a name that was not scored has
-probability 0. A temperature does not change a ranking.
+divided by a temperature, over the names that the search scored. A known answer that the search did
+not reach is scored separately; see `answer_log_probability`. A temperature does not change a
+ranking.
 """
 
 import math
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.common.temperature import search_temperature
@@ -26,6 +27,9 @@ SCORES_SCHEMA = pa.schema(
         # Rank of the known answer, from 1. Where the search did not reach it, it is the size of the
         # catalogue, which is greater than the number of scores. Null where the catalogue lacks it.
         pa.field("answer_rank", pa.int32()),
+        # Score of the known answer, scored separately where the search did not reach it. Null where
+        # the catalogue lacks it.
+        pa.field("answer_score", pa.float64()),
         pa.field("reason", pa.string()),  # why the input is unusable; null for a usable one
     ]
 )
@@ -46,6 +50,9 @@ class ScoredCases:
     answers: tuple[int | None, ...]
     """Position of the known answer among the scores; m_i or more where the search did not reach
     it, None where the catalogue lacks it."""
+    answer_scores: tuple[float | None, ...]
+    """Score of the known answer, whether the search reached it or not; None where the catalogue
+    lacks it."""
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -80,6 +87,7 @@ def scored_cases(table: pa.Table) -> ScoredCases:
         groups.astype(np.int64),
         tuple(np.array(row["scores"], dtype=np.float64) for row in rows),
         tuple(None if row["answer_rank"] is None else row["answer_rank"] - 1 for row in rows),
+        tuple(row["answer_score"] for row in rows),
     )
 
 
@@ -89,16 +97,41 @@ def probabilities(scores: Floats, temperature: float) -> Floats:
     return softmaxed
 
 
+def answer_log_probability(
+    scores: Floats, answer_score: float, temperature: float, *, reached: bool
+) -> float:
+    """Return the log-probability of a known answer, in nats, whether the search reached it or not.
+
+    It is log (exp(a / T) / Σ exp(s / T)) with the answer's score a and the temperature T. The sum
+    is over the scored names, and also over the answer itself where the search did not reach it:
+    else an answer that scores higher than all names of a narrow beam had a probability above 1.
+    With or without the answer in the sum, it is an upper bound of the probability under a search
+    that scores the whole catalogue. The probabilities of the other names do not change, so they
+    are those of a case whose answer is unknown.
+
+    Args:
+        scores: (m,) of the names that the search scored.
+        answer_score: of the known answer.
+        temperature: by which the scores are divided.
+        reached: whether the known answer is one of the m names.
+    """
+    terms = (scores if reached else np.append(scores, answer_score)) / temperature
+    highest = terms.max()  # keeps the exponentials finite
+    return float(answer_score / temperature - highest - np.log(np.exp(terms - highest).sum()))
+
+
 def answer_log_probabilities(cases: ScoredCases, temperature: float) -> Floats:
     """Return (n,) the log-probability of each known answer, in nats.
 
-    It is −∞ where the search did not reach the answer or the catalogue lacks it.
+    It is −∞ where the catalogue lacks the answer.
     """
     return np.array(
         [
-            log_softmax(scores / temperature)[answer] if reached else -math.inf
-            for scores, answer, reached in zip(
-                cases.scores, cases.answers, cases.reached, strict=True
+            -math.inf
+            if answer_score is None
+            else answer_log_probability(scores, answer_score, temperature, reached=bool(reached))
+            for scores, answer_score, reached in zip(
+                cases.scores, cases.answer_scores, cases.reached, strict=True
             )
         ]
     )
@@ -107,19 +140,19 @@ def answer_log_probabilities(cases: ScoredCases, temperature: float) -> Floats:
 def fit_temperature(cases: ScoredCases) -> float:
     """Fit the temperature with the least mean negative log-likelihood of the known answers.
 
-    Only answers that the search reached count. The loss is convex in 1 / temperature, so the
-    bounded search finds its one minimum. Source: Guo et al., "On Calibration of Modern Neural
-    Networks", 2017.
+    Answers that the search did not reach count with their own scores. Without them only the easier
+    cases were left, and the student would seem less confident than it may be. The loss is convex
+    in 1 / temperature, so the bounded search finds its one minimum. Source: Guo et al., "On
+    Calibration of Modern Neural Networks", 2017.
 
     Raises:
-        DataError: there is no case whose known answer was scored.
+        DataError: there is no case whose known answer is in the catalogue.
     """
-    known = cases.reached
+    known = cases.answerable
     if not known.any():
         raise DataError(
-            "a temperature needs cases whose answer is in the catalogue and was reached by the "
-            f"search, found none of {len(cases)}; raise evaluation.beam_width, or check that the "
-            "catalogue has the labels of the validation cases"
+            "a temperature needs cases whose answer is in the catalogue, found none of "
+            f"{len(cases)}; check that the catalogue has the labels of the validation cases"
         )
 
     def loss(temperature: float) -> float:

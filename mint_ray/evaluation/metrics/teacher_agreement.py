@@ -22,20 +22,24 @@ class TeacherLists:
 
     case_ids: Sequence[str]
     top: NDArray[np.object_] | Sequence[Sequence[str]]
-    """(n, k) best first."""
+    """(n, k) best first; fewer or none for a case that the teacher cannot judge."""
     bottom: NDArray[np.object_] | Sequence[Sequence[str]]
-    """(n, q) in any order."""
+    """(n, q) in any order: the labels that the preference pairs of such a case reject."""
     systems: frozenset[str]
     """The systems that learned from this teacher; only they get coverage, avoidance and CAR."""
-    depth: int | None = None
-    """Number of names at the head of a student's list that count; None for all. A list as long as
-    the catalogue contains every label, so also the teacher's worst, in whatever order."""
+    depth: int
+    """Number k of names at the head of a student's list that count, as many as are in `top`. At a
+    greater length even the teacher's own ranking would be covered by a share k / length only, and
+    a list as long as the catalogue would contain the teacher's worst too, in whatever order."""
 
 
 def teacher_metrics(
     outcome: Outcomes, cases: EvaluatedCases, teacher: TeacherLists
 ) -> dict[str, Floats]:
     """Return coverage and avoidance per case, (n,) each; 0 for a case with an empty list.
+
+    Coverage is the share of the student's first k names that are among the teacher's best k, and
+    avoidance 1 − the share of them that are among the teacher's worst.
 
     Source: MINT, arXiv 2505.05736.
     """

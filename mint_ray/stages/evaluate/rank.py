@@ -92,15 +92,15 @@ def rank_by_teacher(comparison: Comparison, runs: Sequence[SystemRun]) -> System
         "teacher": str(comparison.inputs["teach"]),
         "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),
         "top_k": comparison.depth,
-        "worst": config.preferences.rejected_size,
         "resources": config.resources.model_dump(mode="json"),
+        "preferences": config.preferences.model_dump(mode="json"),
         "stain": config.seed,
     }
     job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
     ranked = _rank_on_ray(comparison, job, "teacher", runs)
     return SystemAnswers(
         predictions=_predictions(ranked, runs),
-        teacher_lists=_teacher_lists(comparison, ranked[None]),
+        teacher_lists=teacher_lists(comparison, ranked[None]),
     )
 
 
@@ -169,13 +169,12 @@ def _rejections(ranked: pa.Table) -> list[dict[str, str]]:
     return [{**row, "source": "evaluate"} for row in refused.to_pylist()]
 
 
-def _teacher_lists(comparison: Comparison, ranked: pa.Table) -> TeacherLists:
-    k = comparison.config.preferences.chosen_size
-    shows_images = TASKS[comparison.config.task].input_modality == "image"
+def teacher_lists(comparison: Comparison, ranked: pa.Table) -> TeacherLists:
+    """Return the lists that students are held against, from rows of `RANKED_SCHEMA`."""
     return TeacherLists(
         case_ids=ranked["case_id"].to_pylist(),
-        top=[[row["label_id"] for row in listed[:k]] for listed in ranked["listed"].to_pylist()],
+        top=ranked["best"].to_pylist(),
         bottom=ranked["worst"].to_pylist(),
         systems=frozenset({"base", comparison.student}),
-        depth=k if shows_images else None,
+        depth=comparison.config.preferences.chosen_size,
     )

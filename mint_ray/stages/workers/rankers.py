@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mint_ray.common.partial_answers import order_labels
+from mint_ray.common.arrays import Floats32
 from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.config.training import StudentConfig
 from mint_ray.evaluation.calibration.calibrator import read_calibration
@@ -16,6 +17,7 @@ from mint_ray.evaluation.perturbed_cases import shift_stains
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
+from mint_ray.preferences.select import best_labels, pick, worst_labels
 from mint_ray.tasks.task import MOST_LABELS, Task
 from mint_ray.teachers.base import (
     SEEN_COLUMNS,
@@ -35,7 +37,9 @@ RANKED_SCHEMA = pa.schema(
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("listed", LISTED, nullable=False),  # best first; then the known answer's row
         pa.field("generated", LISTED, nullable=False),  # grounded names of a free answer
-        pa.field("worst", pa.list_(pa.string()), nullable=False),  # the teacher's last q labels
+        # The teacher's best labels, and those that its pairs reject; empty for other systems.
+        pa.field("best", pa.list_(pa.string()), nullable=False),
+        pa.field("worst", pa.list_(pa.string()), nullable=False),
         pa.field("set_size", pa.int32()),  # names in the conformal set; null without calibration
         pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
         pa.field("reason", pa.string()),  # why the input is unusable; null otherwise
@@ -55,14 +59,16 @@ def ranking_depth(task: str, n_labels: int, top_k: int) -> int:
 
 
 class TeacherRanker:
-    """Ray Data actor that ranks by the teacher's scores and also lists its worst labels.
+    """Ray Data actor that ranks by the teacher's scores and also gives its best and worst labels.
+
+    A case that the teacher cannot judge has no labels at all.
 
     Args:
         teacher: folder of a fitted teacher.
         catalogue: file of the labels that may be answered.
         top_k: number of labels to list.
-        worst: number of lowest labels to list.
-        resources: the section, as plain values.
+        resources: the section `resources` as plain values.
+        preferences: the section `preferences` as plain values, for the best and worst labels.
         stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
     """
 
@@ -71,8 +77,8 @@ class TeacherRanker:
         teacher: str,
         catalogue: str,
         top_k: int,
-        worst: int,
         resources: Mapping[str, Any],
+        preferences: Mapping[str, Any],
         stain: int | None = None,
     ) -> None:
         from mint_ray.runtime.ray_train import use_resources
@@ -81,35 +87,48 @@ class TeacherRanker:
         self._teacher = load_teacher(Path(teacher))
         self._catalogue = Catalogue.read(Path(catalogue))
         check_labels(self._teacher, self._catalogue.ids)
-        self._top_k, self._worst, self._stain = top_k, worst, stain
+        self._preferences = PreferencesConfig.model_validate(preferences)
+        self._top_k, self._stain = top_k, stain
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
         scores, floor = score_cases(self._teacher, batch_of(cases)), floor_of(self._teacher)
         catalogue, case_ids = self._catalogue, cases["case_id"].to_pylist()
+        known = known_answers(cases, catalogue)
         predictions = rank_scores(
             "teacher",
             case_ids,
             scores,
             catalogue.ids,
             catalogue.names,
-            known_answers(cases, catalogue),
+            known,
             self._top_k,
             floor,
         )
         listed: dict[str, list[dict[str, Any]]] = {case_id: [] for case_id in case_ids}
         for row in predictions.drop_columns(["system"]).to_pylist():
             listed[row.pop("case_id")].append(row)
-        worst = [
-            order_labels(row, floor, case_id)[::-1][: self._worst]
-            for case_id, row in zip(case_ids, scores, strict=True)
-        ]
         return _ranked(
             [
-                {"case_id": c, "listed": listed[c], "worst": [catalogue.ids[i] for i in last]}
-                for c, last in zip(case_ids, worst, strict=True)
+                {
+                    "case_id": case_id,
+                    "listed": listed[case_id],
+                    **self._best_and_worst(case_id, row, gold),
+                }
+                for case_id, row, gold in zip(case_ids, scores, known, strict=True)
             ]
         )
+
+    def _best_and_worst(
+        self, case_id: str, scores: Floats32, gold: int | None
+    ) -> dict[str, list[str]]:
+        if not np.isfinite(scores).all():
+            return {}
+        floor = floor_of(self._teacher)
+        best = best_labels(scores, self._preferences, case_id, floor)
+        worst = worst_labels(scores, gold, self._preferences, case_id, floor)
+        ids = self._catalogue.ids
+        return {"best": pick(ids, best.tolist()), "worst": pick(ids, worst.tolist())}
 
 
 class StudentRanker:
@@ -251,6 +270,7 @@ def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
 def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
     empty: dict[str, Any] = {
         "generated": [],
+        "best": [],
         "worst": [],
         "set_size": None,
         "shortened": False,

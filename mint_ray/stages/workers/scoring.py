@@ -35,7 +35,12 @@ class CaseScorer(StudentRanker):
                 continue
             case_scores = scored[index]
             rows.append(
-                row | {"scores": case_scores.own.tolist(), "answer_rank": case_scores.answer_rank}
+                row
+                | {
+                    "scores": case_scores.own.tolist(),
+                    "answer_rank": case_scores.answer_rank,
+                    "answer_score": case_scores.answer_score,
+                }
             )
         return pa.Table.from_pylist(rows, SCORES_SCHEMA)
 

@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp, softmax
 
 from mint_ray.errors import ServingError
+from mint_ray.evaluation.calibration.scores import answer_log_probability, probabilities
 from mint_ray.images.decode import sample_image
 from mint_ray.students.encoding.name_trie import NameTrie, build_trie, common_prefix
 from mint_ray.students.encoding.text import Prompt
@@ -47,8 +47,9 @@ class Ranking:
 
     `answer_rank` (from 1) and `answer_probability` belong to the known answer; they are None where
     no answer was given. If the beam did not reach the known answer, it is scored separately and
-    gets the worst rank of the catalogue, because its true rank is unknown. Probabilities of the
-    other names are not renormalised for it, so they equal those of an unlabelled case.
+    gets the worst rank of the catalogue, because its true rank is unknown; its probability is that
+    of `answer_log_probability`. Probabilities of the other names are not renormalised for it, so
+    they equal those of an unlabelled case.
     """
 
     labels: tuple[int, ...]
@@ -79,6 +80,13 @@ class Scores:
     def own(self) -> NDArray[np.float64]:
         """Values (m,) of the search; (m - 1,) without that of an answer scored separately."""
         return self.values[:-1] if self.scored_separately else self.values
+
+    @property
+    def answer_score(self) -> float | None:
+        """Value of the known answer, scored separately or not; None without a known answer."""
+        if self.answer_rank is None:
+            return None
+        return float(self.values[-1 if self.scored_separately else self.answer_rank - 1])
 
 
 class Ranker:
@@ -193,20 +201,21 @@ class Ranker:
         return Scores(labels, values, rank, scored_separately, prompt.shortened)
 
     def _ranking(self, scores: Scores) -> Ranking:
-        logits = scores.own / self._temperature
-        probabilities = tuple(softmax(logits).tolist())
+        scored = tuple(probabilities(scores.own, self._temperature).tolist())
         answer_probability = None
-        if scores.scored_separately:
-            # Softmax of the answer among itself and the names that the search finished.
-            answer_logit = scores.values[-1] / self._temperature
-            answer_probability = float(expit(answer_logit - logsumexp(logits)))
-        elif scores.answer_rank is not None:
-            answer_probability = probabilities[scores.answer_rank - 1]
-        labels = scores.labels[: min(self._listed, len(probabilities))]
+        if scores.answer_score is not None:
+            log_probability = answer_log_probability(
+                scores.own,
+                scores.answer_score,
+                self._temperature,
+                reached=not scores.scored_separately,
+            )
+            answer_probability = math.exp(log_probability)
+        labels = scores.labels[: min(self._listed, len(scored))]
         return Ranking(
             tuple(labels.tolist()),
-            probabilities[: len(labels)],
-            probabilities,
+            scored[: len(labels)],
+            scored,
             scores.answer_rank,
             answer_probability,
             scores.shortened,

@@ -21,7 +21,7 @@ from mint_ray.evaluation.calibration.calibrator import (
 )
 from mint_ray.evaluation.calibration.scores import ScoredCases
 from mint_ray.reports.cards.model_card import write_model_card
-from tests.evaluation.calibration.test_scores import drawn
+from tests.evaluation.calibration.test_scores import cases_of, drawn
 
 SEARCH: dict[str, Any] = {"search": "auto", "beam_width": 16, "top_k": 10}
 
@@ -64,6 +64,22 @@ def test_answers_that_a_search_does_not_reach_are_in_no_set() -> None:
     assert found.fit_of_best(0.0) >= found.not_reached / (found.groups + 1)
 
 
+def test_answers_that_the_search_does_not_reach_are_not_left_out_of_the_temperature() -> None:
+    """Those that it reaches are mostly right, so that they alone call for more confidence."""
+
+    def drawn_beam(seed: int) -> ScoredCases:
+        rng = np.random.default_rng(seed)
+        scores = -np.sort(-rng.normal(size=(400, 8)), axis=1) + [2, 0, 0, 0, 0, 0, 0, 0]
+        answers = [0 if easy else 8 for easy in rng.random(400) < 0.4]
+        return cases_of(tuple(scores), answers, unreached=-5.0)
+
+    found = calibrate(drawn_beam(1), 0.9, **SEARCH)
+    effect = measured(found, drawn_beam(2))
+    assert found.temperature > 1
+    assert effect["after"]["nll"]["value"] < effect["before"]["nll"]["value"]
+    assert effect["after"]["ece"]["value"] < effect["before"]["ece"]["value"]
+
+
 def test_a_search_that_reaches_too_few_answers_gives_the_whole_catalogue() -> None:
     found = calibrate(partly_reached(0.3, seed=1), 0.9, **SEARCH)
     effect = measured(found, partly_reached(0.3, seed=2))
@@ -77,7 +93,7 @@ def test_a_right_answer_at_the_threshold_is_in_its_set() -> None:
     """Cases that look alike tie there, and all of them are meant."""
     scores = np.log([0.4, 0.25, 0.2, 0.15]) * 7.3
     answers = tuple(place % 4 for place in range(40))
-    cases = ScoredCases(tuple(map(str, range(40))), np.arange(40), (scores,) * 40, answers)
+    cases = cases_of((scores,) * 40, answers)
     found = calibrate(cases, 0.9, **SEARCH)
     assert measure(found, cases, 4, bins=10, samples=50, seed=0)["after"]["coverage"]["value"] == 1
 
@@ -87,18 +103,18 @@ def partly_reached(missed: float, seed: int) -> ScoredCases:
     cases = drawn(3.0, n=1500, seed=seed)
     lost = np.random.default_rng(seed).random(len(cases)) < missed
     answers = [8 if gone else answer for gone, answer in zip(lost, cases.answers, strict=True)]
-    return ScoredCases(cases.case_ids, cases.groups, cases.scores, tuple(answers))
+    return cases_of(cases.scores, answers, unreached=-12.0)
 
 
 def test_none_of_these() -> None:
     found = calibrate(drawn(0.3, n=400, seed=1), 0.8, **SEARCH)
     flat = np.zeros(8)  # no name fits better than another
-    unknown = ScoredCases(("a", "b"), np.arange(2), (flat, flat), (None, 3))
+    unknown = cases_of((flat, flat), (None, 3))
     effect = measured(found, unknown)
     assert effect["after"]["none_of_these"]["value"] == 1
     assert effect["after"]["coverage"]["n"] == 1  # of those that the catalogue can answer
     assert effect["after"]["coverage"]["value"] == 0
-    nobody = ScoredCases(("a",), np.arange(1), (flat,), (None,))
+    nobody = cases_of((flat,), (None,))
     assert measured(found, nobody)["after"]["coverage"]["value"] is None
     assert found.fit_of_best(1 / 8) < 0.2 < found.fit_of_best(0.999)
     assert not found.contains(np.full(8, 1 / 8)).any()
@@ -123,7 +139,8 @@ def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 1},
+        {"format": 2},
+        {"format": "3"},
         {"temperature": 0},
         {"temperature": "warm"},
         {"coverage": 2},

@@ -1,6 +1,7 @@
 """Scores as probabilities, and the temperature that fits them."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mint_ray.common.arrays import Floats
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.scores import (
     SCORES_SCHEMA,
     ScoredCases,
+    answer_log_probability,
     case_values,
     fit_temperature,
     probabilities,
@@ -24,8 +27,24 @@ def drawn(temperature: float, n: int = 4000, labels: int = 8, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     scores = -np.sort(-rng.normal(scale=3.0, size=(n, labels)), axis=1)
     answers = [int(rng.choice(labels, p=probabilities(row, temperature))) for row in scores]
+    return cases_of(tuple(scores), tuple(answers))
+
+
+def cases_of(
+    scores: Sequence[Floats], answers: Sequence[int | None], unreached: float | None = None
+) -> ScoredCases:
+    """Cases of one group each; answers beyond their scores have the score `unreached`."""
+    answer_scores = [
+        None if a is None else float(s[a]) if a < len(s) else unreached
+        for s, a in zip(scores, answers, strict=True)
+    ]
+    n = len(scores)
     return ScoredCases(
-        tuple(f"c{i}" for i in range(n)), np.arange(n), tuple(scores), tuple(answers)
+        tuple(f"c{i}" for i in range(n)),
+        np.arange(n),
+        tuple(scores),
+        tuple(answers),
+        tuple(answer_scores),
     )
 
 
@@ -36,21 +55,16 @@ def test_a_known_temperature_is_recovered(temperature: float) -> None:
 
 def test_cases_beyond_the_catalogue_teach_no_temperature() -> None:
     cases = drawn(2.0, n=300)
-    mixed = ScoredCases(
-        (*cases.case_ids, "x"),
-        np.arange(301),
-        (*cases.scores, np.array([9.0, 0.0])),
-        (*cases.answers, None),
-    )
+    mixed = cases_of((*cases.scores, np.array([9.0, 0.0])), (*cases.answers, None))
     assert fit_temperature(mixed) == pytest.approx(fit_temperature(cases), rel=1e-3)
-    nobody = ScoredCases(("x",), np.zeros(1, np.int64), (np.array([1.0]),), (None,))
+    nobody = cases_of((np.array([1.0]),), (None,))
     with pytest.raises(DataError, match="found none of 1"):
         fit_temperature(nobody)
 
 
 def test_without_a_wrong_answer_the_temperature_stays_a_number() -> None:
     scores = tuple(np.array([5.0, 0.0, -1.0]) for _ in range(20))
-    sure = ScoredCases(tuple(f"c{i}" for i in range(20)), np.arange(20), scores, (0,) * 20)
+    sure = cases_of(scores, (0,) * 20)
     assert math.exp(-3.0) <= fit_temperature(sure) < 0.5
 
 
@@ -64,7 +78,7 @@ def test_a_temperature_changes_no_order(scores: list[float], temperature: float)
 
 def test_metrics_of_cases() -> None:
     scores = (np.log([0.5, 0.3, 0.2]), np.log([0.9, 0.1]), np.log([0.6, 0.4]))
-    cases = ScoredCases(("a", "b", "c"), np.arange(3), scores, (1, 0, None))
+    cases = cases_of(scores, (1, 0, None))
     values = case_values(cases, 1.0)
     np.testing.assert_allclose(values["mrr"], [0.5, 1.0, 0.0])
     np.testing.assert_allclose(values["top1"], [0.0, 1.0, 0.0])
@@ -74,6 +88,7 @@ def test_metrics_of_cases() -> None:
 
 def test_cases_that_could_not_be_shown_are_left_out() -> None:
     row = {"case_id": "a", "group_id": "g", "scores": [0.0, -1.0], "answer_rank": 2}
+    row["answer_score"] = -1.0
     bad = {"case_id": "b", "group_id": "g", "scores": [], "reason": "image_unreadable"}
     cases = scored_cases(pa.Table.from_pylist([row, bad], SCORES_SCHEMA))
     assert (cases.case_ids, cases.answers) == (("a",), (1,))
@@ -86,24 +101,58 @@ def test_answers_far_below_the_best_name_still_show_which_temperature_is_the_bes
     right = (np.array([0.0, -1.0]), 0)
     wrong = (np.array([0.0, -80.0]), 1)
     scores, answers = zip(*[right] * 4, *[wrong] * 6, strict=True)
-    cases = ScoredCases(tuple(f"c{i}" for i in range(10)), np.arange(10), scores, answers)
+    cases = cases_of(scores, answers)
     found = fit_temperature(cases)
     assert found > 19
     likelihood = [case_values(cases, t)["nll"].mean() for t in (found, 1.0, 0.05)]
     assert likelihood[0] == min(likelihood)
 
 
-def test_an_answer_that_the_search_did_not_reach_has_no_probability() -> None:
+def test_an_answer_that_the_search_did_not_reach_joins_the_sum_for_itself_alone() -> None:
+    names, answer = np.log([0.5, 0.25]), math.log(0.125)
+    unreached = answer_log_probability(names, answer, 1.0, reached=False)
+    assert math.exp(unreached) == pytest.approx(0.125 / 0.875)
+    assert math.exp(answer_log_probability(names, names[1], 1.0, reached=True)) == pytest.approx(
+        probabilities(names, 1.0)[1]
+    )
+    better_than_all = answer_log_probability(names, 5.0, 1.0, reached=False)
+    assert better_than_all < 0
+    warmer = answer_log_probability(names, answer, 2.0, reached=False)
+    root = np.sqrt([0.5, 0.25, 0.125])
+    assert math.exp(warmer) == pytest.approx(root[2] / root.sum())
+
+
+def test_answers_that_the_search_did_not_reach_are_measured() -> None:
     rows = [
         {"case_id": "a", "group_id": "g", "scores": [0.0, -1.0], "answer_rank": 500},
         {"case_id": "b", "group_id": "h", "scores": [0.0, -1.0], "answer_rank": 1},
     ]
+    rows[0]["answer_score"], rows[1]["answer_score"] = -3.0, 0.0
     cases = scored_cases(pa.Table.from_pylist(rows, SCORES_SCHEMA))
     assert cases.answerable.tolist() == [True, True]
     assert cases.reached.tolist() == [False, True]
     values = case_values(cases, 1.0)
-    assert values["nll"][0] > 20
+    total = 1 + math.exp(-1)
+    expected = [3 + math.log(total + math.exp(-3)), math.log(total)]
+    np.testing.assert_allclose(values["nll"], expected)
     np.testing.assert_allclose(values["mrr"], [1 / 500, 1.0])
     assert values["top10"].tolist() == [0.0, 1.0]
-    with pytest.raises(DataError, match="reached by the search, found none of 1"):
-        fit_temperature(scored_cases(pa.Table.from_pylist(rows[:1], SCORES_SCHEMA)))
+
+
+def test_answers_that_the_search_did_not_reach_cool_no_overconfident_student() -> None:
+    """The answers that it reaches are the easy ones, and alone they call for more confidence."""
+    rng = np.random.default_rng(0)
+    easy = [-np.sort(-rng.normal(scale=1.0, size=8)) + [2, 0, 0, 0, 0, 0, 0, 0] for _ in range(40)]
+    hard = [-np.sort(-rng.normal(scale=1.0, size=8)) + [2, 0, 0, 0, 0, 0, 0, 0] for _ in range(60)]
+    answers = [0] * 40 + [8] * 60
+    unreached = min(scores[-1] for scores in easy + hard) - 1.0
+    cases = cases_of((*easy, *hard), answers, unreached)
+    reached_alone = cases_of(easy, [0] * 40)
+    assert fit_temperature(reached_alone) < 0.5
+    assert fit_temperature(cases) > 1.5
+    found = fit_temperature(cases)
+    gap = [
+        abs(np.mean([probabilities(s, t)[0] for s in cases.scores]) - 0.4)
+        for t in (1.0, found, fit_temperature(reached_alone))
+    ]
+    assert gap[1] < gap[0] < gap[2]

@@ -19,7 +19,7 @@ from tests.evaluation.conftest import PRIMARY, predictions_of
 def teacher() -> TeacherLists:
     top = [["OMIM:1", "OMIM:2"], ["OMIM:2", "OMIM:1"], ["OMIM:3", "OMIM:1"], ["ORPHA:10", "OMIM:3"]]
     bottom = [["OMIM:3"], ["OMIM:3"], ["OMIM:2"], ["OMIM:2"]]
-    return TeacherLists(["a", "b", "c", "d"], top, bottom, frozenset({"orpo"}))
+    return TeacherLists(["a", "b", "c", "d"], top, bottom, frozenset({"orpo"}), depth=2)
 
 
 def test_case_metrics_by_hand(outcomes: dict[str, Outcomes]) -> None:
@@ -75,7 +75,9 @@ def test_car_follows_the_formula(
 def test_teacher_lists_may_be_ragged_and_in_any_order(
     outcomes: dict[str, Outcomes], cases: EvaluatedCases
 ) -> None:
-    lists = TeacherLists(["b", "x", "a"], [["OMIM:1"], ["OMIM:2"], []], [[], [], []], frozenset())
+    lists = TeacherLists(
+        ["b", "x", "a"], [["OMIM:1"], ["OMIM:2"], []], [[], [], []], frozenset(), depth=2
+    )
     assert teacher_metrics(outcomes["orpo"], cases, lists)["coverage"].tolist() == [0, 0.5, 0, 0]
 
 

@@ -3,10 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from mint_ray.errors import ConfigError, ServingError
+from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA, case_values, scored_cases
 from mint_ray.students.ranking import ranker as ranking
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import Student, StudentInfo
@@ -97,6 +99,20 @@ def test_a_known_answer_changes_no_probability_of_the_others(student: Student) -
     assert beam.score([NOTE], [worst])[0].own.tolist() == pytest.approx(
         beam.score([NOTE], [None])[0].values.tolist()
     )
+
+
+@pytest.mark.parametrize("answer", range(len(NAMES)))
+def test_an_evaluation_and_a_calibration_give_an_answer_the_same_probability(
+    student: Student, answer: int
+) -> None:
+    """Also an answer that the beam does not reach."""
+    beam = Ranker(student, NAMES, top_k=4, search="beam", beam_width=1, temperature=1.7)
+    scores = beam.score([NOTE], [answer])[0]
+    row = {"case_id": "a", "group_id": "g", "scores": scores.own.tolist()}
+    row |= {"answer_rank": scores.answer_rank, "answer_score": scores.answer_score}
+    cases = scored_cases(pa.Table.from_pylist([row], SCORES_SCHEMA))
+    nll = case_values(cases, 1.7)["nll"][0]
+    assert beam.rank([NOTE], [answer])[0].answer_probability == pytest.approx(math.exp(-nll))
 
 
 def test_all_names_that_were_scored_have_a_probability(student: Student) -> None:
