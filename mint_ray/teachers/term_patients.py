@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.sparse as sp
 
+from mint_ray.cases.schema import SIMULATED
 from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.teachers.faces.findings import FaceFindings
 from mint_ray.teachers.term_encoder import TermEncoder
 
 SEX_SIGNS = {"female": -1.0, "male": 1.0}
@@ -91,10 +94,26 @@ class LabelledPatients:
 
     @classmethod
     def of_cases(
-        cls, cases: pa.Table, catalogue: Catalogue, encoder: TermEncoder, n_terms: int
+        cls,
+        cases: pa.Table,
+        catalogue: Catalogue,
+        encoder: TermEncoder,
+        n_terms: int,
+        faces: FaceFindings | None = None,
     ) -> "LabelledPatients":
-        """Encode cases of a case table; leave out those without a known term or answer."""
-        batch = {name: cases[name].to_pylist() for name in ("terms", "excluded_terms", "sex")}
+        """Encode cases of a case table; leave out those without a known term or answer.
+
+        Args:
+            cases: `label_id`, `group_id`, `terms`, `excluded_terms`, `sex`; `image` with `faces`.
+            catalogue: the labels.
+            encoder: of the terms.
+            n_terms: number of terms of the ontology.
+            faces: reader of further observed terms in the images.
+        """
+        names = ("terms", "excluded_terms", "sex", *(("image",) if faces else ()))
+        batch: Mapping[str, Sequence[Any]] = {name: cases[name].to_pylist() for name in names}
+        if faces:
+            batch, _ = faces.add_to(batch)
         patients = TermPatients.of_batch(batch, encoder, n_terms)
         indices = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
         labels = np.array([-1 if i is None else i for i in indices], dtype=np.int64)
@@ -112,6 +131,15 @@ class LabelledPatients:
         _, member, counts = np.unique(self.groups, return_inverse=True, return_counts=True)
         weights: Floats = np.asarray(counts[member] ** -0.5, dtype=np.float64)
         return weights
+
+
+def published_cases(cases: pa.Table) -> pa.Table:
+    """Return the cases without the simulated ones, or all if there are no others.
+
+    Simulated patients beside published ones say nothing that the annotations do not say.
+    """
+    published = cases.filter(pc.not_equal(cases["source"], SIMULATED))
+    return published if published.num_rows else cases
 
 
 def _rows(bags: Iterable[Ints], n_terms: int) -> sp.csr_array:

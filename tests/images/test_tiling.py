@@ -8,7 +8,7 @@ from PIL import Image
 
 from mint_ray.images.decode import TOO_LARGE, UNREADABLE, open_rgb
 from mint_ray.images.tiling import encode_tile, image_size, open_mask, squares_of
-from tests.teachers.fusion.test_face_pixels import decompression_bomb
+from tests.teachers.faces.test_pixels import decompression_bomb
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

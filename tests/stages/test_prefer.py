@@ -18,12 +18,13 @@ from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.runtime.inference import CaseInference
 from mint_ray.stages import prefer
+from mint_ray.teachers.faces.reader import FaceReader
 from mint_ray.teachers.fusion.label_profiles import ProfileMatch
-from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
+from mint_ray.teachers.fusion.network import FusionNetwork
 from mint_ray.teachers.fusion.teacher import FusionParts, finding_closures, save_fusion
 from mint_ray.teachers.fusion.term_features import smoothed_information_content
 from mint_ray.teachers.term_encoder import TermEncoder
-from tests.teachers.fusion.test_face_pixels import decompression_bomb
+from tests.teachers.faces.test_pixels import decompression_bomb
 
 LABELS = {f"OMIM:90000{i}": f"Invented disease {i}" for i in range(6)}
 

@@ -15,8 +15,10 @@ from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.clip import contrastive
 from mint_ray.teachers.clip.contrastive import Pairs, fit_space
-from mint_ray.teachers.fusion import fit, fit_face_reader, teacher
-from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
+from mint_ray.teachers.faces import fit_cases, fit_reader
+from mint_ray.teachers.faces.reader import FaceReader
+from mint_ray.teachers.fusion import fit, teacher
+from mint_ray.teachers.fusion.network import FusionNetwork
 from mint_ray.teachers.gestaltmml import fit as gestalt_fit
 from mint_ray.teachers.gestaltmml import teacher as gestalt_teacher
 from tests.teachers.conftest import columns, invented_annotations, simulated_table
@@ -28,7 +30,7 @@ from tests.teachers.pretend_gpu import pretended_gpu
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """A pretended GPU that `pick_device` gives to the teachers."""
     with pretended_gpu(monkeypatch) as device:
-        for module in (contrastive, fit, teacher, gestalt_fit, gestalt_teacher):
+        for module in (contrastive, fit_cases, fit, teacher, gestalt_fit, gestalt_teacher):
             monkeypatch.setattr(module, "pick_device", lambda: device)
         yield device
 
@@ -62,7 +64,7 @@ def test_fusion_fits_and_scores_on_its_device(
     watched(FusionNetwork)
     saved: list[teacher.FusionParts] = []
     monkeypatch.setattr(fit, "save_fusion", lambda out, parts, settings: saved.append(parts))
-    monkeypatch.setattr(fit_face_reader, "BATCH", 8)
+    monkeypatch.setattr(fit_reader, "BATCH", 8)
     annotations = invented_annotations()
     cases = simulated_table(annotations, 4, seed=1)
     assert "validation" in cases["split"].to_pylist()  # scored after the fit

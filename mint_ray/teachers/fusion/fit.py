@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from mint_ray.cases.patients.record_counts import RecordCounts
@@ -27,22 +26,15 @@ from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.teachers.fusion.face_pixels import decode_images
-from mint_ray.teachers.fusion.fit_face_reader import (
-    FINDINGS,
-    Faces,
-    ReadingNoise,
-    finding_row,
-    fit_reader,
-    practice_faces,
-)
+from mint_ray.teachers.faces.fit_cases import fit_case_faces
+from mint_ray.teachers.faces.fit_reader import finding_row
+from mint_ray.teachers.faces.reader import FINDINGS
 from mint_ray.teachers.fusion.label_profiles import ProfileMatch, pooled_profiles
-from mint_ray.teachers.fusion.network import FaceReader, FusionNetwork
+from mint_ray.teachers.fusion.network import FusionNetwork
 from mint_ray.teachers.fusion.teacher import (
     FusionParts,
     FusionTeacher,
     finding_closures,
-    read_faces,
     save_fusion,
 )
 from mint_ray.teachers.fusion.term_features import smoothed_information_content
@@ -126,7 +118,7 @@ def fit_teacher(
     profiles, n_terms = pooled_profiles(catalogue, annotations, evidence), len(ontology.ids)
     possible = finding_row({a.term for profile in profiles for a in profile}, ontology)
     choice = np.flatnonzero(possible)
-    reader, faces, noise = _fit_faces(train, choice, catalogue, ontology, config, seed)
+    faces = fit_case_faces(train, choice, catalogue, ontology, config, seed)
     encoder = TermEncoder(ontology)
     weights = smoothed_information_content(profiles, encoder, n_terms)
     match = ProfileMatch.of_profiles(profiles, encoder, n_terms, finding_closures(encoder))
@@ -134,16 +126,16 @@ def fit_teacher(
     network = FusionNetwork(
         len(ontology.ids), len(FINDINGS), len(catalogue), config.hidden, config.dropout
     ).to(pick_device())
-    real = real_patients(rows, catalogue, faces)
+    real = real_patients(rows, catalogue, faces.readings)
     simulated = SimulatedPatients(
-        profiles, ontology, noise, _faces_in_terms(train), RecordCounts.of(rows)
+        profiles, ontology, faces.noise, _faces_in_terms(train), RecordCounts.of(rows)
     )
     if not real and not (simulated.labels and config.simulated_per_label):
         raise TeacherError(
             "expected training patients with a label of the catalogue, or annotations to draw "
             "simulated ones from, found neither"
         )
-    parts = FusionParts(catalogue, ontology, reader, network, weights, match)
+    parts = FusionParts(catalogue, ontology, faces.reader, network, weights, match)
     _fit_network(parts, encoder, real, simulated, config, seed, report)
     if rank() == 0:
         settings = config.model_dump(mode="json") | {"seed": seed}
@@ -157,71 +149,6 @@ def _faces_in_terms(train: pa.Table) -> bool:
     """Return whether findings that the faces show are among the terms as well."""
     pairs = zip(train["face_terms"].to_pylist(), train["terms"].to_pylist(), strict=True)
     return any(set(shown) & set(terms) for shown, terms in pairs)
-
-
-def _fit_faces(
-    train: pa.Table,
-    choice: NDArray[np.int64],
-    catalogue: Catalogue,
-    ontology: Ontology,
-    config: TeacherConfig,
-    seed: int,
-) -> tuple[
-    FaceReader,
-    dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
-    ReadingNoise | None,
-]:
-    """Fit the face reader, read the training faces, and measure how the reader errs.
-
-    Where no case states what its face shows (photographs), the reader learns from the diagnosis
-    alone.
-
-    Args:
-        train: rows of the split `train`.
-        choice: positions in `FINDINGS` that some label can show; drawn faces show these.
-        catalogue: labels to score.
-        ontology: of the terms.
-        config: the teacher's settings.
-        seed: of everything random.
-
-    Returns:
-        The reader; by case id its probabilities (n_findings,) and features (FACE_WIDTH,); and its
-        errors on drawn faces, None where no faces are drawn.
-    """
-    pixels, rows, _ = decode_images(train["image"].to_pylist())
-    cases = train.drop_columns(["image"]).take(rows).to_pylist()
-    findings = [finding_row(case["face_terms"], ontology) for case in cases]
-    labels = [catalogue.index_of(case["label_id"] or "") for case in cases]
-    drawn = any(row.any() for row in findings)
-    training = Faces(
-        pixels,
-        np.stack(findings) if findings else np.zeros((0, len(FINDINGS)), np.float32),
-        np.full(len(cases), drawn),
-        np.array([-1 if label is None else label for label in labels], dtype=np.int64),
-    )
-    rng = np.random.default_rng([seed, 1])
-    practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, rng)
-    count = len(practice.labels)
-    fitted = count * 3 // 4
-    reader = fit_reader(
-        [training, _slice(practice, 0, fitted)],
-        len(catalogue),
-        config.face_epochs,
-        seed,
-        pick_device(),
-    )
-    # The errors are those on faces that the reader was not fitted on.
-    noise = ReadingNoise(reader, _slice(practice, fitted, count)) if count else None
-    probabilities, features = read_faces(reader, pixels)
-    readings = {
-        case["case_id"]: (probabilities[i].numpy(), features[i].numpy())
-        for i, case in enumerate(cases)
-    }
-    return reader, readings, noise
-
-
-def _slice(faces: Faces, start: int, stop: int) -> Faces:
-    return Faces(*(column[start:stop] for column in vars(faces).values()))
 
 
 def _fit_network(

@@ -1,15 +1,11 @@
-"""Networks of the fusion teacher: the face reader, and the fusion of face and terms."""
-
-from itertools import pairwise
+"""Network of the fusion teacher, from face and terms to labels."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mint_ray.teachers.faces.reader import FACE_WIDTH
 from mint_ray.teachers.fusion.term_features import SEX_STATES, Features
-
-FACE_WIDTH = 64
-"""Number of features of a face."""
 
 MATCH_WEIGHT = 0.04
 """Weight of the profile match in the logits.
@@ -19,36 +15,6 @@ the match lifts diseases without a training patient and costs the others nothing
 log-likelihood would be 1, but naive Bayes takes related findings for independent ones and is far
 too sure.
 """
-
-
-class FaceReader(nn.Module):
-    """A small convolutional encoder from (n, 3, 112, 112) pixels to findings and features.
-
-    It is fitted before the fusion network, to the findings that a face is known to show and to
-    the diagnosis, and is frozen after that.
-    """
-
-    def __init__(self, n_findings: int) -> None:
-        super().__init__()
-        widths = (3, 12, 24, 48, 64)
-        blocks = [_block(a, b, 5 if a == 3 else 3) for a, b in pairwise(widths)]
-        self.body = nn.Sequential(*blocks, nn.Flatten(), nn.Dropout(0.2))
-        self.neck = nn.Linear(widths[-1] * 7 * 7, 192)
-        self.findings = nn.Linear(192, n_findings)
-        self.features = nn.Linear(192, FACE_WIDTH)
-
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits of the findings (n, n_findings), and features (n, FACE_WIDTH)."""
-        hidden = F.relu(self.neck(self.body((pixels.float() / 255 - 0.5) * 2)))
-        return self.findings(hidden), torch.tanh(self.features(hidden))
-
-
-def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
 
 
 class FusionNetwork(nn.Module):

@@ -16,18 +16,16 @@ from mint_ray.images.faces.findings import FACE_FINDINGS
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import check_files, register_teacher, write_manifest
-from mint_ray.teachers.fusion.face_pixels import decode_images
+from mint_ray.teachers.faces.pixels import decode_images
+from mint_ray.teachers.faces.reader import FACE_WIDTH, FaceReader, read_faces
 from mint_ray.teachers.fusion.label_profiles import ProfileMatch
-from mint_ray.teachers.fusion.network import FACE_WIDTH, FaceReader, FusionNetwork
+from mint_ray.teachers.fusion.network import FusionNetwork
 from mint_ray.teachers.fusion.term_features import Features, pack, sex_index
 from mint_ray.teachers.term_encoder import TermEncoder
 
 NAME = "fusion"
 WEIGHTS_FILE = "model.safetensors"
 CATALOGUE_FILE = "catalogue.parquet"
-FACES_AT_ONCE = 256
-"""Faces per forward pass."""
-
 NOTHING_TO_JUDGE = "no_image_or_known_term"
 """Reason of a row without scores: it has neither an image nor a term of the ontology."""
 
@@ -115,28 +113,6 @@ def _reasons(
         reason or ("" if row in has_face or len(o) or len(e) else NOTHING_TO_JUDGE)
         for row, (o, e, reason) in enumerate(zip(observed, excluded, unreadable, strict=True))
     ]
-
-
-def read_faces(reader: FaceReader, pixels: Bytes) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read the findings and features of m faces.
-
-    Args:
-        reader: in evaluation mode, on any device.
-        pixels: (m, 3, 112, 112).
-
-    Returns:
-        Probabilities of the findings (m, n_findings), and features (m, FACE_WIDTH), on the CPU.
-    """
-    device = reader.neck.weight.device
-    findings = [torch.zeros(0, len(FACE_FINDINGS))]
-    features = [torch.zeros(0, FACE_WIDTH)]
-    with torch.inference_mode():
-        for start in range(0, len(pixels), FACES_AT_ONCE):
-            faces = torch.from_numpy(pixels[start : start + FACES_AT_ONCE]).to(device)
-            logits, part = reader(faces)
-            findings.append(torch.sigmoid(logits).cpu())
-            features.append(part.cpu())
-    return torch.cat(findings), torch.cat(features)
 
 
 def save_fusion(folder: Path, parts: FusionParts, settings: Mapping[str, Any]) -> None:

@@ -15,9 +15,9 @@ from mint_ray.config.cases import SimulationConfig
 from mint_ray.images.faces.render import rendered_terms
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
-from mint_ray.teachers.fusion.fit_face_reader import ReadingNoise, finding_row
+from mint_ray.teachers.faces.fit_reader import ReadingNoise, finding_row
+from mint_ray.teachers.faces.reader import FACE_WIDTH
 from mint_ray.teachers.fusion.label_profiles import Profile, ProfileMatch
-from mint_ray.teachers.fusion.network import FACE_WIDTH
 from mint_ray.teachers.fusion.term_features import Features, pack, sex_index
 from mint_ray.teachers.term_encoder import TermEncoder
 

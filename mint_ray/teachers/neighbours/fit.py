@@ -18,10 +18,11 @@ from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.neighbours.index import PatientIndex
 from mint_ray.teachers.neighbours.teacher import Scale, save_neighbours
 from mint_ray.teachers.term_encoder import TermEncoder
+from mint_ray.teachers.term_patients import published_cases
 
 Report = Callable[[dict[str, float]], None]
 
-COLUMNS = ("split", "label_id", "terms")
+COLUMNS = ("split", "label_id", "source", "terms")
 USUAL_TEMPERATURE = 0.05
 """Temperature where no validation case has a disease of training patients."""
 LOG_TEMPERATURES = (-6.0, 0.0)
@@ -74,7 +75,7 @@ def _patients(
     cases: pa.Table, split: str, catalogue: Catalogue, encoder: TermEncoder
 ) -> tuple[list[Ints], Ints]:
     """Return closures and catalogue indices (−1 without one) of the cases with a known term."""
-    rows = cases.filter(pc.equal(cases["split"], split)).to_pylist()
+    rows = published_cases(cases.filter(pc.equal(cases["split"], split))).to_pylist()
     closures = [encoder.closure(row["terms"] or ()) for row in rows]
     indices = [catalogue.index_of(row["label_id"] or "") for row in rows]
     kept = [position for position, closure in enumerate(closures) if len(closure)]

@@ -1,6 +1,7 @@
 """Evidence for the labels that have training patients, from these patients and annotations."""
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -170,7 +171,8 @@ class SeenLabels:
 
 
 def _bags(rows: sp.csr_array) -> list[Ints]:
-    return [part.astype(np.int64) for part in np.split(rows.indices, rows.indptr[1:-1])]
+    indices = rows.indices.astype(np.int64)
+    return [indices[a:b] for a, b in pairwise(rows.indptr.tolist())]
 
 
 def _at(matrix: sp.csr_array, rows: Ints, columns: Ints) -> Floats32:

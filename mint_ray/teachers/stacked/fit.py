@@ -11,12 +11,16 @@ import pyarrow.parquet as pq
 from mint_ray.common.arrays import Ints
 from mint_ray.common.collectives import rank, wait_for_all
 from mint_ray.config.config import Config
+from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import Report
 from mint_ray.teachers.cross_fit import deal_groups
+from mint_ray.teachers.faces.findings import FaceFindings
+from mint_ray.teachers.faces.fit_cases import fit_case_faces
+from mint_ray.teachers.faces.fit_reader import finding_row
 from mint_ray.teachers.held_out import accuracy
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import name_families
@@ -32,9 +36,12 @@ from mint_ray.teachers.stacked.teacher import (
     save_stacked,
 )
 from mint_ray.teachers.term_encoder import TermEncoder
-from mint_ray.teachers.term_patients import LabelledPatients
+from mint_ray.teachers.term_patients import LabelledPatients, published_cases
 
-COLUMNS = ("case_id", "split", "group_id", "label_id", "terms", "excluded_terms", "sex")
+COLUMNS = (
+    *("case_id", "split", "group_id", "label_id", "source"),
+    *("terms", "excluded_terms", "sex", "face_terms", "image"),
+)
 FOLDS = 8
 """Number of parts of the training groups; features of a part come from the other parts."""
 STEPS = FOLDS + 2
@@ -52,7 +59,7 @@ def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict
 
     Args:
         source: folder with `cases.parquet`, `catalogue.parquet` and `excluded_publications.txt`.
-        config: of the run; the teacher uses its seed.
+        config: of the run; the teacher uses its seed and the settings of the face reader.
         out: folder that `load_teacher` reads; written by the first process, which does all work.
         report: called `STEPS` times, with `step` and `loss` (0: trees have no loss of their own).
 
@@ -70,7 +77,9 @@ def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict
         annotations = load_annotations(read_publications(source / "excluded_publications.txt"))
         ontology = load_ontology()
         knowledge = KnowledgeMatch.of_annotations(catalogue, annotations, ontology)
-        metrics = fit_cases(cases, catalogue, ontology, knowledge, config.seed, out, report)
+        metrics = fit_cases(
+            cases, catalogue, ontology, knowledge, config.teacher, config.seed, out, report
+        )
     wait_for_all()
     return metrics
 
@@ -80,6 +89,7 @@ def fit_cases(
     catalogue: Catalogue,
     ontology: Ontology,
     knowledge: KnowledgeMatch,
+    settings: TeacherConfig,
     seed: int,
     out: Path,
     report: Report,
@@ -91,7 +101,8 @@ def fit_cases(
         catalogue: labels to score.
         ontology: of the terms.
         knowledge: annotations of the labels.
-        seed: of the parts and of the trees.
+        settings: of the face reader.
+        seed: of the parts, the trees and the face reader.
         out: folder that `load_teacher` reads.
         report: see `fit_stacked`.
 
@@ -105,8 +116,10 @@ def fit_cases(
     training, validation = (
         cases.filter(pc.equal(cases["split"], split)) for split in ("train", "validation")
     )
+    training = published_cases(training)
+    faces = _fit_faces(training, catalogue, ontology, knowledge, settings, seed)
     train, held_out = (
-        LabelledPatients.of_cases(part, catalogue, encoder, n_terms)
+        LabelledPatients.of_cases(part, catalogue, encoder, n_terms, faces)
         for part in (training, validation)
     )
     ranker = fit_ranker(train, knowledge, name_families(catalogue), seed, report)
@@ -117,9 +130,28 @@ def fit_cases(
     scale = fit_temperatures(model, ranked, held_out.labels)
     strata = model.strata[held_out.labels]
     gate = Gate.fit(ranked.features, strata, held_out.weights, model.exists)
-    save_stacked(out, model, gate, scale)
+    save_stacked(out, model, gate, scale, faces)
     report({"step": float(STEPS), "loss": 0.0})
-    return accuracy(StackedTeacher(model, gate, scale), validation, catalogue)
+    return accuracy(StackedTeacher(model, gate, scale, faces), validation, catalogue)
+
+
+def _fit_faces(
+    training: pa.Table,
+    catalogue: Catalogue,
+    ontology: Ontology,
+    knowledge: KnowledgeMatch,
+    settings: TeacherConfig,
+    seed: int,
+) -> FaceFindings:
+    """Fit the face reader where training cases have images."""
+    if training["image"].null_count == training.num_rows:
+        return FaceFindings(None)
+    known = {ontology.ids[term] for term in np.unique(knowledge.annotated.indices).tolist()}
+    shown = {term for terms in training["face_terms"].to_pylist() for term in terms or ()}
+    choice = np.flatnonzero(finding_row(known | shown, ontology))
+    return FaceFindings(
+        fit_case_faces(training, choice, catalogue, ontology, settings, seed).reader
+    )
 
 
 def fit_ranker(

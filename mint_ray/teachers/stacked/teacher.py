@@ -11,9 +11,12 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Floats, Floats32, Ints
+from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import check_files, register_teacher, write_manifest
+from mint_ray.teachers.faces.findings import FaceFindings
+from mint_ray.teachers.faces.reader import FINDINGS
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import NameMatch, name_families
 from mint_ray.teachers.stacked.evidence import SeenLabels
@@ -26,6 +29,7 @@ NAME = "stacked"
 ARRAYS_FILE = "stacked.safetensors"
 RANKER_FILE = "ranker.txt"
 CATALOGUE_FILE = "catalogue.parquet"
+FACES_FILE = "face_reader.safetensors"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ class RankingModel:
         candidates = find_candidates(
             query, self.seen, self.knowledge.has_annotations, self.families
         )
-        ranking = np.asarray(self.ranker.predict(candidates.features, raw_score=True))
+        ranking = np.zeros(0)
+        if len(candidates.rows):  # LightGBM refuses an empty table
+            ranking = np.asarray(self.ranker.predict(candidates.features, raw_score=True))
         names = self.names.score(patients)
         scores = np.zeros((len(patients), len(self.catalogue)))
         scores[:, self.strata == 1] = query.match.total[:, self.strata == 1]
@@ -113,7 +119,9 @@ class Ranked:
 class StackedTeacher:
     """A fitted `stacked` teacher with the interface `Teacher`.
 
-    It reads observed and excluded terms and the sex. A row without any known observed term is NaN.
+    It reads the face, observed and excluded terms and the sex. A finding that is seen in the face
+    counts like an observed term. A row is NaN if its image cannot be read, or if there is neither
+    a known observed term nor a finding.
     """
 
     def __init__(
@@ -121,20 +129,23 @@ class StackedTeacher:
         model: RankingModel,
         gate: Gate,
         temperatures: Temperatures,
+        faces: FaceFindings,
         revision: str = "unsaved",
     ) -> None:
         self.labels = model.catalogue.ids
         self.revision = revision
         self._model, self._gate, self._temperatures = model, gate, temperatures
-        self._encoder = TermEncoder(model.ontology)
+        self._faces, self._encoder = faces, TermEncoder(model.ontology)
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> Floats32:
         """Return the log-probabilities (n, n_labels); see `Teacher.score`."""
         n = len(batch["terms"])
         result = np.full((n, len(self.labels)), np.nan, dtype=np.float32)
         n_terms = len(self._model.ontology.ids)
+        batch, faults = self._faces.add_to(batch)
         patients = TermPatients.of_batch(batch, self._encoder, n_terms)
-        usable = patients.with_terms
+        readable = [not fault for fault in faults]
+        usable = patients.with_terms[np.array(readable, dtype=bool)[patients.with_terms]]
         if len(usable):
             ranked = self._model.rank(patients.take(usable))
             result[usable] = self.log_probabilities(ranked)
@@ -154,11 +165,18 @@ class StackedTeacher:
         return result
 
     def unusable_reasons(self, batch: Mapping[str, Sequence[Any]]) -> list[str]:
-        """Return per row why it cannot be judged: `no_known_term`, or ""."""
-        return no_known_term(batch["terms"], self._encoder)
+        """Return per row why it cannot be judged, or "".
+
+        The reasons are `image_unreadable`, `image_too_large` and `no_known_term`.
+        """
+        batch, faults = self._faces.add_to(batch)
+        unknown = no_known_term(batch["terms"], self._encoder)
+        return [fault or reason for fault, reason in zip(faults, unknown, strict=True)]
 
 
-def save_stacked(folder: Path, model: RankingModel, gate: Gate, scale: Temperatures) -> None:
+def save_stacked(
+    folder: Path, model: RankingModel, gate: Gate, scale: Temperatures, faces: FaceFindings
+) -> None:
     """Write a folder from which `load_teacher` makes the same teacher."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"patients.{name}": value for name, value in model.patients.arrays().items()}
@@ -173,7 +191,10 @@ def save_stacked(folder: Path, model: RankingModel, gate: Gate, scale: Temperatu
         "gate": gate.plain(),
         "temperatures": vars(scale),
     }
-    write_manifest(folder, NAME, [ARRAYS_FILE, RANKER_FILE, CATALOGUE_FILE], content)
+    files = [ARRAYS_FILE, RANKER_FILE, CATALOGUE_FILE]
+    if faces.save(folder / FACES_FILE):
+        files.append(FACES_FILE)
+    write_manifest(folder, NAME, files, content | {"findings": list(FINDINGS)})
 
 
 @register_teacher(NAME)
@@ -182,11 +203,16 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
 
     Raises:
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
-            ontology.
+            ontology or with other facial findings.
     """
     check_files(folder, manifest)
     content, ontology = manifest["content"], load_ontology()
     check_ontology(folder, content, ontology)
+    if content["findings"] != list(FINDINGS):
+        raise TeacherError(
+            f"{folder}: expected the facial findings that the teacher was fitted with, found "
+            "others; install that release of mint_ray, or fit the teacher again"
+        )
     arrays = load_file(folder / ARRAYS_FILE)
     model = RankingModel(
         Catalogue.read(folder / CATALOGUE_FILE),
@@ -198,7 +224,9 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
         lgb.Booster(model_file=folder / RANKER_FILE),
     )
     gate, scale = Gate.of_plain(content["gate"]), Temperatures(**content["temperatures"])
-    return StackedTeacher(model, gate, scale, f"{NAME}@{manifest['revision']}")
+    with_faces = FACES_FILE in manifest["files"]
+    faces = FaceFindings.load(folder / FACES_FILE) if with_faces else FaceFindings(None)
+    return StackedTeacher(model, gate, scale, faces, f"{NAME}@{manifest['revision']}")
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mint_ray.images.decode import BLANK, TOO_LARGE, TOO_SMALL, UNREADABLE
-from tests.teachers.fusion.test_face_pixels import decompression_bomb
+from tests.teachers.faces.test_pixels import decompression_bomb
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -19,7 +19,7 @@ from mint_ray.teachers.stacked.gate import Gate
 from mint_ray.teachers.stacked.teacher import StackedTeacher
 from mint_ray.teachers.term_encoder import TermEncoder
 from mint_ray.teachers.term_patients import TermPatients
-from tests.teachers.conftest import Fitted, columns, top1
+from tests.teachers.conftest import SETTINGS, Fitted, columns, top1
 
 SEIZURE, FOCAL, PTOSIS, STATURE = "HP:0001250", "HP:0007359", "HP:0000508", "HP:0004322"
 
@@ -106,22 +106,25 @@ def test_a_gate_without_patients_shares_equally() -> None:
     assert chances.tolist() == [[0.5, 0.0, 0.5]] * 2
 
 
-def with_faces(fitted: Fitted) -> list[dict[str, object]]:
+def without_faces(fitted: Fitted) -> list[dict[str, object]]:
+    """Cases whose facial findings are among the terms, and which have no image."""
     rows = fitted.cases.to_pylist()
-    return [{**row, "terms": [*row["terms"], *row["face_terms"]]} for row in rows]
+    return [{**r, "terms": [*r["terms"], *r["face_terms"]], "image": None} for r in rows]
 
 
 def test_a_fitted_teacher_names_seen_and_unseen_diseases(fitted: Fitted, tmp_path: Path) -> None:
     ontology, unseen = load_ontology(), "OMIM:900007"
     rows = [
-        row for row in with_faces(fitted) if row["split"] != "train" or row["label_id"] != unseen
+        row for row in without_faces(fitted) if row["split"] != "train" or row["label_id"] != unseen
     ]
     table = fitted.cases.from_pylist(rows, fitted.cases.schema)
     extra = {"OMIM:999999": "Unheard of"}
     catalogue = build_catalogue(fitted.annotations, extra, "OMIM", "all")
     knowledge = KnowledgeMatch.of_annotations(catalogue, fitted.annotations, ontology)
     reports: list[dict[str, float]] = []
-    metrics = fit_cases(table, catalogue, ontology, knowledge, 0, tmp_path, reports.append)
+    metrics = fit_cases(
+        table, catalogue, ontology, knowledge, SETTINGS, 0, tmp_path, reports.append
+    )
     assert [report["step"] for report in reports] == list(range(1, STEPS + 1))
     assert metrics["validation.top1"] > 0.7
     teacher = load_teacher(tmp_path)
@@ -141,12 +144,21 @@ def test_a_fitted_teacher_names_seen_and_unseen_diseases(fitted: Fitted, tmp_pat
 
 
 def test_one_group_of_each_disease_cannot_teach_a_ranking(fitted: Fitted, tmp_path: Path) -> None:
-    rows = [{**row, "group_id": row["label_id"]} for row in with_faces(fitted)]
+    rows = [{**row, "group_id": row["label_id"]} for row in without_faces(fitted)]
     table = fitted.cases.from_pylist(rows, fitted.cases.schema)
     catalogue = build_catalogue(fitted.annotations, {}, "OMIM", "all")
     knowledge = KnowledgeMatch.of_annotations(catalogue, fitted.annotations, load_ontology())
     with pytest.raises(TeacherError, match=r"one disease in several groups, found none among \d+"):
-        fit_cases(table, catalogue, load_ontology(), knowledge, 0, tmp_path, lambda metrics: None)
+        fit_cases(
+            table,
+            catalogue,
+            load_ontology(),
+            knowledge,
+            SETTINGS,
+            0,
+            tmp_path,
+            lambda metrics: None,
+        )
 
 
 def test_labels_without_annotations_or_patients_are_a_kind_of_their_own() -> None:
@@ -159,3 +171,36 @@ def test_labels_without_annotations_or_patients_are_a_kind_of_their_own() -> Non
     assert not knowledge.has_annotations.any()
     parts = knowledge.parts(patients_of([[SEIZURE]], [[]]))
     assert not parts.total.any()
+
+
+def test_findings_of_the_face_count_like_terms(fitted: Fitted, tmp_path: Path) -> None:
+    ontology, cases = load_ontology(), fitted.cases
+    knowledge = KnowledgeMatch.of_annotations(fitted.catalogue, fitted.annotations, ontology)
+    fit_cases(
+        cases, fitted.catalogue, ontology, knowledge, SETTINGS, 0, tmp_path, lambda metrics: None
+    )
+    teacher = load_teacher(tmp_path)
+    by_face = [row for row in fitted.rows("test") if row["label_id"] in fitted.catalogue.ids[:4]]
+    blind = [{**row, "image": None} for row in by_face]
+    assert top1(teacher, by_face) > top1(teacher, blind) + 0.2
+    broken = columns([{**by_face[0], "image": b"no image"}, {**by_face[0], "terms": []}])
+    assert teacher.unusable_reasons(broken) == ["image_unreadable", ""]
+    scores = teacher.score(broken)
+    assert np.isnan(scores[0]).all()
+    assert np.isfinite(scores[1]).all()
+
+
+def test_without_validation_patients_every_kind_keeps_a_chance(
+    fitted: Fitted, tmp_path: Path
+) -> None:
+    rows = [row for row in without_faces(fitted) if row["split"] == "train"]
+    table = fitted.cases.from_pylist(rows, fitted.cases.schema)
+    catalogue = build_catalogue(fitted.annotations, {"OMIM:999999": "Unheard of"}, "OMIM", "all")
+    knowledge = KnowledgeMatch.of_annotations(catalogue, fitted.annotations, load_ontology())
+    ontology = load_ontology()
+    assert not fit_cases(
+        table, catalogue, ontology, knowledge, SETTINGS, 0, tmp_path, lambda metrics: None
+    )
+    scores = load_teacher(tmp_path).score(columns(rows[:3]))
+    assert np.exp(scores).sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+    assert np.exp(scores[:, catalogue.index_of("OMIM:999999")]) == pytest.approx(0.5, abs=1e-4)

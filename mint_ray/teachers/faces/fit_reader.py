@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from mint_ray.images.faces.findings import FACE_FINDINGS
 from mint_ray.images.faces.render import findings_of, render_face
 from mint_ray.knowledge.ontology import Ontology
-from mint_ray.teachers.fusion.face_pixels import decode_image
-from mint_ray.teachers.fusion.network import FACE_WIDTH, FaceReader
-from mint_ray.teachers.fusion.teacher import read_faces
+from mint_ray.teachers.faces.pixels import decode_image
+from mint_ray.teachers.faces.reader import FACE_WIDTH, FINDINGS, FaceReader, read_faces
 from mint_ray.teachers.optimiser import Optimiser
 
-FINDINGS = tuple(FACE_FINDINGS)
 BATCH = 64
 MEAN_FINDINGS = 2.5  # of a drawn practice face
 LABEL_WEIGHT = 0.1  # of the diagnosis beside the findings

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mint_ray.images.decode import TOO_LARGE, UNREADABLE
-from mint_ray.teachers.fusion.face_pixels import SIDE, decode_image, decode_images
+from mint_ray.teachers.faces.pixels import SIDE, decode_image, decode_images
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

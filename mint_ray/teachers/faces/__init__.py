@@ -1,0 +1,1 @@
+"""Reader of facial findings, which the teachers of patients share."""
