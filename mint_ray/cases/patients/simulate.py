@@ -87,9 +87,9 @@ class PatientSimulator:
         )
         self._broader: dict[str, tuple[str, ...]] = {}
         # Unrelated findings are drawn in proportion to the number of their annotations.
-        counts = Counter(a.term for row in annotations_by_label for a in row if not a.excluded)
-        self._background = tuple(sorted(counts))
-        self._background_sums = np.array(list(accumulate(counts[t] for t in self._background)))
+        terms = Counter(a.term for row in annotations_by_label for a in row if not a.excluded)
+        self._background = tuple(sorted(terms))
+        self._background_sums = np.array(list(accumulate(terms[t] for t in self._background)))
 
     def sexes(self, label: int) -> tuple[str, ...]:
         """Return the sexes in which the disease shows a finding."""
