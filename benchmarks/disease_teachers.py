@@ -1,0 +1,234 @@
+"""Accuracy of the disease teachers on published patients, over folds of whole groups.
+
+    python benchmarks/disease_teachers.py --cases phenopackets.zip \
+        --publications publications.txt --work /tmp/disease_teachers \
+        --out benchmarks/results/disease_teachers.json
+
+Every teacher sees the same terms and no image. Part `fold` of the groups is tested, the next one
+is the validation split, and the others are the training split. Ranks are kept in `--work`, so that
+an interrupted run continues, and teachers may be added later. At most ten cases of a group count.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from figures import hardware
+
+from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase
+from mint_ray.cases.splits import assign_folds, join_groups
+from mint_ray.config.cases import CasesConfig
+from mint_ray.config.config import Config
+from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.evaluation.metrics.bootstrap import mean_interval
+from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
+from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.pipeline.manifest import package_versions
+from mint_ray.teachers.base import batch_of, load_teacher
+from mint_ray.teachers.registry import find_fitter
+
+logger = logging.getLogger("disease_teachers")
+
+FOLDS = 5
+CAP = 10
+AT_ONCE = 256
+TEACHERS = ("knowledge", "neighbours", "stacked", "fusion")
+STRATA = ("all", "seen", "annotated", "named", "not_in_catalogue")
+PAIRS = (("stacked", "neighbours"), ("stacked", "fusion"))
+"""Teachers whose difference is measured on the folds that both were fitted on."""
+
+
+def read_cases(path: Path) -> list[Case]:
+    """Read the cases of a phenopacket release, every finding as a term, without images."""
+    ontology = load_ontology()
+    parsed = [c for c in read_phenopackets(path, ontology) if isinstance(c, ParsedCase)]
+    cases: list[Any] = [{**c.case, "note": "-"} for c in parsed]  # teachers read no notes here
+    config = CasesConfig.model_validate({"modalities": "text_only"})
+    return finish_cases(join_groups(cases), {}, ontology, config, 0).cases
+
+
+def write_source(folder: Path, cases: pa.Table, publications: Path, named: Annotations) -> None:
+    """Write what the stage `cases` would write."""
+    train = cases.filter(pc.equal(cases["split"], "train"))
+    names = dict(zip(train["label_id"].to_pylist(), train["label_name"].to_pylist(), strict=True))
+    names.pop(None, None)
+    folder.mkdir(parents=True)
+    pq.write_table(cases, folder / "cases.parquet")
+    build_catalogue(named, names, "OMIM", "all").write(folder / "catalogue.parquet")
+    lines = "\n".join(sorted(read_publications(publications)))
+    (folder / "excluded_publications.txt").write_text(lines, encoding="utf-8")
+
+
+def strata_of(source: Path, tested: pa.Table) -> np.ndarray:
+    """Return (n,) the kind of each case's answer, a position in `STRATA`."""
+    catalogue = Catalogue.read(source / "catalogue.parquet")
+    annotations = load_annotations(read_publications(source / "excluded_publications.txt"))
+    kinds = []
+    for label, seen in zip(tested["label_id"].to_pylist(), tested["seen"].to_pylist(), strict=True):
+        index = catalogue.index_of(label)
+        if index is None:
+            kinds.append("not_in_catalogue")
+        elif seen:
+            kinds.append("seen")
+        else:
+            has_some = any(not a.excluded for a in annotations.of(*catalogue.label(index).ids))
+            kinds.append("annotated" if has_some else "named")
+    return np.array([STRATA.index(kind) for kind in kinds])
+
+
+def ranks_of(name: str, source: Path, tested: pa.Table, seed: int) -> tuple[np.ndarray, float]:
+    """Fit a teacher; return (n,) ranks of the answers from 1, infinite if missed, and seconds.
+
+    An answer that ties with other labels counts in the middle of them.
+    """
+    config = Config.model_validate({"teacher": {"name": name}, "seed": seed})
+    catalogue = Catalogue.read(source / "catalogue.parquet")
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        find_fitter(config).load()(source, config, Path(folder), lambda report: None)
+        seconds = time.monotonic() - started
+        teacher = load_teacher(Path(folder))
+        ranks = []
+        for start in range(0, tested.num_rows, AT_ONCE):
+            part = tested.slice(start, AT_ONCE)
+            scores = teacher.score(batch_of(part))
+            for row, label in zip(scores, part["label_id"].to_pylist(), strict=True):
+                index = catalogue.index_of(label)
+                if index is None or not np.isfinite(row).all():
+                    ranks.append(np.inf)
+                else:
+                    ties = (row == row[index]).sum() - 1
+                    ranks.append(1 + (row > row[index]).sum() + ties / 2)
+    return np.array(ranks, dtype=np.float64), seconds
+
+
+def run_fold(
+    cases: Sequence[Case], fold: int, options: argparse.Namespace, named: Annotations
+) -> None:
+    """Fit and measure the teachers on one fold; what is in the work folder is kept."""
+    placed = assign_folds(cases, FOLDS, fold, True, options.seed)
+    table = pa.Table.from_pylist(placed, CASE_SCHEMA)
+    tested = choose_cases(table, None, options.seed, max_per_group=CAP)
+    source = options.work / f"fold-{fold}"
+    if not (source / "excluded_publications.txt").exists():
+        write_source(source, table, options.publications, named)
+    for name in options.teachers:
+        file = source / f"{name}.npz"
+        if not file.exists():
+            ranks, seconds = ranks_of(name, source, tested, options.seed)
+            np.savez(file, ranks=ranks, seconds=seconds)
+        logger.info("fold %d %s: top-1 %.3f", fold, name, np.mean(np.load(file)["ranks"] <= 1))
+    groups = np.array(tested["group_id"].to_pylist())
+    np.savez(source / "cases.npz", strata=strata_of(source, tested), groups=groups)
+
+
+def micro_and_macro(hits: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, list[float]]:
+    """Return the mean over cases and over groups, each with its interval over groups."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    micro = mean_interval(hits, numbers, 1000, seed)
+    sizes = np.bincount(numbers)
+    means = np.bincount(numbers, hits) / sizes
+    macro = mean_interval(means, np.arange(len(means)), 1000, seed)
+    return {
+        name: [round(value, 4) for value in (interval.value, interval.low, interval.high)]
+        for name, interval in (("micro", micro), ("macro", macro))
+    }
+
+
+def summarise(work: Path, teachers: Sequence[str], seed: int) -> dict[str, Any]:
+    """Return the accuracies of every teacher, and the paired differences."""
+    loaded: dict[str, dict[int, np.ndarray]] = {name: {} for name in teachers}
+    facts: dict[int, Any] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in teachers}
+    for fold in range(FOLDS):
+        source = work / f"fold-{fold}"
+        if not (source / "cases.npz").exists():
+            continue
+        facts[fold] = np.load(source / "cases.npz")
+        for name in teachers:
+            if (source / f"{name}.npz").exists():
+                kept = np.load(source / f"{name}.npz")
+                loaded[name][fold] = kept["ranks"]
+                seconds[name].append(float(kept["seconds"]))
+
+    def collect(name: str, folds: Sequence[int]) -> np.ndarray:
+        return np.concatenate([loaded[name][fold] for fold in folds])
+
+    result: dict[str, Any] = {"teachers": {}, "differences": {}}
+    for name, by_fold in loaded.items():
+        if not by_fold:
+            continue
+        folds = sorted(by_fold)
+        ranks = collect(name, folds)
+        strata = np.concatenate([facts[fold]["strata"] for fold in folds])
+        groups = np.concatenate([facts[fold]["groups"] for fold in folds])
+        result["teachers"][name] = {
+            "folds": folds,
+            "fit_seconds": round(float(np.median(seconds[name])), 1),
+            "strata": {
+                stratum: {"n": int(rows.sum())}
+                | {
+                    f"top{k}": micro_and_macro((ranks[rows] <= k) * 1.0, groups[rows], seed)
+                    for k in (1, 3, 10)
+                }
+                for stratum, rows in (
+                    (s, strata == i if i else np.ones(len(ranks), dtype=bool))
+                    for i, s in enumerate(STRATA)
+                )
+                if rows.any()
+            },
+        }
+    for better, other in PAIRS:
+        folds = sorted(loaded.get(better, {}).keys() & loaded.get(other, {}).keys())
+        if not folds:
+            continue
+        groups = np.concatenate([facts[fold]["groups"] for fold in folds])
+        a, b = collect(better, folds), collect(other, folds)
+        result["differences"][f"{better} - {other}"] = {"folds": folds} | {
+            f"top{k}": micro_and_macro((a <= k) * 1.0 - (b <= k), groups, seed) for k in (1, 3, 10)
+        }
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=Path, required=True, help="release ZIP or folder")
+    parser.add_argument("--publications", type=Path, required=True, help="one PMID a line")
+    parser.add_argument("--work", type=Path, required=True, help="folder of what is kept")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
+    parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    cases = read_cases(options.cases)
+    named = load_annotations(read_publications(options.publications))
+    for fold in options.folds:
+        run_fold(cases, fold, options, named)
+    result: dict[str, Any] = {
+        "hardware": hardware(),
+        "versions": package_versions() | {"ontology": load_ontology().version},
+        "seed": options.seed,
+        "folds": FOLDS,
+        "max_cases_per_group": CAP,
+        "date": time.strftime("%Y-%m-%d"),
+        **summarise(options.work, TEACHERS, options.seed),
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
