@@ -21,6 +21,9 @@ Write = Callable[[dict[str, Any]], str]
 # Result and table of the sections of the pages; other sections are of the run with their name.
 SECTIONS: dict[str, tuple[str, Write]] = {
     "teacher": ("teacher_accuracy", teachers.teacher_section),
+    "disease_teachers": ("disease_teachers", teachers.disease_teachers_section),
+    "note_teacher": ("note_teacher", teachers.note_teacher_section),
+    "face_gain": ("face_gain", teachers.face_gain_section),
     "held_out": ("held_out_cases", teachers.held_out_section),
     "tissue_teacher": ("tissue_teacher", teachers.tissue_teacher_section),
     "note_findings": ("note_findings", notes.note_findings_section),

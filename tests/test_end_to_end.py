@@ -32,6 +32,8 @@ from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.student import read_info
+from mint_ray.teachers.base import load_manifest
+from mint_ray.teachers.cross_fit import read_folds
 from tests.students.conftest import take_gradients
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 
@@ -134,6 +136,21 @@ def test_the_command_finishes_the_rest(
     assert sizes.pop("base_generated") == sizes.pop("orpo_generated") == 1
     assert set(sizes.values()) == {6}
     assert made.num_rows > 10
+
+
+def test_training_cases_are_ranked_by_teachers_that_have_not_seen_them(store: Path) -> None:
+    teacher, pairs = folder(store, "teach"), folder(store, "prefer")
+    folds = read_folds(teacher)
+    assert len(folds) == 2
+    rows = pq.read_table(pairs / "train.parquet", columns=["group_id", "teacher"]).to_pylist()
+    for row in rows:
+        revision = folds.revisions[folds.fold_of[row["group_id"]]]
+        assert row["teacher"] == f"fusion@{revision}"
+    assert {row["teacher"] for row in rows} == {f"fusion@{name}" for name in folds.revisions}
+    tested = pq.read_table(pairs / "test.parquet", columns=["teacher"])["teacher"].to_pylist()
+    assert set(tested) == {f"fusion@{load_manifest(teacher)['revision']}"}
+    assert not list(teacher.glob("folds/*/cases"))
+    assert "2 teachers, each fitted without" in (pairs / "README.md").read_text()
 
 
 # One with a reference and one with an E-step; `sft` and `cft` need less of the same.

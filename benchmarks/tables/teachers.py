@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tables.records import percent
+from tables.records import machine, percent
 
 
 def teacher_section(result: dict[str, Any]) -> str:
@@ -46,6 +46,88 @@ def held_out_section(result: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+_STRATA = {
+    "all": "all",
+    "seen": "seen in training",
+    "annotated": "unseen, annotated",
+    "named": "unseen, named",
+    "not_in_catalogue": "not in the catalogue",
+}
+
+
+def disease_teachers_section(result: dict[str, Any]) -> str:
+    """Write the accuracy of the disease teachers by kind of disease, and their differences."""
+    lines = [
+        f"{machine(result)}; seed {result['seed']}.",
+        "",
+        "| teacher (folds, fit) | diseases | cases | Top-1 % macro | Top-3 % macro "
+        "| Top-10 % macro | micro |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, measured in result["teachers"].items():
+        title = f"`{name}` ({len(measured['folds'])}, {measured['fit_seconds']:.0f} s)"
+        for stratum, row in measured["strata"].items():
+            macro = " | ".join(percent(row[f"top{k}"]["macro"]) for k in (1, 3, 10))
+            lines.append(
+                f"| {title} | {_STRATA[stratum]} | {row['n']:,} | {macro} | {_micro(row)} |"
+            )
+            title = ""
+    lines += [
+        "",
+        "| paired difference (folds) | Top-1 macro | Top-3 macro | Top-10 macro | micro |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, row in result["differences"].items():
+        macro = " | ".join(percent(row[f"top{k}"]["macro"]) for k in (1, 3, 10))
+        lines.append(f"| {name} ({len(row['folds'])}) | {macro} | {_micro(row)} |")
+    return "\n".join(lines)
+
+
+def note_teacher_section(result: dict[str, Any]) -> str:
+    """Write the accuracy from terms of phenopackets and from terms read in notes."""
+    lines = [
+        f"{machine(result)}; {result['notes']} notes of {result['groups']} groups.",
+        "",
+        "| terms of | diseases | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for stratum in ("all", "seen"):
+        for source, title in (("packet", "the phenopacket"), ("note", "the note, as read")):
+            row = result[stratum][source]
+            macro = " | ".join(percent(row[f"top{k}"]["macro"]) for k in (1, 3, 10))
+            lines.append(f"| {title} | {_STRATA[stratum]} | {macro} | {_micro(row)} |")
+    return "\n".join(lines)
+
+
+def face_gain_section(result: dict[str, Any]) -> str:
+    """Write the accuracy with and without the face, and the paired gain."""
+    titles = {
+        "without_image": "without the image",
+        "with_image": "with the image",
+        "drawn_findings_given": "drawn findings given as terms",
+        "gain": "gain by the image, paired",
+    }
+    strata = _STRATA | {"with_other_terms": "all, with other terms"}
+    lines = [
+        f"{machine(result)}; {len(result['folds'])} folds.",
+        "",
+        "| cases | shown | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for stratum, measured in result["strata"].items():
+        title = f"{strata[stratum]} ({measured['n']:,})"
+        for view, words in titles.items():
+            row = measured[view]
+            macro = " | ".join(percent(row[f"top{k}"]["macro"]) for k in (1, 3, 10))
+            lines.append(f"| {title} | {words} | {macro} | {_micro(row)} |")
+            title = ""
+    return "\n".join(lines)
+
+
+def _micro(row: dict[str, Any]) -> str:
+    return " / ".join(f"{100 * row[f'top{k}']['micro'][0]:.1f}" for k in (1, 3, 10))
 
 
 def tissue_teacher_section(result: dict[str, Any]) -> str:

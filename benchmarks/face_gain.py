@@ -1,0 +1,144 @@
+"""Gain of the teacher `stacked` from the face, on published patients with facial findings.
+
+    python benchmarks/face_gain.py --cases phenopackets.zip --publications publications.txt \
+        --out benchmarks/results/face_gain.json --folds 0 1
+
+Facial findings stand in the drawn face only (`cases.modalities=face_only_in_image`). The same
+fitted teacher judges the test cases that have such findings three times: without the image, with
+it, and with the drawn findings given as terms, as a reader without any error would read them.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from disease_teachers import AT_ONCE, CAP, FOLDS, micro_and_macro, write_source
+from record_run import hardware
+
+from mint_ray.cases.patients.finish import finish_cases
+from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.schema import CASE_SCHEMA, ParsedCase
+from mint_ray.cases.splits import assign_folds, join_groups
+from mint_ray.config.cases import CasesConfig
+from mint_ray.config.config import Config
+from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.knowledge.annotations import load_annotations, read_publications
+from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.pipeline.manifest import package_versions
+from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, load_teacher
+from mint_ray.teachers.registry import find_fitter
+
+logger = logging.getLogger("face_gain")
+VIEWS = ("without_image", "with_image", "drawn_findings_given")
+
+
+def ranks(teacher: Teacher, rows: Sequence[dict[str, Any]], catalogue: Catalogue) -> np.ndarray:
+    """Return (n,) ranks of the answers from 1; infinite if missed."""
+    result: list[float] = []
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        scores = teacher.score({name: [row[name] for row in part] for name in SEEN_COLUMNS})
+        for row, values in zip(part, scores, strict=True):
+            index = catalogue.index_of(row["label_id"])
+            known = index is not None and np.isfinite(values).all()
+            result.append(1.0 + float((values > values[index]).sum()) if known else np.inf)
+    return np.array(result)
+
+
+def seen_as(view: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what the teacher is shown of a case."""
+    if view == "with_image":
+        return row
+    terms = [*row["terms"], *row["face_terms"]] if view == "drawn_findings_given" else row["terms"]
+    return {**row, "image": None, "terms": terms}
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Fit the teacher on the folds, and judge the cases in every view."""
+    ontology = load_ontology()
+    parsed = [c for c in read_phenopackets(options.cases, ontology) if isinstance(c, ParsedCase)]
+    joined: list[Any] = join_groups([{**c.case, "note": "-"} for c in parsed])  # type: ignore[typeddict-item]
+    config = CasesConfig.model_validate({"modalities": "face_only_in_image"})
+    named = load_annotations(read_publications(options.publications))
+    found: dict[str, list[np.ndarray]] = {view: [] for view in VIEWS}
+    groups: list[str] = []
+    facts: dict[str, list[bool]] = {"seen": [], "no_other_terms": []}
+    for fold in options.folds:
+        placed = assign_folds(joined, FOLDS, fold, True, options.seed)
+        finished = finish_cases(placed, {}, ontology, config, options.seed).cases
+        whole = pa.Table.from_pylist(finished, CASE_SCHEMA)
+        tested = choose_cases(whole, None, options.seed, max_per_group=CAP).to_pylist()
+        tested = [row for row in tested if row["face_terms"]]
+        with tempfile.TemporaryDirectory() as folder:
+            source, out = Path(folder) / "cases", Path(folder) / "teacher"
+            write_source(source, whole, options.publications, named)
+            run = Config.model_validate({"teacher": {"name": "stacked"}, "seed": options.seed})
+            find_fitter(run).load()(source, run, out, lambda report: None)
+            teacher = load_teacher(out)
+            catalogue = Catalogue.read(source / "catalogue.parquet")
+        for view in VIEWS:
+            found[view].append(ranks(teacher, [seen_as(view, row) for row in tested], catalogue))
+        groups += [row["group_id"] for row in tested]
+        facts["seen"] += [row["seen"] for row in tested]
+        facts["no_other_terms"] += [not row["terms"] for row in tested]
+        logger.info("fold %d: %d cases", fold, len(tested))
+    by_view = {view: np.concatenate(parts) for view, parts in found.items()}
+    everybody = np.ones(len(groups), dtype=bool)
+    result: dict[str, Any] = {}
+    for stratum, chosen in (
+        ("all", everybody),
+        ("seen", np.array(facts["seen"], dtype=bool)),
+        ("with_other_terms", ~np.array(facts["no_other_terms"], dtype=bool)),
+    ):
+        own = np.array(groups)[chosen]
+
+        def at(k: int, view: str, rows: np.ndarray = chosen) -> np.ndarray:
+            return (by_view[view][rows] <= k) * 1.0
+
+        result[stratum] = {"n": int(chosen.sum())} | {
+            view: {f"top{k}": micro_and_macro(at(k, view), own, options.seed) for k in (1, 3, 10)}
+            for view in VIEWS
+        }
+        result[stratum]["gain"] = {
+            f"top{k}": micro_and_macro(
+                at(k, "with_image") - at(k, "without_image"), own, options.seed
+            )
+            for k in (1, 3, 10)
+        }
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=Path, required=True, help="release ZIP or folder")
+    parser.add_argument("--publications", type=Path, required=True, help="one PMID a line")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    started = time.monotonic()
+    measured = measure(options)
+    result = {
+        "hardware": hardware(),
+        "versions": package_versions() | {"ontology": load_ontology().version},
+        "seed": options.seed,
+        "folds": options.folds,
+        "date": time.strftime("%Y-%m-%d"),
+        "seconds": round(time.monotonic() - started),
+        "strata": measured,
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
