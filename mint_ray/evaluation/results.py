@@ -91,6 +91,12 @@ METRICS: dict[str, MetricDefinition] = {
         "Expected calibration error of the first answer: |confidence − accuracy| averaged over "
         "equal-width confidence bins, weighted by their cases.",
     ),
+    "ece_mass": MetricDefinition(
+        "ECE, equal mass",
+        False,
+        False,
+        "The same over bins that hold about equally many cases each.",
+    ),
     "classwise_ece": MetricDefinition(
         "Classwise ECE",
         False,
@@ -138,6 +144,23 @@ METRICS: dict[str, MetricDefinition] = {
         True,
         "(1 + λ)·C·A / (λ·C + A) of mean coverage C and mean avoidance A, with λ = 0.5.",
     ),
+}
+
+MACRO = "_macro"
+"""End of the name of a metric's mean over groups."""
+
+_BY_CLASS = ("balanced_accuracy", "macro_f1", "top1_by_group", "classwise_ece")
+
+METRICS |= {
+    name + MACRO: MetricDefinition(
+        f"{metric.title} macro",
+        metric.higher_is_better,
+        metric.is_share,
+        f"{metric.title} as a mean over groups (publications, patients): each group counts once, "
+        "however many cases it has.",
+    )
+    for name, metric in METRICS.items()
+    if name not in _BY_CLASS
 }
 
 STRATA: dict[str, str] = {

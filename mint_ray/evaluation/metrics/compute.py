@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mint_ray.common.arrays import Bools, Floats, Ints
-from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_blocks
-from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns
+from mint_ray.evaluation.metrics.bootstrap import (
+    Interval,
+    open_bounds,
+    percentile_interval,
+    resample_blocks,
+)
+from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns, mass_gap_columns
 from mint_ray.evaluation.metrics.per_class import (
     class_blocks,
     class_gaps,
@@ -22,9 +27,9 @@ from mint_ray.evaluation.metrics.teacher_agreement import (
     teacher_metrics,
 )
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, EvaluatedCases, Outcomes
-from mint_ray.evaluation.results import Metrics, MetricValue
+from mint_ray.evaluation.results import MACRO, METRICS, Metrics, MetricValue
 
-COMPARED = ("top1", "top3", "top10", "mrr")
+COMPARED = ("top1_macro", "top3_macro", "top10_macro", "mrr_macro", "top1", "top3", "top10", "mrr")
 CLASS_COMPARED = ("top1", "top3", "balanced_accuracy", "top1_by_group")
 """Metrics whose differences between systems are reported; `CLASS_COMPARED` for few answers."""
 
@@ -70,6 +75,8 @@ def evaluate(
 ) -> Metrics:
     """Compute all metrics of all systems and strata.
 
+    Every metric but those by class is also computed as a mean over groups: `top1_macro`.
+
     Args:
         outcomes: by system, from `collect_outcomes` on the same cases.
         cases: the evaluated cases.
@@ -92,12 +99,28 @@ def evaluate(
             blocks = {name: column[inside, None] for name, column in columns.items()}
             if gaps is not None:
                 blocks["gaps"] = gaps[inside]
+                blocks["mass_gaps"] = mass_gap_columns(
+                    outcome.confidence[inside], outcome.correct[inside], bins
+                )
+            blocks |= _macro_blocks(blocks, cases.groups[inside])
             if by_class:
                 blocks |= _class_blocks(outcome, cases, inside, bins)
             metrics[system][stratum] = _evaluate_stratum(
                 blocks, list(columns), cases.groups[inside], samples, seed
             )
     return metrics
+
+
+def _macro_blocks(blocks: Mapping[str, Floats], groups: Ints) -> dict[str, Floats]:
+    """Return the blocks with each case weighted by 1 / cases of its group, and the weights.
+
+    A sum over the weights of whole groups is the number of groups, so that sums of the weighted
+    columns over it are means over groups.
+    """
+    _, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    weights = 1.0 / counts[member][:, None]
+    weighted = {f"{name}{MACRO}": block * weights for name, block in blocks.items()}
+    return weighted | {"group_weights": weights}
 
 
 def _class_blocks(
@@ -131,29 +154,37 @@ def _evaluate_stratum(
     n = len(groups)
     if n == 0:
         empty = {name: np.zeros((1, block.shape[1])) for name, block in blocks.items()}
-        named = _statistics(empty | {"cases": np.ones((1, 1))}, means)
+        one = np.ones((1, 1))
+        named = _statistics(empty | {"cases": one, "group_weights": one}, means)
         return {name: MetricValue(value=None, low=None, high=None, n=0) for name in named}
     sums = resample_blocks(blocks, groups, samples, seed)
     sizes = {"top1_by_group": int(sums["group_units"][0, 0])} if "group_units" in sums else {}
+    n_groups = len(np.unique(groups))
     return {
-        name: _metric_value(values, sizes.get(name, n))
+        name: _metric_value(name, values, sizes.get(name, n), n_groups)
         for name, values in _statistics(sums, means).items()
     }
 
 
 def _statistics(sums: Mapping[str, Floats], means: Sequence[str]) -> dict[str, Floats]:
     """Return (1 + B,) values of every metric: of the sample itself, then of its resamples."""
-    size = sums["cases"][:, 0]
-    values = {name: sums[name][:, 0] / size for name in means}
-    if "gaps" in sums:
-        values["ece"] = ece_of_sums(sums["gaps"], size)
-    if "coverage" in values:
-        values["car"] = coverage_avoidance_rate(values["coverage"], values["avoidance"])
+    values: dict[str, Floats] = {}
+    for end, size in (("", sums["cases"][:, 0]), (MACRO, sums["group_weights"][:, 0])):
+        values |= {name + end: sums[name + end][:, 0] / size for name in means}
+        for name, gaps in (("ece", "gaps"), ("ece_mass", "mass_gaps")):
+            if gaps + end in sums:
+                values[name + end] = ece_of_sums(sums[gaps + end], size)
+        if "coverage" in means:
+            agreement = values["coverage" + end], values["avoidance" + end]
+            values["car" + end] = coverage_avoidance_rate(*agreement)
     return values | class_statistics(sums) if "known" in sums else values
 
 
-def _metric_value(statistic: Floats, n: int) -> MetricValue:
+def _metric_value(name: str, statistic: Floats, n: int, n_groups: int) -> MetricValue:
     interval = percentile_interval(float(statistic[0]), statistic[1:], n)
+    definition = METRICS.get(name)
+    if definition is not None and (definition.is_share or name.removesuffix(MACRO) == "mrr"):
+        interval = open_bounds(interval, n_groups)
     return MetricValue(value=interval.value, low=interval.low, high=interval.high, n=n)
 
 
@@ -175,14 +206,15 @@ def compare(
         first, second: names of the systems.
         samples: number of bootstrap resamples of groups.
         seed: of the resamples.
-        metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`. A metric
-            that one of the systems lacks is left out.
+        metrics: of `case_metrics`, also macro, or `balanced_accuracy`, `macro_f1`, `top1_by_group`.
+            A metric that one of the systems lacks is left out.
     """
     all_cases = np.ones(len(cases), dtype=np.bool_)
     values = []
     for system in (first, second):
         columns = case_metrics(outcomes[system])
         blocks = {name: column[:, None] for name, column in columns.items()}
+        blocks |= _macro_blocks(blocks, cases.groups)
         if _by_class(metrics):
             blocks |= _class_blocks(outcomes[system], cases, all_cases, 1)
         sums = resample_blocks(blocks, cases.groups, samples, seed)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mint_ray.common.arrays import Floats, Ints
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.evaluation.outcomes import Outcomes
 
 
@@ -32,6 +32,25 @@ def gap_columns(outcome: Outcomes, bins: int) -> Floats:
     columns = np.zeros((len(outcome.confidence), bins))
     cells = np.arange(len(outcome.confidence)), assign_bins(outcome.confidence, bins)
     columns[cells] = outcome.confidence - outcome.correct
+    return columns
+
+
+def mass_gap_columns(confidence: Floats, correct: Bools, bins: int) -> Floats:
+    """Return (n, bins): as `gap_columns`, in bins with about equally many of these cases.
+
+    The bins end at quantiles of the confidences, so that equal confidences share a bin. Equal-width
+    bins leave most bins empty where a system is nearly always sure, or nearly never (Nixon et al.,
+    https://arxiv.org/abs/1904.01685).
+
+    Args:
+        confidence, correct: (n,) of the cases that are measured.
+        bins: largest number of bins.
+    """
+    columns = np.zeros((len(confidence), bins))
+    if len(confidence):
+        edges = np.quantile(confidence, np.arange(1, bins) / bins)
+        inside = np.searchsorted(edges, confidence, side="right")
+        columns[np.arange(len(confidence)), inside] = confidence - correct
     return columns
 
 

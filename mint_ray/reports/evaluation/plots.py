@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from mint_ray.evaluation.outcomes import Outcomes
-from mint_ray.evaluation.results import METRICS, Metrics, format_value, has_classes, stratum_size
+from mint_ray.evaluation.results import (
+    MACRO,
+    METRICS,
+    Metrics,
+    format_value,
+    has_classes,
+    stratum_size,
+)
 from mint_ray.evaluation.systems import in_order, is_control, system_title
 from mint_ray.reports.evaluation import charts
 from mint_ray.reports.evaluation.confusion import confusion_plot
@@ -33,6 +40,7 @@ def draw_plots(
         Plots by section; controls are in a section of their own, `controls`.
     """
     by_class = has_classes(metrics)
+    measured = {name for strata in metrics.values() for named in strata.values() for name in named}
     compared = {system: metrics[system] for system in metrics if not is_control(system)}
     ranked = {system: outcomes[system] for system in outcomes if not is_control(system)}
     with_confidence = [name for name in in_order(ranked) if ranked[name].has_probabilities]
@@ -40,7 +48,9 @@ def draw_plots(
     both = ("seen", "unseen")
     split = all(stratum_size(metrics, stratum) for stratum in both)
     shown = (
-        ("top1", "balanced_accuracy", "top1_by_group") if by_class else ("top1", "top3", "top10")
+        ("top1", "balanced_accuracy", "top1_by_group")
+        if by_class
+        else (*((f"top1{MACRO}",) if f"top1{MACRO}" in measured else ()), "top1", "top3", "top10")
     )
     in_strata = ("top1", "top3" if by_class else "top10") if split else ()
     return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from mint_ray.evaluation.metrics.compute import Difference
 from mint_ray.evaluation.outcomes import Outcomes
 from mint_ray.evaluation.results import (
+    MACRO,
     METRICS,
     Metrics,
     MetricValue,
@@ -27,7 +28,10 @@ from mint_ray.reports.evaluation.table import column_title
 from mint_ray.reports.evaluation.training_curves import Rows, training_curves
 from mint_ray.reports.page import render_page, write_page
 
-_MAIN_METRICS = ("top1", "top3", "top10", "mrr", "nll", "brier", "ece")
+_MAIN_METRICS = (
+    *("top1_macro", "top3_macro", "top10_macro"),
+    *("top1", "top3", "top10", "mrr", "nll", "brier", "ece", "ece_mass"),
+)
 _MAIN_CLASS_METRICS = (
     "top1",
     "balanced_accuracy",
@@ -137,7 +141,8 @@ def render_report(context: ReportContext) -> str:
         },
         stratum_size=partial(stratum_size, metrics),
         system_size=partial(system_size, metrics),
-        main_metrics=_MAIN_CLASS_METRICS if by_class else _MAIN_METRICS,
+        main_metrics=_main_metrics(metrics),
+        top1=top1_metric(metrics),
         further_metrics=_further_metrics(metrics),
         definitions={name: METRICS[name] for name in METRICS if name in _named_metrics(metrics)},
         headline=headline(metrics, context.student),
@@ -150,15 +155,18 @@ def render_report(context: ReportContext) -> str:
 def headline(metrics: Metrics, student: str) -> str:
     """Return a sentence about the student's top-1 accuracy, its base model's and its teacher's.
 
-    Empty if the student's was not measured.
+    Patients' accuracies are means over groups. Empty if the student's was not measured.
     """
-    top1 = {system: metrics[system].get("all", {}).get("top1") for system in metrics}
+    metric = top1_metric(metrics)
+    top1 = {system: metrics[system].get("all", {}).get(metric) for system in metrics}
     value = top1.get(student)
     if not value or value["value"] is None:
         return ""
     first = format_value("top1", value["value"])
+    mean = " (mean over publications)" if metric.endswith(MACRO) else ""
     parts = [
-        f"Over {value['n']:,} held-out cases the student names the known answer first in {first}%"
+        f"Over {value['n']:,} held-out cases{mean} the student names the known answer first in "
+        f"{first}%"
     ]
     base, teacher = top1.get("base"), top1.get("teacher")
     if base and base["value"]:
@@ -210,9 +218,21 @@ def _named_metrics(metrics: Metrics) -> set[str]:
     return {name for system in metrics.values() for by in system.values() for name in by}
 
 
+def top1_metric(metrics: Metrics) -> str:
+    """Return the name of the accuracy that stands first: the macro one for patients."""
+    measured = _named_metrics(metrics)
+    return "top1_macro" if "top1_macro" in measured and not has_classes(metrics) else "top1"
+
+
+def _main_metrics(metrics: Metrics) -> tuple[str, ...]:
+    if has_classes(metrics):
+        return _MAIN_CLASS_METRICS
+    measured = _named_metrics(metrics)
+    return tuple(name for name in _MAIN_METRICS if name in measured or not name.endswith(MACRO))
+
+
 def _further_metrics(metrics: Metrics) -> list[str]:
-    named = _named_metrics(metrics)
-    main = _MAIN_CLASS_METRICS if has_classes(metrics) else _MAIN_METRICS
+    named, main = _named_metrics(metrics), _main_metrics(metrics)
     return [name for name in METRICS if name in named and name not in main]
 
 

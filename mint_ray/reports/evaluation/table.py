@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mint_ray.evaluation.results import (
+    MACRO,
     METRICS,
     Metrics,
     MetricValue,
@@ -19,7 +20,10 @@ from mint_ray.evaluation.results import (
 )
 from mint_ray.evaluation.systems import in_order, system_title
 
-COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
+COLUMNS: tuple[str, ...] = (
+    *("top1_macro", "top3_macro", "top10_macro"),
+    *("top1", "top3", "top10", "mrr", "nll", "ece"),
+)
 CLASS_COLUMNS: tuple[str, ...] = ("top1", "balanced_accuracy", "macro_f1", "top3", "nll", "ece")
 """Columns for catalogues with few answers, which are also measured one by one."""
 _WIDTH_WITH_INTERVALS = 112
@@ -68,8 +72,14 @@ def plain_table(metrics: Metrics, stratum: str = "all") -> str:
 
 
 def columns_of(metrics: Metrics) -> tuple[str, ...]:
-    """Return the metrics of the table: `CLASS_COLUMNS` if they were measured, else `COLUMNS`."""
-    return CLASS_COLUMNS if has_classes(metrics) else COLUMNS
+    """Return the metrics of the table: `CLASS_COLUMNS` if they were measured, else `COLUMNS`.
+
+    A file of before there were macro metrics lacks their columns.
+    """
+    if has_classes(metrics):
+        return CLASS_COLUMNS
+    measured = {n for strata in metrics.values() for named in strata.values() for n in named}
+    return tuple(name for name in COLUMNS if name in measured or not name.endswith(MACRO))
 
 
 def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:

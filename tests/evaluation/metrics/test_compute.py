@@ -42,7 +42,7 @@ def test_every_case_is_in_every_denominator(
     assert metrics["teacher"]["all"]["top1"]["value"] == 0.75
     sizes = {v["n"] for system in metrics.values() for v in system["all"].values()}
     assert sizes == {4}
-    assert metrics["orpo"]["seen"]["top1"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 2}
+    assert metrics["orpo"]["seen"]["top1"] == {"value": 0.5, "low": 0.0, "high": 1.0, "n": 2}
     assert metrics["orpo"]["unseen"]["top10"]["value"] == 0
 
 
@@ -139,3 +139,65 @@ def test_full_scores_give_the_exact_likelihood() -> None:
     rank = (probability > chosen[:, None]).sum(axis=1) + 1
     assert metrics["mrr"]["value"] == pytest.approx((1 / rank).mean())
     assert metrics["top10"]["value"] == pytest.approx((rank <= 10).mean())
+
+
+def uneven(size: int) -> tuple[dict[str, Outcomes], EvaluatedCases]:
+    """One group of `size` cases that are all right, and three of one case that are all wrong."""
+    groups = ["large"] * size + ["x", "y", "z"]
+    names = [f"case-{i:03}" for i in range(len(groups))]
+    table = pa.table(
+        {
+            "case_id": names,
+            "group_id": groups,
+            "label_id": ["OMIM:1"] * len(groups),
+            "label_name": ["One"] * len(groups),
+            "seen": [True] * len(groups),
+        }
+    )
+    scores = np.log(np.array([[0.8, 0.2]] * size + [[0.3, 0.7]] * 3, dtype=np.float32))
+    labels, known = ["OMIM:1", "OMIM:2"], [0] * len(groups)
+    ranked = rank_scores("orpo", names, scores, labels, ["One", "Two"], known, 2)
+    indexed = index_cases(table, {label: label for label in labels})
+    return collect_outcomes(ranked, indexed, 2), indexed
+
+
+def test_macro_metrics_count_each_group_once() -> None:
+    found = evaluate(*uneven(97), bins=10, samples=200, seed=0)["orpo"]["all"]
+    assert found["top1"]["value"] == pytest.approx(0.97)
+    assert found["top1_macro"]["value"] == pytest.approx(0.25)
+    nll = -(np.log(0.8) + 3 * np.log(0.3)) / 4
+    assert found["nll_macro"]["value"] == pytest.approx(nll, abs=1e-5)
+    assert found["mrr_macro"]["value"] == pytest.approx((1 + 3 / 2) / 4)
+    # Confidence 0.8 where all are right, 0.7 where none is: two bins, weighted by groups.
+    assert found["ece_macro"]["value"] == pytest.approx(0.2 / 4 + 0.7 * 3 / 4, abs=1e-5)
+    assert found["ece"]["value"] == pytest.approx(0.2 * 0.97 + 0.7 * 0.03, abs=1e-5)
+    low, high = found["top1_macro"]["low"], found["top1_macro"]["high"]
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < 0.25 < high <= 1
+
+
+def test_groups_of_one_case_make_macro_and_micro_equal(
+    outcomes: dict[str, Outcomes], cases: EvaluatedCases, teacher: TeacherLists
+) -> None:
+    alone = EvaluatedCases(**{**vars(cases), "groups": np.arange(len(cases))})
+    found = evaluate(outcomes, alone, bins=10, samples=50, seed=0, teacher=teacher)
+    for system in found.values():
+        for named in system.values():
+            macro = {name for name in named if name.endswith("_macro")}
+            assert {"top1_macro", "top10_macro", "mrr_macro"} <= macro
+            for name in macro:
+                assert named[name] == named[name.removesuffix("_macro")], name
+    assert "car_macro" in found["orpo"]["all"]
+
+
+def test_a_share_of_nothing_or_everything_is_not_certain() -> None:
+    outcomes, cases = uneven(1)
+    everything = evaluate(outcomes, cases, bins=10, samples=100, seed=0)["orpo"]["all"]["top3"]
+    low = pytest.approx(0.025 ** (1 / 4))
+    assert everything == {"value": 1.0, "low": low, "high": 1.0, "n": 4}
+    wrong = {"wrong": np.array([False, True, True, True])}
+    inside = EvaluatedCases(**{**vars(cases), "strata": wrong})
+    nothing = evaluate(outcomes, inside, bins=10, samples=100, seed=0)["orpo"]["wrong"]["top1"]
+    high = pytest.approx(1 - 0.025 ** (1 / 3))
+    assert nothing == {"value": 0.0, "low": 0.0, "high": high, "n": 3}

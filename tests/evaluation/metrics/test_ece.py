@@ -3,7 +3,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums, gap_columns, reliability
+from mint_ray.evaluation.metrics.ece import (
+    assign_bins,
+    ece_of_sums,
+    gap_columns,
+    mass_gap_columns,
+    reliability,
+)
 from mint_ray.evaluation.outcomes import Outcomes
 
 Build = Callable[..., Outcomes]
@@ -39,3 +45,18 @@ def test_reliability_lists_only_bins_with_cases(outcome_of: Build) -> None:
     found = reliability(outcome_of([0.1, 0.9, 0.92], [False, True, False]), 2)
     assert [(b.n, b.accuracy) for b in found] == [(1, 0.0), (2, 0.5)]
     assert found[1].confidence == pytest.approx(0.91)
+
+
+def test_equal_mass_bins_share_the_cases_and_keep_ties_together() -> None:
+    confidence = np.array([0.91, 0.92, 0.93, 0.94, 0.95, 0.95, 0.95, 0.99])
+    correct = np.array([True, False, True, True, True, True, False, True])
+    columns = mass_gap_columns(confidence, correct, 4)
+    rows_of_bin = [np.flatnonzero(columns[:, b]).tolist() for b in range(4)]
+    assert sorted(row for rows in rows_of_bin for row in rows) == list(range(8))
+    ties = next(rows for rows in rows_of_bin if 4 in rows)
+    assert {4, 5, 6} <= set(ties)
+    assert [len(rows) for rows in rows_of_bin] == [2, 2, 0, 4]
+    # Equal-width bins put all of them in one, where errors of both kinds cancel.
+    in_one = abs((confidence - correct).mean())
+    assert ece_of_sums(columns.sum(axis=0), 8) > in_one
+    assert mass_gap_columns(confidence[:0], correct[:0], 4).shape == (0, 4)

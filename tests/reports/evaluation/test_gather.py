@@ -6,7 +6,7 @@ import pytest
 from mint_ray.config.config import Config
 from mint_ray.evaluation.answers import Answers, SystemAnswers
 from mint_ray.evaluation.measurement import Measurement
-from mint_ray.evaluation.metrics.compute import evaluate
+from mint_ray.evaluation.metrics.compute import COMPARED, evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue, Label
@@ -69,7 +69,7 @@ def test_the_data_card_counts_cases_and_rejections(report: ReportContext) -> Non
 
 def test_the_student_is_set_beside_the_systems_that_were_compared(report: ReportContext) -> None:
     assert {(d.first, d.second) for d in report.differences} == {("orpo", "teacher")}
-    assert {d.metric for d in report.differences} == {"top1", "top3", "top10", "mrr"}
+    assert {d.metric for d in report.differences} == set(COMPARED)
     assert report.classes is None
     assert report.tiles_page is None
 

@@ -97,7 +97,7 @@ def test_page_is_well_formed_and_has_every_part(context: ReportContext) -> None:
         "Gamma syndrome",
     ):
         assert word in html, word
-    assert html.count("<svg") == 3 + 1 + 2 + 2 + 2
+    assert html.count("<svg") == 4 + 1 + 2 + 2 + 2
 
 
 def test_page_is_self_contained(context: ReportContext) -> None:
