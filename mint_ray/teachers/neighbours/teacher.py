@@ -114,11 +114,13 @@ def load_neighbours(folder: Path, manifest: Mapping[str, Any]) -> NeighboursTeac
     """Load a teacher that `save_neighbours` wrote.
 
     Raises:
+        DataError: the folder of its knowledge release is absent, or has changed.
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
             ontology.
     """
     check_files(folder, manifest)
-    content, ontology = manifest["content"], load_ontology()
+    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
+    content, ontology = manifest["content"], load_ontology(catalogue.release)
     fitted = (content["ontology"], content["terms"])
     present = (ontology.version, len(ontology.ids))
     if fitted != present:
@@ -128,7 +130,7 @@ def load_neighbours(folder: Path, manifest: Mapping[str, Any]) -> NeighboursTeac
             "the teacher again"
         )
     return NeighboursTeacher(
-        Catalogue.read(folder / CATALOGUE_FILE),
+        catalogue,
         ontology,
         PatientIndex.of_arrays(load_file(folder / INDEX_FILE)),
         Scale(content["temperature"], content["unseen"]),
