@@ -33,7 +33,7 @@ from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import Case, ParsedCase
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import PHENOTYPE_ROOT, Ontology, load_ontology
-from mint_ray.knowledge.table_cache import source_file
+from mint_ray.knowledge.release import PACKAGED
 from mint_ray.pipeline.manifest import package_versions
 
 PEERS = Path(__file__).with_name("note_findings_peers.py")
@@ -126,7 +126,7 @@ def read_with_peers(
 ) -> dict[str, dict[str, Any]]:
     """Run the other readers in their own environment; return their terms and their speed."""
     (work / "notes.json").write_text(json.dumps(list(notes)), encoding="utf-8")
-    command = [str(python), str(PEERS), str(source_file("hp.obo")), str(work), str(repeats)]
+    command = [str(python), str(PEERS), str(PACKAGED.file("hp.obo")), str(work), str(repeats)]
     subprocess.run(command, check=True)
     result: dict[str, dict[str, Any]] = json.loads((work / "read.json").read_text(encoding="utf-8"))
     return result

@@ -299,6 +299,7 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
 def _show_result(folder: Path) -> None:
     from mint_ray.evaluation.case_sample import SampledFrom
     from mint_ray.evaluation.results import read_metrics
+    from mint_ray.knowledge.release import describe_knowledge
     from mint_ray.pipeline.manifest import read_manifest
     from mint_ray.reports.evaluation.table import print_table
 
@@ -306,6 +307,8 @@ def _show_result(folder: Path) -> None:
     assert manifest is not None  # the step is complete
     print_table(read_metrics(folder / "metrics.json"), student=manifest.facts["student"])
     click.echo(f"tested: {SampledFrom(**manifest.facts['tested']).describe()}")
+    if knowledge := manifest.facts.get("knowledge"):
+        click.echo(f"knowledge: {describe_knowledge(knowledge)}")
     click.echo(f"report: {folder / 'report.html'}")
 
 

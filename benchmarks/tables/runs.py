@@ -4,6 +4,7 @@ from typing import Any
 
 from mint_ray.evaluation.case_sample import SampledFrom
 from mint_ray.evaluation.results import Metrics
+from mint_ray.knowledge.release import describe_knowledge
 from mint_ray.reports.evaluation.table import caption, columns_of, header, rows_of
 from tables.records import machine, percent
 
@@ -47,8 +48,12 @@ def markdown_table(metrics: Metrics, stratum: str = "all") -> str:
 
 def _tested(facts: dict[str, Any]) -> str:
     """Return a sentence on the split of the tested cases; older records do not name it."""
-    tested = facts.get("tested")
-    return f" Tested: {SampledFrom(**tested).describe()}." if tested else ""
+    text = ""
+    if tested := facts.get("tested"):
+        text += f" Tested: {SampledFrom(**tested).describe()}."
+    if knowledge := facts.get("knowledge"):
+        text += f" Knowledge: {describe_knowledge(knowledge)}."
+    return text
 
 
 def _size(run: dict[str, Any], stratum: str) -> int:

@@ -13,7 +13,7 @@ from mint_ray.cases.findings import TermReader
 from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase, RejectedCase
 from mint_ray.cases.table_files import read_table_file
 from mint_ray.errors import DataError
-from mint_ray.knowledge.grounding import disease_names
+from mint_ray.knowledge.grounding import DiseaseNames, disease_names
 from mint_ray.knowledge.ids import find_publications, is_gene_id, read_disease_ids
 from mint_ray.knowledge.ontology import Ontology
 
@@ -162,7 +162,8 @@ def _case(
     terms = {name: reader.read_cells(filled[name]) for name in _TERM_COLUMNS}
     observed = [*terms["terms"], *terms["face_terms"]]
     terms["excluded_terms"] = reader.without_observed(terms["excluded_terms"], observed)
-    label_id, label_name = _label(row["label_id"], row["label_name"], namespace, counts)
+    names = disease_names(namespace, ontology.release)
+    label_id, label_name = _label(row["label_id"], row["label_name"], names, counts)
     filled |= {
         **terms,
         "group_id": _stated(row["group_id"]) or row["case_id"],
@@ -176,7 +177,7 @@ def _case(
 
 
 def _label(
-    written: str | None, name: str | None, namespace: str, counts: Counter[str]
+    written: str | None, name: str | None, names: DiseaseNames, counts: Counter[str]
 ) -> tuple[str | None, str | None]:
     """Return id and name of the known answer; a name in the place of the id is looked up.
 
@@ -187,7 +188,6 @@ def _label(
     if not (stated or name):
         return None, None
     label_ids = read_disease_ids(stated or name)
-    names = disease_names(namespace)
     if any(names.is_gene_entry(label_id, name) for label_id in label_ids):
         counts["gene_as_disease"] += 1
         return None, None

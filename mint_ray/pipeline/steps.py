@@ -68,7 +68,12 @@ STEPS: tuple[Step, ...] = (
         3,
         (),
         ("seed", "task", "cases", "knowledge"),
-        files=("cases.path", "knowledge.exclude_publications"),
+        files=(
+            "cases.path",
+            "knowledge.exclude_publications",
+            "knowledge.more_names",
+            "knowledge.release",
+        ),
         about="read or simulate cases, write notes, draw images, split by whole groups",
         # Splits are drawn; those of PanNuke are a setting.
         version_by_source=dict.fromkeys(

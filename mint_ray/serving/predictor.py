@@ -13,6 +13,7 @@ from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.evidence import Explainer
 from mint_ray.knowledge.ontology import Ontology, load_ontology
+from mint_ray.knowledge.release import Release, present_release
 from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
 from mint_ray.serving.api.requests import MOST_ANSWERS, Asked, PatientReader
 from mint_ray.students.ranking.ranker import Ranker
@@ -37,10 +38,10 @@ class _Knowledge(NamedTuple):
 
 
 @cache
-def _knowledge() -> _Knowledge:
+def _knowledge(release: Release) -> _Knowledge:
     """Load ontology and annotations, once per process, also for students that replace this one."""
-    ontology = load_ontology()
-    return _Knowledge(ontology, PatientReader(ontology), Explainer(ontology, load_annotations()))
+    ontology, annotations = load_ontology(release), load_annotations(release=release)
+    return _Knowledge(ontology, PatientReader(ontology), Explainer(ontology, annotations))
 
 
 class Predictor:
@@ -78,7 +79,8 @@ class Predictor:
             )
         catalogue = Catalogue.read(folder / CATALOGUE)
         calibration = read_calibration(folder)
-        knowledge = _knowledge() if self.task.input_modality == "note" else None
+        reads_notes = self.task.input_modality == "note"
+        knowledge = _knowledge(present_release(catalogue.release)) if reads_notes else None
         self.reader = knowledge.reader if knowledge else None
         self.model = ModelInfo(
             name=name, version=version, coverage=calibration.coverage if calibration else None

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ from mint_ray.evaluation.calibration.scores import ScoredCases, scored_cases
 from mint_ray.evaluation.case_sample import choose_cases, sampled_from
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.release import describe_knowledge
+from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.cards.model_card import write_model_card
 from mint_ray.runtime.session import begin_session
@@ -44,9 +47,11 @@ def run(context: StepContext) -> StepOutcome:
     scored = _score(context, source)
     fitted = _fit(context, scored, len(catalogue))
     write_calibration(output, fitted)
-    tested = sampled_from(config, "test")
-    card = asdict(read_info(output))
-    write_model_card(output, card, fitted, len(catalogue), tested.describe())
+    tested, knowledge = sampled_from(config, "test"), _knowledge_of(context)
+    origin = tested.describe()
+    if knowledge:
+        origin += f"; {describe_knowledge(knowledge)}"
+    write_model_card(output, asdict(read_info(output)), fitted, len(catalogue), origin)
     for line in (*fitted.remarks(), f"{_summary(fitted)} ({tested.describe()})"):
         context.progress.say(f"[Calibration] {line}")
     metrics = {
@@ -65,8 +70,15 @@ def run(context: StepContext) -> StepOutcome:
             "files": names,
             "groups": fitted.groups,
             "tested": asdict(tested),
+            **({"knowledge": knowledge} if knowledge else {}),
         },
     )
+
+
+def _knowledge_of(context: StepContext) -> dict[str, Any] | None:
+    """Return the fact `knowledge` of the cases; None for images."""
+    manifest = read_manifest(context.inputs["cases"])
+    return None if manifest is None else manifest.facts.get("knowledge")
 
 
 def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:

@@ -3,8 +3,8 @@ import math
 import pytest
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge import annotation_files
 from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table, parse_frequency
+from mint_ray.knowledge.release import Release
 
 HEADER = "#version: x\n" + "\t".join(f"column{i}" for i in range(12)) + "\n"
 
@@ -20,11 +20,9 @@ def line(disease="OMIM:1", name="N", no="", term="HP:0001250", ref="PMID:1", fre
 def packaged(tmp_path, monkeypatch):
     """Writes the annotation file that takes the place of the packaged one."""
     monkeypatch.setenv("MINT_CACHE", str(tmp_path / "cache"))
-    original = annotation_files.source_file
+    original = Release.file
     files = {name: tmp_path / name for name in ("phenotype.hpoa", "genes_to_phenotype.txt")}
-    monkeypatch.setattr(
-        annotation_files, "source_file", lambda name: files.get(name) or original(name)
-    )
+    monkeypatch.setattr(Release, "file", lambda self, name: files.get(name) or original(self, name))
     files["genes_to_phenotype.txt"].write_text(
         "h\th\th\th\th\th\n1\tGENB\tHP:1\tx\t-\tOMIM:1\n2\tGENA\tHP:1\tx\t-\tOMIM:1\n"
     )

@@ -35,7 +35,7 @@ from mint_ray.cases.patients.protobuf_json import (
     get_texts,
 )
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
-from mint_ray.knowledge.grounding import disease_names
+from mint_ray.knowledge.grounding import DiseaseNames, disease_names
 from mint_ray.knowledge.ids import is_gene_id, read_disease_ids, read_term_id
 from mint_ray.knowledge.ontology import Ontology
 
@@ -139,7 +139,7 @@ def _parse(item: Packet, ontology: Ontology) -> ParsedCase | RejectedCase:
         elsewhere = not get_list(packet, "phenotypic_features") and _has_terms(packet)
         nothing: Reason = "no_phenotypic_features_at_top" if elsewhere else "no_observed_features"
         return _turned_away(case_id, nothing)
-    diseases = _read_diseases(packet, counts)
+    diseases = _read_diseases(packet, ontology, counts)
     label_id, label_name = next(iter(diseases.items()), (None, None))
     publications, in_text = read_publications_of(packet, item.around, item.name)
     counts["publications_found_in_text"] += in_text
@@ -246,7 +246,7 @@ def _is_term(item: Any) -> bool:
     return any(read_term_id(text) is not None for text in texts if isinstance(text, str))
 
 
-def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
+def _read_diseases(packet: Any, ontology: Ontology, counts: Counter[str]) -> dict[str, str]:
     """Return disease id -> name: the diagnoses, else the diseases that are not excluded.
 
     Counts `gene_as_disease` and `unreadable_disease` for what is stated there and is no disease id:
@@ -259,12 +259,14 @@ def _read_diseases(packet: Any, counts: Counter[str]) -> dict[str, str]:
         # The diagnosis of an unsolved case is a hypothesis, not the answer.
         if get_enum(interpretation, "progress_status") not in ("UNSOLVED", 4)
     ]
-    diseases = _by_id(terms, counts) or _by_id(
+    known = disease_names("OMIM", ontology.release)
+    diseases = _by_id(terms, known, counts) or _by_id(
         (
             _term_of(disease, "term") or disease  # some converters leave out "term"
             for disease in get_objects(packet, "diseases")
             if get_flag(disease, "excluded") is False and get_flag(disease, "negated") is False
         ),
+        known,
         counts,
     )
     is_solved = any(
@@ -283,14 +285,14 @@ def _term_of(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {"id": value} if isinstance(value, str) else get_object(node, key)
 
 
-def _by_id(terms: Iterable[Mapping[str, Any]], counts: Counter[str]) -> dict[str, str]:
+def _by_id(
+    terms: Iterable[Mapping[str, Any]], known: DiseaseNames, counts: Counter[str]
+) -> dict[str, str]:
     names: dict[str, str] = {}
     for term in terms:
         written, label = get_text(term, "id"), get_text(term, "label")
         stated = read_disease_ids(written or label)
-        genes = [
-            label_id for label_id in stated if disease_names("OMIM").is_gene_entry(label_id, label)
-        ]
+        genes = [label_id for label_id in stated if known.is_gene_entry(label_id, label)]
         for label_id in stated:
             if label_id not in genes:
                 names.setdefault(label_id, label or label_id)

@@ -30,7 +30,7 @@ def write_model_card(
         info: content of `student.json`.
         calibration: fitted calibration, with metrics from before and after it.
         n_labels: number of entries of the catalogue.
-        tested: split of the test cases, with its seed and fold, in words.
+        tested: split of the test cases, with its seed, fold and knowledge release, in words.
     """
     before, after = calibration.measured["before"], calibration.measured["after"]
     image = info["task"] == "tissue"

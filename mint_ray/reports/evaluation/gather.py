@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import CLASS_COMPARED, COMPARED, Difference, compare
 from mint_ray.evaluation.results import has_classes
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.release import describe_knowledge
 from mint_ray.reports.evaluation import tiles_page
 from mint_ray.reports.evaluation.examples import Example, choose_examples
 from mint_ray.reports.evaluation.per_class import ClassReport, report_classes
@@ -44,6 +46,8 @@ class Provenance:
     teacher_revision: str | None = None
     commit: str | None = None
     """Commit of the code."""
+    knowledge: Mapping[str, Any] | None = None
+    """Fact `knowledge` of the cases; None for images."""
 
 
 def gather_report(
@@ -93,6 +97,7 @@ def gather_report(
             "Source": config.cases.source,
             "Modalities": config.cases.modalities,
             "Catalogue": f"{len(catalogue)} labels ({catalogue.revision()})",
+            **_knowledge_fact(provenance),
         },
         lineage=provenance.lineage,
         teacher_revision=provenance.teacher_revision,
@@ -116,6 +121,12 @@ def choose_tiles(
         places=tiles_page.ANSWERS,
         seed=seed,
     )
+
+
+def _knowledge_fact(provenance: Provenance) -> dict[str, str]:
+    if provenance.knowledge is None:
+        return {}
+    return {"Knowledge": describe_knowledge(provenance.knowledge)}
 
 
 def _names_by_id(catalogue: Catalogue) -> dict[str, str]:

@@ -34,10 +34,17 @@ from mint_ray.cases.table import read_case_table
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, DataError
-from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
+from mint_ray.knowledge.annotation_files import read_more_names
+from mint_ray.knowledge.annotations import (
+    Annotations,
+    cited_publications,
+    load_annotations,
+    read_publications,
+)
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ids import is_publication, is_pubmed
 from mint_ray.knowledge.ontology import load_ontology
+from mint_ray.knowledge.release import Release, describe_knowledge, open_release
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.inference import actor_pool
 from mint_ray.runtime.session import begin_session
@@ -52,7 +59,8 @@ FINISHED_SCHEMA = CASE_SCHEMA.append(pa.field("reason", pa.string())).append(
 def run(context: StepContext) -> StepOutcome:
     """Write the case table and the catalogue."""
     config = context.config
-    outcomes = list(_read(config))
+    release = open_release(config.knowledge.release)
+    outcomes = list(_read(config, release))
     parsed = [item for item in outcomes if isinstance(item, ParsedCase)]
     rejected = [vars(item) for item in outcomes if isinstance(item, RejectedCase)]
     counts: Counter[str] = sum((item.counts for item in parsed), Counter())
@@ -61,12 +69,15 @@ def run(context: StepContext) -> StepOutcome:
         raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
     cases = split_cases(join_groups([item.case for item in parsed]), config.cases, config.seed)
     excluded = _excluded_publications(config, cases)
-    annotations = load_annotations(excluded)
+    more_names = config.knowledge.more_names
+    further = read_more_names(more_names) if more_names else {}
+    annotations = load_annotations(excluded, release).with_names(further)
     catalogue = build_catalogue(
         annotations,
         _labels(case for case in cases if case["split"] == "train"),
         config.knowledge.namespace,
         config.knowledge.labels,
+        release,
     )
     cases = mark_answerable(cases, catalogue)
     sizes = Counter(case["group_id"] for case in cases)
@@ -79,6 +90,8 @@ def run(context: StepContext) -> StepOutcome:
     if config.cases.source != "simulated":
         for line in _lines(lacking, len(cases)):
             context.progress.say(line)
+    knowledge = _knowledge(cases, excluded, release, len(further))
+    context.progress.say(describe_knowledge(knowledge))
     forbidden = [item.forbidden for item in parsed]
     simulated = _simulate_beside(cases, catalogue, annotations, config)
     if simulated:
@@ -99,6 +112,7 @@ def run(context: StepContext) -> StepOutcome:
         context.progress.say(f"{foreign} of {len(cases)} notes are {NOT_ENGLISH}")
     facts = {
         **lacking,
+        "knowledge": knowledge,
         "simulated_training_cases": len(simulated),
         "reading": dict(sorted(counts.items())),
     }
@@ -128,7 +142,7 @@ def _simulate_beside(
     drawn = simulate_training_cases(
         catalogue,
         annotations,
-        load_ontology(),
+        load_ontology(catalogue.release),
         config.cases.simulation,
         cases,
         config.cases.simulated_per_disease,
@@ -136,6 +150,25 @@ def _simulate_beside(
     )
     taken = {case["case_id"] for case in cases}
     return [case for case in drawn if case["case_id"] not in taken]
+
+
+def _knowledge(
+    cases: Iterable[Case], excluded: frozenset[str], release: Release, n_more_names: int
+) -> dict[str, Any]:
+    """Return, for the manifest, the knowledge base and how much of it rests on test cases."""
+    tested = [frozenset(case["publications"]) for case in cases if case["split"] == "test"]
+
+    def share_cited(cited: frozenset[str]) -> float | None:
+        return sum(not own.isdisjoint(cited) for own in tested) / len(tested) if tested else None
+
+    return {
+        "release": release.folder,
+        "ontology": load_ontology(release).version,
+        "annotations": release.annotations_version(),
+        "more_names": n_more_names,
+        "test_cases_cited": share_cited(cited_publications(release=release)),
+        "test_cases_cited_after_exclusion": share_cited(cited_publications(excluded, release)),
+    }
 
 
 def _lacking(cases: Sequence[Case], excluded: frozenset[str]) -> dict[str, int]:
@@ -163,11 +196,11 @@ def _lines(facts: Mapping[str, int], cases: int) -> Iterator[str]:
         )
 
 
-def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
+def _read(config: Config, release: Release) -> Iterable[ParsedCase | RejectedCase]:
     """Return the cases and rejections of the configured source."""
-    settings, ontology = config.cases, load_ontology()
+    settings, ontology = config.cases, load_ontology(release)
     if settings.source == "simulated":
-        annotations = load_annotations(_listed_publications(config))
+        annotations = load_annotations(_listed_publications(config), release)
         simulation = settings.simulation
         ranked = rank_diseases(annotations, ontology, config.knowledge.namespace)
         diseases = simulation.disease_ids or ranked[: simulation.diseases]
@@ -183,7 +216,7 @@ def _read(config: Config) -> Iterable[ParsedCase | RejectedCase]:
         return read_phenopackets(path, ontology)
     if settings.source == "notes":
         namespace = config.knowledge.namespace
-        return read_notes(path, settings.note_columns, load_annotations(), namespace)
+        return read_notes(path, settings.note_columns, load_annotations(release=release), namespace)
     return read_case_table(path, ontology, config.knowledge.namespace)
 
 
@@ -223,7 +256,11 @@ def _finish(
         Finisher,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_args=(config.cases.model_dump(mode="json"), config.seed),
+        fn_constructor_args=(
+            config.cases.model_dump(mode="json"),
+            config.seed,
+            catalogue.release,
+        ),
         compute=actor_pool(config.resources),
         num_cpus=config.resources.cpus_per_worker,
     )
@@ -233,8 +270,8 @@ def _finish(
 class Finisher:
     """Ray Data actor that holds the ontology and finishes batches of cases."""
 
-    def __init__(self, settings: dict[str, Any], seed: int) -> None:
-        self._ontology = load_ontology()
+    def __init__(self, settings: dict[str, Any], seed: int, release: Release) -> None:
+        self._ontology = load_ontology(release)
         self._config, self._seed = CasesConfig.model_validate(settings), seed
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -29,6 +29,7 @@ def read_provenance(context: StepContext) -> Provenance:
         training=read_metrics_lines(context.inputs["train"]),
         teacher_revision=manifests["prefer"].facts.get("teacher"),
         commit=_commit(),
+        knowledge=manifests["cases"].facts.get("knowledge"),
     )
 
 

@@ -49,8 +49,9 @@ def run(context: StepContext) -> StepOutcome:
     )
     write_metrics(output / "metrics.json", measurement.metrics)
 
+    provenance = read_provenance(context)
     report = gather_report(
-        config, comparison.all_cases, catalogue, answers, measurement, read_provenance(context)
+        config, comparison.all_cases, catalogue, answers, measurement, provenance
     )
     write_report(output / "report.html", report)
     rejected = answers.of_student.rejected
@@ -72,6 +73,7 @@ def run(context: StepContext) -> StepOutcome:
             "groups": report.groups,
             "student": answers.student,
             "tested": asdict(sampled_from(config, "test")),
+            **({"knowledge": provenance.knowledge} if provenance.knowledge else {}),
         },
     )
 

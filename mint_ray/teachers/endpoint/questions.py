@@ -120,7 +120,7 @@ class QuestionMaker:
 
     def _words(self, part: str, case: Mapping[str, Any]) -> str:
         if part == "terms":
-            return _findings(case, load_ontology())
+            return _findings(case, load_ontology(self._catalogue.release))
         return (case[part] or "").strip()
 
     def _image(self, encoded: bytes | None) -> bytes | None:

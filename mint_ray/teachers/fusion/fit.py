@@ -71,11 +71,13 @@ def fit_fusion(source: Path, config: Config, out: Path, report: Report) -> dict[
         TeacherError: there is nothing to learn from.
     """
     rows = pc.field("split").isin(["train", "validation"])
+    catalogue = Catalogue.read(source / "catalogue.parquet")
+    excluded = read_publications(source / "excluded_publications.txt")
     return fit_teacher(
         pq.read_table(source / "cases.parquet", filters=rows),
-        Catalogue.read(source / "catalogue.parquet"),
-        load_annotations(read_publications(source / "excluded_publications.txt")),
-        load_ontology(),
+        catalogue,
+        load_annotations(excluded, catalogue.release),
+        load_ontology(catalogue.release),
         config.teacher,
         config.seed,
         out,

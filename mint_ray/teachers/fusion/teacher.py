@@ -145,11 +145,13 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
     """Load a teacher that `save_fusion` wrote.
 
     Raises:
+        DataError: the folder of its knowledge release is absent, or has changed.
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
             ontology or with other facial findings.
     """
     check_files(folder, manifest)
-    content, ontology = manifest["content"], load_ontology()
+    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
+    content, ontology = manifest["content"], load_ontology(catalogue.release)
     fitted = (content["ontology"], content["terms"], content["findings"])
     present = (ontology.version, len(ontology.ids), list(FACE_FINDINGS))
     if fitted != present:
@@ -158,7 +160,6 @@ def load_fusion(folder: Path, manifest: Mapping[str, Any]) -> FusionTeacher:
             f"that the teacher was fitted with, found ontology {present[0]} ({present[1]} terms) "
             "or other facial findings; install that release, or fit the teacher again"
         )
-    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
     tensors = load_file(folder / WEIGHTS_FILE)
     term_weights = tensors.pop("term_weights").numpy()
     reader = FaceReader(len(FACE_FINDINGS))

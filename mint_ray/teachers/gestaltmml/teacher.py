@@ -55,9 +55,8 @@ class GestaltParts:
 
     def inputs(self) -> InputMaker:
         """Return the maker of the model's inputs."""
-        return InputMaker(
-            self.tokenizer, load_ontology(), self.text, self.text_tokens, self.image_side
-        )
+        ontology = load_ontology(self.catalogue.release)
+        return InputMaker(self.tokenizer, ontology, self.text, self.text_tokens, self.image_side)
 
 
 class GestaltClassifier:

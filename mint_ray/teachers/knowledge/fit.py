@@ -44,8 +44,10 @@ def fit_knowledge(source: Path, config: Config, out: Path, report: Report) -> di
         columns=list(COLUMNS),
         filters=pc.field("split") == "validation",
     )
-    catalogue, ontology = Catalogue.read(source / "catalogue.parquet"), load_ontology()
-    annotations = load_annotations(read_publications(source / "excluded_publications.txt"))
+    catalogue = Catalogue.read(source / "catalogue.parquet")
+    ontology = load_ontology(catalogue.release)
+    excluded = read_publications(source / "excluded_publications.txt")
+    annotations = load_annotations(excluded, catalogue.release)
     match = KnowledgeMatch.of_annotations(catalogue, annotations, ontology)
     if not match.has_annotations.any():
         raise TeacherError(

@@ -118,10 +118,11 @@ def load_knowledge(folder: Path, manifest: Mapping[str, Any]) -> KnowledgeTeache
             ontology.
     """
     check_files(folder, manifest)
-    content, ontology = manifest["content"], load_ontology()
+    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
+    content, ontology = manifest["content"], load_ontology(catalogue.release)
     check_ontology(folder, content, ontology)
     return KnowledgeTeacher(
-        Catalogue.read(folder / CATALOGUE_FILE),
+        catalogue,
         ontology,
         KnowledgeMatch.of_arrays(load_file(folder / ARRAYS_FILE), ontology),
         Scale(**content["scale"]),

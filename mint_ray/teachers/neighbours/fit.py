@@ -48,7 +48,8 @@ def fit_neighbours(source: Path, config: Config, out: Path, report: Report) -> d
     """
     rows = pc.field("split").isin(["train", "validation"])
     cases = pq.read_table(source / "cases.parquet", columns=list(COLUMNS), filters=rows)
-    catalogue, ontology = Catalogue.read(source / "catalogue.parquet"), load_ontology()
+    catalogue = Catalogue.read(source / "catalogue.parquet")
+    ontology = load_ontology(catalogue.release)
     encoder = TermEncoder(ontology)
     closures, labels = _patients(cases, "train", catalogue, encoder)
     known = labels >= 0

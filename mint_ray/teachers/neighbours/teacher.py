@@ -110,14 +110,16 @@ def load_neighbours(folder: Path, manifest: Mapping[str, Any]) -> NeighboursTeac
     """Load a teacher that `save_neighbours` wrote.
 
     Raises:
+        DataError: the folder of its knowledge release is absent, or has changed.
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
             ontology.
     """
     check_files(folder, manifest)
-    content, ontology = manifest["content"], load_ontology()
+    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
+    content, ontology = manifest["content"], load_ontology(catalogue.release)
     check_ontology(folder, content, ontology)
     return NeighboursTeacher(
-        Catalogue.read(folder / CATALOGUE_FILE),
+        catalogue,
         ontology,
         PatientIndex.of_arrays(load_file(folder / INDEX_FILE)),
         Scale(content["temperature"], content["unseen"]),

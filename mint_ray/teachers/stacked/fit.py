@@ -74,8 +74,9 @@ def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict
         rows = pc.field("split").isin(["train", "validation"])
         cases = pq.read_table(source / "cases.parquet", columns=list(COLUMNS), filters=rows)
         catalogue = Catalogue.read(source / "catalogue.parquet")
-        annotations = load_annotations(read_publications(source / "excluded_publications.txt"))
-        ontology = load_ontology()
+        excluded = read_publications(source / "excluded_publications.txt")
+        annotations = load_annotations(excluded, catalogue.release)
+        ontology = load_ontology(catalogue.release)
         knowledge = KnowledgeMatch.of_annotations(catalogue, annotations, ontology)
         metrics = fit_cases(
             cases, catalogue, ontology, knowledge, config.teacher, config.seed, out, report

