@@ -71,7 +71,8 @@ def run(context: StepContext) -> StepOutcome:
     excluded = _excluded_publications(config, cases)
     more_names = config.knowledge.more_names
     further = read_more_names(more_names) if more_names else {}
-    annotations = load_annotations(excluded, release).with_names(further)
+    annotated = load_annotations(excluded, release)
+    annotations = annotated.with_names(further)
     catalogue = build_catalogue(
         annotations,
         _labels(case for case in cases if case["split"] == "train"),
@@ -90,7 +91,9 @@ def run(context: StepContext) -> StepOutcome:
     if config.cases.source != "simulated":
         for line in _lines(lacking, len(cases)):
             context.progress.say(line)
-    knowledge = _knowledge(cases, excluded, release, len(further))
+    knowledge = _knowledge(
+        cases, excluded, release, len(further.keys() - annotated.diseases.keys())
+    )
     context.progress.say(describe_knowledge(knowledge))
     forbidden = [item.forbidden for item in parsed]
     simulated = _simulate_beside(cases, catalogue, annotations, config)
@@ -159,7 +162,9 @@ def _knowledge(
     tested = [frozenset(case["publications"]) for case in cases if case["split"] == "test"]
 
     def share_cited(cited: frozenset[str]) -> float | None:
-        return sum(not own.isdisjoint(cited) for own in tested) / len(tested) if tested else None
+        if not any(tested):
+            return None
+        return sum(not own.isdisjoint(cited) for own in tested) / len(tested)
 
     return {
         "release": release.folder,
