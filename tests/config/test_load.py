@@ -95,7 +95,7 @@ def test_files_that_are_no_utf_8_are_refused(tmp_path: Path, content: bytes) -> 
 
 
 def test_an_unknown_teacher_is_refused_before_any_work() -> None:
-    with pytest.raises(ConfigError, match=r"teacher\.name: expected one of fusion, neighb"):
+    with pytest.raises(ConfigError, match=r"teacher\.name: expected one of fusion, knowledge"):
         load_run(CONFIGS / "demo.yaml", ["teacher.name=nope"])
 
 
