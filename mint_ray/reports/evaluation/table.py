@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from mint_ray.evaluation.results import (
-    MACRO,
     METRICS,
     Metrics,
     MetricValue,
@@ -20,10 +19,9 @@ from mint_ray.evaluation.results import (
 )
 from mint_ray.evaluation.systems import in_order, system_title
 
-COLUMNS: tuple[str, ...] = (
-    *("top1_macro", "top3_macro", "top10_macro"),
-    *("top1", "top3", "top10", "mrr", "nll", "ece"),
-)
+COLUMNS: tuple[str, ...] = ("top1_macro", "top3_macro", "top10_macro", "top1", "nll", "ece")
+MICRO_COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
+"""Columns of files from before there were macro metrics."""
 CLASS_COLUMNS: tuple[str, ...] = ("top1", "balanced_accuracy", "macro_f1", "top3", "nll", "ece")
 """Columns for catalogues with few answers, which are also measured one by one."""
 _WIDTH_WITH_INTERVALS = 112
@@ -72,14 +70,14 @@ def plain_table(metrics: Metrics, stratum: str = "all") -> str:
 
 
 def columns_of(metrics: Metrics) -> tuple[str, ...]:
-    """Return the metrics of the table: `CLASS_COLUMNS` if they were measured, else `COLUMNS`.
+    """Return the metrics of the table.
 
-    A file of before there were macro metrics lacks their columns.
+    They are `CLASS_COLUMNS` if they were measured, else `COLUMNS`, or `MICRO_COLUMNS`.
     """
     if has_classes(metrics):
         return CLASS_COLUMNS
     measured = {n for strata in metrics.values() for named in strata.values() for n in named}
-    return tuple(name for name in COLUMNS if name in measured or not name.endswith(MACRO))
+    return COLUMNS if COLUMNS[0] in measured else MICRO_COLUMNS
 
 
 def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
