@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,7 +11,7 @@ from mint_ray.errors import DataError
 
 
 class MetricValue(TypedDict):
-    """A value with its 95% interval over `n` cases; null where n is 0."""
+    """A value with its 95% interval over `n` cases, or groups if each counts once; null without."""
 
     value: float | None
     low: float | None
@@ -33,7 +33,7 @@ class MetricDefinition:
     meaning: str
 
 
-METRICS: dict[str, MetricDefinition] = {
+_OVER_CASES: dict[str, MetricDefinition] = {
     "top1": MetricDefinition(
         "Top-1", True, True, "Share of cases whose first answer is the known one, compared by id."
     ),
@@ -91,6 +91,14 @@ METRICS: dict[str, MetricDefinition] = {
         "Expected calibration error of the first answer: |confidence − accuracy| averaged over "
         "equal-width confidence bins, weighted by their cases.",
     ),
+    "ece_mass": MetricDefinition(
+        "ECE mass",
+        False,
+        False,
+        "ECE over bins that hold equally many cases instead (equal mass), so that each bin counts "
+        "however confidences are spread; equal confidences stay in one bin (Nixon et al., arXiv "
+        "1904.01685).",
+    ),
     "classwise_ece": MetricDefinition(
         "Classwise ECE",
         False,
@@ -139,6 +147,32 @@ METRICS: dict[str, MetricDefinition] = {
         "(1 + λ)·C·A / (λ·C + A) of mean coverage C and mean avoidance A, with λ = 0.5.",
     ),
 }
+
+MACRO = "_macro"
+"""End of the name of a metric in which each group counts once."""
+
+MACRO_MEANING = (
+    "Mean over groups (publications, patients, slides) of the mean over the group's cases, so that "
+    "a large group counts no more than a small one. Metrics that are no means over cases, such as "
+    "ECE, weight each case by 1 / size of its group."
+)
+
+METRICS: dict[str, MetricDefinition] = _OVER_CASES | {
+    f"{name}{MACRO}": replace(
+        definition,
+        title=f"{definition.title}, macro",
+        meaning=f"{definition.meaning} Each group counts once.",
+    )
+    for name, definition in _OVER_CASES.items()
+    if name != "top1_by_group"  # already counts groups
+}
+"""Every metric over cases, then every one over groups; in the order of tables."""
+
+
+def is_macro(metric: str) -> bool:
+    """Return whether each group counts once in a metric."""
+    return metric.endswith(MACRO)
+
 
 STRATA: dict[str, str] = {
     "all": "All cases",
@@ -233,4 +267,5 @@ def format_value(metric: str, value: float | None) -> str:
     definition = METRICS.get(metric)
     if definition is not None and definition.is_share:
         return f"{100 * value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 10 or metric == "nll" else f"{value:.3f}"
+    is_nll = metric in ("nll", f"nll{MACRO}")
+    return f"{value:.2f}" if abs(value) >= 10 or is_nll else f"{value:.3f}"

@@ -12,6 +12,7 @@ from mint_ray.evaluation.metrics.teacher_agreement import (
 )
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes, index_cases
 from mint_ray.evaluation.predictions import rank_scores
+from mint_ray.evaluation.results import is_macro
 from tests.evaluation.conftest import PRIMARY, predictions_of
 
 
@@ -40,10 +41,55 @@ def test_every_case_is_in_every_denominator(
     metrics = evaluate(outcomes, cases, bins=10, samples=100, seed=0)
     assert metrics["orpo"]["all"]["top1"]["value"] == 0.25
     assert metrics["teacher"]["all"]["top1"]["value"] == 0.75
-    sizes = {v["n"] for system in metrics.values() for v in system["all"].values()}
-    assert sizes == {4}
-    assert metrics["orpo"]["seen"]["top1"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 2}
+    for by_stratum in metrics.values():
+        sizes = {(is_macro(name), value["n"]) for name, value in by_stratum["all"].items()}
+        assert sizes == {(False, 4), (True, 3)}
+    one_publication = metrics["orpo"]["seen"]["top1"]
+    assert (one_publication["value"], one_publication["n"]) == (0.5, 2)
+    assert one_publication["low"] < 0.25 < 0.75 < one_publication["high"]
     assert metrics["orpo"]["unseen"]["top10"]["value"] == 0
+
+
+def test_each_group_counts_once_in_macro_metrics(
+    outcomes: dict[str, Outcomes], cases: EvaluatedCases, teacher: TeacherLists
+) -> None:
+    """The groups are {a, b}, {c} and {d}."""
+    found = evaluate(outcomes, cases, bins=10, samples=100, seed=0, teacher=teacher)["orpo"]
+    everything = found["all"]
+    assert {name for name in everything if is_macro(name)} == {
+        f"{name}_macro" for name in everything if not is_macro(name)
+    }
+    miss = -np.log(1e-12)
+    assert everything["top1_macro"]["value"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert everything["mrr_macro"]["value"] == pytest.approx(((1 + 1 / 3) / 2 + 0 + 0) / 3)
+    nll = (-np.log(0.75) - np.log(0.125)) / 2
+    assert everything["nll_macro"]["value"] == pytest.approx((nll + 2 * miss) / 3)
+    # Gaps of a, b, c and d, in bins of their own, with weights 1/2, 1/2, 1 and 1.
+    ece = (0.5 * 0.25 + 0.5 * 0.5 + 0 + 1) / 3
+    assert everything["ece_macro"]["value"] == pytest.approx(ece)
+    assert everything["ece_mass_macro"]["value"] == pytest.approx(ece)
+    coverage, avoidance = (0.75 + 0 + 0) / 3, (0.75 + 0 + 0.5) / 3
+    assert everything["car_macro"]["value"] == pytest.approx(
+        1.5 * coverage * avoidance / (0.5 * coverage + avoidance)
+    )
+    assert found["unseen"]["top1_macro"]["n"] == 2
+
+
+def test_intervals_of_shares_have_a_width_where_all_cases_agree(
+    outcomes: dict[str, Outcomes], cases: EvaluatedCases
+) -> None:
+    found = evaluate(outcomes, cases, bins=10, samples=100, seed=0)["teacher"]
+    assert (found["seen"]["top1"]["value"], found["seen"]["top1"]["high"]) == (1, 1)
+    assert found["seen"]["top1"]["low"] == pytest.approx(0.025)  # of one group
+    assert found["all"]["hallucination_free_macro"]["low"] == pytest.approx(0.025 ** (1 / 3))
+
+
+def test_macro_differences_are_paired(outcomes: dict[str, Outcomes], cases: EvaluatedCases) -> None:
+    metrics = ("top1_macro", "top1")
+    found = compare(outcomes, cases, "teacher", "orpo", samples=100, seed=0, metrics=metrics)
+    assert [difference.metric for difference in found] == ["top1_macro", "top1"]
+    assert found[0].interval.value == pytest.approx((1 + 1 + 0) / 3 - (1 / 2 + 0 + 0) / 3)
+    assert (found[0].interval.n, found[1].interval.n) == (3, 4)
 
 
 def test_ece_of_the_strata(outcomes: dict[str, Outcomes], cases: EvaluatedCases) -> None:

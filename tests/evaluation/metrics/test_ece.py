@@ -3,14 +3,51 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums, gap_columns, reliability
+from mint_ray.evaluation.metrics.ece import (
+    assign_bins,
+    ece_of_sums,
+    equal_mass_bins,
+    gap_columns,
+    reliability,
+)
 from mint_ray.evaluation.outcomes import Outcomes
 
 Build = Callable[..., Outcomes]
 
 
 def ece(outcome: Outcomes, bins: int = 10) -> float:
-    return float(ece_of_sums(gap_columns(outcome, bins).sum(axis=0), len(outcome.rank)))
+    bin_of_case = assign_bins(outcome.confidence, bins)
+    gaps = gap_columns(outcome.confidence, outcome.correct, bin_of_case, bins)
+    return float(ece_of_sums(gaps.sum(axis=0), len(outcome.rank)))
+
+
+def test_bins_of_equal_mass_hold_equally_many_cases() -> None:
+    confidence = np.random.default_rng(0).beta(20, 1, 1000)
+    assert np.bincount(assign_bins(confidence, 10)).max() > 800
+    found = equal_mass_bins(confidence, 10)
+    assert np.bincount(found).tolist() == [100] * 10
+    assert (np.diff(found[np.argsort(confidence)]) >= 0).all()
+    assert equal_mass_bins(np.array([0.9, 0.1, 0.4]), 10).tolist() == [8, 1, 5]
+    assert equal_mass_bins(np.array([]), 10).tolist() == []
+
+
+def test_equal_confidences_stay_in_one_bin_of_equal_mass() -> None:
+    assert equal_mass_bins(np.array([0.2, 1.0, 1.0, 1.0]), 4).tolist() == [0, 2, 2, 2]
+
+
+def test_weights_decide_on_equal_mass() -> None:
+    weights = np.array([3.0, 1.0, 1.0, 1.0])
+    assert equal_mass_bins(np.array([0.1, 0.2, 0.3, 0.4]), 2, weights).tolist() == [0, 1, 1, 1]
+
+
+def test_bins_of_equal_mass_see_what_equal_widths_hide() -> None:
+    """All are surer than 0.9: the surer half is always right, the other half never is."""
+    confidence = np.array([0.94, 0.94, 0.96, 0.96])
+    correct = np.array([False, False, True, True])
+    by_width = gap_columns(confidence, correct, assign_bins(confidence, 10), 10)
+    by_mass = gap_columns(confidence, correct, equal_mass_bins(confidence, 2), 2)
+    assert ece_of_sums(by_width.sum(axis=0), 4) == pytest.approx(0.45)
+    assert ece_of_sums(by_mass.sum(axis=0), 4) == pytest.approx((0.94 + 0.04) / 2)
 
 
 def test_bins_hold_their_lower_edge_and_the_last_holds_one() -> None:
