@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,7 +11,7 @@ from mint_ray.errors import DataError
 
 
 class MetricValue(TypedDict):
-    """A value with its 95% interval over `n` cases; null where n is 0."""
+    """A value with its 95% interval over `n` cases, or groups if each counts once; null without."""
 
     value: float | None
     low: float | None
@@ -33,7 +33,7 @@ class MetricDefinition:
     meaning: str
 
 
-METRICS: dict[str, MetricDefinition] = {
+_OVER_CASES: dict[str, MetricDefinition] = {
     "top1": MetricDefinition(
         "Top-1", True, True, "Share of cases whose first answer is the known one, compared by id."
     ),
@@ -92,10 +92,12 @@ METRICS: dict[str, MetricDefinition] = {
         "equal-width confidence bins, weighted by their cases.",
     ),
     "ece_mass": MetricDefinition(
-        "ECE, equal mass",
+        "ECE mass",
         False,
         False,
-        "The same over bins that hold about equally many cases each.",
+        "ECE over bins that hold equally many cases instead (equal mass), so that each bin counts "
+        "however confidences are spread; equal confidences stay in one bin (Nixon et al., arXiv "
+        "1904.01685).",
     ),
     "classwise_ece": MetricDefinition(
         "Classwise ECE",
@@ -147,21 +149,30 @@ METRICS: dict[str, MetricDefinition] = {
 }
 
 MACRO = "_macro"
-"""End of the name of a metric's mean over groups."""
+"""End of the name of a metric in which each group counts once."""
 
-_BY_CLASS = ("balanced_accuracy", "macro_f1", "top1_by_group", "classwise_ece")
+MACRO_MEANING = (
+    "Mean over groups (publications, patients, slides) of the mean over the group's cases, so that "
+    "a large group counts no more than a small one. Metrics that are no means over cases, such as "
+    "ECE, weight each case by 1 / size of its group."
+)
 
-METRICS |= {
-    name + MACRO: MetricDefinition(
-        f"{metric.title} macro",
-        metric.higher_is_better,
-        metric.is_share,
-        f"{metric.title} as a mean over groups (publications, patients): each group counts once, "
-        "however many cases it has.",
+METRICS: dict[str, MetricDefinition] = _OVER_CASES | {
+    f"{name}{MACRO}": replace(
+        definition,
+        title=f"{definition.title}, macro",
+        meaning=f"{definition.meaning} Each group counts once.",
     )
-    for name, metric in METRICS.items()
-    if name not in _BY_CLASS
+    for name, definition in _OVER_CASES.items()
+    if name != "top1_by_group"  # already counts groups
 }
+"""Every metric over cases, then every one over groups; in the order of tables."""
+
+
+def is_macro(metric: str) -> bool:
+    """Return whether each group counts once in a metric."""
+    return metric.endswith(MACRO)
+
 
 STRATA: dict[str, str] = {
     "all": "All cases",
@@ -256,4 +267,5 @@ def format_value(metric: str, value: float | None) -> str:
     definition = METRICS.get(metric)
     if definition is not None and definition.is_share:
         return f"{100 * value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 10 or metric == "nll" else f"{value:.3f}"
+    is_nll = metric in ("nll", f"nll{MACRO}")
+    return f"{value:.2f}" if abs(value) >= 10 or is_nll else f"{value:.3f}"

@@ -28,8 +28,8 @@ from mint_ray.evaluation.calibration.scores import (
     fit_temperature,
     probabilities,
 )
-from mint_ray.evaluation.metrics.bootstrap import percentile_interval, resample_blocks
-from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums
+from mint_ray.evaluation.metrics.bootstrap import macro_weights
+from mint_ray.evaluation.metrics.columns import Columns, gap_blocks, measure_columns
 from mint_ray.evaluation.results import MetricValue
 
 FILE = "calibration.json"
@@ -195,43 +195,43 @@ def measure(
         calibration: to measure.
         cases: test cases.
         n_labels: size of the catalogue, which is the set where the threshold is infinite.
-        bins: number of equal-width confidence bins of the ECE.
+        bins: number of confidence bins of the ECE.
         samples: number of bootstrap resamples of whole groups.
         seed: of the resamples.
 
     Returns:
-        Metric by name for `before` and `after`: top1, top3, top10, mrr, nll and ece, and for
-        `after` also set_size (names), coverage (share of the cases whose answer the catalogue has)
-        and none_of_these (share of the cases with an empty set).
+        Metric by name for `before` and `after`: top1, top3, top10, mrr, nll, ece and ece_mass, and
+        for `after` also set_size (names), none_of_these (share of the cases with an empty set) and
+        coverage (share of the cases whose answer the catalogue has). Names that end in `_macro`
+        are the same with each group counting once.
     """
-    measured = {}
+    measured: dict[str, dict[str, MetricValue]] = {}
     for name, temperature in (("before", 1.0), ("after", calibration.temperature)):
-        columns = dict(case_values(cases, temperature))
+        means = dict(case_values(cases, temperature))
+        covered: Floats | None = None
         if name == "after":
-            columns |= _set_columns(calibration, cases, n_labels)
-            columns["answerable"] = cases.answerable.astype(np.float64)
-        blocks = {key: column[:, None] for key, column in columns.items()}
-        blocks["gaps"] = _gaps(cases, temperature, bins)
-        sums = resample_blocks(blocks, cases.groups, samples, seed)
-        size = sums["cases"][:, 0]
-        values = {key: sums[key][:, 0] / size for key in columns}
-        values["ece"] = ece_of_sums(sums["gaps"], size)
-        answerable = values.pop("answerable", None)
-        measured[name] = {key: _metric(value, len(cases)) for key, value in values.items()}
-        if answerable is not None:
-            measured[name]["coverage"] = _share(values["coverage"], answerable, cases)
+            means |= _set_columns(calibration, cases, n_labels)
+            covered = means.pop("coverage")
+        confidence = np.array([probabilities(s, temperature).max() for s in cases.scores])
+        correct = np.array([answer == 0 for answer in cases.answers], dtype=np.bool_)
+        measured[name] = {}
+        for macro in (False, True):
+            weights = macro_weights(cases.groups) if macro else None
+            blocks = gap_blocks(confidence, correct, bins, weights)
+            columns = Columns(means, blocks, cases.groups, weights)
+            measured[name] |= measure_columns(columns, samples, seed)
+            if covered is not None:
+                answerable = _coverage_columns(covered, cases, macro)
+                measured[name] |= measure_columns(answerable, samples, seed)
     return measured
 
 
-def _share(part: Floats, whole: Floats, cases: ScoredCases) -> MetricValue:
-    """Return `part / whole` over the answerable cases, both (1 + B,).
-
-    Resamples without an answerable case are left out.
-    """
-    if not whole[0]:
-        return MetricValue(value=None, low=None, high=None, n=0)
-    has_cases = whole > 0
-    return _metric(part[has_cases] / whole[has_cases], int(cases.answerable.sum()))
+def _coverage_columns(covered: Floats, cases: ScoredCases, macro: bool) -> Columns:
+    """Return the column of the coverage, over the cases whose answer the catalogue has."""
+    known = cases.answerable
+    groups = cases.groups[known]
+    weights = macro_weights(groups) if macro else None
+    return Columns({"coverage": covered[known]}, {}, groups, weights)
 
 
 def _set_columns(
@@ -258,20 +258,6 @@ def _set_columns(
         "coverage": np.array(covered, dtype=np.float64),
         "none_of_these": (set_size == 0).astype(np.float64),
     }
-
-
-def _gaps(cases: ScoredCases, temperature: float, bins: int) -> Floats:
-    """Return (n, bins): confidence − correctness in the case's bin; see `ece.gap_columns`."""
-    confidence = np.array([probabilities(s, temperature).max() for s in cases.scores])
-    correct = np.array([answer == 0 for answer in cases.answers], dtype=np.float64)
-    columns = np.zeros((len(cases), bins))
-    columns[np.arange(len(cases)), assign_bins(confidence, bins)] = confidence - correct
-    return columns
-
-
-def _metric(statistic: Floats, n: int) -> MetricValue:
-    interval = percentile_interval(float(statistic[0]), statistic[1:], n)
-    return MetricValue(value=interval.value, low=interval.low, high=interval.high, n=n)
 
 
 def write_calibration(folder: Path, calibration: AnswerCalibration) -> None:

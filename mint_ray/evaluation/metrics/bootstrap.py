@@ -56,8 +56,22 @@ def resample_sums(values: Floats, groups: Ints, samples: int, seed: int) -> tupl
     return sums[:, :-1], sums[:, -1]
 
 
+def macro_weights(groups: Ints) -> Floats:
+    """Return (n,) 1 / number of cases in the case's group, by which each group counts once.
+
+    A mean over cases with these weights is the mean over groups of the group's mean.
+    """
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    weights: Floats = 1.0 / sizes[codes]
+    return weights
+
+
 def resample_blocks(
-    blocks: Mapping[str, Floats], groups: Ints, samples: int, seed: int
+    blocks: Mapping[str, Floats],
+    groups: Ints,
+    samples: int,
+    seed: int,
+    weights: Floats | None = None,
 ) -> dict[str, Floats]:
     """Sum several blocks of columns over the sample itself and over its resamples.
 
@@ -66,16 +80,20 @@ def resample_blocks(
     Args:
         blocks: (n, m) columns by name; the name `cases` is reserved.
         groups, samples, seed: as for `resample_sums`.
+        weights: (n,) by which rows are multiplied; all 1 if None.
 
     Returns:
-        (1 + B, m) sums by name, the sample's own first; `cases`, (1 + B, 1), counts cases.
+        (1 + B, m) sums by name, the sample's own first; `cases`, (1 + B, 1), is the sum of the
+        weights, so the number of cases if they are all 1.
     """
-    stacked = np.column_stack(list(blocks.values()))
-    resampled, counts = resample_sums(stacked, groups, samples, seed)
+    counted = {**blocks, "cases": np.ones((len(groups), 1))}
+    stacked = np.column_stack(list(counted.values()))
+    if weights is not None:
+        stacked = stacked * weights[:, None]
+    resampled, _ = resample_sums(stacked, groups, samples, seed)
     sums = np.vstack([stacked.sum(axis=0), resampled])
-    ends = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
-    by_name = dict(zip(blocks, np.split(sums, ends, axis=1), strict=True))
-    return by_name | {"cases": np.concatenate([[len(groups)], counts])[:, None]}
+    ends = np.cumsum([block.shape[1] for block in counted.values()])[:-1]
+    return dict(zip(counted, np.split(sums, ends, axis=1), strict=True))
 
 
 def percentile_interval(value: float, resampled: Floats, n: int) -> Interval:
@@ -91,26 +109,6 @@ def percentile_interval(value: float, resampled: Floats, n: int) -> Interval:
     """
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(value, float(min(low, value)), float(max(high, value)), n)
-
-
-def open_bounds(interval: Interval, groups: int) -> Interval:
-    """Return the interval of a share with room beside 0 and 1.
-
-    Where every group has the value 0 (or 1), so has every resample, and the bootstrap would claim
-    to be certain. The far end is then the exact bound of Clopper and Pearson (Biometrika 26, 1934)
-    for no event among `groups` independent units, 1 − 0.025^(1/G): 3.6 points at 100 groups.
-    A single group says nothing of others, so that its interval is [0, 1].
-
-    Args:
-        interval: of a metric between 0 and 1.
-        groups: number of groups of cases.
-    """
-    if groups == 1:
-        return Interval(interval.value, 0.0, 1.0, interval.n)
-    room = 1.0 - 0.025 ** (1 / groups)
-    low = min(interval.low, 1.0 - room) if interval.value >= 1.0 else interval.low
-    high = max(interval.high, room) if interval.value <= 0.0 else interval.high
-    return Interval(interval.value, low, high, interval.n)
 
 
 def mean_interval(values: Floats, groups: Ints, samples: int, seed: int) -> Interval:

@@ -7,31 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_ray.common.arrays import Bools, Floats, Ints
-from mint_ray.evaluation.metrics.bootstrap import (
-    Interval,
-    open_bounds,
-    percentile_interval,
-    resample_blocks,
+from mint_ray.common.arrays import Bools, Floats
+from mint_ray.evaluation.metrics.bootstrap import Interval, macro_weights, percentile_interval
+from mint_ray.evaluation.metrics.columns import (
+    Columns,
+    gap_blocks,
+    measure_columns,
+    resampled_metrics,
 )
-from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns, mass_gap_columns
-from mint_ray.evaluation.metrics.per_class import (
-    class_blocks,
-    class_gaps,
-    class_statistics,
-    group_blocks,
-)
-from mint_ray.evaluation.metrics.teacher_agreement import (
-    TeacherLists,
-    coverage_avoidance_rate,
-    teacher_metrics,
-)
+from mint_ray.evaluation.metrics.per_class import class_blocks, class_gaps, group_blocks
+from mint_ray.evaluation.metrics.teacher_agreement import TeacherLists, teacher_metrics
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR, EvaluatedCases, Outcomes
-from mint_ray.evaluation.results import MACRO, METRICS, Metrics, MetricValue
+from mint_ray.evaluation.results import MACRO, Metrics, is_macro
 
-COMPARED = ("top1_macro", "top3_macro", "top10_macro", "mrr_macro", "top1", "top3", "top10", "mrr")
+_OVER_CASES = ("top1", "top3", "top10", "mrr")
+COMPARED = (*(f"{name}{MACRO}" for name in _OVER_CASES), *_OVER_CASES)
 CLASS_COMPARED = ("top1", "top3", "balanced_accuracy", "top1_by_group")
 """Metrics whose differences between systems are reported; `CLASS_COMPARED` for few answers."""
+
+_CLASS_METRICS = ("balanced_accuracy", "macro_f1", "top1_by_group")
 
 
 @dataclass(frozen=True)
@@ -73,14 +67,14 @@ def evaluate(
     teacher: TeacherLists | None = None,
     by_class: bool = False,
 ) -> Metrics:
-    """Compute all metrics of all systems and strata.
+    """Compute all metrics of all systems and strata, over cases and over groups.
 
-    Every metric but those by class is also computed as a mean over groups: `top1_macro`.
+    A metric over groups has the end `_macro`; see `results.MACRO_MEANING`.
 
     Args:
         outcomes: by system, from `collect_outcomes` on the same cases.
         cases: the evaluated cases.
-        bins: number of equal-width confidence bins of the ECE.
+        bins: number of confidence bins of the ECE.
         samples: number of bootstrap resamples of groups.
         seed: of the resamples.
         teacher: best and worst labels, for coverage, avoidance and CAR of `teacher.systems`.
@@ -88,104 +82,55 @@ def evaluate(
     """
     metrics: Metrics = {}
     for system, outcome in outcomes.items():
-        columns = case_metrics(outcome)
+        means = case_metrics(outcome)
         if by_class:
-            columns["top5"] = (outcome.rank <= 5).astype(np.float64)
+            means["top5"] = (outcome.rank <= 5).astype(np.float64)
         if teacher is not None and system in teacher.systems:
-            columns |= teacher_metrics(outcome, cases, teacher)
-        gaps = gap_columns(outcome, bins) if outcome.has_probabilities else None
+            means |= teacher_metrics(outcome, cases, teacher)
         metrics[system] = {}
         for stratum, inside in cases.strata.items():
-            blocks = {name: column[inside, None] for name, column in columns.items()}
-            if gaps is not None:
-                blocks["gaps"] = gaps[inside]
-                blocks["mass_gaps"] = mass_gap_columns(
-                    outcome.confidence[inside], outcome.correct[inside], bins
+            over_cases, over_groups = (
+                measure_columns(
+                    _columns_of(outcome, cases, inside, means, bins, by_class, macro), samples, seed
                 )
-            blocks |= _macro_blocks(blocks, cases.groups[inside])
-            if by_class:
-                blocks |= _class_blocks(outcome, cases, inside, bins)
-            metrics[system][stratum] = _evaluate_stratum(
-                blocks, list(columns), cases.groups[inside], samples, seed
+                for macro in (False, True)
             )
+            metrics[system][stratum] = over_cases | over_groups
     return metrics
 
 
-def _macro_blocks(blocks: Mapping[str, Floats], groups: Ints) -> dict[str, Floats]:
-    """Return the blocks with each case weighted by 1 / cases of its group, and the weights.
-
-    A sum over the weights of whole groups is the number of groups, so that sums of the weighted
-    columns over it are means over groups.
-    """
-    _, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    weights = 1.0 / counts[member][:, None]
-    weighted = {f"{name}{MACRO}": block * weights for name, block in blocks.items()}
-    return weighted | {"group_weights": weights}
+def _columns_of(
+    outcome: Outcomes,
+    cases: EvaluatedCases,
+    inside: Bools,
+    means: Mapping[str, Floats],
+    bins: int,
+    by_class: bool,
+    macro: bool,
+) -> Columns:
+    """Gather the columns of the cases inside a stratum; `means` has (n,) columns of all cases."""
+    groups = cases.groups[inside]
+    weights = macro_weights(groups) if macro else None
+    blocks: dict[str, Floats] = {}
+    if outcome.has_probabilities:
+        confidence, correct = outcome.confidence[inside], outcome.correct[inside]
+        blocks |= gap_blocks(confidence, correct, bins, weights)
+    if by_class:
+        blocks |= _class_blocks(outcome, cases, inside, bins, macro)
+    return Columns({name: means[name][inside] for name in means}, blocks, groups, weights)
 
 
 def _class_blocks(
-    outcome: Outcomes, cases: EvaluatedCases, inside: Bools, bins: int
+    outcome: Outcomes, cases: EvaluatedCases, inside: Bools, bins: int, macro: bool
 ) -> dict[str, Floats]:
     known = cases.known[inside]
     blocks = class_blocks(outcome.first[inside], known, cases.n_labels)
     if outcome.distribution is not None:
         distribution = outcome.distribution[inside]
         blocks["class_gaps"] = class_gaps(distribution, known, bins)
-        blocks |= group_blocks(distribution, known, cases.groups[inside])
+        if not macro:
+            blocks |= group_blocks(distribution, known, cases.groups[inside])
     return blocks
-
-
-def _evaluate_stratum(
-    blocks: dict[str, Floats],
-    means: list[str],
-    groups: Ints,
-    samples: int,
-    seed: int,
-) -> dict[str, MetricValue]:
-    """Compute the metrics of one stratum, all from the same resamples.
-
-    Args:
-        blocks: (n, m) columns by name.
-        means: names of the blocks whose mean is a metric.
-        groups: (n,) group of each case.
-        samples: number of resamples.
-        seed: of the resamples.
-    """
-    n = len(groups)
-    if n == 0:
-        empty = {name: np.zeros((1, block.shape[1])) for name, block in blocks.items()}
-        one = np.ones((1, 1))
-        named = _statistics(empty | {"cases": one, "group_weights": one}, means)
-        return {name: MetricValue(value=None, low=None, high=None, n=0) for name in named}
-    sums = resample_blocks(blocks, groups, samples, seed)
-    sizes = {"top1_by_group": int(sums["group_units"][0, 0])} if "group_units" in sums else {}
-    n_groups = len(np.unique(groups))
-    return {
-        name: _metric_value(name, values, sizes.get(name, n), n_groups)
-        for name, values in _statistics(sums, means).items()
-    }
-
-
-def _statistics(sums: Mapping[str, Floats], means: Sequence[str]) -> dict[str, Floats]:
-    """Return (1 + B,) values of every metric: of the sample itself, then of its resamples."""
-    values: dict[str, Floats] = {}
-    for end, size in (("", sums["cases"][:, 0]), (MACRO, sums["group_weights"][:, 0])):
-        values |= {name + end: sums[name + end][:, 0] / size for name in means}
-        for name, gaps in (("ece", "gaps"), ("ece_mass", "mass_gaps")):
-            if gaps + end in sums:
-                values[name + end] = ece_of_sums(sums[gaps + end], size)
-        if "coverage" in means:
-            agreement = values["coverage" + end], values["avoidance" + end]
-            values["car" + end] = coverage_avoidance_rate(*agreement)
-    return values | class_statistics(sums) if "known" in sums else values
-
-
-def _metric_value(name: str, statistic: Floats, n: int, n_groups: int) -> MetricValue:
-    interval = percentile_interval(float(statistic[0]), statistic[1:], n)
-    definition = METRICS.get(name)
-    if definition is not None and (definition.is_share or name.removesuffix(MACRO) == "mrr"):
-        interval = open_bounds(interval, n_groups)
-    return MetricValue(value=interval.value, low=interval.low, high=interval.high, n=n)
 
 
 def compare(
@@ -206,27 +151,31 @@ def compare(
         first, second: names of the systems.
         samples: number of bootstrap resamples of groups.
         seed: of the resamples.
-        metrics: of `case_metrics`, also macro, or `balanced_accuracy`, `macro_f1`, `top1_by_group`.
-            A metric that one of the systems lacks is left out.
+        metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`; with the
+            end `_macro`, over groups. A metric that one of the systems lacks is left out.
     """
-    all_cases = np.ones(len(cases), dtype=np.bool_)
-    values = []
-    for system in (first, second):
-        columns = case_metrics(outcomes[system])
-        blocks = {name: column[:, None] for name, column in columns.items()}
-        blocks |= _macro_blocks(blocks, cases.groups)
-        if _by_class(metrics):
-            blocks |= _class_blocks(outcomes[system], cases, all_cases, 1)
-        sums = resample_blocks(blocks, cases.groups, samples, seed)
-        values.append(_statistics(sums, list(columns)))
+    values = [
+        _compared_statistics(outcomes[system], cases, metrics, samples, seed)
+        for system in (first, second)
+    ]
     differences = []
     for metric in metrics:
         if metric in values[0] and metric in values[1]:
             gap = values[0][metric] - values[1][metric]
-            interval = percentile_interval(float(gap[0]), gap[1:], len(cases))
+            n = len(np.unique(cases.groups)) if is_macro(metric) else len(cases)
+            interval = percentile_interval(float(gap[0]), gap[1:], n)
             differences.append(Difference(first, second, metric, interval))
     return differences
 
 
-def _by_class(metrics: Sequence[str]) -> bool:
-    return bool({"balanced_accuracy", "macro_f1", "top1_by_group"} & set(metrics))
+def _compared_statistics(
+    outcome: Outcomes, cases: EvaluatedCases, metrics: Sequence[str], samples: int, seed: int
+) -> dict[str, Floats]:
+    """Return (1 + B,) values of the metrics over cases, over groups, or both, as is asked for."""
+    all_cases, means = np.ones(len(cases), dtype=np.bool_), case_metrics(outcome)
+    by_class = any(metric.removesuffix(MACRO) in _CLASS_METRICS for metric in metrics)
+    values: dict[str, Floats] = {}
+    for macro in sorted({is_macro(metric) for metric in metrics}):
+        columns = _columns_of(outcome, cases, all_cases, means, 1, by_class, macro)
+        values |= resampled_metrics(columns, samples, seed)
+    return values

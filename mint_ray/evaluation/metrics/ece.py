@@ -22,35 +22,36 @@ def assign_bins(confidence: Floats, bins: int) -> Ints:
     return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 
 
-def gap_columns(outcome: Outcomes, bins: int) -> Floats:
+def equal_mass_bins(confidence: Floats, bins: int, weights: Floats | None = None) -> Ints:
+    """Return (n,) the bin of each confidence, where every bin holds the same share of the cases.
+
+    Equal confidences are in the same bin, so that bins differ in size where there are many. Source:
+    adaptive calibration error of Nixon et al., arXiv 1904.01685.
+
+    Args:
+        confidence: (n,) of the cases.
+        bins: number of bins.
+        weights: (n,) of the cases in the share; equal if None.
+    """
+    if not len(confidence):
+        return np.zeros(0, dtype=np.int64)
+    levels, level = np.unique(confidence, return_inverse=True)
+    mass = np.bincount(level, weights, minlength=len(levels))
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+    bin_of_level: Ints = np.minimum((middle * bins).astype(np.int64), bins - 1)
+    return bin_of_level[level]
+
+
+def gap_columns(confidence: Floats, correct: Bools, bin_of_case: Ints, bins: int) -> Floats:
     """Return (n, bins): confidence − correctness in the case's bin, 0 in other bins.
 
     The ECE of any set of cases is the sum over bins of |column sum| / number of cases, which is
     Σ_b (n_b / n) |mean confidence_b − accuracy_b| (Guo et al. 2017). So it is a function of sums
-    over cases, and can be resampled.
-    """
-    columns = np.zeros((len(outcome.confidence), bins))
-    cells = np.arange(len(outcome.confidence)), assign_bins(outcome.confidence, bins)
-    columns[cells] = outcome.confidence - outcome.correct
-    return columns
-
-
-def mass_gap_columns(confidence: Floats, correct: Bools, bins: int) -> Floats:
-    """Return (n, bins): as `gap_columns`, in bins with about equally many of these cases.
-
-    The bins end at quantiles of the confidences, so that equal confidences share a bin. Equal-width
-    bins leave most bins empty where a system is nearly always sure, or nearly never (Nixon et al.,
-    https://arxiv.org/abs/1904.01685).
-
-    Args:
-        confidence, correct: (n,) of the cases that are measured.
-        bins: largest number of bins.
+    over cases, and can be resampled. Bins of equal mass are those of the sample in its resamples
+    too.
     """
     columns = np.zeros((len(confidence), bins))
-    if len(confidence):
-        edges = np.quantile(confidence, np.arange(1, bins) / bins)
-        inside = np.searchsorted(edges, confidence, side="right")
-        columns[np.arange(len(confidence)), inside] = confidence - correct
+    columns[np.arange(len(confidence)), bin_of_case] = confidence - correct
     return columns
 
 

@@ -48,8 +48,7 @@ def balanced_accuracy(sums: Mapping[str, Floats]) -> Floats:
         (...).
     """
     known = sums["known"]
-    recall = sums["right"] / np.maximum(known, 1)
-    return _mean_over(recall, known > 0)
+    return _mean_over(_ratio(sums["right"], known), known > 0)
 
 
 def macro_f1(sums: Mapping[str, Floats]) -> Floats:
@@ -59,8 +58,13 @@ def macro_f1(sums: Mapping[str, Floats]) -> Floats:
     Shapes are as for `balanced_accuracy`.
     """
     denominator = sums["known"] + sums["answered"]  # 2·tp + fn + fp
-    f1 = 2 * sums["right"] / np.maximum(denominator, 1)
-    return _mean_over(f1, denominator > 0)
+    return _mean_over(_ratio(2 * sums["right"], denominator), denominator > 0)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """Return `part / whole`, 0 where the whole is 0."""
+    ratio: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return ratio
 
 
 def _mean_over(values: Floats, present: Bools) -> Floats:
@@ -128,7 +132,7 @@ def group_blocks(distribution: Floats, known: Ints, groups: Ints) -> dict[str, F
 def class_statistics(sums: Mapping[str, Floats]) -> dict[str, Floats]:
     """Return all metrics of this module, (1 + B,) each, from sums of its blocks.
 
-    Metrics that need whole distributions are left out where `class_gaps` is missing.
+    Metrics whose blocks are missing are left out.
 
     Args:
         sums: from `resample_blocks`.
@@ -136,7 +140,8 @@ def class_statistics(sums: Mapping[str, Floats]) -> dict[str, Floats]:
     values = {"balanced_accuracy": balanced_accuracy(sums), "macro_f1": macro_f1(sums)}
     if "class_gaps" in sums:
         n_labels = sums["known"].shape[1] - 1
+        values["classwise_ece"] = classwise_ece(sums["class_gaps"], sums["cases"][:, 0], n_labels)
+    if "group_units" in sums:
         units = np.maximum(sums["group_units"][:, 0], 1)
         values["top1_by_group"] = sums["group_right"][:, 0] / units
-        values["classwise_ece"] = classwise_ece(sums["class_gaps"], sums["cases"][:, 0], n_labels)
     return values

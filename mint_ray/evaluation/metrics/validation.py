@@ -10,7 +10,7 @@ import pyarrow as pa
 from mint_ray.common.arrays import Floats, Ints
 from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_blocks
 from mint_ray.evaluation.metrics.compute import case_metrics
-from mint_ray.evaluation.metrics.ece import ece_of_sums, gap_columns
+from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums, gap_columns
 from mint_ray.evaluation.outcomes import Outcomes
 
 VALIDATED_SCHEMA = pa.schema(
@@ -97,7 +97,9 @@ def _columns(validated: pa.Table, bins: int) -> _Columns:
     outcome = _outcomes(validated)
     means = case_metrics(outcome)
     kept: Sequence[str] = [name for name in MEASURED if name in means]
-    return _Columns({name: means[name] for name in kept}, gap_columns(outcome, bins))
+    bin_of_case = assign_bins(outcome.confidence, bins)
+    gaps = gap_columns(outcome.confidence, outcome.correct, bin_of_case, bins)
+    return _Columns({name: means[name] for name in kept}, gaps)
 
 
 def _outcomes(validated: pa.Table) -> Outcomes:

@@ -9,6 +9,7 @@ from mint_ray.common.arrays import Ints
 from mint_ray.evaluation.metrics.bootstrap import resample_blocks
 from mint_ray.evaluation.metrics.controls import expected_by_chance
 from mint_ray.evaluation.metrics.per_class import class_blocks
+from mint_ray.evaluation.metrics.shares import evidence_of, metric_value
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.systems import Perturbation, SystemRun, in_order
@@ -83,16 +84,9 @@ def _recalls(
             recalls.append(MetricValue(value=None, low=None, high=None, n=0))
             continue
         recall = right[known > 0] / known[known > 0]
-        low, high = np.percentile(recall[1:], [2.5, 97.5]) if len(recall) > 1 else recall[[0, 0]]
-        value = float(recall[0])
-        recalls.append(
-            MetricValue(
-                value=value,
-                low=min(float(low), value),
-                high=max(float(high), value),
-                n=int(known[0]),
-            )
-        )
+        inside = blocks["known"][:, code] > 0
+        evidence = evidence_of(blocks["right"][inside, code], cases.groups[inside])
+        recalls.append(metric_value(recall, int(known[0]), evidence))
     return recalls
 
 

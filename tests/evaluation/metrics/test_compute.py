@@ -12,6 +12,7 @@ from mint_ray.evaluation.metrics.teacher_agreement import (
 )
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes, index_cases
 from mint_ray.evaluation.predictions import rank_scores
+from mint_ray.evaluation.results import is_macro
 from tests.evaluation.conftest import PRIMARY, predictions_of
 
 
@@ -40,10 +41,55 @@ def test_every_case_is_in_every_denominator(
     metrics = evaluate(outcomes, cases, bins=10, samples=100, seed=0)
     assert metrics["orpo"]["all"]["top1"]["value"] == 0.25
     assert metrics["teacher"]["all"]["top1"]["value"] == 0.75
-    sizes = {v["n"] for system in metrics.values() for v in system["all"].values()}
-    assert sizes == {4}
-    assert metrics["orpo"]["seen"]["top1"] == {"value": 0.5, "low": 0.0, "high": 1.0, "n": 2}
+    for by_stratum in metrics.values():
+        sizes = {(is_macro(name), value["n"]) for name, value in by_stratum["all"].items()}
+        assert sizes == {(False, 4), (True, 3)}
+    one_publication = metrics["orpo"]["seen"]["top1"]
+    assert (one_publication["value"], one_publication["n"]) == (0.5, 2)
+    assert one_publication["low"] < 0.25 < 0.75 < one_publication["high"]
     assert metrics["orpo"]["unseen"]["top10"]["value"] == 0
+
+
+def test_each_group_counts_once_in_macro_metrics(
+    outcomes: dict[str, Outcomes], cases: EvaluatedCases, teacher: TeacherLists
+) -> None:
+    """The groups are {a, b}, {c} and {d}."""
+    found = evaluate(outcomes, cases, bins=10, samples=100, seed=0, teacher=teacher)["orpo"]
+    everything = found["all"]
+    assert {name for name in everything if is_macro(name)} == {
+        f"{name}_macro" for name in everything if not is_macro(name)
+    }
+    miss = -np.log(1e-12)
+    assert everything["top1_macro"]["value"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert everything["mrr_macro"]["value"] == pytest.approx(((1 + 1 / 3) / 2 + 0 + 0) / 3)
+    nll = (-np.log(0.75) - np.log(0.125)) / 2
+    assert everything["nll_macro"]["value"] == pytest.approx((nll + 2 * miss) / 3)
+    # Gaps of a, b, c and d, in bins of their own, with weights 1/2, 1/2, 1 and 1.
+    ece = (0.5 * 0.25 + 0.5 * 0.5 + 0 + 1) / 3
+    assert everything["ece_macro"]["value"] == pytest.approx(ece)
+    assert everything["ece_mass_macro"]["value"] == pytest.approx(ece)
+    coverage, avoidance = (0.75 + 0 + 0) / 3, (0.75 + 0 + 0.5) / 3
+    assert everything["car_macro"]["value"] == pytest.approx(
+        1.5 * coverage * avoidance / (0.5 * coverage + avoidance)
+    )
+    assert found["unseen"]["top1_macro"]["n"] == 2
+
+
+def test_intervals_of_shares_have_a_width_where_all_cases_agree(
+    outcomes: dict[str, Outcomes], cases: EvaluatedCases
+) -> None:
+    found = evaluate(outcomes, cases, bins=10, samples=100, seed=0)["teacher"]
+    assert (found["seen"]["top1"]["value"], found["seen"]["top1"]["high"]) == (1, 1)
+    assert found["seen"]["top1"]["low"] == pytest.approx(0.025)  # of one group
+    assert found["all"]["hallucination_free_macro"]["low"] == pytest.approx(0.025 ** (1 / 3))
+
+
+def test_macro_differences_are_paired(outcomes: dict[str, Outcomes], cases: EvaluatedCases) -> None:
+    metrics = ("top1_macro", "top1")
+    found = compare(outcomes, cases, "teacher", "orpo", samples=100, seed=0, metrics=metrics)
+    assert [difference.metric for difference in found] == ["top1_macro", "top1"]
+    assert found[0].interval.value == pytest.approx((1 + 1 + 0) / 3 - (1 / 2 + 0 + 0) / 3)
+    assert (found[0].interval.n, found[1].interval.n) == (3, 4)
 
 
 def test_ece_of_the_strata(outcomes: dict[str, Outcomes], cases: EvaluatedCases) -> None:
@@ -139,65 +185,3 @@ def test_full_scores_give_the_exact_likelihood() -> None:
     rank = (probability > chosen[:, None]).sum(axis=1) + 1
     assert metrics["mrr"]["value"] == pytest.approx((1 / rank).mean())
     assert metrics["top10"]["value"] == pytest.approx((rank <= 10).mean())
-
-
-def uneven(size: int) -> tuple[dict[str, Outcomes], EvaluatedCases]:
-    """One group of `size` cases that are all right, and three of one case that are all wrong."""
-    groups = ["large"] * size + ["x", "y", "z"]
-    names = [f"case-{i:03}" for i in range(len(groups))]
-    table = pa.table(
-        {
-            "case_id": names,
-            "group_id": groups,
-            "label_id": ["OMIM:1"] * len(groups),
-            "label_name": ["One"] * len(groups),
-            "seen": [True] * len(groups),
-        }
-    )
-    scores = np.log(np.array([[0.8, 0.2]] * size + [[0.3, 0.7]] * 3, dtype=np.float32))
-    labels, known = ["OMIM:1", "OMIM:2"], [0] * len(groups)
-    ranked = rank_scores("orpo", names, scores, labels, ["One", "Two"], known, 2)
-    indexed = index_cases(table, {label: label for label in labels})
-    return collect_outcomes(ranked, indexed, 2), indexed
-
-
-def test_macro_metrics_count_each_group_once() -> None:
-    found = evaluate(*uneven(97), bins=10, samples=200, seed=0)["orpo"]["all"]
-    assert found["top1"]["value"] == pytest.approx(0.97)
-    assert found["top1_macro"]["value"] == pytest.approx(0.25)
-    nll = -(np.log(0.8) + 3 * np.log(0.3)) / 4
-    assert found["nll_macro"]["value"] == pytest.approx(nll, abs=1e-5)
-    assert found["mrr_macro"]["value"] == pytest.approx((1 + 3 / 2) / 4)
-    # Confidence 0.8 where all are right, 0.7 where none is: two bins, weighted by groups.
-    assert found["ece_macro"]["value"] == pytest.approx(0.2 / 4 + 0.7 * 3 / 4, abs=1e-5)
-    assert found["ece"]["value"] == pytest.approx(0.2 * 0.97 + 0.7 * 0.03, abs=1e-5)
-    low, high = found["top1_macro"]["low"], found["top1_macro"]["high"]
-    assert low is not None
-    assert high is not None
-    assert 0 <= low < 0.25 < high <= 1
-
-
-def test_groups_of_one_case_make_macro_and_micro_equal(
-    outcomes: dict[str, Outcomes], cases: EvaluatedCases, teacher: TeacherLists
-) -> None:
-    alone = EvaluatedCases(**{**vars(cases), "groups": np.arange(len(cases))})
-    found = evaluate(outcomes, alone, bins=10, samples=50, seed=0, teacher=teacher)
-    for system in found.values():
-        for named in system.values():
-            macro = {name for name in named if name.endswith("_macro")}
-            assert {"top1_macro", "top10_macro", "mrr_macro"} <= macro
-            for name in macro:
-                assert named[name] == named[name.removesuffix("_macro")], name
-    assert "car_macro" in found["orpo"]["all"]
-
-
-def test_a_share_of_nothing_or_everything_is_not_certain() -> None:
-    outcomes, cases = uneven(1)
-    everything = evaluate(outcomes, cases, bins=10, samples=100, seed=0)["orpo"]["all"]["top3"]
-    low = pytest.approx(0.025 ** (1 / 4))
-    assert everything == {"value": 1.0, "low": low, "high": 1.0, "n": 4}
-    wrong = {"wrong": np.array([False, True, True, True])}
-    inside = EvaluatedCases(**{**vars(cases), "strata": wrong})
-    nothing = evaluate(outcomes, inside, bins=10, samples=100, seed=0)["orpo"]["wrong"]["top1"]
-    high = pytest.approx(1 - 0.025 ** (1 / 3))
-    assert nothing == {"value": 0.0, "low": 0.0, "high": high, "n": 3}

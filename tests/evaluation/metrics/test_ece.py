@@ -6,8 +6,8 @@ import pytest
 from mint_ray.evaluation.metrics.ece import (
     assign_bins,
     ece_of_sums,
+    equal_mass_bins,
     gap_columns,
-    mass_gap_columns,
     reliability,
 )
 from mint_ray.evaluation.outcomes import Outcomes
@@ -16,7 +16,38 @@ Build = Callable[..., Outcomes]
 
 
 def ece(outcome: Outcomes, bins: int = 10) -> float:
-    return float(ece_of_sums(gap_columns(outcome, bins).sum(axis=0), len(outcome.rank)))
+    bin_of_case = assign_bins(outcome.confidence, bins)
+    gaps = gap_columns(outcome.confidence, outcome.correct, bin_of_case, bins)
+    return float(ece_of_sums(gaps.sum(axis=0), len(outcome.rank)))
+
+
+def test_bins_of_equal_mass_hold_equally_many_cases() -> None:
+    confidence = np.random.default_rng(0).beta(20, 1, 1000)
+    assert np.bincount(assign_bins(confidence, 10)).max() > 800
+    found = equal_mass_bins(confidence, 10)
+    assert np.bincount(found).tolist() == [100] * 10
+    assert (np.diff(found[np.argsort(confidence)]) >= 0).all()
+    assert equal_mass_bins(np.array([0.9, 0.1, 0.4]), 10).tolist() == [8, 1, 5]
+    assert equal_mass_bins(np.array([]), 10).tolist() == []
+
+
+def test_equal_confidences_stay_in_one_bin_of_equal_mass() -> None:
+    assert equal_mass_bins(np.array([0.2, 1.0, 1.0, 1.0]), 4).tolist() == [0, 2, 2, 2]
+
+
+def test_weights_decide_on_equal_mass() -> None:
+    weights = np.array([3.0, 1.0, 1.0, 1.0])
+    assert equal_mass_bins(np.array([0.1, 0.2, 0.3, 0.4]), 2, weights).tolist() == [0, 1, 1, 1]
+
+
+def test_bins_of_equal_mass_see_what_equal_widths_hide() -> None:
+    """All are surer than 0.9: the surer half is always right, the other half never is."""
+    confidence = np.array([0.94, 0.94, 0.96, 0.96])
+    correct = np.array([False, False, True, True])
+    by_width = gap_columns(confidence, correct, assign_bins(confidence, 10), 10)
+    by_mass = gap_columns(confidence, correct, equal_mass_bins(confidence, 2), 2)
+    assert ece_of_sums(by_width.sum(axis=0), 4) == pytest.approx(0.45)
+    assert ece_of_sums(by_mass.sum(axis=0), 4) == pytest.approx((0.94 + 0.04) / 2)
 
 
 def test_bins_hold_their_lower_edge_and_the_last_holds_one() -> None:
@@ -45,18 +76,3 @@ def test_reliability_lists_only_bins_with_cases(outcome_of: Build) -> None:
     found = reliability(outcome_of([0.1, 0.9, 0.92], [False, True, False]), 2)
     assert [(b.n, b.accuracy) for b in found] == [(1, 0.0), (2, 0.5)]
     assert found[1].confidence == pytest.approx(0.91)
-
-
-def test_equal_mass_bins_share_the_cases_and_keep_ties_together() -> None:
-    confidence = np.array([0.91, 0.92, 0.93, 0.94, 0.95, 0.95, 0.95, 0.99])
-    correct = np.array([True, False, True, True, True, True, False, True])
-    columns = mass_gap_columns(confidence, correct, 4)
-    rows_of_bin = [np.flatnonzero(columns[:, b]).tolist() for b in range(4)]
-    assert sorted(row for rows in rows_of_bin for row in rows) == list(range(8))
-    ties = next(rows for rows in rows_of_bin if 4 in rows)
-    assert {4, 5, 6} <= set(ties)
-    assert [len(rows) for rows in rows_of_bin] == [2, 2, 0, 4]
-    # Equal-width bins put all of them in one, where errors of both kinds cancel.
-    in_one = abs((confidence - correct).mean())
-    assert ece_of_sums(columns.sum(axis=0), 8) > in_one
-    assert mass_gap_columns(confidence[:0], correct[:0], 4).shape == (0, 4)

@@ -14,9 +14,10 @@ from mint_ray.evaluation.metrics.per_class import (
     macro_f1,
 )
 from mint_ray.evaluation.outcomes import collect_outcomes, index_cases
+from mint_ray.evaluation.predictions import rank_scores
 from mint_ray.evaluation.results import METRICS
 from tests.evaluation.conftest import predictions_of
-from tests.evaluation.few_answers import CLASS_METRICS, LABELS, case_table, draw
+from tests.evaluation.few_answers import CLASS_METRICS, LABELS, NAMES, case_table, draw
 
 
 def sums_of(first: list[int], known: list[int], n_labels: int = 4) -> dict[str, np.ndarray]:
@@ -92,17 +93,54 @@ def test_all_are_measured_with_intervals_from_the_same_resamples() -> None:
     assert metrics["orpo"]["unseen"]["macro_f1"]["value"] is None
 
 
+def test_each_patient_counts_once_in_macro_metrics_of_few_answers() -> None:
+    cases, outcome, probability, known = draw(n=60, per_group=3, seed=1)
+    rows = np.r_[:30, np.repeat(np.arange(30, 60), 2)]  # ten patients have twice as many cases
+    groups = [f"p{row // 3}" for row in rows]
+    weights = np.where(rows < 30, 1 / 3, 1 / 6)
+    table = case_table(groups, known[rows].tolist())
+    ranked = rank_scores(
+        "orpo",
+        table["case_id"].to_pylist(),
+        np.log(probability[rows]),
+        LABELS,
+        NAMES,
+        known[rows].tolist(),
+        len(LABELS),
+    )
+    indexed = index_cases(table, {label: label for label in LABELS})
+    outcomes = collect_outcomes(ranked, indexed, 2, whole=True)
+    found = evaluate(outcomes, indexed, bins=10, samples=100, seed=0, by_class=True)["orpo"]["all"]
+    expected = {
+        "balanced_accuracy": balanced_accuracy_score(
+            known[rows], probability[rows].argmax(axis=1), sample_weight=weights
+        ),
+        "macro_f1": f1_score(
+            known[rows], probability[rows].argmax(axis=1), average="macro", sample_weight=weights
+        ),
+    }
+    for name, value in expected.items():
+        assert found[f"{name}_macro"]["value"] == pytest.approx(value)
+        assert found[f"{name}_macro"]["n"] == 20
+    # Copies of a patient's cases change nothing where each patient counts once.
+    plain = evaluate({"orpo": outcome}, cases, bins=10, samples=100, seed=0, by_class=True)
+    for name in ("classwise_ece", "top1", "nll", "ece"):
+        assert found[f"{name}_macro"]["value"] == pytest.approx(plain["orpo"]["all"][name]["value"])
+    assert "top1_by_group" in found
+    assert "top1_by_group_macro" not in found
+
+
 def test_the_bootstrap_draws_whole_groups() -> None:
-    cases, outcome, _, known = draw(n=60, per_group=3)
+    cases, outcome, probability, known = draw(n=60, per_group=3)
     found = evaluate({"orpo": outcome}, cases, bins=10, samples=100, seed=1, by_class=True)
     drawn = np.random.default_rng(1).integers(0, 20, size=(100, 20))
     values = []
     for groups in drawn:
         rows = np.concatenate([np.flatnonzero(cases.groups == group) for group in groups])
-        values.append(f1_score(known[rows], outcome.first[rows], average="macro"))
+        values.append(-np.log(probability[rows, known[rows]]).mean())
     low, high = np.percentile(values, [2.5, 97.5])
-    assert found["orpo"]["all"]["macro_f1"]["low"] == pytest.approx(low)
-    assert found["orpo"]["all"]["macro_f1"]["high"] == pytest.approx(high)
+    assert found["orpo"]["all"]["nll"]["low"] == pytest.approx(low)
+    assert found["orpo"]["all"]["nll"]["high"] == pytest.approx(high)
 
 
 def test_differences_of_metrics_that_are_no_means() -> None:

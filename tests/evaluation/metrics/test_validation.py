@@ -75,9 +75,8 @@ def test_metrics_and_differences_are_those_of_the_evaluation() -> None:
     for name in MEASURED:
         assert found[name] == pytest.approx(expected[name]["value"]), name
     gaps = paired_differences(table(0), table(1), bins=10, samples=100, seed=0)
-    for difference in compare(
-        outcomes, indexed, "a", "b", samples=100, seed=0, metrics=("top1", "top3", "mrr")
-    ):
+    names = ("top1", "top3", "top10", "mrr", "nll")
+    for difference in compare(outcomes, indexed, "a", "b", samples=100, seed=0, metrics=names):
         assert gaps[difference.metric] == difference.interval
 
 
