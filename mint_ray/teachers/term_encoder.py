@@ -1,13 +1,10 @@
 """Conversion of HPO terms to positions in the ontology, for all teachers that read terms."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_ray.errors import TeacherError
 from mint_ray.knowledge.ontology import Ontology
 
 NO_KNOWN_TERM = "no_known_term"
@@ -42,24 +39,3 @@ def no_known_term(column: Iterable[Iterable[str] | None], encoder: TermEncoder) 
     """Return per row of a column of observed terms `no_known_term`, or "" if one is known."""
     known = (len(encoder.plain(terms or ())) > 0 for terms in column)
     return ["" if has else NO_KNOWN_TERM for has in known]
-
-
-def check_ontology(folder: Path, content: Mapping[str, Any], ontology: Ontology) -> None:
-    """Check that a teacher was fitted with this release of the ontology.
-
-    Args:
-        folder: of the teacher, for the message.
-        content: of its manifest, with `ontology` (the release) and `terms` (their number).
-        ontology: in use now.
-
-    Raises:
-        TeacherError: it was fitted with another release.
-    """
-    fitted = (content["ontology"], content["terms"])
-    present = (ontology.version, len(ontology.ids))
-    if fitted != present:
-        raise TeacherError(
-            f"{folder}: expected ontology {fitted[0]} ({fitted[1]} terms), with which the teacher "
-            f"was fitted, found {present[0]} ({present[1]} terms); install that release, or fit "
-            "the teacher again"
-        )

@@ -11,16 +11,20 @@ from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Bools, Floats32
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.teachers.base import check_files, register_teacher, write_manifest
+from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.base import register_teacher, write_manifest
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import NameMatch
-from mint_ray.teachers.term_encoder import TermEncoder, check_ontology, no_known_term
+from mint_ray.teachers.term_encoder import TermEncoder, no_known_term
+from mint_ray.teachers.term_folder import (
+    CATALOGUE_FILE,
+    open_vocabulary,
+    vocabulary_facts,
+)
 from mint_ray.teachers.term_patients import TermPatients
 
 NAME = "knowledge"
 ARRAYS_FILE = "annotations.safetensors"
-CATALOGUE_FILE = "catalogue.parquet"
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def save_knowledge(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(match.arrays(), folder / ARRAYS_FILE)
     catalogue.write(folder / CATALOGUE_FILE)
-    content = {"ontology": ontology.version, "terms": len(ontology.ids), "scale": asdict(scale)}
+    content = vocabulary_facts(ontology) | {"scale": asdict(scale)}
     write_manifest(folder, NAME, [ARRAYS_FILE, CATALOGUE_FILE], content)
 
 
@@ -117,10 +121,8 @@ def load_knowledge(folder: Path, manifest: Mapping[str, Any]) -> KnowledgeTeache
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
             ontology.
     """
-    check_files(folder, manifest)
-    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
-    content, ontology = manifest["content"], load_ontology(catalogue.release)
-    check_ontology(folder, content, ontology)
+    catalogue, ontology = open_vocabulary(folder, manifest)
+    content = manifest["content"]
     return KnowledgeTeacher(
         catalogue,
         ontology,

@@ -11,14 +11,18 @@ from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Bools, Floats32, Ints
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.teachers.base import check_files, register_teacher, write_manifest
+from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.base import register_teacher, write_manifest
 from mint_ray.teachers.neighbours.index import PatientIndex
-from mint_ray.teachers.term_encoder import TermEncoder, check_ontology, no_known_term
+from mint_ray.teachers.term_encoder import TermEncoder, no_known_term
+from mint_ray.teachers.term_folder import (
+    CATALOGUE_FILE,
+    open_vocabulary,
+    vocabulary_facts,
+)
 
 NAME = "neighbours"
 INDEX_FILE = "patients.safetensors"
-CATALOGUE_FILE = "catalogue.parquet"
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,7 @@ def save_neighbours(
     save_file(index.arrays(), folder / INDEX_FILE)
     catalogue.write(folder / CATALOGUE_FILE)
     content = {
-        "ontology": ontology.version,
-        "terms": len(ontology.ids),
+        **vocabulary_facts(ontology),
         "temperature": scale.temperature,
         "unseen": scale.unseen,
     }
@@ -114,10 +117,8 @@ def load_neighbours(folder: Path, manifest: Mapping[str, Any]) -> NeighboursTeac
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
             ontology.
     """
-    check_files(folder, manifest)
-    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
-    content, ontology = manifest["content"], load_ontology(catalogue.release)
-    check_ontology(folder, content, ontology)
+    catalogue, ontology = open_vocabulary(folder, manifest)
+    content = manifest["content"]
     return NeighboursTeacher(
         catalogue,
         ontology,

@@ -13,8 +13,8 @@ from scipy.special import log_softmax
 from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.teachers.base import check_files, register_teacher, write_manifest
+from mint_ray.knowledge.ontology import Ontology
+from mint_ray.teachers.base import register_teacher, write_manifest
 from mint_ray.teachers.faces.findings import FaceFindings
 from mint_ray.teachers.faces.reader import FINDINGS
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
@@ -22,13 +22,17 @@ from mint_ray.teachers.knowledge.names import NameMatch, name_families
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.features import Candidates, Query, find_candidates
 from mint_ray.teachers.stacked.gate import Gate, gate_features, strata_of
-from mint_ray.teachers.term_encoder import TermEncoder, check_ontology, no_known_term
+from mint_ray.teachers.term_encoder import TermEncoder, no_known_term
+from mint_ray.teachers.term_folder import (
+    CATALOGUE_FILE,
+    open_vocabulary,
+    vocabulary_facts,
+)
 from mint_ray.teachers.term_patients import TermPatients
 
 NAME = "stacked"
 ARRAYS_FILE = "stacked.safetensors"
 RANKER_FILE = "ranker.txt"
-CATALOGUE_FILE = "catalogue.parquet"
 FACES_FILE = "face_reader.safetensors"
 
 
@@ -186,8 +190,7 @@ def save_stacked(
     model.ranker.save_model(folder / RANKER_FILE)
     model.catalogue.write(folder / CATALOGUE_FILE)
     content = {
-        "ontology": model.ontology.version,
-        "terms": len(model.ontology.ids),
+        **vocabulary_facts(model.ontology),
         "gate": gate.plain(),
         "temperatures": vars(scale),
     }
@@ -205,10 +208,8 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
         TeacherError: a file is damaged, or the teacher was fitted with another release of the
             ontology or with other facial findings.
     """
-    check_files(folder, manifest)
-    catalogue = Catalogue.read(folder / CATALOGUE_FILE)
-    content, ontology = manifest["content"], load_ontology(catalogue.release)
-    check_ontology(folder, content, ontology)
+    catalogue, ontology = open_vocabulary(folder, manifest)
+    content = manifest["content"]
     if content["findings"] != list(FINDINGS):
         raise TeacherError(
             f"{folder}: expected the facial findings that the teacher was fitted with, found "
