@@ -131,7 +131,8 @@ def test_the_command_finishes_the_rest(
     assert "ORPO student" in printed.out
     assert printed.out.splitlines()[-1] == f"report: {folder(store, 'evaluate') / 'report.html'}"
     metrics = json.loads((folder(store, "evaluate") / "metrics.json").read_text())
-    assert {"majority", "base", "orpo", "teacher"} <= metrics.keys()
+    compared = {"majority", "neighbours", "knowledge", "base", "orpo", "teacher"}
+    assert compared <= metrics.keys()
     sizes = {system: by_stratum["all"]["top1"]["n"] for system, by_stratum in metrics.items()}
     assert sizes.pop("base_generated") == sizes.pop("orpo_generated") == 1
     assert set(sizes.values()) == {6}

@@ -18,14 +18,12 @@ instead of 40 to 69 %.
 class EvaluationConfig(Section):
     """Compared systems, tested cases and measures."""
 
-    systems: tuple[Literal["base", "teacher", "majority", "student"], ...] = (
-        "majority",
-        "base",
-        "student",
-        "teacher",
-    )
-    """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`,
-    ..."""
+    systems: tuple[
+        Literal["majority", "neighbours", "knowledge", "base", "student", "teacher"], ...
+    ] = ("majority", "base", "student", "teacher")
+    """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ...
+    `neighbours` and `knowledge` need no training: the most similar training patients, and the
+    annotations of the diseases. Both read the terms of patients."""
     top_k: int = Field(10, ge=1)
     """Number of distinct names in a ranking."""
     search: Literal["auto", "exhaustive", "beam"] = "auto"

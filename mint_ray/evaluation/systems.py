@@ -33,6 +33,8 @@ class SystemRun:
 
 SYSTEMS: dict[str, str] = {
     "majority": "Majority",
+    "neighbours": "Nearest patients",
+    "knowledge": "Annotations",
     "base": "Base model",
     "sft": "SFT student",
     "sft_cft": "SFT + CFT student",
@@ -49,6 +51,9 @@ SYSTEMS: dict[str, str] = {
     "mean_colour": "Mean colour",
 }
 """Title of each system, in the order of tables and plots."""
+
+LOOK_UPS = ("neighbours", "knowledge")
+"""Systems that are teachers without training, fitted to the cases of the run."""
 
 CALIBRATING = frozenset({"cft", "rcft"})
 """Objectives that calibrate a student that is already aligned."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from mint_ray.config.config import Config
 from mint_ray.config.load import load_config
 from mint_ray.errors import ConfigError
+from mint_ray.evaluation.systems import LOOK_UPS
 from mint_ray.teachers.registry import known_teachers
 from mint_ray.tuning.space import check_space
 
@@ -29,10 +30,17 @@ def check_config(config: Config) -> None:
     space is checked only if the config has one: the default one need not fit every config.
 
     Raises:
-        ConfigError: an unknown teacher, or a search space that no trial could use.
+        ConfigError: an unknown teacher, systems of another task, or a search space that no trial
+            could use.
     """
     name, known = config.teacher.name, known_teachers()
     if name not in known:
         raise ConfigError(f"teacher.name: expected one of {', '.join(known)} (found {name!r})")
+    look_ups = sorted({*LOOK_UPS} & {*config.evaluation.systems})
+    if look_ups and config.task != "disease":
+        raise ConfigError(
+            f"evaluation.systems: {', '.join(look_ups)} rank diseases by the terms of patients, "
+            f"but task={config.task}: leave them out"
+        )
     if "tune" in config.model_fields_set:
         check_space(config)

@@ -28,6 +28,8 @@ from mint_ray.stages.workers.rankers import (
     student_columns,
 )
 from mint_ray.tasks.task import TASKS
+from mint_ray.teachers.base import MANIFEST_FILE
+from mint_ray.teachers.registry import find_fitter
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,36 @@ def rank_by_majority(comparison: Comparison, runs: Sequence[SystemRun]) -> Syste
 
 def rank_by_teacher(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
     """Rank by the fitted teacher's scores; resumable."""
+    ranked = _rank_by_fitted(comparison, runs, "teacher", comparison.inputs["teach"])
+    return SystemAnswers(
+        predictions=_predictions(ranked, runs),
+        teacher_lists=teacher_lists(comparison, ranked[None]),
+    )
+
+
+def rank_by_look_up(name: str, comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
+    """Fit a teacher that needs no training to the run's cases, and rank by its scores.
+
+    Args:
+        name: of the teacher, in `LOOK_UPS`.
+        comparison: the tested cases.
+        runs: of the system.
+    """
+    folder = comparison.output / "look_ups" / name
+    if not (folder / MANIFEST_FILE).exists():
+        tree = comparison.config.model_dump(mode="json")
+        config = Config.model_validate(tree | {"teacher": {"name": name}})
+        find_fitter(config).load()(comparison.inputs["cases"], config, folder, lambda report: None)
+    ranked = _rank_by_fitted(comparison, runs, name, folder)
+    return SystemAnswers(predictions=_predictions(ranked, runs))
+
+
+def _rank_by_fitted(
+    comparison: Comparison, runs: Sequence[SystemRun], name: str, teacher: Path
+) -> "Ranked":
     config = comparison.config
     arguments = {
-        "teacher": str(comparison.inputs["teach"]),
+        "teacher": str(teacher),
         "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),
         "top_k": comparison.depth,
         "resources": config.resources.model_dump(mode="json"),
@@ -97,11 +126,7 @@ def rank_by_teacher(comparison: Comparison, runs: Sequence[SystemRun]) -> System
         "stain": config.seed,
     }
     job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
-    ranked = _rank_on_ray(comparison, job, "teacher", runs)
-    return SystemAnswers(
-        predictions=_predictions(ranked, runs),
-        teacher_lists=teacher_lists(comparison, ranked[None]),
-    )
+    return _rank_on_ray(comparison, job, name, runs)
 
 
 def rank_by_base_model(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:

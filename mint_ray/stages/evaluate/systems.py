@@ -6,16 +6,18 @@ title in `mint_ray.evaluation.systems`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mint_ray.config.config import Config
 from mint_ray.errors import TrainingError
 from mint_ray.evaluation.answers import SystemAnswers
-from mint_ray.evaluation.systems import Perturbation, SystemRun, student_system
+from mint_ray.evaluation.systems import LOOK_UPS, Perturbation, SystemRun, student_system
 from mint_ray.stages.evaluate.controls import MEAN_COLOUR, rank_by_mean_colour
 from mint_ray.stages.evaluate.rank import (
     Comparison,
     rank_by_base_model,
+    rank_by_look_up,
     rank_by_majority,
     rank_by_student,
     rank_by_teacher,
@@ -46,6 +48,7 @@ def known_systems(student: str) -> dict[str, System]:
     """
     return {
         "majority": System("majority", rank_by_majority),
+        **{name: System(name, partial(rank_by_look_up, name)) for name in LOOK_UPS},
         "base": System("base", rank_by_base_model, answers_freely=True),
         "student": System(
             student, rank_by_student, perturbations=tuple(Perturbation), answers_freely=True
