@@ -41,6 +41,7 @@ def draw_plots(
     """
     by_class = has_classes(metrics)
     measured = {name for strata in metrics.values() for named in strata.values() for name in named}
+    macro = "top1" + MACRO in measured
     compared = {system: metrics[system] for system in metrics if not is_control(system)}
     ranked = {system: outcomes[system] for system in outcomes if not is_control(system)}
     with_confidence = [name for name in in_order(ranked) if ranked[name].has_probabilities]
@@ -50,9 +51,9 @@ def draw_plots(
     shown = (
         ("top1", "balanced_accuracy", "top1_by_group")
         if by_class
-        else (*((f"top1{MACRO}",) if f"top1{MACRO}" in measured else ()), "top1", "top3", "top10")
+        else (*(("top1" + MACRO,) if macro else ()), "top1", "top3", "top10")
     )
-    in_strata = ("top1", "top3" if by_class else "top10") if split else ()
+    in_strata = _in_strata(by_class, macro) if split else ()
     return {
         "accuracy": [
             (METRICS[name].title, charts.metric_dots(compared, name, student)) for name in shown
@@ -76,6 +77,13 @@ def draw_plots(
         ],
         "controls": _controls(metrics, student),
     }
+
+
+def _in_strata(by_class: bool, macro: bool) -> tuple[str, str]:
+    """Return the metrics that are drawn by stratum: those of patients are means over groups."""
+    if by_class:
+        return "top1", "top3"
+    return ("top1" + MACRO, "top10" + MACRO) if macro else ("top1", "top10")
 
 
 def _risk(ranked: Mapping[str, Outcomes], styles: Mapping[str, str]) -> Plots:

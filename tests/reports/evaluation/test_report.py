@@ -8,6 +8,7 @@ import pytest
 
 from mint_ray.evaluation.metrics.compute import compare, evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
+from mint_ray.evaluation.results import format_value
 from mint_ray.reports.evaluation.examples import choose_examples
 from mint_ray.reports.evaluation.report import (
     LineageStep,
@@ -98,6 +99,30 @@ def test_page_is_well_formed_and_has_every_part(context: ReportContext) -> None:
     ):
         assert word in html, word
     assert html.count("<svg") == 4 + 1 + 2 + 2 + 2
+
+
+def test_means_over_groups_stand_first(context: ReportContext) -> None:
+    html = render_report(context)
+    columns = re.findall(r'<th scope="col">([^<]*)</th>', html)
+    assert columns[1:5] == ["Top-1 macro % ↑", "Top-3 macro % ↑", "Top-10 macro % ↑", "Top-1 % ↑"]
+    value = context.metrics["orpo"]["all"]["top1_macro"]["value"]
+    assert f"ORPO student, top‑1 macro<strong>{format_value('top1', value)}%" in html
+    drawn = html[html.index('id="strata"') : html.index('id="calibration"')]
+    titles = re.findall("<figcaption>([^<]*)</figcaption>", drawn)
+    assert titles == ["Top-1 macro", "Top-10 macro"]
+
+
+def test_figures_from_before_means_over_groups_are_shown(context: ReportContext) -> None:
+    metrics = {
+        system: {
+            stratum: {name: v for name, v in named.items() if not name.endswith("_macro")}
+            for stratum, named in by_stratum.items()
+        }
+        for system, by_stratum in context.metrics.items()
+    }
+    html = render_report(dataclasses.replace(context, metrics=metrics, differences=()))
+    assert "ORPO student, top‑1<strong>" in html
+    assert "macro" not in html
 
 
 def test_page_is_self_contained(context: ReportContext) -> None:

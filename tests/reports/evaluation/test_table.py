@@ -4,7 +4,14 @@ import pytest
 from rich.console import Console
 
 from mint_ray.evaluation.results import Metrics
-from mint_ray.reports.evaluation.table import header, plain_table, print_table, rows_of
+from mint_ray.reports.evaluation.table import (
+    CLASS_COLUMNS,
+    columns_of,
+    header,
+    plain_table,
+    print_table,
+    rows_of,
+)
 
 TITLES = {"orpo": "ORPO student", "teacher": "Teacher"}
 
@@ -84,3 +91,14 @@ def test_a_system_measured_on_fewer_cases_says_so(metrics: Metrics) -> None:
     assert text.startswith("All cases, n = 1,234;")
     assert "ORPO student, generated (n = 20)" in text
     assert text.count("n = ") == 2
+
+
+def test_means_over_groups_stand_first_for_patients_and_files_without_them_are_shown(
+    metrics: Metrics,
+) -> None:
+    assert columns_of(metrics)[:4] == ("top1", "top3", "top10", "mrr")
+    value = metrics["orpo"]["all"]["top1"]
+    patients: Metrics = {"orpo": {"all": {"top1": value, "top1_macro": value}}}
+    assert columns_of(patients)[:4] == ("top1_macro", "top3_macro", "top10_macro", "top1")
+    tiles: Metrics = {"orpo": {"all": {"balanced_accuracy": value, **patients["orpo"]["all"]}}}
+    assert columns_of(tiles) == CLASS_COLUMNS
