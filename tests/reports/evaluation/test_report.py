@@ -104,12 +104,17 @@ def test_page_is_well_formed_and_has_every_part(context: ReportContext) -> None:
 def test_means_over_groups_stand_first(context: ReportContext) -> None:
     html = render_report(context)
     columns = re.findall(r'<th scope="col">([^<]*)</th>', html)
-    assert columns[1:5] == ["Top-1 macro % ↑", "Top-3 macro % ↑", "Top-10 macro % ↑", "Top-1 % ↑"]
+    assert columns[1:5] == [
+        "Top-1, macro % ↑",
+        "Top-3, macro % ↑",
+        "Top-10, macro % ↑",
+        "Top-1 % ↑",
+    ]
     value = context.metrics["orpo"]["all"]["top1_macro"]["value"]
     assert f"ORPO student, top‑1 macro<strong>{format_value('top1', value)}%" in html
     drawn = html[html.index('id="strata"') : html.index('id="calibration"')]
     titles = re.findall("<figcaption>([^<]*)</figcaption>", drawn)
-    assert titles == ["Top-1 macro", "Top-10 macro"]
+    assert titles == ["Top-1, macro", "Top-10, macro"]
 
 
 def test_figures_from_before_means_over_groups_are_shown(context: ReportContext) -> None:
