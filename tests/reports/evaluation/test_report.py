@@ -111,7 +111,7 @@ def test_means_over_groups_stand_first(context: ReportContext) -> None:
         "Top-1 % ↑",
     ]
     value = context.metrics["orpo"]["all"]["top1_macro"]["value"]
-    assert f"ORPO student, top‑1 macro<strong>{format_value('top1', value)}%" in html
+    assert f"ORPO student, top‑1, macro<strong>{format_value('top1', value)}%" in html
     drawn = html[html.index('id="strata"') : html.index('id="calibration"')]
     titles = re.findall("<figcaption>([^<]*)</figcaption>", drawn)
     assert titles == ["Top-1, macro", "Top-10, macro"]
