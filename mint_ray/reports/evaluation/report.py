@@ -163,10 +163,10 @@ def headline(metrics: Metrics, student: str) -> str:
     if not value or value["value"] is None:
         return ""
     first = format_value("top1", value["value"])
+    size = system_size(metrics, student, "all")
     mean = " (mean over publications)" if metric.endswith(MACRO) else ""
     parts = [
-        f"Over {value['n']:,} held-out cases{mean} the student names the known answer first in "
-        f"{first}%"
+        f"Over {size:,} held-out cases{mean} the student names the known answer first in {first}%"
     ]
     base, teacher = top1.get("base"), top1.get("teacher")
     if base and base["value"]:
