@@ -153,13 +153,13 @@ class TeacherConfig(Section):
 
     The teachers `clip` and `clip_fusion` use `clip`, `batch_size`, `learning_rate` and
     `weight_decay`; `scores`, `endpoint` and `gestaltmml` use the section of their name; the other
-    settings are those of `fusion`.
+    settings are those of `fusion`, of which `stacked` uses `face_samples` and `face_epochs`.
     """
 
     name: str = "fusion"
     """Registered name of the teacher: `fusion` (face and HPO terms), `neighbours` (HPO terms: the
     diseases of the most similar training patients), `knowledge` (HPO terms: the annotations of the
-    diseases), `stacked` (HPO terms: both, weighed by boosted trees), `clip` (image), `clip_fusion`
+    diseases), `stacked` (face and HPO terms: both, weighed by boosted trees), `clip` (image), `clip_fusion`
     (image and description), `gestaltmml` (face and HPO terms or note, ViLT), `scores` (a table that
     another program made), `endpoint` (a server with a language model), or the name under which an
     installed package has registered its own."""
