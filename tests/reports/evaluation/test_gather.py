@@ -67,6 +67,12 @@ def test_the_data_card_counts_cases_and_rejections(report: ReportContext) -> Non
     assert report.data_facts["Catalogue"].startswith("3 labels")
 
 
+def test_the_page_names_split_seed_and_limit(report: ReportContext) -> None:
+    origin = "test split, seed 0, at most 10 cases per group"
+    assert report.tested == origin
+    assert f"<li>{origin}</li>" in render_report(report)
+
+
 def test_the_student_is_set_beside_the_systems_that_were_compared(report: ReportContext) -> None:
     assert {(d.first, d.second) for d in report.differences} == {("orpo", "teacher")}
     assert {d.metric for d in report.differences} == set(COMPARED)
