@@ -110,6 +110,8 @@ def read_more_names(path: Path) -> dict[str, str]:
                 ),
             )
         )
+        # OMIM ids without a prefix may be stored as numbers.
+        written = [table[name].cast(pa.string()).to_pylist() for name in _NAME_COLUMNS]
     except (OSError, pa.ArrowException, KeyError) as error:
         raise DataError(
             f"{path}: expected a parquet or CSV table with the columns id and name, found "
@@ -117,15 +119,14 @@ def read_more_names(path: Path) -> dict[str, str]:
             "columns"
         ) from error
     names: dict[str, str] = {}
-    rows = zip(*(table[name].to_pylist() for name in _NAME_COLUMNS), strict=True)
-    for number, (written, name) in enumerate(rows, start=1):
-        ids = read_disease_ids(written or "")
-        if len(ids) != 1 or not (name or "").strip():
+    for number, (text, name) in enumerate(zip(*written, strict=True), start=1):
+        ids, tidy = read_disease_ids(text or ""), (name or "").strip()
+        if len(ids) != 1 or not tidy:
             raise DataError(
-                f"{path}, row {number}: expected one disease id and a name, found "
-                f"{len(ids)} ids{'' if name else ' and no name'}; correct or remove the row"
+                f"{path}, row {number}: expected one disease id such as OMIM:620000 and a name, "
+                f"found {len(ids)} ids{'' if tidy else ' and no name'}; correct or remove the row"
             )
-        names.setdefault(ids[0], name.strip())
+        names.setdefault(ids[0], tidy)
     return names
 
 

@@ -147,6 +147,15 @@ def test_a_table_of_another_kind_is_refused(text: str, tmp_path: Path) -> None:
         read_more_names(tmp_path / "names.csv")
 
 
+def test_ids_may_be_numbers_and_blank_names_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "names.parquet"
+    pq.write_table(pa.table({"id": [620000], "name": ["Newer disease "]}), file)
+    assert read_more_names(file) == {"OMIM:620000": "Newer disease"}
+    pq.write_table(pa.table({"id": [620000], "name": [" "]}), file)
+    with pytest.raises(DataError, match=r"row 1: .*found 1 ids and no name;"):
+        read_more_names(file)
+
+
 def test_knowledge_in_words() -> None:
     facts = {"release": None, "ontology": "2025-01-16", "annotations": "2025-01-16"}
     shares = {"test_cases_cited": 0.516, "test_cases_cited_after_exclusion": 0.0}

@@ -83,15 +83,26 @@ def test_a_table_of_scores_counts_by_content_not_by_place(tmp_path: Path) -> Non
     assert before["cases"] == with_scores(two)["cases"]
 
 
-def test_input_files_count_by_content_not_by_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "setting", "others"),
+    [
+        ("cases", "path", {"source": "phenopackets"}),
+        ("knowledge", "release", {}),
+        ("knowledge", "more_names", {}),
+    ],
+)
+def test_input_files_count_by_content_not_by_place(
+    section: str, setting: str, others: dict[str, str], tmp_path: Path
+) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     one.write_text("{}")
     two.write_text("{}")
 
     def key(path: Path) -> str:
-        return keys(config(tmp_path, cases={"source": "phenopackets", "path": str(path)}))["cases"]
+        return keys(config(tmp_path, **{section: {**others, setting: str(path)}}))["cases"]
 
     before = key(one)
+    assert before != keys(config(tmp_path))["cases"]
     assert before == key(two)
     two.write_text('{"id": 1}')
     assert before != key(two)
