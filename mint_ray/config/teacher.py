@@ -166,8 +166,9 @@ class TeacherConfig(Section):
     cross_fit_folds: int = Field(5, ge=0)
     """Number of parts of the training groups. The cases of each part are ranked by a further
     teacher that is fitted without it, so that no pair rests on an answer that its teacher has seen.
-    0 to rank training cases with the teacher that was fitted to them. Teachers whose scores were
-    recorded elsewhere (`scores`, `endpoint`) need no parts."""
+    Fewer where there are fewer groups. 0 to rank training cases with the teacher that was fitted to
+    them, which is also done if all are of one group. Teachers whose scores were recorded elsewhere
+    (`scores`, `endpoint`) need no parts."""
     clip: ClipConfig = ClipConfig()
     scores: ScoresConfig = ScoresConfig()
     endpoint: EndpointConfig = EndpointConfig()

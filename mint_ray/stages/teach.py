@@ -26,7 +26,12 @@ def run(context: StepContext) -> StepOutcome:
     recorded = find_fitter(config).recorded  # raises ConfigError for settings that cannot work
     parts = 0 if recorded else config.teacher.cross_fit_folds
     cases_file = context.inputs["cases"] / "cases.parquet"
-    fold_of = plan_folds(cases_file, parts, config.seed) if parts else {}
+    fold_of = plan_folds(cases_file, parts, config.seed)
+    if parts and not fold_of:
+        context.progress.say(
+            "all training cases are of one group: they are ranked by the teacher that is fitted "
+            "to them, whose scores of them are optimistic"
+        )
     begin_training_session(context.config.resources, context.output, context.progress.say)
     settings = {
         "config": config.model_dump(mode="json"),

@@ -1,5 +1,6 @@
 """The stage `prefer` on a real Ray, with images: what it writes, and what it writes again."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,7 +80,8 @@ def test_images_go_with_their_pairs_also_when_resumed(context: StepContext) -> N
     scored[0].unlink()
     (context.output / "train.parquet").unlink()
     (context.output / ".test.parquet.0.partial").write_bytes(b"torn")
-    assert prefer.run(context) == outcome
+    again = prefer.run(context)  # the speed alone may differ
+    assert replace(again, metrics={}) == replace(outcome, metrics={})
     assert content(context.output) == first
 
 

@@ -40,6 +40,7 @@ def write_inputs(root: Path) -> None:
             "group_id": f"family-{i // 2:02d}",
             "split": "validation",
             "label_id": list(LABELS)[i % len(NAMES)],
+            "seen": True,
             "note": note(i),
         }
         for i in range(12)

@@ -50,10 +50,17 @@ def test_groups_are_dealt_evenly_at_random_and_in_any_order() -> None:
 
 
 def test_only_training_groups_are_dealt(tmp_path: Path) -> None:
-    source = write_cases(tmp_path / "cases", CASES)
-    assert sorted(plan_folds(source / "cases.parquet", 2, 0)) == ["a", "b"]
-    with pytest.raises(TeacherError, match=r"cross_fit_folds=3 training groups, found 2"):
-        plan_folds(source / "cases.parquet", 3, 0)
+    cases = write_cases(tmp_path / "cases", CASES) / "cases.parquet"
+    for parts in (2, 5):  # no more parts than groups
+        fold_of = plan_folds(cases, parts, 0)
+        assert sorted(fold_of) == ["a", "b"]
+        assert sorted(fold_of.values()) == [0, 1]
+    assert plan_folds(cases, 0, 0) == {}
+
+
+def test_a_single_training_group_cannot_be_left_out(tmp_path: Path) -> None:
+    rows = [{**case, "group_id": "a"} for case in CASES if case["split"] == "train"]
+    assert plan_folds(write_cases(tmp_path / "cases", rows) / "cases.parquet", 5, 0) == {}
 
 
 def test_a_fold_lacks_its_groups_and_what_only_their_publications_say(tmp_path: Path) -> None:
