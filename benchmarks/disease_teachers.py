@@ -32,6 +32,7 @@ from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.evaluation.metrics.bootstrap import mean_interval
+from mint_ray.evaluation.metrics.shares import mean_share_interval
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
@@ -134,13 +135,19 @@ def run_fold(
     np.savez(source / "cases.npz", strata=strata_of(source, tested), groups=groups)
 
 
-def micro_and_macro(hits: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, list[float]]:
-    """Return the mean over cases and over groups, each with its interval over groups."""
+def micro_and_macro(values: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, list[float]]:
+    """Return the mean over cases and over groups, each with its interval over groups.
+
+    Args:
+        values: (n,) hits, 0 or 1, or differences of hits, which may be −1.
+        groups: (n,) group of each case.
+        seed: of the resamples.
+    """
+    interval_of = mean_share_interval if values.min() >= 0 else mean_interval
     numbers = np.unique(groups, return_inverse=True)[1]
-    micro = mean_interval(hits, numbers, 1000, seed)
-    sizes = np.bincount(numbers)
-    means = np.bincount(numbers, hits) / sizes
-    macro = mean_interval(means, np.arange(len(means)), 1000, seed)
+    micro = interval_of(values, numbers, 1000, seed)
+    means = np.bincount(numbers, values) / np.bincount(numbers)
+    macro = interval_of(means, np.arange(len(means)), 1000, seed)
     return {
         name: [round(value, 4) for value in (interval.value, interval.low, interval.high)]
         for name, interval in (("micro", micro), ("macro", macro))
