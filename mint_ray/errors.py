@@ -19,6 +19,17 @@ class MintError(Exception):
     """Base class of all errors that are meant for the user."""
 
 
+def to_plain(error: MintError) -> dict[str, str]:
+    """Return an error as plain JSON, by which it leaves a process that Ray would start again."""
+    return {"kind": type(error).__name__, "message": str(error)}
+
+
+def of_plain(content: Mapping[str, str]) -> MintError:
+    """Make the error that gave this `content`."""
+    error: MintError = globals()[content["kind"]](content["message"])
+    return error
+
+
 class ConfigError(MintError):
     """A setting is missing, unknown or out of range."""
 

@@ -66,7 +66,7 @@ class ScoresConfig(Section):
     score_column: str = "score"
     """Column of the scores."""
     better: Literal["higher", "lower"] = "higher"
-    """Whether a higher or a lower score is better. p-values are better if lower."""
+    """Direction in which scores are better; `lower` for p-values."""
 
 
 class EndpointConfig(Section):

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mint_ray.common.arrays import Ints
 from mint_ray.common.digests import digest_of
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import Annotations
@@ -78,6 +80,11 @@ class Catalogue:
     def index_of(self, any_id: str) -> int | None:
         """Return the index of the label that has this id among its ids, or None."""
         return self._index.get(any_id)
+
+    def indices_of(self, any_ids: Iterable[str | None]) -> Ints:
+        """Return the index of each id's label, −1 where there is none; as `index_of`."""
+        found = (self._index.get(any_id or "", -1) for any_id in any_ids)
+        return np.fromiter(found, dtype=np.int64)
 
     def revision(self) -> str:
         """Return a hash of the content, 12 hexadecimal digits."""

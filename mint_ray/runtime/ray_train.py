@@ -13,10 +13,9 @@ import torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
-from mint_ray import errors
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.resources import ResourcesConfig
-from mint_ray.errors import MintError, TrainingError
+from mint_ray.errors import MintError, TrainingError, of_plain, to_plain
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +77,7 @@ def fit(
             "the workers' output"
         ) from error
     if refusal.exists():
-        refused = read_json(refusal)
-        raise getattr(errors, refused["kind"])(refused["message"])
+        raise of_plain(read_json(refusal))
 
 
 def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[str, Any]) -> None:
@@ -90,7 +88,7 @@ def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[
     try:
         worker(settings)
     except MintError as error:
-        write_json(Path(refusal), {"kind": type(error).__name__, "message": str(error)})
+        write_json(Path(refusal), to_plain(error))
 
 
 def _drop_broken_snapshot(folder: Path) -> None:

@@ -147,7 +147,7 @@ class TeacherPlugin:
     reports: Callable[[Config], int] | None = None
     """Function that returns the number of reports; one if there is no function."""
     recorded: bool = False
-    """Whether the teacher knows the scores of the run's cases only, by `case_id`."""
+    """True if the teacher knows the scores of the run's cases only, by `case_id`."""
 
 
 def plugin_names() -> tuple[str, ...]:

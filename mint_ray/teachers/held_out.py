@@ -37,8 +37,7 @@ def _ranks(teacher: Teacher, cases: pa.Table, catalogue: Catalogue) -> np.ndarra
     """Return (n,) the rank of each case's label, infinite for a miss."""
     present = [name for name in SEEN_COLUMNS if name in cases.column_names]
     scores = score_cases(teacher, {name: cases[name].to_pylist() for name in present})
-    labels = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
-    known = np.array([-1 if label is None else label for label in labels])
+    known = catalogue.indices_of(cases["label_id"].to_pylist())
     rows = np.arange(len(known))
     is_hit = (known >= 0) & is_answered(scores, floor_of(teacher))[rows, known]
     ranks = (scores >= scores[rows, known][:, None]).sum(axis=1)

@@ -40,7 +40,7 @@ class Fitter:
     reports: Callable[[Config], int] = _one_report
     """Function that returns the number of reports that a fit makes, one per epoch."""
     recorded: bool = False
-    """Whether the scores of cases are made in the fit, so that no changed case can be scored."""
+    """True if the scores of cases are made in the fit, so that no changed case can be scored."""
 
 
 def _attribute(module: str, name: str) -> Any:

@@ -115,8 +115,7 @@ class LabelledPatients:
         if faces:
             batch, _ = faces.add_to(batch)
         patients = TermPatients.of_batch(batch, encoder, n_terms)
-        indices = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
-        labels = np.array([-1 if i is None else i for i in indices], dtype=np.int64)
+        labels = catalogue.indices_of(cases["label_id"].to_pylist())
         groups = np.unique(cases["group_id"].to_pylist(), return_inverse=True)[1]
         usable = patients.with_terms[labels[patients.with_terms] >= 0]
         return cls(patients.take(usable), labels[usable], groups[usable].astype(np.int64))

@@ -7,10 +7,9 @@ from typing import Any
 
 import ray
 
-from mint_ray import errors
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.config import Config
-from mint_ray.errors import MintError
+from mint_ray.errors import MintError, of_plain, to_plain
 from mint_ray.runtime.ray_train import use_resources
 from mint_ray.teachers.cross_fit import fold_folder, write_fold_cases
 from mint_ray.teachers.registry import find_fitter
@@ -61,12 +60,12 @@ def fit_folds(
         if refused:
             for reference in running:
                 ray.cancel(reference, force=True)
-            raise getattr(errors, refused["kind"])(refused["message"])
+            raise of_plain(refused)
         on_fitted(fold, read_json(fold_folder(output, fold) / SUMMARY))
 
 
 def _fit_fold(tree: dict[str, Any], cases: str, folder: str, groups: list[str]) -> dict[str, str]:
-    """Fit one teacher; return the kind and message of a MintError, which Ray must not retry."""
+    """Fit one teacher; return a MintError as plain JSON, since Ray must not retry it, or {}."""
     config, out = Config.model_validate(tree), Path(folder)
     use_resources(config.resources)
     source = out / "cases"
@@ -74,7 +73,7 @@ def _fit_fold(tree: dict[str, Any], cases: str, folder: str, groups: list[str]) 
         write_fold_cases(Path(cases), frozenset(groups), source)
         metrics = find_fitter(config).load()(source, config, out, lambda report: None)
     except MintError as error:
-        return {"kind": type(error).__name__, "message": str(error)}
+        return to_plain(error)
     shutil.rmtree(source)
     write_json(out / SUMMARY, metrics)
     return {}

@@ -65,13 +65,12 @@ def fit_case_faces(
     pixels, rows, _ = decode_images(train["image"].to_pylist())
     cases = train.drop_columns(["image"]).take(rows).to_pylist()
     findings = [finding_row(case["face_terms"], ontology) for case in cases]
-    labels = [catalogue.index_of(case["label_id"] or "") for case in cases]
     drawn = any(row.any() for row in findings)
     training = Faces(
         pixels,
         np.stack(findings) if findings else np.zeros((0, len(FINDINGS)), np.float32),
         np.full(len(cases), drawn),
-        np.array([-1 if label is None else label for label in labels], dtype=np.int64),
+        catalogue.indices_of(case["label_id"] for case in cases),
     )
     rng = np.random.default_rng([seed, 1])
     practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, rng)

@@ -17,7 +17,6 @@ import torch
 from torch.nn import functional as F
 
 from mint_ray.cases.patients.record_counts import RecordCounts
-from mint_ray.cases.schema import SIMULATED
 from mint_ray.common.collectives import rank, wait_for_all, world_size
 from mint_ray.common.devices import pick_device
 from mint_ray.config.config import Config
@@ -49,6 +48,7 @@ from mint_ray.teachers.fusion.training_patients import (
 from mint_ray.teachers.held_out import accuracy
 from mint_ray.teachers.optimiser import Optimiser
 from mint_ray.teachers.term_encoder import TermEncoder
+from mint_ray.teachers.term_patients import published_cases
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +115,7 @@ def fit_teacher(
     """
     train = cases.filter(pc.equal(cases["split"], "train"))
     rows = train.drop_columns(["image"]).to_pylist()
-    # Simulated patients beside published ones say nothing that the annotations do not say.
-    evidence = [row for row in rows if row["source"] != SIMULATED] or rows
+    evidence = published_cases(train.drop_columns(["image"])).to_pylist()
     profiles, n_terms = pooled_profiles(catalogue, annotations, evidence), len(ontology.ids)
     possible = finding_row({a.term for profile in profiles for a in profile}, ontology)
     choice = np.flatnonzero(possible)

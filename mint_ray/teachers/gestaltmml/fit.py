@@ -36,7 +36,7 @@ from mint_ray.teachers.recorded.table import RecordedScores
 logger = logging.getLogger(__name__)
 
 COPIES = ((True, True), (True, False), (False, True))
-"""Whether a training copy of a case has its image, and its words."""
+"""Copies of a training case: (has its image, has its words)."""
 
 
 def fit_gestaltmml(source: Path, config: Config, out: Path, report: Report) -> dict[str, float]:
@@ -88,7 +88,7 @@ def fit_gestaltmml(source: Path, config: Config, out: Path, report: Report) -> d
 def _new_classifier(
     settings: GestaltMMLConfig, catalogue: Catalogue, train: pa.Table
 ) -> GestaltParts:
-    labels = _indices(train, catalogue)
+    labels = catalogue.indices_of(train["label_id"].to_pylist())
     classes = np.unique(labels[labels >= 0])
     if not len(classes):
         raise TeacherError(
@@ -147,7 +147,7 @@ def _train(
 ) -> None:
     """Train all weights on the copies of every case; see `COPIES`."""
     model, maker, batch = parts.model.to(pick_device()).train(), parts.inputs(), batch_of(train)
-    labels = _indices(train, parts.catalogue)
+    labels = parts.catalogue.indices_of(train["label_id"].to_pylist())
     texts = [maker.words(batch, row) for row in range(train.num_rows)]
     has_image = [not isinstance(maker.open(image), str | None) for image in batch["image"]]
     copies = [
@@ -196,10 +196,9 @@ def _fit_scale(parts: GestaltParts, held_out: pa.Table) -> tuple[Scale, float]:
         for case_id, row, reason in zip(case_ids, logits, reasons, strict=True)
         if not reason
     )
-    return fit_scale(recorded, case_ids, _indices(held_out, parts.catalogue), len(parts.catalogue))
-
-
-def _indices(cases: pa.Table, catalogue: Catalogue) -> Ints:
-    """Return (n,) the catalogue index of each case's label, −1 without one."""
-    found = [catalogue.index_of(label or "") for label in cases["label_id"].to_pylist()]
-    return np.array([-1 if index is None else index for index in found], dtype=np.int64)
+    return fit_scale(
+        recorded,
+        case_ids,
+        parts.catalogue.indices_of(held_out["label_id"].to_pylist()),
+        len(parts.catalogue),
+    )

@@ -52,10 +52,10 @@ class Scale:
             has_annotations: (n_labels,).
         """
         result = np.zeros(match.shape, dtype=np.float32)
-        only = 1.0 if has_annotations.all() else None
+        unannotated = 0.0 if has_annotations.all() else self.unannotated
         kinds = (
-            (has_annotations, match, self.annotated, only or 1 - self.unannotated),
-            (~has_annotations, names, self.named, self.unannotated),
+            (has_annotations, match, self.annotated, 1 - unannotated),
+            (~has_annotations, names, self.named, unannotated),
         )
         for wanted, scores, temperature, share in kinds:
             if wanted.any():

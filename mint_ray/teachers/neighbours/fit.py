@@ -78,10 +78,9 @@ def _patients(
     """Return closures and catalogue indices (−1 without one) of the cases with a known term."""
     rows = published_cases(cases.filter(pc.equal(cases["split"], split))).to_pylist()
     closures = [encoder.closure(row["terms"] or ()) for row in rows]
-    indices = [catalogue.index_of(row["label_id"] or "") for row in rows]
-    kept = [position for position, closure in enumerate(closures) if len(closure)]
-    labels = [-1 if (i := indices[position]) is None else i for position in kept]
-    return [closures[position] for position in kept], np.array(labels, dtype=np.int64)
+    known = [index for index, closure in enumerate(closures) if len(closure)]
+    labels = catalogue.indices_of(rows[index]["label_id"] for index in known)
+    return [closures[index] for index in known], labels
 
 
 def _fit_scale(similarity: Floats32, answers: Ints, seen: Ints) -> tuple[Scale, float]:

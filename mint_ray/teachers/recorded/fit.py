@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,8 +36,7 @@ def finish_recorded(
         `cases_without_scores`; and the loss of the scale in nats.
     """
     held_out = cases.filter(pc.equal(cases["split"], "validation"))
-    known = [catalogue.index_of(label or "") for label in held_out["label_id"].to_pylist()]
-    answers = np.array([-1 if label is None else label for label in known], dtype=np.int64)
+    answers = catalogue.indices_of(held_out["label_id"].to_pylist())
     scale, loss = fit_scale(recorded, held_out["case_id"].to_pylist(), answers, len(catalogue))
     if rank() == 0:
         save_recorded(out, name, catalogue, recorded, scale, reason, facts)

@@ -7,6 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.teachers.fusion.label_profiles import (
+    ANNOTATION_PATIENTS,
+    SILENT_SHARE,
+    UNEXPLAINED_SHARE,
+)
 from mint_ray.teachers.knowledge.ancestors import AncestorTable, content_in_sets
 from mint_ray.teachers.neighbours.index import PatientIndex
 from mint_ray.teachers.term_patients import TermPatients
@@ -15,12 +20,6 @@ EXCLUDED_SHARE = 0.2
 """Weight of the cosine of excluded terms beside that of observed terms in `joint`."""
 KERNEL_WIDTH = 12.0
 """Inverse width of the kernel over cosines."""
-ANNOTATION_PATIENTS = 2.0
-"""Number of patients that an annotated frequency counts as, beside training patients."""
-SILENT_SHARE = 0.3
-"""Share of the patients with a silent record who count as examined and without the finding."""
-UNEXPLAINED_SHARE = 0.05
-"""Share of a patient's terms that the disease does not explain."""
 PRIOR_PATIENTS = 2.0
 """Number of patients that the background counts as in the smoothed log ratio."""
 
