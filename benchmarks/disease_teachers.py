@@ -14,7 +14,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from mint_ray.knowledge.annotations import Annotations, load_annotations, read_p
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.manifest import package_versions
-from mint_ray.teachers.base import batch_of, load_teacher
+from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, load_teacher
 from mint_ray.teachers.registry import find_fitter
 
 logger = logging.getLogger("disease_teachers")
@@ -89,30 +89,40 @@ def strata_of(source: Path, tested: pa.Table) -> np.ndarray:
     return np.array([STRATA.index(kind) for kind in kinds])
 
 
-def ranks_of(name: str, source: Path, tested: pa.Table, seed: int) -> tuple[np.ndarray, float]:
-    """Fit a teacher; return (n,) ranks of the answers from 1, infinite if missed, and seconds.
-
-    An answer that ties with other labels counts in the middle of them.
-    """
+def fit_teacher(name: str, source: Path, seed: int) -> tuple[Teacher, float]:
+    """Fit a teacher with its default settings; return it and the seconds of the fit."""
     config = Config.model_validate({"teacher": {"name": name}, "seed": seed})
-    catalogue = Catalogue.read(source / "catalogue.parquet")
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         find_fitter(config).load()(source, config, Path(folder), lambda report: None)
         seconds = time.monotonic() - started
-        teacher = load_teacher(Path(folder))
-        ranks = []
-        for start in range(0, tested.num_rows, AT_ONCE):
-            part = tested.slice(start, AT_ONCE)
-            scores = teacher.score(batch_of(part))
-            for row, label in zip(scores, part["label_id"].to_pylist(), strict=True):
-                index = catalogue.index_of(label)
-                if index is None or not np.isfinite(row).all():
-                    ranks.append(np.inf)
-                else:
-                    ties = (row == row[index]).sum() - 1
-                    ranks.append(1 + (row > row[index]).sum() + ties / 2)
-    return np.array(ranks, dtype=np.float64), seconds
+        return load_teacher(Path(folder)), seconds
+
+
+def answer_ranks(
+    teacher: Teacher, rows: Sequence[Mapping[str, Any]], catalogue: Catalogue
+) -> np.ndarray:
+    """Return (n,) ranks of the answers from 1, infinite if missed.
+
+    An answer that ties with other labels counts in the middle of them.
+
+    Args:
+        teacher: fitted.
+        rows: cases with the `SEEN_COLUMNS` and `label_id`.
+        catalogue: the labels.
+    """
+    ranks: list[float] = []
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        scores = teacher.score({name: [row[name] for row in part] for name in SEEN_COLUMNS})
+        for row, values in zip(part, scores, strict=True):
+            index = catalogue.index_of(row["label_id"] or "")
+            if index is None or not np.isfinite(values).all():
+                ranks.append(np.inf)
+            else:
+                ties = (values == values[index]).sum() - 1
+                ranks.append(1 + (values > values[index]).sum() + ties / 2)
+    return np.array(ranks, dtype=np.float64)
 
 
 def run_fold(
@@ -128,7 +138,9 @@ def run_fold(
     for name in options.teachers:
         file = source / f"{name}.npz"
         if not file.exists():
-            ranks, seconds = ranks_of(name, source, tested, options.seed)
+            teacher, seconds = fit_teacher(name, source, options.seed)
+            catalogue = Catalogue.read(source / "catalogue.parquet")
+            ranks = answer_ranks(teacher, tested.to_pylist(), catalogue)
             np.savez(file, ranks=ranks, seconds=seconds)
         logger.info("fold %d %s: top-1 %.3f", fold, name, np.mean(np.load(file)["ranks"] <= 1))
     groups = np.array(tested["group_id"].to_pylist())
@@ -152,6 +164,11 @@ def micro_and_macro(values: np.ndarray, groups: np.ndarray, seed: int) -> dict[s
         name: [round(value, 4) for value in (interval.value, interval.low, interval.high)]
         for name, interval in (("micro", micro), ("macro", macro))
     }
+
+
+def top_k(ranks: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return top-1, top-3 and top-10 accuracy; see `micro_and_macro`."""
+    return {f"top{k}": micro_and_macro((ranks <= k) * 1.0, groups, seed) for k in (1, 3, 10)}
 
 
 def summarise(work: Path, teachers: Sequence[str], seed: int) -> dict[str, Any]:
@@ -185,11 +202,7 @@ def summarise(work: Path, teachers: Sequence[str], seed: int) -> dict[str, Any]:
             "folds": folds,
             "fit_seconds": round(float(np.median(seconds[name])), 1),
             "strata": {
-                stratum: {"n": int(rows.sum())}
-                | {
-                    f"top{k}": micro_and_macro((ranks[rows] <= k) * 1.0, groups[rows], seed)
-                    for k in (1, 3, 10)
-                }
+                stratum: {"n": int(rows.sum())} | top_k(ranks[rows], groups[rows], seed)
                 for stratum, rows in (
                     (s, strata == i if i else np.ones(len(ranks), dtype=bool))
                     for i, s in enumerate(STRATA)
@@ -209,6 +222,16 @@ def summarise(work: Path, teachers: Sequence[str], seed: int) -> dict[str, Any]:
     return result
 
 
+def provenance(seed: int) -> dict[str, Any]:
+    """Return hardware, versions, seed and day of a result."""
+    return {
+        "hardware": hardware(),
+        "versions": package_versions() | {"ontology": load_ontology().version},
+        "seed": seed,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -226,12 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for fold in options.folds:
         run_fold(cases, fold, options, named)
     result: dict[str, Any] = {
-        "hardware": hardware(),
-        "versions": package_versions() | {"ontology": load_ontology().version},
-        "seed": options.seed,
+        **provenance(options.seed),
         "folds": FOLDS,
         "max_cases_per_group": CAP,
-        "date": time.strftime("%Y-%m-%d"),
         **summarise(options.work, TEACHERS, options.seed),
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

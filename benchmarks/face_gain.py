@@ -19,38 +19,29 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from disease_teachers import AT_ONCE, CAP, FOLDS, micro_and_macro, write_source
-from record_run import hardware
+from disease_teachers import (
+    CAP,
+    FOLDS,
+    answer_ranks,
+    fit_teacher,
+    micro_and_macro,
+    provenance,
+    top_k,
+    write_source,
+)
 
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, ParsedCase
 from mint_ray.cases.splits import assign_folds, join_groups
 from mint_ray.config.cases import CasesConfig
-from mint_ray.config.config import Config
 from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.pipeline.manifest import package_versions
-from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, load_teacher
-from mint_ray.teachers.registry import find_fitter
 
 logger = logging.getLogger("face_gain")
 VIEWS = ("without_image", "with_image", "drawn_findings_given")
-
-
-def ranks(teacher: Teacher, rows: Sequence[dict[str, Any]], catalogue: Catalogue) -> np.ndarray:
-    """Return (n,) ranks of the answers from 1; infinite if missed."""
-    result: list[float] = []
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows[start : start + AT_ONCE]
-        scores = teacher.score({name: [row[name] for row in part] for name in SEEN_COLUMNS})
-        for row, values in zip(part, scores, strict=True):
-            index = catalogue.index_of(row["label_id"])
-            known = index is not None and np.isfinite(values).all()
-            result.append(1.0 + float((values > values[index]).sum()) if known else np.inf)
-    return np.array(result)
 
 
 def seen_as(view: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -78,14 +69,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         tested = choose_cases(whole, None, options.seed, max_per_group=CAP).to_pylist()
         tested = [row for row in tested if row["face_terms"]]
         with tempfile.TemporaryDirectory() as folder:
-            source, out = Path(folder) / "cases", Path(folder) / "teacher"
+            source = Path(folder) / "cases"
             write_source(source, whole, options.publications, named)
-            run = Config.model_validate({"teacher": {"name": "stacked"}, "seed": options.seed})
-            find_fitter(run).load()(source, run, out, lambda report: None)
-            teacher = load_teacher(out)
+            teacher, _ = fit_teacher("stacked", source, options.seed)
             catalogue = Catalogue.read(source / "catalogue.parquet")
         for view in VIEWS:
-            found[view].append(ranks(teacher, [seen_as(view, row) for row in tested], catalogue))
+            shown = [seen_as(view, row) for row in tested]
+            found[view].append(answer_ranks(teacher, shown, catalogue))
         groups += [row["group_id"] for row in tested]
         facts["seen"] += [row["seen"] for row in tested]
         facts["no_other_terms"] += [not row["terms"] for row in tested]
@@ -100,16 +90,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ):
         own = np.array(groups)[chosen]
 
-        def at(k: int, view: str, rows: np.ndarray = chosen) -> np.ndarray:
-            return (by_view[view][rows] <= k) * 1.0
-
+        ranks = {view: by_view[view][chosen] for view in VIEWS}
         result[stratum] = {"n": int(chosen.sum())} | {
-            view: {f"top{k}": micro_and_macro(at(k, view), own, options.seed) for k in (1, 3, 10)}
-            for view in VIEWS
+            view: top_k(ranks[view], own, options.seed) for view in VIEWS
         }
         result[stratum]["gain"] = {
             f"top{k}": micro_and_macro(
-                at(k, "with_image") - at(k, "without_image"), own, options.seed
+                (ranks["with_image"] <= k) * 1.0 - (ranks["without_image"] <= k), own, options.seed
             )
             for k in (1, 3, 10)
         }
@@ -129,11 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.monotonic()
     measured = measure(options)
     result = {
-        "hardware": hardware(),
-        "versions": package_versions() | {"ontology": load_ontology().version},
-        "seed": options.seed,
+        **provenance(options.seed),
         "folds": options.folds,
-        "date": time.strftime("%Y-%m-%d"),
         "seconds": round(time.monotonic() - started),
         "strata": measured,
     }

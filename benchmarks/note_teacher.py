@@ -13,7 +13,6 @@ import argparse
 import json
 import logging
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,32 +20,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from disease_teachers import FOLDS, micro_and_macro, read_cases, write_source
-from record_run import hardware
+from disease_teachers import (
+    FOLDS,
+    answer_ranks,
+    fit_teacher,
+    provenance,
+    read_cases,
+    top_k,
+    write_source,
+)
 
 from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.splits import assign_folds
-from mint_ray.config.config import Config
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.pipeline.manifest import package_versions
-from mint_ray.teachers.base import SEEN_COLUMNS, Teacher, load_teacher
-from mint_ray.teachers.registry import find_fitter
 
 logger = logging.getLogger("note_teacher")
-
-
-def ranks(teacher: Teacher, rows: Sequence[dict[str, Any]], catalogue: Catalogue) -> list[float]:
-    """Return the rank of each row's answer from 1, infinite if it is missed."""
-    scores = teacher.score({name: [row[name] for row in rows] for name in SEEN_COLUMNS})
-    result = []
-    for row, values in zip(rows, scores, strict=True):
-        index = catalogue.index_of(row["label_id"] or "")
-        known = index is not None and np.isfinite(values).all()
-        result.append(1.0 + float((values > values[index]).sum()) if known else np.inf)
-    return result
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -62,19 +53,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         placed = assign_folds(cases, FOLDS, fold, True, options.seed)
         rows = [c for c in placed if c["split"] == "test" and c["case_id"] in notes]
         with tempfile.TemporaryDirectory() as folder:
-            source, out = Path(folder) / "cases", Path(folder) / "teacher"
+            source = Path(folder) / "cases"
             whole = pa.Table.from_pylist(placed, CASE_SCHEMA)
             write_source(source, whole, options.publications, named)
-            config = Config.model_validate({"teacher": {"name": "stacked"}, "seed": options.seed})
-            find_fitter(config).load()(source, config, out, lambda report: None)
-            teacher = load_teacher(out)
+            teacher, _ = fit_teacher("stacked", source, options.seed)
             catalogue = Catalogue.read(source / "catalogue.parquet")
         read: list[Any] = []
         for row in rows:
             present, excluded = present_and_excluded(reader.read(notes[row["case_id"]]))
             read.append({**row, "terms": present, "excluded_terms": excluded})
-        found["packet"] += ranks(teacher, [dict(row) for row in rows], catalogue)
-        found["note"] += ranks(teacher, read, catalogue)
+        found["packet"] += answer_ranks(teacher, rows, catalogue).tolist()
+        found["note"] += answer_ranks(teacher, read, catalogue).tolist()
         found["groups"] += [row["group_id"] for row in rows]
         found["seen"] += [row["seen"] for row in rows]
         logger.info("fold %d: %d notes", fold, len(rows))
@@ -82,12 +71,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"notes": len(groups), "groups": len(set(groups.tolist()))}
     for stratum, chosen in (("all", np.ones(len(seen), dtype=bool)), ("seen", seen)):
         result[stratum] = {"n": int(chosen.sum())} | {
-            source: {
-                f"top{k}": micro_and_macro(
-                    (np.array(found[source])[chosen] <= k) * 1.0, groups[chosen], options.seed
-                )
-                for k in (1, 3, 10)
-            }
+            source: top_k(np.array(found[source])[chosen], groups[chosen], options.seed)
             for source in ("packet", "note")
         }
     return result
@@ -104,10 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     result = {
-        "hardware": hardware(),
-        "versions": package_versions() | {"ontology": load_ontology().version},
-        "seed": options.seed,
-        "date": time.strftime("%Y-%m-%d"),
+        **provenance(options.seed),
         **measure(options),
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
