@@ -53,7 +53,7 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
-def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
+def sum_gradients(parameters: Sequence[torch.Tensor]) -> None:
     """Sum the gradients over all ranks, in place, with one message.
 
     A parameter without a gradient counts as zeros.

@@ -26,6 +26,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.without_publication",
     "knowledge.more_names",
     "knowledge.release",
+    "student.adapter",
     "teacher.endpoint",
     "teacher.gestaltmml",
     "teacher.options",

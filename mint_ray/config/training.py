@@ -20,7 +20,7 @@ def _deepspeed_exists(setting: str) -> str:
 
 
 class StudentConfig(Section):
-    """The unimodal student: a language model, or a vision-language model, with LoRA."""
+    """The unimodal student: a language model, or a vision-language model."""
 
     base_model: str = "embedded"
     """`embedded` (SmolLM2-135M-Instruct), `embedded_vision` (EfficientNet-Lite0 in front of the
@@ -28,8 +28,11 @@ class StudentConfig(Section):
     revision: str | None = None
     """Git revision of a Hugging Face model. Pin it for figures that are published."""
     init_adapter: Path | None = None
-    """Folder of an adapter to continue from. The paper's DPO starts from the SFT adapter. Empty for
-    a new adapter."""
+    """Folder of a student to continue from. The paper's DPO starts from the SFT adapter. Empty to
+    start from the base model."""
+    adapter: Literal["lora", "full"] = "lora"
+    """`lora` trains a LoRA adapter. `full` trains all weights of the language model, with float32
+    copies for the optimizer where the model is bfloat16."""
     lora_rank: int = Field(16, ge=1)
     """Rank of the LoRA matrices."""
     lora_alpha: float = Field(32.0, gt=0)
@@ -111,7 +114,9 @@ class TrainingConfig(Section):
     checkpoint_steps: int = Field(50, ge=1)
     """Number of optimizer steps between checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the weights. `auto` is bfloat16 on GPUs that support it, else float32."""
+    """Precision of the model. `auto` is bfloat16 on GPUs that support it, and on CPUs that have
+    instructions for it if a short product then is faster; else float32. What is trained has float32
+    weights for the optimizer in any case."""
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass. This takes less memory and about
     a third more time."""

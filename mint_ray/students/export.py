@@ -15,6 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from mint_ray.errors import ConfigError
 from mint_ray.students.models.base_models import resolve_base_model
+from mint_ray.students.models.trained_weights import merged
 from mint_ray.students.student import CATALOGUE, Student, StudentInfo, load_student, read_info
 
 COPIED = (CATALOGUE, "calibration.json")
@@ -48,11 +49,11 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
             f"{out}: expected no such folder, or an empty one, found content; --force replaces it"
         )
     student = load_student(folder, "cpu", "float32")
-    merged = student.model.merge_and_unload(safe_merge=True)
+    model = merged(student.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         target = Path(scratch) / "model"
-        merged.to(_precision(info)).save_pretrained(target)
+        model.to(_precision(info)).save_pretrained(target)
         (student.processor or student.tokenizer).save_pretrained(target)
         for name in COPIED:
             if (folder / name).is_file():

@@ -1,6 +1,7 @@
 """Finished students: an adapter folder with everything that is needed to use it.
 
-adapter_model.safetensors, adapter_config.json   the adapter, as PEFT reads it
+adapter_model.safetensors, adapter_config.json   the adapter, as PEFT reads it; of full
+                                                 fine-tuning model.safetensors, config.json
 tokenizer files                                  with the chat template; of a student of images
                                                  the processor's files too
 catalogue.parquet                                the labels it may answer, where known
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from mint_ray.common.devices import Precision, pick_device, pick_dtype
 from mint_ray.common.files import read_json, write_json
@@ -26,10 +26,15 @@ from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.encoding.images import make_encoder
 from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
-from mint_ray.students.engines.checkpoints import write_adapter
 from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
 from mint_ray.students.models.processors import load_readers
-from mint_ray.tasks.prompts import build_image_prompt, build_prompt
+from mint_ray.students.models.trained_weights import (
+    adapt,
+    holds_adapter,
+    is_adapted,
+    write_weights,
+)
+from mint_ray.tasks.prompts import PromptForm, build_image_prompt, build_prompt
 from mint_ray.tasks.task import TASKS, Task
 
 logger = logging.getLogger(__name__)
@@ -50,6 +55,9 @@ FORMAT = 1
 
 FILES = (
     "adapter_*",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
     "*token*.json",
     "*processor*.json",
     "chat_template.*",
@@ -59,7 +67,7 @@ FILES = (
     CATALOGUE,
     MANIFEST,
 )
-"""Name patterns of the files of an adapter, of a tokenizer or processor, and of a student."""
+"""Name patterns of the files of trained weights, of a tokenizer or processor, and of a student."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class StudentInfo:
 
     `k` is the number of names a prompt asks for. `objective` is None for a base model alone.
     `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them. `task` is the
-    name of the student's task (`tasks.task.TASKS`).
+    name of the student's task (`tasks.task.TASKS`), `prompt_form` the order in its prompts.
     """
 
     base_model: str
@@ -79,6 +87,7 @@ class StudentInfo:
     objective: str | None = None
     lineage: Mapping[str, str] = field(default_factory=dict)
     task: str = "disease"
+    prompt_form: PromptForm = "instruction_first"
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,9 @@ class Student:
         try:
             if isinstance(student_input, bytes):
                 return self.encoder.prompt(build_image_prompt(names, self.info.k), [student_input])
-            return self.encoder.prompt(build_prompt(student_input, self.info.k))
+            return self.encoder.prompt(
+                build_prompt(student_input, self.info.k, self.info.prompt_form)
+            )
         except UnusableRow as error:
             if error.reason != "too_long":
                 raise DataError(
@@ -169,10 +180,13 @@ def load_student(folder: Path, device: str | None = None, precision: Precision =
             info.base_revision,
         )
     torch_device = pick_device(device)
-    model = PeftModel.from_pretrained(
-        load_base_model(base, pick_dtype(precision, torch_device), torch_device), str(folder)
-    )
-    return _student(model.eval(), base, info, _catalogue_of(folder), FIRST_ADAPTER)
+    dtype = pick_dtype(precision, torch_device)
+    catalogue = _catalogue_of(folder)
+    if not holds_adapter(folder):
+        whole = replace(base, path=str(folder), is_local=True)
+        return _student(load_base_model(whole, dtype, torch_device), base, info, catalogue)
+    model = adapt(load_base_model(base, dtype, torch_device), folder)
+    return _student(model.eval(), base, info, catalogue, FIRST_ADAPTER)
 
 
 def load_on_shared_base(other: Student, folder: Path) -> Student | None:
@@ -182,7 +196,7 @@ def load_on_shared_base(other: Student, folder: Path) -> Student | None:
     call this function while the model is computing.
 
     Returns:
-        The second student; None where the base models differ.
+        The second student; None where the base models differ, or one of them is trained whole.
 
     Raises:
         TrainingError: the folder is not a finished student.
@@ -190,6 +204,8 @@ def load_on_shared_base(other: Student, folder: Path) -> Student | None:
     info = read_info(folder)
     loaded = other.info
     if (loaded.base_model, loaded.base_revision) != (info.base_model, info.base_revision):
+        return None
+    if not (is_adapted(other.model) and holds_adapter(folder)):
         return None
     name = f"beside_{len(other.model.peft_config)}"
     other.model.load_adapter(str(folder), adapter_name=name)
@@ -273,7 +289,8 @@ def read_info(folder: Path) -> StudentInfo:
         content = read_json(folder / MANIFEST)
         if content.pop("format") != FORMAT:
             raise ValueError("format")
-        info = StudentInfo(**content)
+        # Records of former releases do not name the form.
+        info = StudentInfo(**({"prompt_form": "note_first"} | content))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"{folder}: expected a finished student ({MANIFEST} beside an adapter), found none "
@@ -301,12 +318,12 @@ def write_student(
 
     Args:
         folder: gets the files.
-        model: PEFT model.
+        model: the trained model, with an adapter or whole.
         reader: its tokenizer, or the processor of a student of images.
         info: content of `student.json`.
         catalogue: `catalogue.parquet` to keep with the student, if any.
     """
-    write_adapter(model, folder)
+    write_weights(model, folder)
     reader.save_pretrained(folder)
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / CATALOGUE)

@@ -8,12 +8,19 @@ messages is a list of parts where the prompt has an image, as in TRL's vision da
 
 import re
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from mint_ray.tasks.task import DISEASE, TISSUE, Task
 
-# Separates the note from the instruction; `encoding` shortens only the text before it.
-NOTE_END = "\n\nList EXACTLY "
+# What the instruction starts with, and what stands between it and the note. `encoding` shortens
+# only the note.
+_INSTRUCTION = "List EXACTLY "
+NOTE_START = "\n\nClinical note:\n"
+NOTE_END = "\n\n" + _INSTRUCTION
+
+PromptForm = Literal["instruction_first", "note_first"]
+"""Order of instruction and note. What is the same in every prompt stands first, so that it is
+computed once for many cases. Students of former releases were trained with the note first."""
 
 
 _SPECIAL = re.compile(
@@ -38,14 +45,19 @@ class Message(TypedDict):
     content: Any
 
 
-def build_prompt(note: str, k: int) -> list[Message]:
+def build_prompt(note: str, k: int, form: PromptForm = "instruction_first") -> list[Message]:
     """Return messages that ask for exactly `k` diseases from a clinical note.
 
     See `clean_note` for the changes to the note.
     """
+    instruction, cleaned = _INSTRUCTION + _instruction(k), clean_note(note)
+    in_order = {
+        "instruction_first": instruction + NOTE_START + cleaned,
+        "note_first": f"{cleaned}\n\n{instruction}",
+    }
     return [
         {"role": "system", "content": DISEASE.system},
-        {"role": "user", "content": clean_note(note) + NOTE_END + _instruction(k)},
+        {"role": "user", "content": in_order[form]},
     ]
 
 
@@ -86,16 +98,21 @@ def break_token(token: str) -> str:
     return f"{token[0]} {token[1:]}"
 
 
-def split_note(content: str) -> tuple[str, str] | None:
-    """Split a user message of `build_prompt` into (note, instruction).
+def split_note(content: str) -> tuple[str, str, str] | None:
+    """Split a user message of `build_prompt` into the text before the note, the note, and the rest.
 
-    The last separator counts, so that a note may contain the separator.
+    A note may contain the separators: with the instruction first the first one counts, else the
+    last one.
 
     Returns:
         None where the message has no separator, that is, `build_prompt` did not build it.
     """
-    head, separator, tail = content.rpartition(NOTE_END)
-    return (head, separator + tail) if separator else None
+    if content.startswith(_INSTRUCTION):
+        head, separator, note = content.partition(NOTE_START)
+        if separator:
+            return head + separator, note, ""
+    note, separator, tail = content.rpartition(NOTE_END)
+    return ("", note, separator + tail) if separator else None
 
 
 def answer_text(names: Sequence[str], task: Task = DISEASE) -> str:

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from mint_ray.common import devices
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.students.data.rows import RowEncoder
@@ -41,6 +42,12 @@ NAMES = (
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load models in float32 on CPUs with bfloat16 too, since these tests compare exactly."""
+    monkeypatch.setattr(devices, "bfloat16_pays", lambda: False)
 
 
 @pytest.fixture(autouse=True)
@@ -215,5 +222,6 @@ def training_config(**changes: Any) -> TrainingConfig:
         "deepspeed": "off",
         "prefix_sharing": "on",
         "checkpoint_steps": 100,
+        "precision": "float32",
     }
     return TrainingConfig(**settings | changes)

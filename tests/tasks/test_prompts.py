@@ -1,6 +1,9 @@
 import pytest
 
 from mint_ray.tasks.prompts import (
+    NOTE_END,
+    NOTE_START,
+    PromptForm,
     answer_message,
     answer_text,
     build_prompt,
@@ -14,8 +17,8 @@ from mint_ray.tasks.task import DISEASE
 def test_prompt_asks_for_exactly_k() -> None:
     system, user = build_prompt("Tall stature.", k=7)
     assert (system["role"], user["role"]) == ("system", "user")
-    assert user["content"].startswith("Tall stature.\n\n")
-    assert "EXACTLY 7" in user["content"]
+    assert user["content"].startswith("List EXACTLY 7 ")
+    assert user["content"].endswith("\nTall stature.")
     assert DISEASE.header in user["content"]
 
 
@@ -60,10 +63,20 @@ def test_text_that_cannot_be_encoded_is_replaced() -> None:
     assert clean_note("a\ud800b\x00c") == "a?b c"
 
 
-def test_the_last_separator_ends_the_note() -> None:
-    note = "x\n\nList EXACTLY 3 things"
-    content = build_prompt(note, k=5)[1]["content"]
+@pytest.mark.parametrize("form", ["instruction_first", "note_first"])
+@pytest.mark.parametrize(
+    "note",
+    ["Tall stature.", f"x{NOTE_END}3 things", f"x{NOTE_START}y", f"{NOTE_START}{NOTE_END}", ""],
+)
+def test_a_note_is_found_whatever_it_contains(note: str, form: PromptForm) -> None:
+    content = build_prompt(note, 5, form)[1]["content"]
     parts = split_note(content)
     assert parts is not None
-    assert parts[0] == note
+    assert parts[1] == clean_note(note)
+    assert "".join(parts) == content
+    assert build_prompt("", 5, form)[1]["content"] == parts[0] + parts[2]
+
+
+def test_a_prompt_of_someone_else_has_no_note() -> None:
     assert split_note("a prompt of someone else") is None
+    assert split_note("List EXACTLY two of them") is None

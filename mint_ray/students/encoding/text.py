@@ -81,7 +81,7 @@ class Encoder:
     ) -> Prompt:
         """Encode a prompt up to where the answer starts.
 
-        Only the note is shortened, at its end; the instruction after it stays whole.
+        Only the note is shortened, at its end; the instruction stays whole.
 
         Args:
             messages: role and content (text); the last one may hold a note.
@@ -100,12 +100,12 @@ class Encoder:
         parts = split_note(turns[-1]["content"])
         if parts is None:
             return Prompt(self._within(self._render(turns)))
-        note, instruction = parts
+        before, note, after = parts
         limit = self.max_prompt_length * _CHARACTERS_PER_TOKEN
         shortened = len(note) > limit
         note = note[:limit]
         while True:
-            ids = self._render([*turns[:-1], {**turns[-1], "content": note + instruction}])
+            ids = self._render([*turns[:-1], {**turns[-1], "content": before + note + after}])
             excess = len(ids) - self.max_prompt_length
             if excess <= 0:
                 return Prompt(tuple(ids), shortened)

@@ -50,7 +50,7 @@ class Engine(Protocol):
         ...
 
     def whole(self) -> AbstractContextManager[Any]:
-        """Give every rank the adapter's whole weights in a `with` block.
+        """Give every rank the trained weights as a whole in a `with` block.
 
         All ranks must enter it.
         """
@@ -66,11 +66,11 @@ class Engine(Protocol):
 
 
 def precision(policy: Policy) -> AbstractContextManager[Any]:
-    """Autocast where the base model is bfloat16; the adapter's weights stay float32."""
-    parameter = next(policy.parameters())
-    if parameter.dtype != torch.bfloat16:
+    """Autocast where a model of bfloat16 has an adapter, whose weights stay float32."""
+    dtypes = {parameter.dtype for parameter in policy.parameters()}
+    if dtypes != {torch.bfloat16, torch.float32}:
         return nullcontext()
-    return torch.autocast(parameter.device.type, torch.bfloat16)
+    return torch.autocast(next(policy.parameters()).device.type, torch.bfloat16)
 
 
 def score(forward: Callable[[Batch], Logps], policy: Policy, batch: Batch) -> Logps:
@@ -85,13 +85,13 @@ def score(forward: Callable[[Batch], Logps], policy: Policy, batch: Batch) -> Lo
 
 
 def trainable(policy: Policy) -> list[torch.nn.Parameter]:
-    """Return the adapter's parameters, in a stable order."""
+    """Return the trained parameters, in a stable order."""
     return [parameter for parameter in policy.parameters() if parameter.requires_grad]
 
 
-def _adamw(parameters: list[torch.nn.Parameter], training: TrainingConfig) -> torch.optim.AdamW:
+def _adamw(parameters: Sequence[Tensor], training: TrainingConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
-        parameters, lr=training.learning_rate, weight_decay=training.weight_decay
+        parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )
 
 

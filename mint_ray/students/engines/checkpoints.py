@@ -1,6 +1,7 @@
 """Training checkpoints: one folder each, checksummed, nothing pickled.
 
-    adapter_model.safetensors, adapter_config.json   usable alone by PEFT
+    adapter_model.safetensors, adapter_config.json   usable alone by PEFT; of full fine-tuning
+                                                     model.safetensors, config.json
     optimizer-rank0.pt, ...                          optimizer shard and RNG state of each rank
     checkpoint.json                                  position and sha256 of every file; last
 
@@ -8,7 +9,6 @@ Every rank writes its own files. Where ranks do not share a file system, the rec
 (Ray Train) brings them together.
 """
 
-import copy
 import logging
 import os
 import shutil
@@ -19,20 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model_state_dict
-from safetensors.torch import save_file
 
 from mint_ray.common.collectives import gather, rank, world_size
 from mint_ray.common.digests import sha256
 from mint_ray.common.files import read_json, write_json
 from mint_ray.errors import TrainingError
+from mint_ray.students.models.trained_weights import write_weights
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "checkpoint.json"
 FORMAT = 2
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _SCRATCH = "mint-checkpoint-"
+_SHARD = "optimizer-rank"
 
 Report = Callable[[dict[str, float], Path | None], None]
 
@@ -51,31 +50,20 @@ class Position:
     run: str
 
 
-def write_adapter(model: Any, folder: Path) -> None:
-    """Write a PEFT model's adapter in PEFT's own format, without its model card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = copy.copy(model.peft_config["default"])
-    config.inference_mode = True
-    config.save_pretrained(folder)
-
-
 def write_checkpoint(folder: Path, model: Any, state: dict[str, Any], position: Position) -> None:
     """Write this rank's part of a checkpoint; all ranks must call it.
 
-    Rank 0 writes the adapter and, once it has the checksums of every rank, the manifest.
+    Rank 0 writes the trained weights and, once it has the checksums of every rank, the manifest.
 
     Args:
         folder: gets the files.
-        model: PEFT model.
+        model: the trained model, with an adapter or whole.
         state: tensors and plain containers under any names but `rng`.
         position: of the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if rank() == 0:
-        write_adapter(model, folder)
+        write_weights(model, folder)
     torch.save(state | {"rng": _rng_state()}, folder / _shard_name(rank()))
     local = {file.name: sha256(file) for file in folder.iterdir() if _is_mine(file.name)}
     files = {name: digest for part in gather(local) for name, digest in part.items()}
@@ -176,11 +164,11 @@ def _is_alive(process: int) -> bool:
 
 
 def _shard_name(number: int) -> str:
-    return f"optimizer-rank{number}.pt"
+    return f"{_SHARD}{number}.pt"
 
 
 def _is_mine(name: str) -> bool:
-    return name == _shard_name(rank()) or (rank() == 0 and name.startswith("adapter_"))
+    return name == _shard_name(rank()) or (rank() == 0 and not name.startswith(_SHARD))
 
 
 def _rng_state() -> dict[str, Any]:

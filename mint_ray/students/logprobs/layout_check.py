@@ -4,6 +4,7 @@ The fast ones are used only if they reproduce the padded layout on a real exampl
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,8 +48,15 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
     """
     if setting != "auto":
         return "prefix_shared" if setting == "on" else "padded"
-    sample = _two_of(example)
-    difference = _difference(_sums(padded_logps, model, sample), _shared_sums(model, sample, False))
+    # Twice, so that a beginning that prompts share is computed apart as well.
+    sample = [_two_of(example)] * 2
+    difference = max(
+        _difference(
+            _sums(padded_logps, model, sample, with_prompt),
+            _shared_sums(model, sample, with_prompt, False),
+        )
+        for with_prompt in (False, True)
+    )
     layout = "prefix_shared" if difference <= _allowed(model) else "padded"
     logger.info(
         "prefix sharing: %s (layouts differ by %.1e, allowed %.0e)",
@@ -82,12 +90,12 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
     on_gpu = next(model.parameters()).device.type == "cuda"
     if sharing == "off" or setting == "sdpa" or (setting == "auto" and not on_gpu):
         return before
-    sample = _two_of(example)
-    padded = _sums(padded_logps, model, sample)
+    sample = [_two_of(example)]
+    padded = _sums(padded_logps, model, sample, True)
     difference = float("inf")
     try:
         base.set_attn_implementation(FLEX)
-        difference = _difference(padded, _shared_sums(model, sample, True))
+        difference = _difference(padded, _shared_sums(model, sample, True, True))
     except _REFUSALS as error:
         logger.info("FlexAttention is not possible: %s", type(error).__name__)
     if difference > _allowed(model):
@@ -107,10 +115,12 @@ def _two_of(example: Example) -> Example:
     return replace(example, completions=example.completions[:2])
 
 
-def _shared_sums(model: Any, example: Example, backward: bool) -> Tensor | None:
+def _shared_sums(
+    model: Any, examples: Sequence[Example], with_prompt: bool, backward: bool
+) -> Tensor | None:
     """Return the sums of the shared layout; None where the model cannot compute it."""
     try:
-        return _sums(prefix_shared_logps, model, example, backward)
+        return _sums(prefix_shared_logps, model, examples, with_prompt, backward)
     except torch.OutOfMemoryError:
         # A RuntimeError too, but it says nothing about the layout: the run must not hide it.
         raise
@@ -122,12 +132,18 @@ def _shared_sums(model: Any, example: Example, backward: bool) -> Tensor | None:
         return None
 
 
-def _sums(layout: Any, model: Any, example: Example, backward: bool = False) -> Tensor:
+def _sums(
+    layout: Any,
+    model: Any,
+    examples: Sequence[Example],
+    with_prompt: bool,
+    backward: bool = False,
+) -> Tensor:
     was_training = model.training
     model.eval()
     try:
         with torch.set_grad_enabled(backward):
-            logps: Logps = layout(model, [example], True)
+            logps: Logps = layout(model, examples, with_prompt)
             sums = torch.cat([logps.sums, logps.prompt_sums])
         if backward and sums.requires_grad:
             sums.sum().backward()  # type: ignore[no-untyped-call]

@@ -21,7 +21,8 @@ from mint_ray.students.encoding.vision_inputs import (
 )
 from mint_ray.students.logprobs.chunked_head import select_logps, token_logps
 from mint_ray.students.logprobs.examples import Example
-from mint_ray.students.logprobs.packing import first_fit, pack, with_grids
+from mint_ray.students.logprobs.packing import first_fit, own_tokens, pack, with_grids
+from mint_ray.students.logprobs.prefixes import compute_prefix, shared_beginning
 
 FLEX = "flex_attention"
 
@@ -87,6 +88,8 @@ def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
 def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
     """Score each prompt once, with its images, then its completions; see `padded_logps`.
 
+    What all prompts start with is computed once for all of them, unless it is scored too.
+
     Examples share rows no longer than the longest of them, or one single row where the model
     runs FlexAttention, which skips the blocks that a token does not see.
 
@@ -98,16 +101,19 @@ def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bo
     vision_inputs = [example.vision_inputs for example in examples]
     check_shareable(vision_inputs)
     flex = attention_of(base) == FLEX
-    lengths = [len(example) for example in examples]
+    beginning = () if flex or with_prompt else shared_beginning(base, examples)
+    lengths = [own_tokens(example, len(beginning)) for example in examples]
     rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
-    packed = pack(examples, rows, with_prompt, parameter.device)
+    packed = pack(examples, rows, with_prompt, parameter.device, len(beginning))
+    cache = compute_prefix(base, beginning).cache(len(rows)) if beginning else None
     grids = [prompt_positions(base, example.prompt, example.vision_inputs) for example in examples]
     without_grids = all(grid is None for grid in grids)
     hidden = base.base_model(
         input_ids=packed.ids,
         position_ids=packed.positions if without_grids else with_grids(packed, grids),
         attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
-        use_cache=False,
+        past_key_values=cache,
+        use_cache=cache is not None,
         # Models fill image tokens in the order in which they stand in the rows.
         **image_inputs([vision_inputs[item] for row in rows for item in row], base),
     ).last_hidden_state
@@ -115,7 +121,7 @@ def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bo
     targets = packed.ids.reshape(-1)[packed.targets]
     logps = token_logps(predicting, base.get_output_embeddings(), targets)
     total = len(examples) + sum(len(example.completions) for example in examples)
-    sums = logps.new_zeros(total).index_add(0, packed.slots, logps)
+    sums = logps.new_zeros(total).index_add(0, packed.slots, logps[packed.terms])
     counts = torch.bincount(packed.slots, minlength=total)
     split = len(examples)
     return Logps(sums[split:], counts[split:], sums[:split])

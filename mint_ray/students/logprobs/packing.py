@@ -2,7 +2,8 @@
 
 An example is a prompt followed by its completions. The positions of each completion restart after
 the prompt, and it sees the prompt and itself only. Several examples may stand in one row; each sees
-itself only.
+itself only. Two beginnings are computed once: the one that all prompts of a batch share, which
+stands before all rows as keys and values, and the one that all completions of an example share.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mint_ray.students.encoding.name_trie import common_prefix
 from mint_ray.students.logprobs.examples import Example
 
 PADDING = -1
@@ -23,10 +25,11 @@ class Packed:
 
     `ids` and `positions` (R, L) are the model's inputs. `owners` (R, L) is the example that a token
     belongs to, -1 for padding. `segments` (R, L) is 0 for the example's prompt and c for its c-th
-    completion. `targets` (T,) are flat indices (row * L + column) of the tokens to predict,
-    `sources` (T,) those of the tokens before them, whose hidden states predict. `slots` (T,) is the
-    sum that each target is added to: slot b is the prompt of example b; the completions of all
-    examples follow.
+    completion. Tokens that all completions of an example start with stand once, in segment 0.
+    `targets` (T,) are flat indices (row * L + column) of the tokens to predict, `sources` (T,)
+    those of the tokens before them, whose hidden states predict. Number `terms[i]` of the T
+    log-probabilities is added to sum `slots[i]`: sum b is that of the prompt of example b; the
+    completions of all examples follow. `prefix` tokens before all rows are computed elsewhere.
     """
 
     ids: Tensor
@@ -35,10 +38,12 @@ class Packed:
     segments: Tensor
     sources: Tensor
     targets: Tensor
+    terms: Tensor
     slots: Tensor
+    prefix: int = 0
 
     def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return the (R, 1, L, L) mask that is added to attention scores.
+        """Return the (R, 1, L, prefix + L) mask that is added to attention scores.
 
         It is 0 where a query may see a key, else the lowest number of `dtype`. A boolean mask would
         cost memory: SDPA turns it into numbers once per layer, and keeps each copy for the backward
@@ -49,7 +54,8 @@ class Packed:
         column = torch.arange(length, device=self.ids.device)
         visible = self._visible()(row, 0, column[:, None], column[None, :])[:, None]
         blank = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-        return blank.masked_fill_(~visible, torch.finfo(dtype).min)
+        own = blank.masked_fill_(~visible, torch.finfo(dtype).min)
+        return nn.functional.pad(own, (self.prefix, 0))  # everybody sees the prefix
 
     def block_mask(self) -> Any:
         """Return `mask` as a block mask of FlexAttention, which skips blocks that see nothing."""
@@ -87,10 +93,11 @@ def with_grids(packed: Packed, grids: Sequence[Tensor | None]) -> Tensor:
         if grid is None:
             continue
         in_example = packed.owners == index
-        positions[:, in_example & (packed.segments == 0)] = grid.to(positions.dtype)
+        in_prompt = in_example & (packed.positions < grid.shape[1])
+        positions[:, in_prompt] = grid.to(positions.dtype)
         # Tokens of a grid share positions: completions continue after its largest position.
         shift = int(grid.max()) + 1 - grid.shape[1]
-        positions[:, in_example & (packed.segments > 0)] += shift
+        positions[:, in_example & ~in_prompt] += shift
     return positions
 
 
@@ -118,11 +125,25 @@ def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
+def own_tokens(example: Example, prefix: int) -> int:
+    """Return an example's tokens in its row: those behind the prefix, each shared one once."""
+    start = shared_start(example)
+    own = sum(len(answer) - start for answer in example.completions)
+    return len(example.prompt) - prefix + start + own
+
+
+def shared_start(example: Example) -> int:
+    """Return how many tokens all completions start with; the last of each does not count."""
+    shortest = min(map(len, example.completions))
+    return min(common_prefix(example.completions), shortest - 1)
+
+
 def pack(
     examples: Sequence[Example],
     rows: Sequence[Sequence[int]],
     with_prompt: bool,
     device: torch.device,
+    prefix: int = 0,
 ) -> Packed:
     """Lay out examples in rows, padded at the right to the longest row.
 
@@ -131,8 +152,10 @@ def pack(
         rows: for each row, indices of its examples.
         with_prompt: also score the prompts' tokens (`Example.prompt_targets`).
         device: of the result.
+        prefix: number of tokens that all prompts start with and that are computed elsewhere; 0 if
+            the prompts are scored.
     """
-    length = max(sum(len(examples[item]) for item in row) for row in rows)
+    length = max(sum(own_tokens(examples[item], prefix) for item in row) for row in rows)
     first_completion = [0]
     for example in examples:
         first_completion.append(first_completion[-1] + len(example.completions))
@@ -142,27 +165,41 @@ def pack(
     segments: list[int] = []
     sources: list[int] = []
     targets: list[int] = []
+    terms: list[int] = []
     slots: list[int] = []
+
+    def predict(first: int, count: int, source: int) -> range:
+        """Predict `count` tokens from column `first` on, the first of them from `source`."""
+        numbers = range(len(targets), len(targets) + count)
+        if count:
+            sources.extend([source, *range(first, first + count - 1)])
+            targets.extend(range(first, first + count))
+        return numbers
+
     for row in rows:
         for item in row:
             example = examples[item]
-            start, at = len(example.prompt), len(ids)
-            ids += example.prompt
-            positions += range(start)
-            segments += [0] * start
+            at, shared = len(ids), shared_start(example)
+            ids += example.prompt[prefix:]
+            end = len(ids)
+            ids += example.completions[0][:shared]
+            branch, branch_position = len(ids), len(example.prompt) + shared
+            positions += range(prefix, branch_position)
+            segments += [0] * (branch - at)
             if with_prompt:
                 counted = example.prompt_targets
+                terms += range(len(targets), len(targets) + len(counted))
                 sources += [at + position - 1 for position in counted]
                 targets += [at + position for position in counted]
                 slots += [item] * len(counted)
+            common = predict(end, shared, end - 1)
             for number, answer in enumerate(example.completions):
-                first = len(ids)
-                ids += answer
-                positions += range(start, start + len(answer))
-                segments += [number + 1] * len(answer)
-                # The prompt's last token predicts the first token of every completion.
-                sources += [at + start - 1, *range(first, first + len(answer) - 1)]
-                targets += range(first, first + len(answer))
+                first, own = len(ids), len(answer) - shared
+                ids += answer[shared:]
+                positions += range(branch_position, branch_position + own)
+                segments += [number + 1] * own
+                # The last shared token predicts the first own token of every completion.
+                terms += [*common, *predict(first, own, branch - 1)]
                 slots += [len(examples) + first_completion[item] + number] * len(answer)
             owners += [item] * (len(ids) - at)
         # Padding is an example of its own, so that no row of the mask is empty.
@@ -179,6 +216,13 @@ def pack(
         return torch.tensor(values, device=device)
 
     return Packed(
-        *(grid(values) for values in (ids, positions, owners, segments)),
-        *(flat(values) for values in (sources, targets, slots)),
+        grid(ids),
+        grid(positions),
+        grid(owners),
+        grid(segments),
+        flat(sources),
+        flat(targets),
+        flat(terms),
+        flat(slots),
+        prefix,
     )

@@ -65,6 +65,15 @@ def trained_whole(base: Any, student: StudentConfig) -> list[str] | None:
     return projectors
 
 
+def whole_parameters(base: Any, student: StudentConfig) -> frozenset[str]:
+    """Return the names of the parameters that full fine-tuning trains.
+
+    The image encoder stays frozen, and the projector where `student.projector` is `frozen`.
+    """
+    frozen = TOWERS if student.projector == "train" else (*TOWERS, *PROJECTORS)
+    return frozenset(name for name, _ in base.named_parameters() if not _is_in(name, frozen))
+
+
 def sees_images(base: Any) -> bool:
     """Return whether a Hugging Face model has an image encoder."""
     return has_vision(base.config)

@@ -24,9 +24,10 @@ from mint_ray.students.encoding.name_trie import NameTrie, build_trie, common_pr
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
-from mint_ray.students.logprobs.layouts import padded_logps
+from mint_ray.students.logprobs.layouts import base_of, padded_logps
+from mint_ray.students.logprobs.prefixes import Prefix, compute_prefix
 from mint_ray.students.ranking.beam import Beam
-from mint_ray.students.ranking.trie_scorer import Prefix, TrieScorer, keep_prefix
+from mint_ray.students.ranking.trie_scorer import TrieScorer
 from mint_ray.students.student import Student
 
 logger = logging.getLogger(__name__)
@@ -320,7 +321,10 @@ class Ranker:
         # Two samples of the same image agree in its tokens too: stop before the first of them.
         if vision_inputs is not None:
             shared = min(shared, *vision_inputs.image_positions)
-        return keep_prefix(self._student.model, prompts[0].ids[:shared]) if shared else None
+        if not shared:
+            return None
+        with torch.inference_mode():
+            return compute_prefix(base_of(self._student.model), prompts[0].ids[:shared])
 
     def _supports_prefix_sharing(self) -> bool:
         """Return whether the model computes all names after one prompt as it would one by one.

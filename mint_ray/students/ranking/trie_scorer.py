@@ -18,7 +18,6 @@ as if it stood alone. Prompts of a batch are rows of one tensor and see nothing 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,42 +28,10 @@ from mint_ray.students.encoding.name_trie import NameTrie
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.encoding.vision_inputs import check_shareable, image_inputs, prompt_positions
 from mint_ray.students.logprobs.layouts import base_of
+from mint_ray.students.logprobs.prefixes import Prefix
 
 # Rows of the vocabulary-wide matrix that the head computes at a time.
 HEAD_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """The keys and values of the tokens that every prompt starts with, computed once."""
-
-    ids: tuple[int, ...]
-    layers: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)
-
-    def cache(self, rows: int) -> DynamicCache:
-        """Return a cache that holds the prefix for each of `rows` prompts."""
-        return DynamicCache(
-            [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in self.layers]
-        )
-
-
-def keep_prefix(model: Any, ids: Sequence[int]) -> Prefix:
-    """Compute a beginning without images for prompts to come.
-
-    Args:
-        model: causal language model.
-        ids: tokens that every prompt starts with.
-    """
-    base = base_of(model)
-    cache = DynamicCache()
-    device = next(base.parameters()).device
-    with torch.inference_mode():
-        base.base_model(
-            input_ids=torch.tensor([list(ids)], device=device),
-            past_key_values=cache,
-            use_cache=True,
-        )
-    return Prefix(tuple(ids), tuple((layer.keys, layer.values) for layer in cache.layers))
 
 
 class TrieScorer:

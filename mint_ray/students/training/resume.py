@@ -13,8 +13,9 @@ from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.students.data.pair_table import UsableRows
 from mint_ray.students.engines.base import Engine
-from mint_ray.students.engines.checkpoints import ADAPTER_FILES, Position, read_position, read_shard
+from mint_ray.students.engines.checkpoints import Position, read_position, read_shard
 from mint_ray.students.models.base_models import BaseModel
+from mint_ray.students.models.trained_weights import weight_files
 from mint_ray.students.training_spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapp
         logger.info("resumed at step %d of %d", position.step, steps)
         return {name: value for name, value in shard.items() if name != "engine"}
     logger.warning(
-        "resumed at step %d of %d from the adapter alone: checkpoint has %d workers with %s, this "
+        "resumed at step %d of %d from the weights alone: checkpoint has %d workers with %s, this "
         "run %d with %s, so the optimizer starts afresh",
         position.step,
         steps,
@@ -98,21 +99,22 @@ def resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapp
 
 
 def adapter_digest(student: StudentConfig) -> str:
-    """Return a digest of the starting adapter's files, `base` where there is no such adapter.
+    """Return a digest of the starting student's weights, `base` where there is none.
 
     A fresh LoRA adapter changes none of the base model's log-probabilities: its second factor
     starts at zero.
 
     Raises:
-        ConfigError: the folder holds no adapter in safetensors.
+        ConfigError: the folder holds no weights in safetensors of the kind that is trained.
     """
     if student.init_adapter is None:
         return "base"
-    files = [student.init_adapter / name for name in ADAPTER_FILES]
+    files = [student.init_adapter / name for name in weight_files(student)]
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise ConfigError(
-            f"student.init_adapter={student.init_adapter}: expected a PEFT adapter in safetensors, "
-            f"found no {' and no '.join(absent)}; give the folder of a completed train step"
+            f"student.init_adapter={student.init_adapter}: expected trained weights in safetensors "
+            f"(student.adapter={student.adapter}), found no {' and no '.join(absent)}; give the "
+            "folder of a completed train step"
         )
     return "".join(sha256(file) for file in files)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import load_peft_weights, set_peft_model_state_dict
 
 from mint_ray.common.collectives import agree, gather, rank, world_size
 from mint_ray.common.devices import pick_device, pick_dtype
@@ -20,8 +19,8 @@ from mint_ray.students.engines.make import make_engine
 from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
 from mint_ray.students.logprobs.layouts import Policy, attention_of, base_of
 from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
-from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_readers
+from mint_ray.students.models.trained_weights import load_weights, prepare_weights
 from mint_ray.students.objectives.registry import OBJECTIVES, Objective
 from mint_ray.students.student import check_input_modality, read_info
 from mint_ray.students.training.reference import Reference, reference_key
@@ -71,17 +70,16 @@ def setup_training(spec: TrainingSpec, resume_from: Path | None) -> TrainingStat
     tokenizer, processor = load_readers(base)
     data = read_data(spec, objective, tokenizer, processor)
     device = pick_device()
-    dtype = pick_dtype(training.precision, device)
+    dtype = agree(pick_dtype(training.precision, device))
     run = fingerprint(spec, base, data.usable, dtype)
     resume_from = agree(resume_from)
     position = check_resumable(resume_from, run) if resume_from else None
     _refuse_disagreement(run)
     policy = _make_policy(spec, objective, base, dtype, device, data)
-    # The reference is the policy at step 0, so it comes before a checkpoint's adapter is loaded.
+    # The reference is the policy at step 0, so it comes before a checkpoint's weights are loaded.
     reference = _make_reference(spec, base, dtype, policy, data) if objective.reference else None
     if resume_from:
-        weights = load_peft_weights(str(resume_from), device=str(device))
-        set_peft_model_state_dict(policy.model, weights)
+        load_weights(policy.model, resume_from)
     _training_mode(policy.model, training.activation_checkpointing)
     accumulation = max(1, training.batch_size // (world_size() * spec.micro_batch_size))
     engine = make_engine(policy, training, spec.micro_batch_size, accumulation)
@@ -123,12 +121,12 @@ def _make_policy(
     device: torch.device,
     data: TrainingData,
 ) -> Policy:
-    """Load the model with its starting adapter, and choose its layout and attention."""
+    """Load the model with its starting weights, and choose its layout and attention."""
     student, training = spec.student, spec.training
     _refuse_other_base(base, student)
     model = load_base_model(base, dtype, device)
     _refuse_short_context(model, student)
-    model = add_adapter(model, student, student.init_adapter, spec.seed)
+    model = prepare_weights(model, student, spec.seed)
     sample = data.longest()
     # All ranks take rank 0's choices, also where their devices differ.
     attention = agree(choose_attention(training.attention, training.prefix_sharing, model, sample))

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from mint_ray.students.encoding.text import Encoder, UnusableRow
-from mint_ray.tasks.prompts import build_prompt
+from mint_ray.tasks.prompts import PromptForm, build_prompt
 
 
 @pytest.fixture
@@ -26,9 +26,10 @@ def test_answer_ends_with_the_turn(encoder: Encoder) -> None:
     assert text == "1. 'A'<|im_end|>"
 
 
-def test_a_long_note_loses_its_tail_only(encoder: Encoder) -> None:
+@pytest.mark.parametrize("form", ["instruction_first", "note_first"])
+def test_a_long_note_loses_its_tail_only(encoder: Encoder, form: PromptForm) -> None:
     note = "HEAD " + "some finding, " * 500 + "TAIL"
-    ids, shortened, _ = encoder.prompt(build_prompt(note, k=3))
+    ids, shortened, _ = encoder.prompt(build_prompt(note, 3, form))
     text = text_of(encoder, ids)
     assert shortened
     assert len(ids) <= 400
@@ -36,7 +37,8 @@ def test_a_long_note_loses_its_tail_only(encoder: Encoder) -> None:
     assert "HEAD" in text
     assert "TAIL" not in text
     assert text.count("EXACTLY 3 possible rare diseases") == 1
-    assert text.endswith("No explanations.<|im_end|>\n<|im_start|>assistant\n")
+    assert "No explanations." in text
+    assert text.endswith("<|im_end|>\n<|im_start|>assistant\n")
 
 
 @pytest.mark.parametrize(

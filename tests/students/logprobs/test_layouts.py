@@ -8,7 +8,9 @@ from mint_ray.errors import ConfigError
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
 from mint_ray.students.logprobs.layouts import FLEX, attention_of, padded_logps, prefix_shared_logps
-from mint_ray.students.logprobs.packing import first_fit
+from mint_ray.students.logprobs.packing import first_fit, own_tokens
+from mint_ray.students.logprobs.prefixes import shared_beginning
+from tests.students.conftest import assert_same_gradients, take_gradients
 
 
 def test_both_layouts_agree(model: Any, examples: list[Example]) -> None:
@@ -63,6 +65,56 @@ def test_completions_do_not_see_one_another(model: Any, examples: list[Example])
     before = prefix_shared_logps(model, [examples[0]], with_prompt=False).sums[1].detach()
     after = prefix_shared_logps(model, [other], with_prompt=False).sums[1].detach()
     assert float(before) == pytest.approx(float(after), abs=1e-4)
+
+
+@pytest.mark.parametrize("rest", [1, 7, 60])
+def test_a_beginning_that_prompts_share_is_computed_once(
+    model: Any, examples: list[Example], rest: int
+) -> None:
+    beginning = examples[0].prompt[:30]
+    many = [
+        replace(example, prompt=beginning + example.prompt[30:][: rest + number])
+        for number, example in enumerate(examples)
+    ]
+    assert shared_beginning(model, many)[:30] == beginning
+    plain = padded_logps(model, many, with_prompt=False)
+    plain.sums.sum().backward()
+    expected = take_gradients(model)
+    passes = []
+    handle = model.model.register_forward_hook(lambda *_: passes.append(1))
+    shared = prefix_shared_logps(model, many, with_prompt=False)
+    handle.remove()
+    shared.sums.sum().backward()
+    assert len(passes) == 2
+    torch.testing.assert_close(shared.sums, plain.sums, rtol=1e-5, atol=1e-4)
+    assert shared.counts.tolist() == plain.counts.tolist()
+    assert_same_gradients(take_gradients(model), expected)
+
+
+def test_a_prompt_is_never_shared_to_its_last_token(model: Any, examples: list[Example]) -> None:
+    twice = [examples[0]] * 2
+    assert shared_beginning(model, twice) == examples[0].prompt[:-1]
+    assert shared_beginning(model, twice[:1]) == ()
+    assert shared_beginning(model, [replace(e, prompt=e.prompt[:10]) for e in twice]) == ()
+
+
+def test_nothing_is_kept_from_a_pass_that_is_computed_again(
+    model: Any, examples: list[Example]
+) -> None:
+    model.activation_checkpointing_enable()
+    assert shared_beginning(model, examples) != ()
+    model.train()
+    assert shared_beginning(model, examples) == ()
+
+
+def test_a_start_that_completions_share_stands_once(model: Any, examples: list[Example]) -> None:
+    first, second = examples[0].completions
+    alike = replace(examples[0], completions=(first, first[:-2] + second[-3:], first[:5]))
+    assert own_tokens(alike, 0) == len(alike) - 2 * 4
+    plain = padded_logps(model, [alike], with_prompt=True)
+    shared = prefix_shared_logps(model, [alike], with_prompt=True)
+    for ours, reference in zip(shared, plain, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
 
 def test_flex_attention_gives_the_same(model: Any, examples: list[Example]) -> None:
