@@ -26,6 +26,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.without_publication",
     "knowledge.more_names",
     "knowledge.release",
+    "preferences.chosen",
+    "preferences.rejected",
     "teacher.endpoint",
     "teacher.gestaltmml",
     "teacher.options",
