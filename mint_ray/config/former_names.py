@@ -22,6 +22,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.images.label_names",
     "cases.images.levels",
     "cases.note_columns",
+    "cases.rendering",
+    "cases.renderings",
     "cases.simulated_per_disease",
     "cases.without_publication",
     "knowledge.more_names",
