@@ -15,6 +15,18 @@ SEXES = ("female", "male")
 SIMULATED = "simulated"
 """Source of a case that was drawn from annotations."""
 
+RENDERING = "rendering"
+"""Source of a case that is another record of a training case."""
+
+MADE_SOURCES = (RENDERING,)
+"""Sources of training cases that were made from others. They teach a student; no teacher or
+baseline is fitted to them, and no figure counts them as patients."""
+
+
+def origin_of(case_id: str) -> str:
+    """Return the id of the case that a made case was made from."""
+    return case_id.rpartition("#")[0]
+
 
 class Case(TypedDict):
     """One row of `CASE_SCHEMA`; plain Python values, images as encoded bytes."""

@@ -31,6 +31,16 @@ class SimulationConfig(Section):
     `cases.simulated_per_disease`, whose patients have as many as the published ones."""
 
 
+class RenderingConfig(Section):
+    """Differences between a training patient and its renderings (`cases.renderings`)."""
+
+    drop: Fraction = Field(0.2, ge=0, le=1)
+    """Probability that an observed finding is not recorded. Two stay where there are two."""
+    broaden: Fraction = Field(0.1, ge=0, le=1)
+    """Probability that an observed finding is replaced by one of its parents, which is never
+    "Phenotypic abnormality" itself."""
+
+
 class TilesConfig(Section):
     """Synthetic tiles of stained tissue (`cases.source: tiles`); see docs/tiles.md."""
 
@@ -173,6 +183,11 @@ class CasesConfig(Section):
     """Number of patients to simulate for every annotated disease of the catalogue beside those that
     are read. They are training cases only, each a group of its own. Only for sources of patients
     that are read."""
+    renderings: int = Field(1, ge=1)
+    """Number of records of every training patient, the published one included. The others have the
+    findings in another order, some of them dropped or broader, and another note. They are of the
+    same group. Only for sources of patients whose notes are written."""
+    rendering: RenderingConfig = RenderingConfig()
     note_columns: NoteColumnsConfig = NoteColumnsConfig()
     simulation: SimulationConfig = SimulationConfig()
     tiles: TilesConfig = TilesConfig()
@@ -187,6 +202,11 @@ class CasesConfig(Section):
                 f"cases.simulated_per_disease={self.simulated_per_disease} adds to patients that "
                 f"are read: expected cases.source phenopackets, notes or parquet, found "
                 f"{self.source}"
+            )
+        if self.renderings > 1 and self.source not in ("simulated", "phenopackets", "parquet"):
+            raise ValueError(
+                f"cases.renderings={self.renderings} varies patients whose notes are written: "
+                f"expected cases.source simulated, phenopackets or parquet, found {self.source}"
             )
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")

@@ -11,12 +11,20 @@ class PreferencesConfig(Section):
     """Selection of chosen and rejected answers from ranked labels."""
 
     chosen_size: int = Field(10, ge=1)
-    """Number of names in the chosen answer: the teacher's best labels."""
+    """Number of names in the chosen answer."""
+    chosen: Literal["best", "drawn"] = "best"
+    """Names of the chosen answer: the teacher's best ones (`best`), or names that are drawn without
+    replacement from its probabilities, in the order of the draw (`drawn`). The draw depends on the
+    case's id alone."""
     rejected_size: int = Field(10, ge=1)
-    """Number of names in the rejected answer: the teacher's worst labels of each set."""
+    """Number of names in the rejected answer of each set."""
+    rejected: Literal["worst", "hard", "mixed"] = "worst"
+    """Names of the rejected answer: the teacher's worst ones (`worst`); near mistakes (`hard`),
+    which are its next ranks below the chosen ones and, in at most half of the places, names that
+    differ from a chosen one in their last number or letter; or half of each (`mixed`)."""
     rejected_sets: int = Field(1, ge=1)
     """Number of pairs per case. They share the chosen answer; pair number n rejects the n-th set of
-    `rejected_size` labels from the bottom of the ranking."""
+    `rejected_size` of the labels that `rejected` says."""
     order: Literal["worst_last", "worst_first", "shuffled"] = "worst_first"
     """Order of the rejected names: by the teacher's ranking, or shuffled."""
     gold: Literal["keep", "first", "none"] = "keep"

@@ -9,6 +9,7 @@ import pyarrow as pa
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.select import RankedPair, pick, rank_pairs
+from mint_ray.preferences.siblings import NO_SIBLINGS, Siblings
 from mint_ray.tasks.prompts import Message, answer_message, build_image_prompt, build_prompt
 from mint_ray.tasks.task import DISEASE, Task
 from mint_ray.teachers.base import (
@@ -34,7 +35,7 @@ class CasePairs:
     Args:
         teacher: scores the labels of the catalogue.
         catalogue: the labels, in the teacher's order.
-        config: sizes of the lists, number of rejected sets, and gold handling.
+        config: sizes of the lists, number of rejected sets, choice of names, gold handling.
         key: of the step; written into every row as `config_hash`.
         task: sets the prompt, and whether the student reads the note or the image.
 
@@ -54,6 +55,7 @@ class CasePairs:
         self._teacher, self._catalogue, self._floor = teacher, catalogue, floor_of(teacher)
         self._config, self._key, self._task = config, key, task
         self._names, self._ids = catalogue.names, catalogue.ids
+        self._siblings = NO_SIBLINGS if config.rejected == "worst" else Siblings(catalogue.names)
 
     def build(self, cases: pa.Table) -> list[dict[str, Any]]:
         """Return one row per case, with its pairs or the reason why it has none."""
@@ -89,7 +91,9 @@ class CasePairs:
         # A teacher may judge a case by its description alone; a student of images cannot.
         if reason := self._task.why_unusable(image):
             return row | {"reason": reason}
-        selection = rank_pairs(scores, gold, self._config, case["case_id"], self._floor)
+        selection = rank_pairs(
+            scores, gold, self._config, case["case_id"], self._floor, self._siblings
+        )
         pairs = [self._pair(case, pair, scores, gold) for pair in selection.pairs]
         unanswered = sum(pair.n_unanswered for pair in selection.pairs)
         return row | {"reason": selection.reason, "pairs": pairs, "unanswered": unanswered}

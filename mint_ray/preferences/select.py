@@ -8,8 +8,10 @@ import numpy as np
 from mint_ray.common.arrays import Floats32, Ints
 from mint_ray.common.digests import digest_of
 from mint_ray.common.partial_answers import ALL_ANSWERED, is_answered, order_labels
+from mint_ray.common.seeds import stable_seed
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import ConfigError
+from mint_ray.preferences.siblings import NO_SIBLINGS, Siblings
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,16 @@ def check_catalogue_size(n_labels: int, config: PreferencesConfig) -> None:
     `rejected_size` labels. With `gold: none` they need one more, since the known answer is neither
     chosen nor rejected. With `gold: keep` the known answer may be outside the chosen; then a
     catalogue of exactly n labels leaves the last rejected set one name short. This is allowed
-    unless the set has a single name.
+    unless the set has a single name. Rejected names near the chosen ones leave out the teacher's
+    best, which are not all chosen where the chosen ones are drawn: `chosen_size` labels more.
 
     Raises:
         ConfigError: the catalogue has too few labels.
     """
     needed = config.chosen_size + config.rejected_sets * config.rejected_size
     needed += config.gold == "none" or (config.gold == "keep" and config.rejected_size == 1)
+    if config.chosen == "drawn" and config.rejected != "worst":
+        needed += config.chosen_size
     if needed > n_labels:
         raise ConfigError(
             f"preferences.chosen_size={config.chosen_size} and {config.rejected_sets} rejected "
@@ -61,20 +66,22 @@ def rank_pairs(
     config: PreferencesConfig,
     seed: str,
     floor: float = ALL_ANSWERED,
+    siblings: Siblings = NO_SIBLINGS,
 ) -> PairSelection:
-    """Choose the best `chosen_size` labels of one case, and the worst ones for its rejected sets.
+    """Choose `chosen_size` labels of one case, and others for its rejected sets.
 
     Of a teacher that answers for some labels only, `chosen` has answered labels alone, beside the
-    known answer with `gold: first`, and so may be shorter. The rejected labels come from those that
-    it does not answer for, at random, and then from the worst answered ones.
+    known answer with `gold: first`, and so may be shorter. The worst labels are those that it does
+    not answer for, at random, and then the worst answered ones.
 
     Args:
         scores: (n_labels,) log-probabilities of the teacher.
         gold: index of the known answer, None where it is unknown.
-        config: sizes of the lists, number of rejected sets, order, gold handling, minimum
-            confidence.
+        config: sizes of the lists, number of rejected sets, choice of their names, order, gold
+            handling, minimum confidence.
         seed: text from which random orders are drawn, such as the case's id.
         floor: score of labels that the teacher does not answer for; see `Teacher`.
+        siblings: of the catalogue, which rejected names near the chosen ones start with.
 
     Returns:
         The pairs, or a reason: `low_confidence`, `nothing_answered` if no label can be chosen, or
@@ -85,15 +92,24 @@ def rank_pairs(
     if float(np.exp(scores.max())) < config.min_confidence:
         return PairSelection(reason="low_confidence")
     order, answered = order_labels(scores, floor, seed), is_answered(scores, floor)
-    chosen = _chosen(order, int(answered.sum()), gold, config)
+    n_answered = int(answered.sum())
+    best = chosen = _chosen(order, n_answered, gold, config)
+    if config.chosen == "drawn":
+        chosen = _chosen(_drawn(scores, order[:n_answered], seed), n_answered, gold, config)
     if not chosen:
         return PairSelection(reason="nothing_answered")
-    worst = _worst(order, chosen, gold, config)
+    excluded = [*chosen, *([] if gold is None else [gold])]
+    bottom = order[~np.isin(order, excluded)][::-1]
+    # Names that the teacher ranks among the best are no mistakes, even where others were drawn.
+    near = bottom[~np.isin(bottom, best)][::-1]
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
     pairs = []
-    size = config.rejected_size
-    for set_index in range(config.rejected_sets):
-        names = worst[set_index * size : (set_index + 1) * size]
-        rejected = _ordered(names, config, f"{seed}#{set_index}")
+    for set_index, names in enumerate(
+        _rejected_sets(bottom, near, siblings.of(chosen), config, seed)
+    ):
+        worst_first = names[np.argsort(-places[names])]
+        rejected = _ordered(worst_first, config, f"{seed}#{set_index}")
         candidates = chosen + rejected
         if config.candidates_include_gold and gold is not None and gold not in candidates:
             candidates += (gold,)
@@ -123,9 +139,11 @@ def worst_labels(
     seed: str,
     floor: float = ALL_ANSWERED,
 ) -> Ints:
-    """Return the labels that the pairs of one case reject, all sets together, worst first.
+    """Return the teacher's worst labels, as many as the pairs of one case reject, worst first.
 
-    The known answer and the chosen labels are not among them.
+    These are the rejected labels of all sets with `rejected: worst`, and the measure of coverage
+    and avoidance whatever the pairs reject. The known answer and the `chosen_size` best labels
+    are not among them.
 
     Args:
         scores: (n_labels,) finite log-probabilities of the teacher.
@@ -135,16 +153,63 @@ def worst_labels(
     """
     order = order_labels(scores, floor, seed)
     chosen = _chosen(order, int(is_answered(scores, floor).sum()), gold, config)
-    return _worst(order, chosen, gold, config)
-
-
-def _worst(
-    order: Ints, chosen: tuple[int, ...], gold: int | None, config: PreferencesConfig
-) -> Ints:
-    worst_first = order[::-1]
     excluded = chosen if gold is None else (*chosen, gold)
-    rejectable: Ints = worst_first[~np.isin(worst_first, excluded)]
-    return rejectable[: config.rejected_sets * config.rejected_size]
+    bottom: Ints = order[~np.isin(order, excluded)][::-1]
+    return bottom[: config.rejected_sets * config.rejected_size]
+
+
+def _rejected_sets(
+    bottom: Ints, near: Ints, siblings: Ints, config: PreferencesConfig, seed: str
+) -> list[Ints]:
+    """Return the labels of each rejected set.
+
+    Args:
+        bottom: all labels that may be rejected, worst first.
+        near: those that may be rejected as hard ones, best first.
+        siblings: labels whose names share their stem with a chosen one.
+        config: number and size of the sets, and the choice of their labels.
+        seed: of the sets whose size cannot be halved.
+    """
+    size = config.rejected_size
+    n_hard = [_n_hard(config, f"{seed}#{set_index}") for set_index in range(config.rejected_sets)]
+    hard = _hard(near, siblings, sum(n_hard))
+    worst = bottom[~np.isin(bottom, hard)]
+    sets, n_taken = [], 0
+    for set_index, n in enumerate(n_hard):
+        start = set_index * size - n_taken
+        sets.append(np.concatenate([hard[n_taken : n_taken + n], worst[start : start + size - n]]))
+        n_taken += n
+    return sets
+
+
+def _n_hard(config: PreferencesConfig, seed: str) -> int:
+    """Return the number of hard names of a rejected set; the seed decides on an odd one."""
+    if config.rejected == "mixed":
+        return (config.rejected_size + stable_seed("mixed", seed) % 2) // 2
+    return config.rejected_size if config.rejected == "hard" else 0
+
+
+def _hard(near: Ints, siblings: Ints, n: int) -> Ints:
+    """Return the n labels that are rejected as hard ones: every second one a sibling.
+
+    So siblings have at most half of the places; where there are too few, the best ranks follow.
+    """
+    family = near[np.isin(near, siblings)][: n // 2]
+    ranks = near[~np.isin(near, family)][: n - len(family)]
+    k = min(len(family), len(ranks))
+    alternating = np.stack([ranks[:k], family[:k]], axis=1).ravel()
+    hard: Ints = np.concatenate([alternating, ranks[k:], family[k:]])
+    return hard
+
+
+def _drawn(scores: Floats32, answered: Ints, seed: str) -> Ints:
+    """Return answered labels in the order of a draw without replacement from the posterior.
+
+    The largest scores after Gumbel noise are such a draw (Kool et al. 2019, arXiv 1903.06059).
+    """
+    rng = np.random.default_rng(stable_seed("drawn", seed))
+    noisy = scores.astype(np.float64) + rng.gumbel(size=len(scores))
+    return answered[np.argsort(-noisy[answered], kind="stable")]
 
 
 def _chosen(

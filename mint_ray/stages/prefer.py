@@ -35,6 +35,9 @@ from mint_ray.teachers.base import SEEN_COLUMNS, load_manifest
 from mint_ray.teachers.cross_fit import fold_folder, read_folds
 from mint_ray.teachers.registry import is_recorded
 
+N_FREQUENT = 20
+"""Number of rejected names whose share of all rejected places is told."""
+
 CASE_COLUMNS = ("group_id", "split", "label_id", "source", *SEEN_COLUMNS)
 
 
@@ -115,6 +118,7 @@ def run(context: StepContext) -> StepOutcome:
         answer_first=written.shares,
         folds=n_folds,
         recorded=is_recorded(config),
+        frequent=(N_FREQUENT, written.frequent_share),
     )
     return StepOutcome(
         rows_in=n_cases,
@@ -126,6 +130,7 @@ def run(context: StepContext) -> StepOutcome:
             "teacher": teacher["revision"],
             "folds": n_folds,
             "answer_first": written.shares,
+            "frequent_rejected": written.frequent_share,
         },
     )
 
@@ -139,12 +144,14 @@ class WrittenPairs:
         rejected: number of cases without pairs, by reason.
         unanswered: number of rejected labels that the teacher did not answer for.
         shares: share of the cases with a known answer that the teacher ranks first, by split.
+        frequent_share: share of the rejected places with the `N_FREQUENT` most frequent names.
     """
 
     pairs: dict[str, int]
     rejected: Counter[str]
     unanswered: int
     shares: dict[str, float]
+    frequent_share: float
 
 
 def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Task) -> WrittenPairs:
@@ -157,6 +164,7 @@ def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Tas
         task: task of the student.
     """
     rejected, first, known = Counter[str](), Counter[str](), Counter[str]()
+    labels = Counter[str]()
     unanswered = 0
     images = images_in_order(cases) if task.input_modality == "image" else None
     with (
@@ -171,11 +179,14 @@ def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Tas
             answered = part.filter(pc.is_valid(part["answer_first"]))
             known.update(answered["split"].to_pylist())
             first.update(answered.filter(answered["answer_first"])["split"].to_pylist())
-            files.add(pairs_of(part) if images is None else pairs_with_images(part, images))
+            pairs = pairs_of(part) if images is None else pairs_with_images(part, images)
+            labels.update(pc.list_flatten(pairs["rejected_labels"]).to_pylist())
+            files.add(pairs)
     shares: dict[str, float] = {
         split: first[split] / known[split] for split in SPLITS if known[split]
     }
-    return WrittenPairs(dict(files.rows), rejected, unanswered, shares)
+    frequent = sum(n for _, n in labels.most_common(N_FREQUENT)) / max(labels.total(), 1)
+    return WrittenPairs(dict(files.rows), rejected, unanswered, shares, frequent)
 
 
 def _in_groups(scored: Iterable[pa.Table]) -> Iterator[pa.Table]:

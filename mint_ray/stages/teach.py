@@ -1,6 +1,7 @@
 """Stage `teach`: fit of the multimodal teacher on Ray Train, and of its cross-fitted copies."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mint_ray.runtime.session import begin_training_session
 from mint_ray.stages.workers.fold_teachers import SUMMARY, fit_folds
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.cross_fit import plan_folds, write_folds
+from mint_ray.teachers.fit_cases import fit_folder
 from mint_ray.teachers.registry import epochs_of, find_fitter
 
 
@@ -35,7 +37,6 @@ def run(context: StepContext) -> StepOutcome:
     begin_training_session(context.config.resources, context.output, context.progress.say)
     settings = {
         "config": config.model_dump(mode="json"),
-        "cases": str(context.inputs["cases"]),
         "output": str(output),
     }
 
@@ -47,7 +48,11 @@ def run(context: StepContext) -> StepOutcome:
         context.progress.update(metrics["step"], epochs, ", ".join(told))
 
     if not (output / SUMMARY).exists():
-        with follow_metrics(output, watch):
+        cases = context.inputs["cases"]
+        # A recorded teacher is asked about every case, whatever it was made from.
+        folder = nullcontext(cases) if recorded else fit_folder(cases, output / "fit_cases")
+        with folder as source, follow_metrics(output, watch):
+            settings["cases"] = str(source)
             fit(_worker, settings, output, config.resources.teacher_workers, config.resources)
     metrics = read_json(output / SUMMARY)
     manifest = load_manifest(output)
@@ -57,10 +62,10 @@ def run(context: StepContext) -> StepOutcome:
     facts = {"teacher": manifest["name"], "revision": manifest["revision"]}
     if fold_of:
         facts["folds"] = _cross_fit(context, fold_of)
-    cases = pq.read_table(cases_file, columns=["split"])
+    splits = pq.read_table(cases_file, columns=["split"])["split"]
     return StepOutcome(
-        rows_in=cases.num_rows,
-        rows_out=pc.sum(pc.equal(cases["split"], "train")).as_py(),
+        rows_in=len(splits),
+        rows_out=pc.sum(pc.equal(splits, "train")).as_py(),
         metrics=metrics,
         facts=facts,
     )

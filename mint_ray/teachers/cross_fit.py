@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mint_ray.cases.schema import MADE_SOURCES
 from mint_ray.common.parquet import IMAGE_ROWS
 from mint_ray.errors import TeacherError
 from mint_ray.teachers.base import load_manifest
@@ -115,7 +116,8 @@ def write_fold_cases(source: Path, left_out: frozenset[str], out: Path) -> None:
     """Write the input of a fit without some training groups.
 
     The catalogue stays the same. The publications of the cases that are left out join the excluded
-    ones, so that annotations known only from them are not used.
+    ones, so that annotations known only from them are not used. Cases that were made from others
+    are left out too: they say nothing that their originals do not say.
 
     Args:
         source: folder of the stage `cases`.
@@ -127,7 +129,7 @@ def write_fold_cases(source: Path, left_out: frozenset[str], out: Path) -> None:
     shutil.copy(source / "catalogue.parquet", out)
     publications: set[str] = set()
     table = pq.ParquetFile(source / "cases.parquet")
-    groups = pa.array(sorted(left_out))
+    groups = pa.array(sorted(left_out), pa.string())
     with pq.ParquetWriter(out / "cases.parquet", table.schema_arrow) as writer:
         for batch in table.iter_batches(IMAGE_ROWS):
             part = pa.Table.from_batches([batch])
@@ -136,6 +138,8 @@ def write_fold_cases(source: Path, left_out: frozenset[str], out: Path) -> None:
             for ids in part.filter(hidden)["publications"].to_pylist():
                 publications.update(ids or ())
             used = pc.fill_null(pc.is_in(part["split"], pa.array(["train", "validation"])), False)
+            made = pc.is_in(part["source"], pa.array(MADE_SOURCES))
+            used = pc.and_(used, pc.invert(made))
             writer.write_table(part.filter(pc.and_(used, pc.invert(hidden))))
     known = (source / "excluded_publications.txt").read_text(encoding="utf-8").splitlines()
     lines = "".join(f"{line}\n" for line in sorted({*known, *publications}))

@@ -96,4 +96,7 @@ def test_what_is_wrong_with_an_image_is_named(context: StepContext) -> None:
     }
     assert outcome.rejected["image_unreadable"] == 2
     assert pq.read_table(context.output / "train.parquet")["case_id"].to_pylist() == ["good"]
-    assert "| image_unreadable | 2 |" in (context.output / "README.md").read_text()
+    card = (context.output / "README.md").read_text()
+    assert "| image_unreadable | 2 |" in card
+    assert "the 20 most frequent rejected names make up | 100.0 % of the rejected places" in card
+    assert outcome.facts["frequent_rejected"] == 1

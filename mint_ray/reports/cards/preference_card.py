@@ -19,8 +19,9 @@ configs:
 ---
 # Preference pairs
 
-Each row {asks}. `chosen` names the teacher's best
-{chosen_size} labels, `rejected` its worst {rejected_size}; both are answers, not truths.
+Each row {asks}. `chosen` names {chosen_size} labels:
+{chosen_are}. `rejected` names {rejected_size}: {rejected_are}.
+Both are answers, not truths.
 `label_id` is the known answer where there is one.
 
 | | |
@@ -32,7 +33,7 @@ Each row {asks}. `chosen` names the teacher's best
 | order of the rejected names | `{order}` |
 | pairs per case | {rejected_sets} |
 | least teacher confidence | {min_confidence} |
-| training cases ranked by | {ranked_by} |{answer_first}{unanswered}
+| training cases ranked by | {ranked_by} |{answer_first}{unanswered}{frequent}
 
 | split | pairs |
 |---|---|
@@ -51,6 +52,20 @@ _ANSWER_FIRST = """
 | known answer ranked first, {} | {:.1f} % |"""
 _UNANSWERED = """
 | rejected names without a score of the teacher | {}, drawn at random |"""
+_FREQUENT = """
+| the {} most frequent rejected names make up | {:.1f} % of the rejected places |"""
+
+_CHOSEN = {
+    "best": "the teacher's best ones",
+    "drawn": "drawn without replacement from the teacher's probabilities",
+}
+_REJECTED = {
+    "worst": "the teacher's worst ones",
+    "hard": "the teacher's next ranks below the chosen ones, and names like theirs but for the "
+    "last number or letter",
+    "mixed": "half of them near mistakes (the next ranks below the chosen ones, and names like "
+    "theirs but for the last number or letter), half the teacher's worst ones",
+}
 
 _WORDS = {
     "disease": {
@@ -84,6 +99,7 @@ def write_card(
     answer_first: Mapping[str, float] | None = None,
     folds: int = 0,
     recorded: bool = False,
+    frequent: tuple[int, float] | None = None,
 ) -> None:
     """Write the dataset's README atomically.
 
@@ -97,6 +113,7 @@ def write_card(
         answer_first: share of the cases whose known answer the teacher ranks first, by split.
         folds: number of cross-fitted teachers; 0 without.
         recorded: whether the teacher's scores were made elsewhere.
+        frequent: a number of most frequent rejected names, and their share of the rejected places.
     """
     write_text(
         path,
@@ -114,6 +131,9 @@ def write_card(
                 for split, share in (answer_first or {}).items()
             ),
             unanswered=_UNANSWERED.format(unanswered) if unanswered else "",
+            frequent="" if frequent is None else _FREQUENT.format(frequent[0], 100 * frequent[1]),
+            chosen_are=_CHOSEN[config.chosen],
+            rejected_are=_REJECTED[config.rejected],
             version=__version__,
             **_WORDS[task.name],
             **config.model_dump(

@@ -16,6 +16,7 @@ from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.patients.renderings import render_cases
 from mint_ray.cases.patients.simulate import (
     rank_diseases,
     simulate_cases,
@@ -23,11 +24,13 @@ from mint_ray.cases.patients.simulate import (
 )
 from mint_ray.cases.schema import (
     CASE_SCHEMA,
+    MADE_SOURCES,
     REJECTED_SCHEMA,
     SPLITS,
     Case,
     ParsedCase,
     RejectedCase,
+    origin_of,
 )
 from mint_ray.cases.splits import join_groups, split_cases
 from mint_ray.cases.table import read_case_table
@@ -96,6 +99,14 @@ def run(context: StepContext) -> StepOutcome:
     )
     context.progress.say(describe_knowledge(knowledge))
     forbidden = [item.forbidden for item in parsed]
+    made = render_cases(
+        cases,
+        load_ontology(release),
+        config.cases.rendering,
+        config.cases.renderings,
+        config.seed,
+    )
+    names_of = dict(zip((case["case_id"] for case in cases), forbidden, strict=True))
     simulated = _simulate_beside(cases, catalogue, annotations, config)
     if simulated:
         context.progress.say(
@@ -104,10 +115,17 @@ def run(context: StepContext) -> StepOutcome:
         )
         cases += simulated
         forbidden += [()] * len(simulated)
+    if made:
+        context.progress.say(f"{len(made)} renderings of training cases join the training split")
+        cases += made
+        forbidden += [names_of[origin_of(case["case_id"])] for case in made]
     begin_session(context.config.resources, context.progress.say)
     finished = _finish(cases, forbidden, catalogue, config)
     for batch in finished["counts"].drop_null().to_pylist():
         counts.update(dict(batch))
+    n_finished = finished.num_rows
+    finished = leave_out_repeats(finished)
+    counts["repeated_renderings"] += n_finished - finished.num_rows
     counts = +counts
     if counts:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
@@ -117,6 +135,7 @@ def run(context: StepContext) -> StepOutcome:
         **lacking,
         "knowledge": knowledge,
         "simulated_training_cases": len(simulated),
+        **({"made_training_cases": len(made)} if made else {}),
         "reading": dict(sorted(counts.items())),
     }
     return _write(context, finished, rejected, catalogue, excluded, facts)
@@ -153,6 +172,29 @@ def _simulate_beside(
     )
     taken = {case["case_id"] for case in cases}
     return [case for case in drawn if case["case_id"] not in taken]
+
+
+def leave_out_repeats(finished: pa.Table) -> pa.Table:
+    """Return finished cases without made ones that repeat a note or have lost their original.
+
+    Args:
+        finished: rows of `FINISHED_SCHEMA`.
+    """
+    columns = (finished[name].to_pylist() for name in ("case_id", "source", "note", "reason"))
+    rows = list(zip(*columns, strict=True))
+    notes = {
+        case_id: {note}
+        for case_id, source, note, reason in rows
+        if source not in MADE_SOURCES and reason is None
+    }
+    kept = []
+    for case_id, source, note, reason in rows:
+        is_made = source in MADE_SOURCES and reason is None
+        known = notes.get(origin_of(case_id))
+        kept.append(not is_made or (known is not None and note not in known))
+        if is_made and known is not None:
+            known.add(note)
+    return finished.filter(pa.array(kept))
 
 
 def _knowledge(

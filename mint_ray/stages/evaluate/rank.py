@@ -29,6 +29,7 @@ from mint_ray.stages.workers.rankers import (
 )
 from mint_ray.tasks.task import TASKS
 from mint_ray.teachers.base import MANIFEST_FILE
+from mint_ray.teachers.fit_cases import fit_folder
 from mint_ray.teachers.registry import find_fitter
 
 
@@ -42,7 +43,7 @@ class Comparison:
     output: Path
     all_cases: pa.Table
     """case_id, group_id, split, label_id, label_name, seen, publications of every case, tested or
-    not."""
+    not, that was not made from another."""
     tested: pa.Table
     """The rows of the tested cases."""
     catalogue: Catalogue
@@ -108,7 +109,8 @@ def rank_by_look_up(name: str, comparison: Comparison, runs: Sequence[SystemRun]
     if not (folder / MANIFEST_FILE).exists():
         tree = comparison.config.model_dump(mode="json")
         config = Config.model_validate(tree | {"teacher": {"name": name}})
-        find_fitter(config).load()(comparison.inputs["cases"], config, folder, lambda report: None)
+        with fit_folder(comparison.inputs["cases"], folder / "fit_cases") as cases:
+            find_fitter(config).load()(cases, config, folder, lambda report: None)
     ranked = _rank_by_fitted(comparison, runs, name, folder)
     return SystemAnswers(predictions=_predictions(ranked, runs))
 

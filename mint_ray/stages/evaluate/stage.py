@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import REJECTED_SCHEMA
+from mint_ray.cases.schema import MADE_SOURCES, REJECTED_SCHEMA
 from mint_ray.evaluation.answers import Answers
 from mint_ray.evaluation.case_sample import choose_cases, sampled_from
 from mint_ray.evaluation.measurement import measure_answers
@@ -84,6 +84,7 @@ def _prepare(context: StepContext) -> Comparison:
     all_cases = pq.read_table(
         cases / "cases.parquet",
         columns=["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"],
+        filters=~pds.field("source").isin(list(MADE_SOURCES)),
     )
     return Comparison(
         config=config,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mint_ray.cases.patients.record_counts import RecordCounts
+from mint_ray.cases.patients.renderings import broader_term
 from mint_ray.cases.patients.simulate import PatientSimulator
 from mint_ray.config.cases import SimulationConfig
 from mint_ray.images.faces.render import rendered_terms
@@ -126,7 +127,7 @@ def vary(
     kept = observed[rng.random(len(observed)) >= rng.uniform(0, MOST_LEFT_OUT)]
     if not len(kept) and len(observed):
         kept = observed[[int(rng.integers(len(observed)))]]
-    observed = np.array([_broader(t, ontology, rng) if rng.random() < 0.1 else t for t in kept])
+    observed = np.array([broader_term(t, ontology, rng) if rng.random() < 0.1 else t for t in kept])
     excluded = np.array(patient.excluded, dtype=object)
     excluded = excluded[rng.random(len(excluded)) >= rng.uniform(0, 1.4)]
     varied = {**vars(patient), "observed": tuple(observed), "excluded": tuple(excluded)}
@@ -147,11 +148,6 @@ def drop_modality(patient: Patient, probability: float, rng: np.random.Generator
     if draw < 2 * probability and patient.findings.max(initial=0) > 0.5:
         return Patient(**{**vars(patient), "observed": (), "excluded": ()})
     return patient
-
-
-def _broader(term: str, ontology: Ontology, rng: np.random.Generator) -> str:
-    parents = [p for p in ontology.parents(term) if ontology.is_phenotype(p)]
-    return parents[int(rng.integers(len(parents)))] if parents else term
 
 
 def features_of(

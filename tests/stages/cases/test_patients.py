@@ -16,7 +16,7 @@ from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, Label, build_catalogue
 from mint_ray.pipeline.steps import STEPS, StepContext, StepOutcome
 from mint_ray.stages.cases import stage as cases
-from mint_ray.stages.cases.patients import mark_answerable
+from mint_ray.stages.cases.patients import leave_out_repeats, mark_answerable
 from tests.cases.patients.phenopacket_examples import packet
 
 DISEASES = ("OMIM:154700", "OMIM:163950", "OMIM:191100", "OMIM:310200", "OMIM:219700")
@@ -162,3 +162,20 @@ def test_sources_with_drawn_splits_have_a_new_version() -> None:
     }
     assert versions.pop("pannuke") == step.version
     assert all(version > step.version for version in versions.values())
+
+
+def test_a_rendering_without_its_original_or_with_the_same_note_is_left_out() -> None:
+    rows = [
+        ("a", "packet", "A note.", None),
+        ("a#r2", "rendering", "A note.", None),
+        ("a#r3", "rendering", "Another.", None),
+        ("a#r4", "rendering", "Another.", None),
+        ("a#r5", "rendering", "", "answer_in_note"),
+        ("b", "packet", "", "answer_in_note"),
+        ("b#r2", "rendering", "A third.", None),
+        ("c#d", "packet", "A note.", None),
+    ]
+    names = ("case_id", "source", "note", "reason")
+    table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    kept = leave_out_repeats(table)["case_id"].to_pylist()
+    assert kept == ["a", "a#r3", "a#r5", "b", "c#d"]
