@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
+import numpy as np
+
+from mint_ray.common.arrays import Bools, Ints
 from mint_ray.errors import DataError
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.tasks.prompts import answer_text
@@ -37,6 +41,90 @@ class NameTrie:
             nodes.append(node)
             node = self.parents[node]
         return nodes[::-1]
+
+    @cached_property
+    def table(self) -> "TrieTable":
+        """The same tree as arrays, made once: searches look many nodes up together."""
+        return TrieTable.of_trie(self)
+
+
+@dataclass(frozen=True)
+class TrieTable:
+    """The N nodes of a trie as arrays, for what is the same in every case that is ranked.
+
+    The root's token is 0 here, so that it may fill short rows of token ids.
+    """
+
+    tokens: Ints
+    """(N,) token of each node."""
+    parents: Ints
+    """(N,) parent of each node, -1 for the root."""
+    depths: Ints
+    """(N,) tokens from the root to each node."""
+    paths: Ints
+    """(N, depth of the trie) node of each depth from 1 on the way to a node, then zeros."""
+    child_starts: Ints
+    """(N + 1,) position in `child_nodes` at which each node's children start."""
+    child_nodes: Ints
+    """(N - 1,) children of node 0, of node 1, and so on, each in ascending order."""
+    labels: Ints
+    """(N,) position of the name that ends at each node, -1 where none does."""
+
+    @classmethod
+    def of_trie(cls, trie: NameTrie) -> "TrieTable":
+        """Make the arrays of a trie."""
+        parents = np.array(trie.parents, dtype=np.int64)
+        tokens = np.maximum(np.array(trie.tokens, dtype=np.int64), 0)
+        depths = np.zeros(len(parents), dtype=np.int64)
+        levels = [np.zeros(1, dtype=np.int64)]
+        child_nodes = 1 + np.argsort(parents[1:], kind="stable")
+        child_starts = np.searchsorted(parents[child_nodes], np.arange(len(parents) + 1))
+        while len(level := child_nodes[_ranges(child_starts, levels[-1])[0]]):
+            depths[level] = len(levels)
+            levels.append(level)
+        paths = np.zeros((len(parents), len(levels) - 1), dtype=np.int64)
+        for depth, level in enumerate(levels[1:]):
+            paths[level] = paths[parents[level]]
+            paths[level, depth] = level
+        labels = np.full(len(parents), -1, dtype=np.int64)
+        labels[list(trie.ends)] = np.arange(len(trie.ends))
+        return cls(tokens, parents, depths, paths, child_starts, child_nodes, labels)
+
+    @property
+    def has_children(self) -> Bools:
+        """(N,) whether a node has children."""
+        inner: Bools = np.diff(self.child_starts) > 0
+        return inner
+
+    def children_of(self, nodes: Ints) -> tuple[Ints, Ints]:
+        """Return the children of all `nodes` (m,), one node's after another's, and (m,) counts."""
+        positions, counts = _ranges(self.child_starts, nodes)
+        return self.child_nodes[positions], counts
+
+    def with_chains(self, nodes: Ints, most: int) -> Ints:
+        """Return `nodes` and the inner nodes below them to which there is no alternative.
+
+        Args:
+            nodes: (m,) inner nodes.
+            most: largest number of further nodes below each.
+        """
+        found, last = [nodes], nodes
+        for _ in range(most):
+            single = last[np.diff(self.child_starts)[last] == 1]
+            below = self.child_nodes[self.child_starts[single]]
+            last = below[np.diff(self.child_starts)[below] > 0]
+            if not len(last):
+                break
+            found.append(last)
+        return np.concatenate(found)
+
+
+def _ranges(starts: Ints, items: Ints) -> tuple[Ints, Ints]:
+    """Return the positions of the given items' ranges, one after another, and their lengths."""
+    counts = starts[items + 1] - starts[items]
+    shift = np.repeat(starts[items] - (np.cumsum(counts) - counts), counts)
+    positions: Ints = shift + np.arange(len(shift))
+    return positions, counts
 
 
 def build_trie(names: Sequence[str], k: int, encoder: Encoder) -> NameTrie:

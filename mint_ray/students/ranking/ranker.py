@@ -9,18 +9,19 @@ probabilities of a beam search leave out the names that it did not finish, and a
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
+from mint_ray.common.arrays import Floats, Ints
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.calibration.scores import answer_log_probability, probabilities
 from mint_ray.images.decode import sample_image
-from mint_ray.students.encoding.name_trie import NameTrie, build_trie, common_prefix
+from mint_ray.students.encoding.name_trie import TrieTable, build_trie, common_prefix
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
@@ -40,6 +41,10 @@ EXHAUSTIVE_TOKENS = 2000
 NAMES_AT_ONCE = 8
 # Nodes per forward pass of the exhaustive search, their ancestors not counted.
 CHUNK = 512
+_ROOT: Ints = np.zeros(1, dtype=np.int64)
+
+NameScores = tuple[Ints, Floats]
+"""Positions in the catalogue of the names that were scored, and their summed log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,15 @@ class Scores:
     `answer_rank` as in `Ranking`.
     """
 
-    labels: NDArray[np.int64]
-    values: NDArray[np.float64]
+    labels: Ints
+    values: Floats
     answer_rank: int | None
     scored_separately: bool
     """Whether the search did not reach the known answer, which then stands last."""
     shortened: bool
 
     @property
-    def own(self) -> NDArray[np.float64]:
+    def own(self) -> Floats:
         """Values (m,) of the search; (m - 1,) without that of an answer scored separately."""
         return self.values[:-1] if self.scored_separately else self.values
 
@@ -133,7 +138,7 @@ class Ranker:
         self._beam_width = max(beam_width, self._top_k)
         fits = len(self.trie) <= EXHAUSTIVE_TOKENS
         self.search = search if search != "auto" else "exhaustive" if fits else "beam"
-        self._chunks = _chunks(self.trie) if self.search == "exhaustive" else []
+        self._chunks = _chunks(self.trie.table) if self.search == "exhaustive" else []
         self._names = tuple(names)
         self._batch_size = batch_size
         self._prefix_sharing = self._supports_prefix_sharing()
@@ -168,22 +173,27 @@ class Ranker:
                 self._in_order(self._one_by_one(prompt), answer, False, prompt)
                 for prompt, answer in zip(prompts, answers, strict=True)
             ]
-        scores: list[Scores] = []
+        scores: dict[int, Scores] = {}
+        # Prompts of similar length stand together, since a batch is as wide as its longest.
+        by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
         for at in range(0, len(prompts), self._batch_size):
-            end = at + self._batch_size
-            scores += self._score_together(prompts[at:end], answers[at:end])
-        return scores
+            batch = by_length[at : at + self._batch_size]
+            together = self._score_together(
+                [prompts[index] for index in batch], [answers[index] for index in batch]
+            )
+            scores |= zip(batch, together, strict=True)
+        return [scores[index] for index in range(len(prompts))]
 
     def _in_order(
         self,
-        scores: Mapping[int, float],
+        scores: NameScores,
         answer: int | None,
         scored_separately: bool,
         prompt: Prompt,
     ) -> Scores:
         """Sort best first, ties in the catalogue's order, a separately scored answer last."""
-        labels = np.array(sorted(scores), dtype=np.int64)
-        values = np.array([scores[int(label)] for label in labels], dtype=np.float64)
+        by_label = np.argsort(scores[0])
+        labels, values = scores[0][by_label], scores[1][by_label]
         if not np.isfinite(values).all():
             raise ServingError(
                 "expected finite scores of the student, found scores that are not finite; train it "
@@ -230,11 +240,11 @@ class Ranker:
             scorer = TrieScorer(self._student.model, self.trie, prompts, self._prefix)
             scores_by_case = search(scorer, len(prompts))
             unreached = [
-                answer if answer is not None and answer not in scores else None
-                for scores, answer in zip(scores_by_case, answers, strict=True)
+                answer if answer is not None and answer not in labels else None
+                for (labels, _), answer in zip(scores_by_case, answers, strict=True)
             ]
             if any(label is not None for label in unreached):
-                self._score_separately(scorer, scores_by_case, unreached)
+                scores_by_case = self._score_separately(scorer, scores_by_case, unreached)
         return [
             self._in_order(scores, answer, label is not None, prompt)
             for scores, answer, label, prompt in zip(
@@ -242,74 +252,88 @@ class Ranker:
             )
         ]
 
-    def _exhaustive(self, scorer: TrieScorer, cases: int) -> list[dict[int, float]]:
-        logps_by_case = scorer.next_token_logps([[0]] * cases, scorer.root_hidden[:, None])
+    def _exhaustive(self, scorer: TrieScorer, cases: int) -> list[NameScores]:
+        logps = np.zeros((cases, len(self.trie) + 1))
+
+        def score_below(nodes: Ints, hidden: Tensor) -> None:
+            for row, (children, values) in enumerate(
+                scorer.next_token_logps([nodes] * cases, hidden)
+            ):
+                logps[row, children] = values
+
+        score_below(_ROOT, scorer.root_hidden[:, None])
         for nodes, count in self._chunks:
             hidden = scorer.append_nodes([nodes] * cases)
-            chunk_logps = scorer.next_token_logps([nodes[-count:]] * cases, hidden[:, -count:])
-            for logps, further in zip(logps_by_case, chunk_logps, strict=True):
-                logps |= further
+            score_below(nodes[-count:], hidden[:, -count:])
             scorer.reset_to_prompt()
-        return [self._path_sums(logps) for logps in logps_by_case]
+        ends = np.array(self.trie.ends)
+        return [(np.arange(len(ends)), sums[ends]) for sums in self._path_sums(logps)]
 
-    def _path_sums(self, logps: Mapping[int, float]) -> dict[int, float]:
-        sums = [0.0] * (len(self.trie) + 1)
-        for node in range(1, len(sums)):
-            sums[node] = sums[self.trie.parents[node]] + logps[node]
-        return {label: sums[end] for label, end in enumerate(self.trie.ends)}
+    def _path_sums(self, logps: Floats) -> Floats:
+        """Return (cases, nodes) sums from the root to each node."""
+        table = self.trie.table
+        for depth in range(2, table.paths.shape[1] + 1):
+            level = table.depths == depth
+            logps[:, level] += logps[:, table.parents[level]]
+        return logps
 
-    def _beam(self, scorer: TrieScorer, cases: int) -> list[dict[int, float]]:
-        beams = [Beam(self.trie, self._beam_width, self._top_k) for _ in range(cases)]
-        hidden = scorer.root_hidden[:, None]
-        while any(beam.frontier for beam in beams):
-            child_logps = scorer.next_token_logps([beam.frontier for beam in beams], hidden)
-            for beam, logps in zip(beams, child_logps, strict=True):
-                beam.grow(logps)
-            frontiers = [beam.frontier for beam in beams]
-            if any(frontiers):
-                hidden = scorer.append_nodes(frontiers)
-        return [beam.finished for beam in beams]
+    def _beam(self, scorer: TrieScorer, cases: int) -> list[NameScores]:
+        beams = [Beam(self.trie.table, self._beam_width, self._top_k) for _ in range(cases)]
+        nodes, hidden = [_ROOT] * cases, scorer.root_hidden[:, None]
+        while True:
+            child_logps = scorer.next_token_logps(nodes, hidden)
+            for beam, (children, logps) in zip(beams, child_logps, strict=True):
+                beam.add(children, logps)
+            nodes = [beam.advance() for beam in beams]
+            if not any(map(len, nodes)):
+                return [beam.finished for beam in beams]
+            hidden = scorer.append_nodes(nodes)
 
     def _score_separately(
         self,
         scorer: TrieScorer,
-        scores_by_case: Sequence[dict[int, float]],
+        scores_by_case: Sequence[NameScores],
         unreached: Sequence[int | None],
-    ) -> None:
-        """Score known answers that a search did not reach, and add them to the case's scores.
+    ) -> list[NameScores]:
+        """Score known answers that a search did not reach; return the cases' scores with them.
 
         `unreached` holds each case's answer as a position in the catalogue, None where the search
         reached it or there is no known one.
         """
         scorer.reset_to_prompt()
         paths = [
-            [] if label is None else self.trie.path(self.trie.ends[label]) for label in unreached
+            np.array([0] if label is None else [0, *self.trie.path(self.trie.ends[label])])
+            for label in unreached
         ]
-        logps_by_case = scorer.next_token_logps([[0]] * len(unreached), scorer.root_hidden[:, None])
         # Without the last node, below which nothing is to be scored.
         inner = [path[:-1] for path in paths]
-        if any(inner):
-            inner_logps = scorer.next_token_logps(inner, scorer.append_nodes(inner))
-            for logps, further in zip(logps_by_case, inner_logps, strict=True):
-                logps |= further
-        for scores, label, path, logps in zip(
-            scores_by_case, unreached, paths, logps_by_case, strict=True
+        steps = [path[1:] for path in inner]
+        hidden = scorer.root_hidden[:, None]
+        if any(map(len, steps)):
+            hidden = torch.cat([hidden, scorer.append_nodes(steps)], dim=1)
+        together = []
+        child_logps = scorer.next_token_logps(inner, hidden)
+        for (labels, values), label, path, (children, logps) in zip(
+            scores_by_case, unreached, paths, child_logps, strict=True
         ):
             if label is not None:
-                scores[label] = math.fsum(logps[node] for node in path)
+                total = math.fsum(logps[np.isin(children, path)])
+                labels, values = np.append(labels, label), np.append(values, total)
+            together.append((labels, values))
+        return together
 
-    def _one_by_one(self, prompt: Prompt) -> dict[int, float]:
+    def _one_by_one(self, prompt: Prompt) -> NameScores:
         """Score every name as a sequence of its own, for models whose prompts cannot be shared."""
         ids = prompt.ids + self.trie.prefix
-        scores: dict[int, float] = {}
+        scores: list[float] = []
         for at in range(0, len(self._names), NAMES_AT_ONCE):
             ends = self.trie.ends[at : at + NAMES_AT_ONCE]
             names = [tuple(self.trie.tokens[n] for n in self.trie.path(end)) for end in ends]
             example = Example(("ranked",), ids, tuple(names), vision_inputs=prompt.vision_inputs)
             with torch.inference_mode():
                 sums = padded_logps(self._student.model, [example], False).sums
-            scores |= dict(enumerate(sums.tolist(), start=at))
-        return scores
+            scores += sums.tolist()
+        return np.arange(len(scores)), np.array(scores, dtype=np.float64)
 
     def _common_prefix(self) -> Prefix | None:
         """Compute the tokens that all prompts share before the note or the image."""
@@ -348,23 +372,20 @@ class Ranker:
         )
 
 
-def _chunks(trie: NameTrie) -> list[tuple[list[int], int]]:
+def _chunks(trie: TrieTable) -> list[tuple[Ints, int]]:
     """Cut the inner nodes, in depth-first order, into chunks that can be computed alone.
 
     Each chunk starts with the ancestors that it lacks, which an earlier chunk scores. The number
     beside it says how many nodes at its end are to be scored.
     """
-    order = []
-    stack = list(reversed(trie.children[0]))
-    while stack:
-        node = stack.pop()
-        if trie.children[node]:
-            order.append(node)
-            stack.extend(reversed(trie.children[node]))
+    inner = trie.has_children
+    # Siblings are numbered in ascending order, so depth-first order is that of the paths.
+    order = np.lexsort(trie.paths.T[::-1])
+    order = order[inner[order] & (order > 0)]
     chunks = []
     for at in range(0, len(order), CHUNK):
         chunk = order[at : at + CHUNK]
         # In depth-first order, only the first node's ancestors can lie before the chunk.
-        ancestors = trie.path(chunk[0])[:-1]
-        chunks.append(([*ancestors, *chunk], len(chunk)))
+        ancestors = trie.paths[chunk[0], : trie.depths[chunk[0]] - 1]
+        chunks.append((np.concatenate([ancestors, chunk]), len(chunk)))
     return chunks

@@ -20,10 +20,12 @@ as if it stood alone. Prompts of a batch are rows of one tensor and see nothing 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.students.encoding.name_trie import NameTrie
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.encoding.vision_inputs import check_shareable, image_inputs, prompt_positions
@@ -46,8 +48,8 @@ class TrieScorer:
         `_prompt_lengths`: tokens of each row before its padding.
         `_prompt_width`: W, the longest of them; the first node stands in this column.
         `_node_columns`: columns that nodes take up so far, the same number in every row.
-        `_column_of`: for each row, the cache column of each of its nodes.
-        `_depths`: tokens from the root to a node. Properties of the trie, so a reset keeps them.
+        `_columns`: (B, nodes of the trie) cache column of each node; of no meaning before the node
+            was appended.
         `_grids`: for each row, the positions (3, P) of a prompt whose image tokens stand in a
             grid, else None.
 
@@ -68,14 +70,13 @@ class TrieScorer:
         check_shareable(vision_inputs)
         self._base = base_of(model)
         self._device = next(model.parameters()).device
-        self._trie = trie
+        self._trie = trie.table
         self._grids = [prompt_positions(self._base, p.ids, p.vision_inputs) for p in prompts]
         rows = [(*prompt.ids, *trie.prefix) for prompt in prompts]
         self._prompt_lengths = [len(row) for row in rows]
         self._prompt_width = max(self._prompt_lengths)
         self._node_columns = 0
-        self._column_of: list[dict[int, int]] = [{} for _ in rows]
-        self._depths: dict[int, int] = {0: 0}
+        self._columns = np.zeros((len(rows), len(self._trie.tokens)), dtype=np.int64)
         kept = self._kept_tokens(prefix, rows)
         # Without a config every layer keeps all keys, so that none slides out of the window.
         self._cache = prefix.cache(len(rows)) if prefix and kept else DynamicCache()
@@ -91,7 +92,7 @@ class TrieScorer:
         last = torch.tensor(self._prompt_lengths, device=self._device) - 1 - kept
         self.root_hidden = hidden[torch.arange(len(rows), device=self._device), last]
 
-    def append_nodes(self, nodes: Sequence[Sequence[int]]) -> Tensor:
+    def append_nodes(self, nodes: Sequence[Ints]) -> Tensor:
         """Compute further nodes of each prompt, and keep them visible to their descendants.
 
         Args:
@@ -103,27 +104,34 @@ class TrieScorer:
             has fewer, the end of its row means nothing.
         """
         width = max(map(len, nodes))
-        start = self._prompt_width + self._node_columns
-        visible = torch.zeros(len(nodes), width, start + width, dtype=torch.bool)
-        ids = torch.zeros(len(nodes), width, dtype=torch.long)
-        depths = torch.zeros(len(nodes), width, dtype=torch.long)
+        grid = np.zeros((len(nodes), width), dtype=np.int64)  # short rows are filled with the root
         for row, row_nodes in enumerate(nodes):
-            column_of = self._column_of[row]
-            # Also for the filling of a short row: a query that sees nothing would give NaN.
-            visible[row, :, : self._prompt_lengths[row]] = True
-            for index, node in enumerate(row_nodes):
-                column_of[node] = start + index
-                self._depths[node] = self._depths[self._trie.parents[node]] + 1
-                ids[row, index] = self._trie.tokens[node]
-                depths[row, index] = self._depths[node]
-                # A path ends with the node itself, which sees itself too.
-                visible[row, index, [column_of[step] for step in self._trie.path(node)]] = True
+            grid[row, : len(row_nodes)] = row_nodes
+        mask = torch.from_numpy(self._node_mask(grid))
         self._node_columns += width
-        roots = torch.tensor([self._root_position(row) for row in range(len(nodes))])[:, None]
-        positions = (roots + depths).to(self._device)
+        roots = np.array([self._root_position(row) for row in range(len(nodes))])[:, None]
+        positions = torch.from_numpy(roots + self._trie.depths[grid]).to(self._device)
         if self._in_grid:
             positions = positions.expand(3, -1, -1)
-        return self._forward(ids.to(self._device), positions, visible[:, None].to(self._device))
+        ids = torch.from_numpy(self._trie.tokens[grid]).to(self._device)
+        return self._forward(ids, positions, mask[:, None].to(self._device))
+
+    def _node_mask(self, grid: Ints) -> Bools:
+        """Give new nodes (B, N) their columns; return the (B, N, columns) that each may see."""
+        rows, width = np.arange(len(grid))[:, None], grid.shape[1]
+        start = self._prompt_width + self._node_columns
+        self._columns[rows, grid] = start + np.arange(width)
+        # The root stands in the prompt. Paths are filled up with it, so it gets one more column,
+        # which is cut off.
+        self._columns[:, 0] = start + width
+        visible = np.zeros((*grid.shape, start + width + 1), dtype=np.bool_)
+        # Also for the filling of a short row: a query that sees nothing would give NaN.
+        lengths = np.array(self._prompt_lengths)[:, None, None]
+        visible[..., : self._prompt_width] = np.arange(self._prompt_width) < lengths
+        # A path ends with the node itself, which sees itself too.
+        paths = self._trie.paths[grid, : int(self._trie.depths[grid].max())]
+        np.put_along_axis(visible, self._columns[rows[..., None], paths], True, axis=2)
+        return visible[..., :-1]
 
     def reset_to_prompt(self) -> None:
         """Drop all appended nodes, keep the prompts."""
@@ -131,12 +139,8 @@ class TrieScorer:
             # Negative: the number of columns to remove, not the number to keep.
             self._cache.crop(-self._node_columns)
         self._node_columns = 0
-        for column_of in self._column_of:
-            column_of.clear()
 
-    def next_token_logps(
-        self, nodes: Sequence[Sequence[int]], hidden: Tensor
-    ) -> list[dict[int, float]]:
+    def next_token_logps(self, nodes: Sequence[Ints], hidden: Tensor) -> list[tuple[Ints, Floats]]:
         """Return the log-probability of every child of each prompt's nodes.
 
         Args:
@@ -144,25 +148,24 @@ class TrieScorer:
             hidden: (B, N, D) hidden states after the nodes.
 
         Returns:
-            For each prompt, log-probabilities in nats by the child's node number.
+            For each prompt, the children of its nodes, and their log-probabilities in nats.
         """
-        flat = [
-            (row, index) for row, row_nodes in enumerate(nodes) for index in range(len(row_nodes))
-        ]
-        logps: list[dict[int, float]] = [{} for _ in nodes]
+        sizes = np.array([len(row_nodes) for row_nodes in nodes])
+        rows = np.repeat(np.arange(len(nodes)), sizes)
+        indices = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        children, counts = self._trie.children_of(np.concatenate(nodes))
+        ends = np.concatenate([[0], np.cumsum(counts)])
         head = self._base.get_output_embeddings()
-        for at in range(0, len(flat), HEAD_ROWS):
-            part = flat[at : at + HEAD_ROWS]
-            logits = head(hidden[[row for row, _ in part], [index for _, index in part]]).float()
-            total = logits.logsumexp(-1)
-            below = [self._trie.children[nodes[row][index]] for row, index in part]
-            lines = [line for line, group in enumerate(below) for _ in group]
-            children = [child for group in below for child in group]
-            tokens = [self._trie.tokens[child] for child in children]
-            values = (logits[lines, tokens] - total[lines]).tolist()
-            for line, child, value in zip(lines, children, values, strict=True):
-                logps[part[line][0]][child] = value
-        return logps
+        values = np.zeros(len(children))
+        for at in range(0, len(rows), HEAD_ROWS):
+            part = slice(at, at + HEAD_ROWS)
+            logits = head(hidden[rows[part], indices[part]]).float()
+            below = slice(ends[at], ends[min(at + HEAD_ROWS, len(rows))])
+            lines = np.repeat(np.arange(len(logits)), counts[part])
+            wanted = logits[lines, self._trie.tokens[children[below]]]
+            values[below] = (wanted - logits.logsumexp(-1)[lines]).cpu().numpy()
+        bounds = ends[np.cumsum(sizes)[:-1]]
+        return list(zip(np.split(children, bounds), np.split(values, bounds), strict=True))
 
     def _kept_tokens(self, prefix: Prefix | None, rows: Sequence[tuple[int, ...]]) -> int:
         """Return how many tokens of the prefix need not be computed again.
