@@ -18,7 +18,10 @@ SIMULATED = "simulated"
 RENDERING = "rendering"
 """Source of a case that is another record of a training case."""
 
-MADE_SOURCES = (RENDERING,)
+RECOMBINED = "recombined"
+"""Source of a case that has findings of several training cases of one disease."""
+
+MADE_SOURCES = (RENDERING, RECOMBINED)
 """Sources of training cases that were made from others. They teach a student; no teacher or
 baseline is fitted to them, and no figure counts them as patients."""
 

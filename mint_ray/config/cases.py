@@ -188,6 +188,12 @@ class CasesConfig(Section):
     findings in another order, some of them dropped or broader, and another note. They are of the
     same group. Only for sources of patients whose notes are written."""
     rendering: RenderingConfig = RenderingConfig()
+    recombined_per_disease: int = Field(0, ge=0)
+    """Number of patients to make for every disease with two or more training patients, from the
+    findings of all of them. They are training cases only. Only for sources of patients whose notes
+    are written."""
+    recombined_annotation_share: Fraction = Field(0.2, ge=0, le=1)
+    """Share of the findings of a recombined patient that come from the disease's annotations."""
     note_columns: NoteColumnsConfig = NoteColumnsConfig()
     simulation: SimulationConfig = SimulationConfig()
     tiles: TilesConfig = TilesConfig()
@@ -203,10 +209,12 @@ class CasesConfig(Section):
                 f"are read: expected cases.source phenopackets, notes or parquet, found "
                 f"{self.source}"
             )
-        if self.renderings > 1 and self.source not in ("simulated", "phenopackets", "parquet"):
+        made = self.renderings > 1 or self.recombined_per_disease
+        if made and self.source not in ("simulated", "phenopackets", "parquet"):
             raise ValueError(
-                f"cases.renderings={self.renderings} varies patients whose notes are written: "
-                f"expected cases.source simulated, phenopackets or parquet, found {self.source}"
+                f"cases.renderings={self.renderings} and cases.recombined_per_disease="
+                f"{self.recombined_per_disease} vary patients whose notes are written: expected "
+                f"cases.source simulated, phenopackets or parquet, found {self.source}"
             )
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")

@@ -100,10 +100,12 @@ class Config(Section):
                 f"cases.simulated_per_disease={self.cases.simulated_per_disease}: expected "
                 "task=disease, since patients are simulated, found task=tissue"
             )
-        if self.cases.renderings > 1 and self.task == "tissue":
+        made = self.cases.renderings > 1 or self.cases.recombined_per_disease
+        if made and self.task == "tissue":
             raise ValueError(
-                f"cases.renderings={self.cases.renderings}: expected task=disease, since the "
-                "findings of patients are varied, found task=tissue"
+                f"cases.renderings={self.cases.renderings} and cases.recombined_per_disease="
+                f"{self.cases.recombined_per_disease}: expected task=disease, since the findings "
+                "of patients are varied, found task=tissue"
             )
         return self
 

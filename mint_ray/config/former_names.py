@@ -22,6 +22,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.images.label_names",
     "cases.images.levels",
     "cases.note_columns",
+    "cases.recombined_annotation_share",
+    "cases.recombined_per_disease",
     "cases.rendering",
     "cases.renderings",
     "cases.simulated_per_disease",

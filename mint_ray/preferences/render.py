@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mint_ray.cases.schema import RECOMBINED
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.preferences.select import RankedPair, pick, rank_pairs
@@ -30,7 +31,8 @@ class CasePairs:
     A case gives no pair in four situations: the student's input is missing or unusable
     (`empty_note`, or the reason of `open_tile` for the image), the catalogue lacks the known
     answer (`label_not_in_catalogue`), the teacher cannot judge the case, or `rank_pairs` gives a
-    reason. A prompt asks for as many names as the chosen answer has.
+    reason. A prompt asks for as many names as the chosen answer has. The chosen answer of a
+    recombined case begins with the known answer unless `gold: none` removes it.
 
     Args:
         teacher: scores the labels of the catalogue.
@@ -91,9 +93,14 @@ class CasePairs:
         # A teacher may judge a case by its description alone; a student of images cannot.
         if reason := self._task.why_unusable(image):
             return row | {"reason": reason}
-        selection = rank_pairs(
-            scores, gold, self._config, case["case_id"], self._floor, self._siblings
-        )
+        config = self._config
+        if case["source"] == RECOMBINED:
+            # Some of its findings are of groups that the teacher has seen: the place of the known
+            # answer in its ranking says nothing.
+            row["answer_first"] = None
+            if config.gold == "keep":
+                config = config.model_copy(update={"gold": "first"})
+        selection = rank_pairs(scores, gold, config, case["case_id"], self._floor, self._siblings)
         pairs = [self._pair(case, pair, scores, gold) for pair in selection.pairs]
         unanswered = sum(pair.n_unanswered for pair in selection.pairs)
         return row | {"reason": selection.reason, "pairs": pairs, "unanswered": unanswered}

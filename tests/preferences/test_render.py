@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mint_ray.cases.schema import CASE_SCHEMA, blank_case
+from mint_ray.cases.schema import CASE_SCHEMA, RECOMBINED, blank_case
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue, Label
@@ -95,3 +95,14 @@ def test_scores_of_another_shape_are_refused() -> None:
     builder = CasePairs(Narrow(), CATALOGUE, PreferencesConfig(chosen_size=2), "key")
     with pytest.raises(TeacherError, match=r"shape \(1, 6\) .* found \(1, 5\)"):
         builder.build(table(good=[]))
+
+
+def test_the_known_answer_of_a_recombined_patient_comes_first() -> None:
+    kept, made, without = (
+        build_pairs([{"source": source, "label_id": "OMIM:9"}], gold=gold)[0]
+        for source, gold in (("packet", "keep"), (RECOMBINED, "keep"), (RECOMBINED, "none"))
+    )
+    assert kept["pairs"][0]["chosen_labels"][0] != "OMIM:9"
+    assert made["pairs"][0]["chosen_labels"][0] == "OMIM:9"
+    assert "OMIM:9" not in without["pairs"][0]["chosen_labels"]
+    assert (kept["answer_first"], made["answer_first"]) == (False, None)

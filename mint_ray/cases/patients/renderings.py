@@ -35,7 +35,7 @@ def render_cases(
     taken = {case["case_id"] for case in cases}
     made = []
     for case in cases:
-        observed = _observed(case, ontology)
+        observed = observed_findings(case, ontology)
         if case["split"] != "train" or case["note"].strip() or not observed:
             continue
         for number in range(2, n + 1):
@@ -69,9 +69,14 @@ def broader_term(term: str, ontology: Ontology, rng: np.random.Generator) -> str
     return parents[int(rng.integers(len(parents)))] if parents else term
 
 
-def _observed(case: Case, ontology: Ontology) -> list[str]:
-    """Return the current ids of the findings that may be varied, each once."""
-    resolved: Iterable[str | None] = map(ontology.resolve, [*case["terms"], *case["face_terms"]])
+def observed_findings(case: Case, ontology: Ontology) -> list[str]:
+    """Return the current ids of a case's observed findings, of the note or the face, each once."""
+    return current_terms([*case["terms"], *case["face_terms"]], ontology)
+
+
+def current_terms(terms: Iterable[str], ontology: Ontology) -> list[str]:
+    """Return the current ids of terms, each once; unknown ones are left out."""
+    resolved = map(ontology.resolve, terms)
     return list(dict.fromkeys(term for term in resolved if term is not None))
 
 

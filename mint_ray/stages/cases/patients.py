@@ -16,6 +16,7 @@ from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
+from mint_ray.cases.patients.recombine import recombine_cases
 from mint_ray.cases.patients.renderings import render_cases
 from mint_ray.cases.patients.simulate import (
     rank_diseases,
@@ -25,7 +26,9 @@ from mint_ray.cases.patients.simulate import (
 from mint_ray.cases.schema import (
     CASE_SCHEMA,
     MADE_SOURCES,
+    RECOMBINED,
     REJECTED_SCHEMA,
+    RENDERING,
     SPLITS,
     Case,
     ParsedCase,
@@ -99,13 +102,7 @@ def run(context: StepContext) -> StepOutcome:
     )
     context.progress.say(describe_knowledge(knowledge))
     forbidden = [item.forbidden for item in parsed]
-    made = render_cases(
-        cases,
-        load_ontology(release),
-        config.cases.rendering,
-        config.cases.renderings,
-        config.seed,
-    )
+    made = _make_from(cases, catalogue, annotations, config)
     names_of = dict(zip((case["case_id"] for case in cases), forbidden, strict=True))
     simulated = _simulate_beside(cases, catalogue, annotations, config)
     if simulated:
@@ -116,7 +113,11 @@ def run(context: StepContext) -> StepOutcome:
         cases += simulated
         forbidden += [()] * len(simulated)
     if made:
-        context.progress.say(f"{len(made)} renderings of training cases join the training split")
+        kinds = Counter(case["source"] for case in made)
+        context.progress.say(
+            f"{kinds[RENDERING]} renderings of training cases and {kinds[RECOMBINED]} recombined "
+            "patients join the training split"
+        )
         cases += made
         forbidden += [names_of[origin_of(case["case_id"])] for case in made]
     begin_session(context.config.resources, context.progress.say)
@@ -172,6 +173,24 @@ def _simulate_beside(
     )
     taken = {case["case_id"] for case in cases}
     return [case for case in drawn if case["case_id"] not in taken]
+
+
+def _make_from(
+    cases: Sequence[Case], catalogue: Catalogue, annotations: Annotations, config: Config
+) -> list[Case]:
+    """Return the training cases that are made from those that were read."""
+    settings, ontology = config.cases, load_ontology(catalogue.release)
+    rendered = render_cases(cases, ontology, settings.rendering, settings.renderings, config.seed)
+    recombined = recombine_cases(
+        cases,
+        catalogue,
+        annotations,
+        ontology,
+        settings.recombined_per_disease,
+        settings.recombined_annotation_share,
+        config.seed,
+    )
+    return rendered + recombined
 
 
 def leave_out_repeats(finished: pa.Table) -> pa.Table:
