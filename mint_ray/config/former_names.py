@@ -24,6 +24,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.note_columns",
     "cases.simulated_per_disease",
     "cases.without_publication",
+    "evaluation.fused_cases",
+    "evaluation.fused_look_ups",
     "knowledge.more_names",
     "knowledge.release",
     "teacher.endpoint",
