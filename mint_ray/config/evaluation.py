@@ -19,11 +19,18 @@ class EvaluationConfig(Section):
     """Compared systems, tested cases and measures."""
 
     systems: tuple[
-        Literal["majority", "neighbours", "knowledge", "base", "student", "teacher"], ...
+        Literal["majority", "neighbours", "knowledge", "base", "student", "fused", "teacher"], ...
     ] = ("majority", "base", "student", "teacher")
     """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ...
     `neighbours` and `knowledge` need no training: the most similar training patients, and the
-    annotations of the diseases. Both read the terms of patients."""
+    annotations of the diseases. Both read the terms of patients. `fused` joins the student with the
+    look-ups of `fused_look_ups`, which here read the findings of the same note and nothing else."""
+    fused_look_ups: tuple[Literal["knowledge", "neighbours"], ...] = Field(
+        ("knowledge",), min_length=1
+    )
+    """Look-ups that the system `fused` joins with the student."""
+    fused_cases: int = Field(300, ge=1)
+    """Largest number of validation cases that the student ranks to fit the weights of `fused`."""
     top_k: int = Field(10, ge=1)
     """Number of distinct names in a ranking."""
     search: Literal["auto", "exhaustive", "beam"] = "auto"
@@ -51,6 +58,13 @@ class EvaluationConfig(Section):
     """Number of bootstrap resamples of groups for the 95 % intervals."""
     calibration_bins: int = Field(10, ge=2)
     """Number of equal-width confidence bins of the expected calibration error (ECE)."""
+
+    @field_validator("fused_look_ups")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected each look-up once, found {', '.join(names)}")
+        return names
 
     @field_validator("max_cases_per_group")
     @classmethod

@@ -28,6 +28,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.renderings",
     "cases.simulated_per_disease",
     "cases.without_publication",
+    "evaluation.fused_cases",
+    "evaluation.fused_look_ups",
     "knowledge.more_names",
     "knowledge.release",
     "preferences.chosen",

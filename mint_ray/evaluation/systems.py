@@ -47,6 +47,7 @@ SYSTEMS: dict[str, str] = {
     "orpo_rcft": "ORPO + RCFT student",
     "cft": "CFT student",
     "rcft": "RCFT student",
+    "fused": "Student and look-ups",
     "teacher": "Teacher",
     "mean_colour": "Mean colour",
 }

@@ -36,7 +36,7 @@ def check_config(config: Config) -> None:
     name, known = config.teacher.name, known_teachers()
     if name not in known:
         raise ConfigError(f"teacher.name: expected one of {', '.join(known)} (found {name!r})")
-    look_ups = sorted({*LOOK_UPS} & {*config.evaluation.systems})
+    look_ups = sorted({*LOOK_UPS, "fused"} & {*config.evaluation.systems})
     if look_ups and config.task != "disease":
         raise ConfigError(
             f"evaluation.systems: {', '.join(look_ups)} rank diseases by the terms of patients, "

@@ -105,14 +105,25 @@ def rank_by_look_up(name: str, comparison: Comparison, runs: Sequence[SystemRun]
         comparison: the tested cases.
         runs: of the system.
     """
+    folder = fit_look_up(comparison, name)
+    ranked = _rank_by_fitted(comparison, runs, name, folder)
+    return SystemAnswers(predictions=_predictions(ranked, runs))
+
+
+def fit_look_up(comparison: Comparison, name: str) -> Path:
+    """Return the folder of a look-up that is fitted to the run's cases, once for all systems.
+
+    Args:
+        comparison: the tested cases.
+        name: of a teacher, in `LOOK_UPS`.
+    """
     folder = comparison.output / "look_ups" / name
     if not (folder / MANIFEST_FILE).exists():
         tree = comparison.config.model_dump(mode="json")
         config = Config.model_validate(tree | {"teacher": {"name": name}})
         with fit_folder(comparison.inputs["cases"], folder / "fit_cases") as cases:
             find_fitter(config).load()(cases, config, folder, lambda report: None)
-    ranked = _rank_by_fitted(comparison, runs, name, folder)
-    return SystemAnswers(predictions=_predictions(ranked, runs))
+    return folder
 
 
 def _rank_by_fitted(

@@ -14,6 +14,7 @@ from mint_ray.errors import TrainingError
 from mint_ray.evaluation.answers import SystemAnswers
 from mint_ray.evaluation.systems import LOOK_UPS, Perturbation, SystemRun, student_system
 from mint_ray.stages.evaluate.controls import MEAN_COLOUR, rank_by_mean_colour
+from mint_ray.stages.evaluate.fused import rank_by_fused
 from mint_ray.stages.evaluate.rank import (
     Comparison,
     rank_by_base_model,
@@ -53,6 +54,7 @@ def known_systems(student: str) -> dict[str, System]:
         "student": System(
             student, rank_by_student, perturbations=tuple(Perturbation), answers_freely=True
         ),
+        "fused": System("fused", rank_by_fused),
         "teacher": System("teacher", rank_by_teacher, perturbations=(Perturbation.STAIN,)),
         MEAN_COLOUR: System(MEAN_COLOUR, rank_by_mean_colour),
     }

@@ -174,6 +174,8 @@ class StudentRanker:
         self._calibration = calibration
         self._task = self._student.task
         depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
+        # Ranking keeps no gradients, so notes fit together where training takes one at a time.
+        notes_at_once = STUDENT_BATCH if self._task.input_modality == "note" else 1
         self._ranker = Ranker(
             self._student,
             self._catalogue.names,
@@ -183,7 +185,8 @@ class StudentRanker:
             search=calibration.search if calibration else self._evaluation.search,
             beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,
             temperature=calibration.temperature if calibration else 1.0,
-            batch_size=resources.micro_batch_size,
+            batch_size=max(resources.micro_batch_size, notes_at_once),
+            keep_prefix=True,
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
         self._stain = stain

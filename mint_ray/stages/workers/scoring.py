@@ -17,9 +17,14 @@ from mint_ray.stages.workers.rankers import (
 )
 from mint_ray.tasks.task import TASKS
 
+NAMED_SCORES_SCHEMA = SCORES_SCHEMA.append(pa.field("labels", pa.list_(pa.int32()), nullable=False))
+"""Scores, and the position in the catalogue of the name that each belongs to."""
+
 
 class CaseScorer(StudentRanker):
     """Ray Data actor that returns rows of `SCORES_SCHEMA`; see `StudentRanker`."""
+
+    schema = SCORES_SCHEMA
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         inputs = cases[self._task.input_modality].to_pylist()
@@ -31,22 +36,34 @@ class CaseScorer(StudentRanker):
         rows: list[dict[str, Any]] = []
         for index, row in enumerate(cases.select(["case_id", "group_id"]).to_pylist()):
             if reasons[index] is not None:
-                rows.append(row | {"scores": [], "reason": reasons[index]})
+                rows.append(row | {"scores": [], "labels": [], "reason": reasons[index]})
                 continue
             case_scores = scored[index]
             rows.append(
                 row
                 | {
                     "scores": case_scores.own.tolist(),
+                    "labels": case_scores.labels[: len(case_scores.own)].tolist(),
                     "answer_rank": case_scores.answer_rank,
                     "answer_score": case_scores.answer_score,
                 }
             )
-        return pa.Table.from_pylist(rows, SCORES_SCHEMA)
+        return pa.Table.from_pylist(rows, self.schema)
+
+
+class NamedCaseScorer(CaseScorer):
+    """Ray Data actor that returns rows of `NAMED_SCORES_SCHEMA`; see `StudentRanker`."""
+
+    schema = NAMED_SCORES_SCHEMA
 
 
 def score_cases(
-    config: Config, student: Path, cases: Path, wanted: frozenset[str], output: Path
+    config: Config,
+    student: Path,
+    cases: Path,
+    wanted: frozenset[str],
+    output: Path,
+    scorer: type[CaseScorer] = CaseScorer,
 ) -> pa.Table:
     """Let a student score the catalogue of a cases step for some of its cases; resumable.
 
@@ -56,9 +73,10 @@ def score_cases(
         cases: folder of the cases step.
         wanted: ids of the cases to score.
         output: folder of the scores, with which a repeated call continues.
+        scorer: actor that scores.
 
     Returns:
-        Rows of `SCORES_SCHEMA`, sorted by case.
+        Rows of the scorer's schema, sorted by case.
     """
     tree: Mapping[str, Any] = config.model_dump(
         mode="json", include={"evaluation", "resources", "student", "task"}
@@ -69,5 +87,5 @@ def score_cases(
         "settings": {**tree, "k": config.preferences.chosen_size},
     }
     columns = student_columns(TASKS[config.task])
-    job = CaseInference(CaseScorer, arguments, columns, SCORES_SCHEMA, STUDENT_BATCH)
+    job = CaseInference(scorer, arguments, columns, scorer.schema, STUDENT_BATCH)
     return infer(job, cases / "cases.parquet", output, config.resources, only=wanted)

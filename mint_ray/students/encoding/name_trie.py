@@ -101,23 +101,6 @@ class TrieTable:
         positions, counts = _ranges(self.child_starts, nodes)
         return self.child_nodes[positions], counts
 
-    def with_chains(self, nodes: Ints, most: int) -> Ints:
-        """Return `nodes` and the inner nodes below them to which there is no alternative.
-
-        Args:
-            nodes: (m,) inner nodes.
-            most: largest number of further nodes below each.
-        """
-        found, last = [nodes], nodes
-        for _ in range(most):
-            single = last[np.diff(self.child_starts)[last] == 1]
-            below = self.child_nodes[self.child_starts[single]]
-            last = below[np.diff(self.child_starts)[below] > 0]
-            if not len(last):
-                break
-            found.append(last)
-        return np.concatenate(found)
-
 
 def _ranges(starts: Ints, items: Ints) -> tuple[Ints, Ints]:
     """Return the positions of the given items' ranges, one after another, and their lengths."""

@@ -279,15 +279,15 @@ class Ranker:
 
     def _beam(self, scorer: TrieScorer, cases: int) -> list[NameScores]:
         beams = [Beam(self.trie.table, self._beam_width, self._top_k) for _ in range(cases)]
-        nodes, hidden = [_ROOT] * cases, scorer.root_hidden[:, None]
-        while True:
-            child_logps = scorer.next_token_logps(nodes, hidden)
+        hidden = scorer.root_hidden[:, None]
+        while any(len(beam.frontier) for beam in beams):
+            child_logps = scorer.next_token_logps([beam.frontier for beam in beams], hidden)
             for beam, (children, logps) in zip(beams, child_logps, strict=True):
-                beam.add(children, logps)
-            nodes = [beam.advance() for beam in beams]
-            if not any(map(len, nodes)):
-                return [beam.finished for beam in beams]
-            hidden = scorer.append_nodes(nodes)
+                beam.grow(children, logps)
+            frontiers = [beam.frontier for beam in beams]
+            if any(map(len, frontiers)):
+                hidden = scorer.append_nodes(frontiers)
+        return [beam.finished for beam in beams]
 
     def _score_separately(
         self,

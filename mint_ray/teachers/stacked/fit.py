@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.arrays import Ints
 from mint_ray.common.collectives import rank, wait_for_all
+from mint_ray.common.gate import Gate
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import TeacherError
@@ -27,7 +28,6 @@ from mint_ray.teachers.knowledge.names import name_families
 from mint_ray.teachers.knowledge.scale import fit_temperature
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.features import Query, find_candidates
-from mint_ray.teachers.stacked.gate import Gate
 from mint_ray.teachers.stacked.teacher import (
     Ranked,
     RankingModel,

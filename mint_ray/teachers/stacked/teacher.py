@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Floats, Floats32, Ints
+from mint_ray.common.gate import Gate
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
@@ -21,7 +22,7 @@ from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import NameMatch, name_families
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.features import Candidates, Query, find_candidates
-from mint_ray.teachers.stacked.gate import Gate, gate_features, strata_of
+from mint_ray.teachers.stacked.gate import gate_features, strata_of
 from mint_ray.teachers.term_encoder import TermEncoder, no_known_term
 from mint_ray.teachers.term_folder import (
     CATALOGUE_FILE,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from mint_ray.common.gate import Gate
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import build_catalogue
@@ -15,7 +16,6 @@ from mint_ray.teachers.knowledge.ancestors import AncestorTable
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.fit import STEPS, fit_cases
-from mint_ray.teachers.stacked.gate import Gate
 from mint_ray.teachers.stacked.teacher import StackedTeacher
 from mint_ray.teachers.term_encoder import TermEncoder
 from mint_ray.teachers.term_patients import TermPatients
