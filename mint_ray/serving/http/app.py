@@ -43,8 +43,14 @@ LINE_TRIES = 60
 Accept = Annotated[str, Header()]
 
 
-def make_app(service: Service, config: ServingConfig) -> Guard:
-    """Build the ASGI application with its routes, behind the guard."""
+def make_app(service: Service, config: ServingConfig, *, needs_keys: bool = False) -> Guard:
+    """Build the ASGI application with its routes, behind the guard.
+
+    Args:
+        service: client of the students.
+        config: limits, and where keys are.
+        needs_keys: whether requests need a key even if this process knows none.
+    """
     app = FastAPI(title="mint_ray", version=__version__, redoc_url=None, docs_url=None)
     _add_model_routes(app, service)
     _add_status_routes(app, service)
@@ -60,7 +66,8 @@ def make_app(service: Service, config: ServingConfig) -> Guard:
         return PlainTextResponse(counted.text(), media_type=counts.MEDIA_TYPE)
 
     app.openapi_schema = None  # cached by the call of openapi() above, without /metrics
-    keys, limit = ApiKeys(config.api_keys), RateLimit(config.requests_per_minute)
+    keys = ApiKeys(config.api_keys, required=needs_keys)
+    limit = RateLimit(config.requests_per_minute)
     return Guard(app, keys, limit, config.max_body_bytes, counted.count)
 
 

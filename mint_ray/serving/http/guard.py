@@ -111,6 +111,9 @@ class Guard:
         address = (scope.get("client") or ("unknown",))[0]
         caller = f"address-{address}"
         if self._keys.required and scope["path"] not in OPEN:
+            if not self._keys.available:
+                text = "the service has no API keys at present; its operator has to set some"
+                return caller, (503, "no_keys", text)
             holder = self._keys.holder(_key_of(headers))
             if holder is None:
                 return caller, (401, "no_key", "expected a valid API key as a bearer token")
