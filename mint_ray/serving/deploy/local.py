@@ -32,13 +32,14 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
 
     Raises:
         ConfigError: there is no student to serve, the address is not a loopback one and there are
-            no API keys, or the port is taken.
+            no API keys, the port is taken, or this Ray has a Serve already.
     """
     serving = with_students(config)
     check(serving)
     if is_local(config.resources):  # of a cluster, the head has the port
         check_port(serving.host, serving.port)
     say(connect(config.resources))
+    check_no_serve()
     timeout = serving.timeout_seconds + GRACE_SECONDS
     options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=timeout)
     serve.start(http_options=options)
@@ -52,6 +53,21 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
         stopped.wait()
     finally:
         serve.shutdown()
+
+
+def check_no_serve() -> None:
+    """Raise ConfigError if Ray Serve runs on the connected Ray.
+
+    Its proxies keep the address that they were started with, whatever a later caller asks for, and
+    the end of this command would stop the applications of others.
+    """
+    status = serve.status()
+    if status.applications or status.proxies:
+        names = ", ".join(sorted(status.applications)) or "no application"
+        raise ConfigError(
+            f"mint serve: expected a Ray without Ray Serve, found one that runs {names}; add the "
+            "students to it with serve deploy configs/serve.yaml, or stop it with serve shutdown"
+        )
 
 
 def check_port(host: str, port: int) -> None:
