@@ -48,6 +48,15 @@ def test_manifests_follow_the_crd(file: Path) -> None:
     jsonschema.validate(manifest["spec"], closed(spec))
 
 
+@pytest.mark.parametrize(
+    ("file", "cluster"),
+    [("rayjob.yaml", "rayClusterSpec"), ("rayservice.yaml", "rayClusterConfig")],
+)
+def test_a_cluster_asks_for_a_token(file: str, cluster: str) -> None:
+    manifest = yaml.safe_load((ROOT / "cluster" / file).read_text(encoding="utf-8"))
+    assert manifest["spec"][cluster]["authOptions"] == {"mode": "token"}
+
+
 def test_the_image_and_the_manifests_name_the_locked_ray() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     version = next(line.partition("==")[2] for line in lock if line.startswith("ray=="))
