@@ -10,6 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from mint_ray.errors import ConfigError
 from mint_ray.serving.deploy.application import ServiceArgs, application
+from mint_ray.serving.http import front
 
 ROOT = Path(__file__).parents[1]
 CRDS = ROOT / ".." / "shared" / "reference" / "kuberay-crds"
@@ -46,6 +47,15 @@ def test_manifests_follow_the_crd(file: Path) -> None:
     )
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     jsonschema.validate(manifest["spec"], closed(spec))
+
+
+def test_proxies_of_the_service_use_our_middleware() -> None:
+    text = (ROOT / "cluster" / "rayservice.yaml").read_text(encoding="utf-8")
+    cluster = yaml.safe_load(text)["spec"]["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        [container] = group["template"]["spec"]["containers"]
+        assert {"name": front.VARIABLE, "value": front.IMPORT_PATH} in container["env"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from mint_ray.errors import ConfigError
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.runtime.session import connect, is_local
 from mint_ray.serving.deploy.application import NAME, build, check
+from mint_ray.serving.http.front import put_before_proxies
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import tracking_uri
 
@@ -38,6 +39,7 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     check(serving)
     if is_local(config.resources):  # of a cluster, the head has the port
         check_port(serving.host, serving.port)
+    put_before_proxies()
     say(connect(config.resources))
     check_no_serve()
     timeout = serving.timeout_seconds + GRACE_SECONDS
