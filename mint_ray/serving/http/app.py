@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from mint_ray import __version__
-from mint_ray.config.serving import ServingConfig
+from mint_ray.config.serving import LOOPBACK, ServingConfig
 from mint_ray.serving.api.answers import Answer
 from mint_ray.serving.api.chat import ChatRequest, as_chat, as_chat_events
 from mint_ray.serving.api.formats import as_csv, as_interpretations
@@ -68,7 +68,15 @@ def make_app(service: Service, config: ServingConfig, *, needs_keys: bool = Fals
     app.openapi_schema = None  # cached by the call of openapi() above, without /metrics
     keys = ApiKeys(config.api_keys, required=needs_keys)
     limit = RateLimit(config.requests_per_minute)
-    return Guard(app, keys, limit, config.max_body_bytes, counted.count)
+    return Guard(
+        app,
+        keys,
+        limit,
+        config.max_body_bytes,
+        hosts=config.allowed_hosts or (() if keys.required else LOOPBACK),
+        proxies=config.trusted_proxies,
+        count=counted.count,
+    )
 
 
 def _add_model_routes(app: FastAPI, service: Service) -> None:

@@ -8,10 +8,11 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from mint_ray.serving.http import static
+from mint_ray.serving.http.origin import Hosts, Proxies
 from mint_ray.serving.http.security import HEADERS, ApiKeys, RateLimit
 
 Scope = MutableMapping[str, Any]
@@ -43,6 +44,8 @@ class Guard:
         keys: API keys that are accepted.
         limit: rate limit per caller.
         max_body_bytes: longest body of a request, in bytes.
+        hosts: names that requests may ask for; empty for any name.
+        proxies: addresses and networks of reverse proxies that name the caller's address.
         count: called with path, status and seconds of every answered request.
     """
 
@@ -52,10 +55,14 @@ class Guard:
         keys: ApiKeys,
         limit: RateLimit,
         max_body_bytes: int,
+        *,
+        hosts: Iterable[str] = (),
+        proxies: Iterable[str] = (),
         count: Callable[[str, int, float], None] = lambda path, status, seconds: None,
     ) -> None:
         self._app, self._keys, self._limit = app, keys, limit
         self._max_body_bytes, self._count = max_body_bytes, count
+        self._hosts, self._proxies = Hosts(hosts), Proxies(proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on to the application, or refuse it."""
@@ -108,8 +115,10 @@ class Guard:
         self, scope: Scope, headers: MutableMapping[bytes, bytes]
     ) -> tuple[str, tuple[int, str, str] | tuple[int, str, str, float] | None]:
         """Identify the caller; return also the refusal (status, reason, message, wait) or None."""
-        address = (scope.get("client") or ("unknown",))[0]
-        caller = f"address-{address}"
+        caller = f"address-{self._proxies.caller(scope.get('client'), headers)}"
+        refusal = self._hosts.refusal(scope["method"], headers)
+        if refusal is not None:
+            return caller, refusal
         if self._keys.required and scope["path"] not in OPEN:
             if not self._keys.available:
                 text = "the service has no API keys at present; its operator has to set some"
