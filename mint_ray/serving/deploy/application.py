@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 from mint_ray.config.base import Section
 from mint_ray.config.serving import LOOPBACK, ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
+from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.deploy.replica import StudentReplica
 from mint_ray.serving.http.app import RETRY_AFTER, make_app
 from mint_ray.serving.http.security import ApiKeys
@@ -40,6 +41,7 @@ class Ingress:
         vision: DeploymentHandle | None,
         needs_keys: bool,
     ) -> None:
+        write_to_serve_logs()
         self._needs_keys = needs_keys
         self._config = ServingConfig.model_validate(settings)
         self._service = Service(text, vision, self._config)

@@ -16,6 +16,7 @@ from mint_ray.serving.api.requests import (
     UnusableRequest,
     read_image,
 )
+from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.loading import Loaded, is_outdated, load_predictor
 from mint_ray.serving.predictor import Predictor
 
@@ -38,6 +39,7 @@ class StudentReplica:
     """
 
     def __init__(self) -> None:
+        write_to_serve_logs()
         self._config: Mapping[str, Any] = {}
         self._main: Loaded | None = None
         self._further: dict[str, Loaded] = {}

@@ -127,15 +127,15 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 
 def _add_status_routes(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models", responses=ERRORS)
-    async def models() -> dict[str, Any]:
+    async def models(request: Request) -> dict[str, Any]:
         """List the models that answer requests, with the lineage of those that are loaded."""
-        entries = [_model_entry(model) for model in await service.models()]
+        entries = [_model_entry(model) for model in await service.models(_id(request))]
         return {"object": "list", "data": entries}
 
     @app.get("/healthz", responses=ERRORS)
-    async def healthz() -> dict[str, str]:
+    async def healthz(request: Request) -> dict[str, str]:
         """Check that every model answers."""
-        await service.models()
+        await service.models(_id(request))
         return {"status": "ok"}
 
 
