@@ -95,3 +95,10 @@ def test_serves_config_files_build_the_service(file: str, monkeypatch: pytest.Mo
         monkeypatch.setenv("MINT_API_KEY_HASHES", "0" * 64)
     built = build_app(application(args), name="mint", route_prefix="/", default_runtime_env={})
     assert [deployment.name for deployment in built.deployments] == ["text", "vision", "ingress"]
+
+
+def test_no_proxy_limits_a_whole_stream() -> None:
+    serve_file = yaml.safe_load((ROOT / "configs" / "serve.yaml").read_text(encoding="utf-8"))
+    service = yaml.safe_load((ROOT / "cluster" / "rayservice.yaml").read_text(encoding="utf-8"))
+    for config in (serve_file, yaml.safe_load(service["spec"]["serveConfigV2"])):
+        assert ServeDeploySchema.model_validate(config).http_options.request_timeout_s is None

@@ -74,11 +74,14 @@ class ServingConfig(Section):
     Empty to believe none."""
     requests_per_minute: int = Field(600, ge=1)
     """Largest number of requests per minute, for each key, or for each address if there are no
-    keys."""
+    keys. Each line of a batch counts as one, and waits where a request would be refused."""
     timeout_seconds: float = Field(30, gt=0)
-    """Seconds after which a request gets 504."""
+    """Seconds after which a request gets 504. Each line of a batch has as many."""
+    body_seconds: float = Field(20, gt=0)
+    """Seconds in which the body of a request has to arrive. Slower ones get 408."""
     max_body_bytes: int = Field(30 * 2**20, ge=1024)
-    """Largest body of a request, in bytes. Larger bodies get 413."""
+    """Largest body of a request, in bytes. Larger bodies get 413. The body of a patient has a
+    smaller limit of its own."""
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -18,12 +18,6 @@ from mint_ray.serving.http.front import put_before_proxies
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import tracking_uri
 
-GRACE_SECONDS = 5.0
-"""Extra time of the HTTP proxy's deadline, in seconds.
-
-The service then times out first, and its error says more than the proxy's.
-"""
-
 
 def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     """Start Ray and the service, print its address, and stop both on SIGINT or SIGTERM.
@@ -42,8 +36,9 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     put_before_proxies()
     say(connect(config.resources))
     check_no_serve()
-    timeout = serving.timeout_seconds + GRACE_SECONDS
-    options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=timeout)
+    # No limit of the proxy: it would count a whole stream. The service limits the arrival of each
+    # body and each question to a model itself.
+    options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=None)
     serve.start(http_options=options)
     tracking = tracking_uri(config.tracking.uri, config.store)
     stopped = threading.Event()

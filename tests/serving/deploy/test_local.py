@@ -64,3 +64,29 @@ def test_a_serve_that_runs_already_is_neither_used_nor_stopped(
     with pytest.raises(ConfigError, match=f"found one that runs {found}; .* serve shutdown"):
         serve_until_stopped(config, print)
     assert called == []
+
+
+def test_the_proxy_sets_no_limit_to_a_whole_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: list[Any] = []
+
+    def run(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    fake = SimpleNamespace(
+        status=lambda: SimpleNamespace(applications={}, proxies={}),
+        start=lambda http_options: options.append(http_options),
+        run=run,
+        shutdown=lambda: None,
+    )
+    monkeypatch.setattr(local, "serve", fake)
+    monkeypatch.setattr(local, "connect", lambda resources: "Ray")
+    monkeypatch.setattr(local.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(local, "build", lambda *_: None)
+    config = parse_config(
+        {"serving": {"text": {"student": str(tmp_path)}}, "resources": {"ray_address": "auto"}}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        serve_until_stopped(config, print)
+    assert options[0].request_timeout_s is None
