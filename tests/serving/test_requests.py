@@ -1,9 +1,24 @@
 """Notes of requests, without a model."""
 
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.serving.api.requests import NO_FINDING, DiagnoseRequest, PatientReader
+from mint_ray.serving.api import requests
+from mint_ray.serving.api.requests import (
+    NO_FINDING,
+    DiagnoseRequest,
+    Options,
+    PatientReader,
+    read_image,
+)
+from mint_ray.students.models.processors import seen_side
+from tests.students.vision_cases import picture
 
 NOT_ENGLISH = "the note is not in English: findings are read, denials are not"
 
@@ -25,3 +40,47 @@ def reader() -> PatientReader:
 )
 def test_doubts_about_a_note_are_said(reader: PatientReader, note: str, caveat: str | None) -> None:
     assert reader.read(DiagnoseRequest(note=note)).caveat == caveat
+
+
+def test_an_image_is_decoded_once_and_measured_at_the_size_the_model_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[Any] = []
+    opened: list[int] = []
+    measure, open_tile = requests.measure, requests.open_tile
+
+    def noted(pixels: Any, microns_per_pixel: float) -> Any:
+        measured.append((pixels.shape, microns_per_pixel))
+        return measure(pixels, microns_per_pixel=microns_per_pixel)
+
+    def counted(data: object) -> Any:
+        opened.append(1)
+        return open_tile(data)
+
+    monkeypatch.setattr(requests, "measure", noted)
+    monkeypatch.setattr(requests, "open_tile", counted)
+    buffer = io.BytesIO()
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (200, 400, 3), dtype=np.uint8)).save(buffer, "PNG")
+    asked = read_image(buffer.getvalue(), Options(explain=True), side=100)
+    assert measured == [((50, 100, 3), 1.0)]
+    assert asked.morphology is not None
+    assert asked.student_input == buffer.getvalue()
+    assert len(opened) == 1
+    read_image(picture(1, 64, 64), Options(explain=True), side=100)
+    assert measured[1] == ((64, 64, 3), 0.25)
+    assert read_image(picture(1), Options()).morphology is None
+
+
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [
+        ({"height": 336, "width": 336}, 336),
+        ({"shortest_edge": 224}, 224),
+        ({"shortest_edge": 3136, "longest_edge": 12845056}, None),
+        (None, None),
+    ],
+)
+def test_the_side_that_a_processor_resizes_to(size: Any, side: int | None) -> None:
+    assert seen_side(SimpleNamespace(image_processor=SimpleNamespace(size=size))) == side
+    assert seen_side(None) is None

@@ -7,8 +7,6 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
-from mint_ray.images.decode import open_tile
-from mint_ray.images.morphology import describe, measure
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.evidence import Evidence, Explainer
 from mint_ray.knowledge.ontology import Ontology
@@ -136,7 +134,7 @@ class Answerer:
             set_size=self._set_size(ranking),
             none_of_these=NoneOfThese(p_value=fit, flagged=caveat is not None, reason=caveat),
             findings=self._findings(asked),
-            morphology=_morphology(asked),
+            morphology=asked.morphology,
             shortened=ranking.shortened,
         )
 
@@ -222,11 +220,3 @@ class Answerer:
 
     def _name(self, term: str) -> str:
         return self.ontology.name(term) if self.ontology is not None else term
-
-
-def _morphology(asked: Asked) -> str | None:
-    """Describe the morphology measured in an image; None if not requested or not an image."""
-    if not asked.explain or not isinstance(asked.student_input, bytes):
-        return None
-    image = open_tile(asked.student_input)
-    return None if isinstance(image, str) else describe(measure(np.asarray(image)))

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import numpy as np
+from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH, is_not_english
@@ -19,6 +21,7 @@ from mint_ray.cases.schema import Case, RejectedCase, blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import open_tile
+from mint_ray.images.morphology import MICRONS_PER_PIXEL, describe, measure
 from mint_ray.knowledge.ids import read_term_id
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
@@ -29,6 +32,8 @@ MOST_ANSWERS = 100
 MOST_IMAGE_BYTES = 20 * 2**20
 MOST_IMAGE_CHARACTERS = 4 * (MOST_IMAGE_BYTES // 3 + 1)
 MOST_PACKET_BYTES = 2 * 2**20
+MEASURED_SIDE = 512
+"""Longest side, in pixels, at which morphology is measured where the model's own is unknown."""
 
 NO_WORDS = "the note has no words"
 NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
@@ -114,6 +119,8 @@ class Asked:
     explain: bool = False
     caveat: str | None = None
     """Why the catalogue may lack the right answer, as far as known before a model runs."""
+    morphology: str | None = None
+    """What was measured in an image, in words."""
 
     @property
     def is_empty(self) -> bool:
@@ -197,8 +204,16 @@ class PatientReader:
         return list(dict.fromkeys(term for term in resolved.values() if term is not None))
 
 
-def read_image(data: bytes, options: Options) -> Asked:
+def read_image(data: bytes, options: Options, side: int = MEASURED_SIDE) -> Asked:
     """Check an encoded image and return the parsed request.
+
+    With `explain` its morphology is measured here, from the same decoded pixels, at the size at
+    which the model sees them: a slide of forty megapixels would take half a minute and gigabytes.
+
+    Args:
+        data: encoded image.
+        options: options of the request.
+        side: longest side, in pixels, at which morphology is measured.
 
     Raises:
         UnusableRequest: `too_large`, or the reason why it cannot be decoded (`images.decode`).
@@ -208,7 +223,16 @@ def read_image(data: bytes, options: Options) -> Asked:
     opened = open_tile(data)
     if isinstance(opened, str):
         raise UnusableRequest(opened, f"the image cannot be used: {opened.replace('_', ' ')}")
-    return Asked(data, top_k=options.top_k, explain=options.explain)
+    morphology = _morphology(opened, side) if options.explain else None
+    return Asked(data, top_k=options.top_k, explain=options.explain, morphology=morphology)
+
+
+def _morphology(image: Image, side: int) -> str:
+    """Describe the morphology of an image, which is made smaller in place if it is too large."""
+    width = image.width
+    image.thumbnail((side, side))
+    scale = MICRONS_PER_PIXEL * width / image.width
+    return describe(measure(np.asarray(image), microns_per_pixel=scale))
 
 
 def decode_image(text: str) -> bytes:
