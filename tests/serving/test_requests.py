@@ -15,6 +15,7 @@ from mint_ray.serving.api.requests import (
     DiagnoseRequest,
     Options,
     PatientReader,
+    UnusableRequest,
     read_image,
 )
 from mint_ray.students.models.processors import seen_side
@@ -84,3 +85,55 @@ def test_an_image_is_decoded_once_and_measured_at_the_size_the_model_sees(
 def test_the_side_that_a_processor_resizes_to(size: Any, side: int | None) -> None:
     assert seen_side(SimpleNamespace(image_processor=SimpleNamespace(size=size))) == side
     assert seen_side(None) is None
+
+
+TERMS = ["HP:0001166", "HP:0000098", "HP:0001083", "HP:0001250", "HP:0001252"]
+
+
+def packet(present: list[str], excluded: list[str], id_: str = "p") -> DiagnoseRequest:
+    features = [{"type": {"id": term}} for term in present]
+    features += [{"type": {"id": term}, "excluded": True} for term in excluded]
+    meta = {"phenopacketSchemaVersion": "2.0"}
+    return DiagnoseRequest(
+        phenopacket={"id": id_, "metaData": meta, "phenotypicFeatures": features}
+    )
+
+
+def test_the_note_of_a_patient_does_not_depend_on_an_id(reader: PatientReader) -> None:
+    notes = {reader.read(packet(TERMS, [], f"id-{n}")).student_input for n in range(24)}
+    assert len(notes) == 1
+    assert notes == {reader.read(DiagnoseRequest(terms=TERMS)).student_input}
+    orders = {reader.read(packet(TERMS[:n], [])).student_input for n in range(1, 6)}
+    assert len(orders) == 5
+
+
+def test_findings_that_the_student_does_not_see_are_told(reader: PatientReader) -> None:
+    ontology = load_ontology()
+    known = [term for term in ontology.ids if ontology.is_phenotype(term)][:60]
+    read = reader.read(packet(known[:45], known[45:]))
+    assert read.present == tuple(known[:45])
+    assert read.left_out == tuple(known[40:])
+    read = reader.read(packet(TERMS, known[:5]))
+    assert read.left_out == tuple(known[3:5])
+    assert all(ontology.name(term).lower() in str(read.student_input).lower() for term in known[:1])
+    assert reader.read(packet(TERMS, known[:3])).left_out == ()
+
+
+def test_terms_of_a_phenopacket_that_are_dropped_are_told(reader: PatientReader) -> None:
+    read = reader.read(packet([*TERMS, "HP:9999999", "HP:0000006"], []))
+    assert [notice.split(" in ")[0] for notice in read.notices] == [
+        "1 of the phenotypic features are not known",
+        "1 of the phenotypic features are no phenotypic abnormalities",
+    ]
+    assert reader.read(packet(TERMS, [])).notices == ()
+
+
+@pytest.mark.parametrize("term", ["HP:0000001", "HP:0000118", "HP:0000006", "HP:0003581"])
+def test_terms_that_no_patient_shows_are_refused(reader: PatientReader, term: str) -> None:
+    for request in (
+        DiagnoseRequest(terms=[*TERMS, term]),
+        DiagnoseRequest(terms=TERMS, excluded_terms=[term]),
+    ):
+        with pytest.raises(UnusableRequest, match="no phenotypic abnormalities") as refused:
+            reader.read(request)
+        assert refused.value.reason == "not_a_phenotype"

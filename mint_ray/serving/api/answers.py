@@ -97,6 +97,14 @@ class Answer(BaseModel):
     )
     none_of_these: NoneOfThese
     findings: list[FindingModel] = Field(description="What was read of the patient.")
+    left_out: list[FindingModel] = Field(
+        default_factory=list,
+        description="Findings of `findings` that the model was not shown, because the note that is "
+        "written from them has no room.",
+    )
+    notices: list[str] = Field(
+        default_factory=list, description="What was dropped while the request was read."
+    )
     morphology: str | None = Field(None, description="What was measured in an image.")
     shortened: bool = Field(description="The note was too long for the model: its tail was cut.")
     intended_use: str = INTENDED_USE
@@ -134,6 +142,10 @@ class Answerer:
             set_size=self._set_size(ranking),
             none_of_these=NoneOfThese(p_value=fit, flagged=caveat is not None, reason=caveat),
             findings=self._findings(asked),
+            left_out=[
+                self._finding(term, excluded=term in asked.excluded) for term in asked.left_out
+            ],
+            notices=list(asked.notices),
             morphology=asked.morphology,
             shortened=ranking.shortened,
         )

@@ -8,7 +8,7 @@ import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from PIL.Image import Image
@@ -37,6 +37,13 @@ MEASURED_SIDE = 512
 
 NO_WORDS = "the note has no words"
 NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
+
+_DROPPED = {
+    "unknown_terms": "of the phenotypic features are not known in HPO release {release}",
+    "non_phenotype_terms": "of the phenotypic features are no phenotypic abnormalities",
+    "malformed_features": "of the phenotypic features cannot be read",
+}
+"""Kinds of findings that are dropped from a phenopacket, in words behind their number."""
 
 Term = Annotated[str, Field(max_length=32)]
 
@@ -119,6 +126,10 @@ class Asked:
     explain: bool = False
     caveat: str | None = None
     """Why the catalogue may lack the right answer, as far as known before a model runs."""
+    left_out: tuple[str, ...] = ()
+    """Findings that the written note has no room for, so that the student does not see them."""
+    notices: tuple[str, ...] = ()
+    """What was dropped while the request was read, in words."""
     morphology: str | None = None
     """What was measured in an image, in words."""
 
@@ -144,8 +155,8 @@ class PatientReader:
         """Parse a request into the input of a student.
 
         Raises:
-            UnusableRequest: `unknown_terms`, `no_findings`, `too_large`, or the reason why a
-                phenopacket is rejected (`cases.patients.phenopackets.Reason`).
+            UnusableRequest: `unknown_terms`, `not_a_phenotype`, `no_findings`, `too_large`, or the
+                reason why a phenopacket is rejected (`cases.patients.phenopackets.Reason`).
         """
         if request.note is not None:
             return self._from_note(request.note, request)
@@ -175,7 +186,12 @@ class PatientReader:
             raise UnusableRequest(
                 parsed.reason, f"the phenopacket cannot be used: {parsed.reason.replace('_', ' ')}"
             )
-        return self._from_case(parsed.case, options)
+        notices = tuple(
+            f"{count} {text.format(release=self._ontology.version)}"
+            for kind, text in _DROPPED.items()
+            if (count := parsed.counts.get(kind, 0))
+        )
+        return replace(self._from_case(parsed.case, options), notices=notices)
 
     def _from_terms(self, request: DiagnoseRequest) -> Asked:
         present = self._resolved(request.terms or [])
@@ -189,8 +205,19 @@ class PatientReader:
         return self._from_case(case, request)
 
     def _from_case(self, case: Case, options: Options) -> Asked:
-        note = write_note(case, self._ontology, self._settings, seed=0)
-        return _asked(note, case["terms"], case["excluded_terms"], options)
+        present, excluded = case["terms"], case["excluded_terms"]
+        most = self._settings.note_max_terms
+        stated = present[:most]
+        denied = excluded[: min(self._settings.note_excluded_terms, most - len(stated))]
+        # The wording is drawn by the case's id. The findings stand in its place here, so that the
+        # same patient gets the same note, and the same answer, under every id.
+        drawn_by = "/".join(" ".join(sorted(terms)) for terms in (present, excluded))
+        shown = {**case, "case_id": drawn_by, "terms": stated, "excluded_terms": denied}
+        note = write_note(cast(Case, shown), self._ontology, self._settings, seed=0)
+        return replace(
+            _asked(note, present, excluded, options),
+            left_out=(*present[len(stated) :], *excluded[len(denied) :]),
+        )
 
     def _resolved(self, terms: Iterable[str]) -> list[str]:
         resolved = {term: self._ontology.resolve(read_term_id(term) or "") for term in terms}
@@ -201,7 +228,15 @@ class PatientReader:
                 f"{len(unknown)} of {len(resolved)} terms are not HPO ids of release "
                 f"{self._ontology.version}; expected ids such as HP:0001250",
             )
-        return list(dict.fromkeys(term for term in resolved.values() if term is not None))
+        known = list(dict.fromkeys(term for term in resolved.values() if term is not None))
+        others = [term for term in known if not self._ontology.is_phenotype(term)]
+        if others:
+            raise UnusableRequest(
+                "not_a_phenotype",
+                f"{len(others)} of {len(known)} terms are no phenotypic abnormalities, but roots, "
+                "modes of inheritance or the like; expected terms below HP:0000118",
+            )
+        return known
 
 
 def read_image(data: bytes, options: Options, side: int = MEASURED_SIDE) -> Asked:

@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from mint_ray import __version__
 from mint_ray.config.serving import LOOPBACK, ServingConfig
@@ -40,6 +42,8 @@ LINES_AT_ONCE = 16
 LINE_TRIES = 60
 """Attempts for a line of a batch, `RETRY_AFTER` seconds apart, while all queues are full or a
 replica is being replaced."""
+
+JSON, CSV, PHENOPACKET = "application/json", "text/csv", "application/vnd.ga4gh.phenopacket+json"
 
 Accept = Annotated[str, Header()]
 
@@ -83,7 +87,7 @@ def make_app(service: Service, config: ServingConfig, *, needs_keys: bool = Fals
 
 def _add_model_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/diagnose", response_model=Answer, responses=TABLES, openapi_extra=DIAGNOSE)
-    async def diagnose(request: Request, accept: Accept = "application/json") -> Response:
+    async def diagnose(request: Request, accept: Accept = JSON) -> Response:
         """Rank the catalogue's diseases for a patient."""
         parsed = DiagnoseRequest.model_validate_json(check_parts(await request.body()))
         return _negotiated(await service.diagnose(_id(request), parsed), accept)
@@ -92,7 +96,7 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
     async def tissue(
         request: Request,
         options: Annotated[Options, Query()],
-        accept: Accept = "application/json",
+        accept: Accept = JSON,
     ) -> Response:
         """Rank tissues for an image.
 
@@ -221,11 +225,14 @@ def _static(path: str) -> Callable[[], Response]:
 
 
 def _negotiated(answer: Answer, accept: str) -> Response:
-    if "text/csv" in accept:
-        return PlainTextResponse(as_csv(answer), media_type="text/csv")
-    if "application/vnd.ga4gh.phenopacket+json" in accept:
-        return JSONResponse(as_interpretations(answer))
-    return JSONResponse(answer.model_dump(mode="json"))
+    """Return the answer in the form that the client prefers, JSON if it takes none of them."""
+    match parse_accept_header(accept, MIMEAccept).best_match((JSON, CSV, PHENOPACKET), JSON):
+        case "text/csv":
+            return PlainTextResponse(as_csv(answer), media_type=CSV)
+        case "application/vnd.ga4gh.phenopacket+json":
+            return JSONResponse(as_interpretations(answer))
+        case _:
+            return JSONResponse(answer.model_dump(mode="json"))
 
 
 def _id(request: Request) -> str:
