@@ -10,12 +10,26 @@ import ray.data
 from ray._private import ray_constants
 
 from mint_ray.config.resources import ResourcesConfig
+from mint_ray.errors import ConfigError
 from mint_ray.runtime.orphans import remove_orphaned_placement_groups
+from mint_ray.runtime.placement import check_worker_fits
 
 
 def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> None:
-    """Connect to Ray and print a line about the cluster."""
+    """Connect to Ray and print a line about the cluster.
+
+    Raises:
+        ConfigError: this machine's Ray has not what a worker asks for. A cluster may still grow, so
+            there a line says what it lacks.
+    """
     say(connect(resources))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    try:
+        check_worker_fits(nodes, resources)
+    except ConfigError as error:
+        if is_local(resources):
+            raise
+        say(f"waiting until the cluster grows: {error}")
 
 
 def begin_training_session(
