@@ -68,7 +68,7 @@ def test_a_narrow_terminal_leaves_intervals_out(metrics: Metrics) -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("columns", [COLUMNS, MICRO_COLUMNS, CLASS_COLUMNS])
 def test_no_number_is_cut_at_any_width(width: int, columns: tuple[str, ...]) -> None:
-    value = {"value": 0.4123, "low": 0.38, "high": 0.45, "n": 1234}
+    value = {"value": 0.4123, "low": 0.11, "high": 0.89, "n": 1234}
     values = {name: {**value, "value": 0.4123 + n / 100} for n, name in enumerate(columns)}
     systems = ("orpo", "teacher", "base", "student_cft_generated_stain")
     metrics: Metrics = {name: {"all": values} for name in systems}
