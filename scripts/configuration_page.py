@@ -43,7 +43,14 @@ This page is written from the docstrings in `mint_ray/config/` by
 `python scripts/configuration_page.py`; a test holds it current.
 """
 
-NAMES: dict[Any, str] = {int: "int", float: "float", str: "text", bool: "bool", Path: "path"}
+NAMES: dict[Any, str] = {
+    int: "int",
+    float: "float",
+    str: "text",
+    bool: "bool",
+    Path: "path",
+    list[str]: "list of texts",
+}
 
 
 def page() -> str:

@@ -10,6 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from mint_ray.errors import ConfigError
 from mint_ray.serving.deploy.application import ServiceArgs, application
+from mint_ray.serving.http import front
 
 ROOT = Path(__file__).parents[1]
 CRDS = ROOT / ".." / "shared" / "reference" / "kuberay-crds"
@@ -48,6 +49,24 @@ def test_manifests_follow_the_crd(file: Path) -> None:
     jsonschema.validate(manifest["spec"], closed(spec))
 
 
+def test_proxies_of_the_service_use_our_middleware() -> None:
+    text = (ROOT / "cluster" / "rayservice.yaml").read_text(encoding="utf-8")
+    cluster = yaml.safe_load(text)["spec"]["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        [container] = group["template"]["spec"]["containers"]
+        assert {"name": front.VARIABLE, "value": front.IMPORT_PATH} in container["env"]
+
+
+@pytest.mark.parametrize(
+    ("file", "cluster"),
+    [("rayjob.yaml", "rayClusterSpec"), ("rayservice.yaml", "rayClusterConfig")],
+)
+def test_a_cluster_asks_for_a_token(file: str, cluster: str) -> None:
+    manifest = yaml.safe_load((ROOT / "cluster" / file).read_text(encoding="utf-8"))
+    assert manifest["spec"][cluster]["authOptions"] == {"mode": "token"}
+
+
 def test_the_image_and_the_manifests_name_the_locked_ray() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     version = next(line.partition("==")[2] for line in lock if line.startswith("ray=="))
@@ -76,3 +95,10 @@ def test_serves_config_files_build_the_service(file: str, monkeypatch: pytest.Mo
         monkeypatch.setenv("MINT_API_KEY_HASHES", "0" * 64)
     built = build_app(application(args), name="mint", route_prefix="/", default_runtime_env={})
     assert [deployment.name for deployment in built.deployments] == ["text", "vision", "ingress"]
+
+
+def test_no_proxy_limits_a_whole_stream() -> None:
+    serve_file = yaml.safe_load((ROOT / "configs" / "serve.yaml").read_text(encoding="utf-8"))
+    service = yaml.safe_load((ROOT / "cluster" / "rayservice.yaml").read_text(encoding="utf-8"))
+    for config in (serve_file, yaml.safe_load(service["spec"]["serveConfigV2"])):
+        assert ServeDeploySchema.model_validate(config).http_options.request_timeout_s is None

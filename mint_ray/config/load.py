@@ -1,6 +1,6 @@
 """Reading of a config: a YAML file, overridden by `section.key=value` pairs, then validated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             field is unknown or out of range; the message names the field, the value and
             what is allowed.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"config file not found: {file} (expected a YAML file)")
+    file = _find(Path(path))
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except OSError as error:
@@ -33,13 +31,38 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: expected sections at the top, found {type(tree).__name__}")
     rename_former(tree)
-    for override in overrides:
-        _apply_override(tree, override)
-    return parse_config(tree, origin=str(file))
+    given = {_apply_override(tree, override): override for override in overrides}
+    return parse_config(tree, origin=str(file), overrides=given)
 
 
-def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
+def _find(path: Path) -> Path:
+    """Return the file of a config; the name alone is enough for one in `configs/`.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if path.is_file():
+        return path
+    bundled = Path(__file__).parents[2] / "configs"
+    is_name = path.parent == Path(".")
+    names = (path.name, f"{path.name}.yaml") if is_name else ()
+    for candidate in (folder / name for folder in (Path("configs"), bundled) for name in names):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(file.name for file in bundled.glob("*.yaml")))
+    ours = f"; in {bundled} are {known}" if known else ""
+    raise ConfigError(f"config file not found: {path} (expected a YAML file){ours}")
+
+
+def parse_config(
+    tree: dict[str, Any], origin: str = "config", overrides: Mapping[str, str] | None = None
+) -> Config:
     """Validate a plain tree of settings.
+
+    Args:
+        tree: sections with their settings.
+        origin: where they are from, for errors.
+        overrides: settings of the command line by their dotted names, for errors too.
 
     Raises:
         ConfigError: a field is unknown or out of range; see `load_config`.
@@ -48,11 +71,23 @@ def parse_config(tree: dict[str, Any], origin: str = "config") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        lines = [f"{origin} is not usable:"]
+        lines, sources = list[str](), list[str]()
         for item in error.errors():
             field = ".".join(str(part) for part in item["loc"]) or "(whole config)"
-            lines.append(f"  {field}: {item['msg']}{_shown_input(item)}{_hint(item)}")
-        raise ConfigError("\n".join(lines)) from error
+            override = _override_of(field, overrides or {})
+            sources.append("the command line" if override else origin)
+            where = f" (override {override})" if override else ""
+            lines.append(f"  {field}: {item['msg']}{_shown_input(item)}{_hint(item)}{where}")
+        named = " and ".join(dict.fromkeys(sources))
+        raise ConfigError("\n".join([f"{named}: not usable:", *lines])) from error
+
+
+def _override_of(field: str, overrides: Mapping[str, str]) -> str | None:
+    """Return the override that set a field, or a part of it."""
+    for name, override in overrides.items():
+        if f"{field}.".startswith(f"{name}."):
+            return override
+    return None
 
 
 def _shown_input(item: Any) -> str:
@@ -71,11 +106,19 @@ def _hint(item: Any) -> str:
     return f"; known keys here: {known}"
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def _apply_override(tree: dict[str, Any], override: str) -> str:
+    """Set a setting in the tree and return its dotted name."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"override {override!r}: expected section.key=value")
-    *sections, leaf = _whole_name(key).split(".")
+    if not text.strip():
+        # Such is what the shell makes of key=$(command) where the command fails.
+        raise ConfigError(
+            f"override {override!r}: expected a value, found none; if a command was to give it, "
+            f"run that command alone to see why it fails; {key}=null sets no value"
+        )
+    name = _whole_name(key)
+    *sections, leaf = name.split(".")
     node = tree
     for section in sections:
         node[section] = node.get(section) or {}
@@ -88,6 +131,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"override {override!r}: expected a YAML value, found {text!r}"
         ) from error
+    return name
 
 
 def _whole_name(key: str) -> str:

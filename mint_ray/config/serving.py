@@ -1,8 +1,9 @@
 """Settings of the service: students, replicas and limits."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mint_ray.config.base import Section
 
@@ -64,10 +65,27 @@ class ServingConfig(Section):
     api_keys: Path | None = None
     """File with the SHA-256 of one API key per line, in hex. It is read again when it changes.
     Hashes in MINT_API_KEY_HASHES, separated by commas, are accepted too."""
+    allowed_hosts: list[str] = Field(default_factory=list)
+    """Names by which clients may ask for the service, without ports. Empty for any name where
+    requests need a key, and for 127.0.0.1, localhost and ::1 where they need none: else a page on
+    the web could ask in a user's browser, by a name of its own that leads to this machine."""
+    trusted_proxies: list[str] = Field(default_factory=list)
+    """Addresses and networks (`10.0.0.0/8`) of reverse proxies whose X-Forwarded-For is believed.
+    Empty to believe none."""
     requests_per_minute: int = Field(600, ge=1)
     """Largest number of requests per minute, for each key, or for each address if there are no
-    keys."""
+    keys. Each line of a batch counts as one, and waits where a request would be refused."""
     timeout_seconds: float = Field(30, gt=0)
-    """Seconds after which a request gets 504."""
+    """Seconds after which a request gets 504. Each line of a batch has as many."""
+    body_seconds: float = Field(20, gt=0)
+    """Seconds in which the body of a request has to arrive. Slower ones get 408."""
     max_body_bytes: int = Field(30 * 2**20, ge=1024)
-    """Largest body of a request, in bytes. Larger bodies get 413."""
+    """Largest body of a request, in bytes. Larger bodies get 413. The body of a patient has a
+    smaller limit of its own."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            ip_network(entry, strict=False)
+        return entries

@@ -91,14 +91,21 @@ class Explainer:
         )
 
     def _best(self, finding: str, known: Iterable[Annotation]) -> Evidence | None:
-        """Return the heaviest annotation that is the finding, an ancestor or a descendant."""
+        """Return the heaviest annotation that is the finding, an ancestor or a descendant.
+
+        Among equally heavy ones, the finding itself comes first.
+        """
         matches = [
             Evidence(finding, a.term, match, a.frequency, a.frequency * self._shared(finding, a))
             for a in known
             if not a.excluded and (match := self._match(finding, a.term)) is not None
         ]
         matches = [item for item in matches if item.weight > 0]
-        return max(matches, key=lambda item: (item.weight, item.annotated), default=None)
+        return max(
+            matches,
+            key=lambda item: (item.weight, item.match == "exact", item.annotated),
+            default=None,
+        )
 
     def _match(self, finding: str, annotated: str) -> Match | None:
         if finding == annotated:
@@ -129,7 +136,7 @@ class Explainer:
         for term in absent:
             below = [a for a in known if a.frequency > RARE and term in self._lineage(a)]
             if below:
-                a = max(below, key=lambda item: (item.frequency, item.term))
+                a = max(below, key=lambda item: (item.frequency, item.term == term, item.term))
                 match: Match = "exact" if a.term == term else "more_general"
                 weight = a.frequency * self._content_of(term)
                 yield Evidence(term, a.term, match, a.frequency, weight)

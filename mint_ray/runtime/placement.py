@@ -69,3 +69,24 @@ def _workers_on(node: Mapping[str, float], resources: ResourcesConfig) -> int:
         gpus * math.floor(1 / share + _SLACK) if share < 1 else math.floor(gpus / share + _SLACK)
     )
     return min(by_cpu, by_gpu)
+
+
+def check_worker_fits(nodes: Sequence[Mapping[str, float]], resources: ResourcesConfig) -> None:
+    """Check that a node has what one worker or actor asks for; Ray would wait for it for ever.
+
+    Args:
+        nodes: `CPU` and `GPU` of every node.
+        resources: CPUs and GPUs of a worker.
+
+    Raises:
+        ConfigError: no node has as much; the message names setting, wanted and present.
+    """
+    for name, kind in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU")):
+        wanted = float(getattr(resources, name))
+        present = max((node.get(kind, 0.0) for node in nodes), default=0.0)
+        if wanted > present + _SLACK:
+            raise ConfigError(
+                f"resources.{name}={wanted:g}: expected a node with {wanted:g} {kind}, found at "
+                f"most {present:g} {kind} on {len(nodes)} node(s); set resources.{name} to "
+                f"at most {present:g}, or use a machine that has as much"
+            )

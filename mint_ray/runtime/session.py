@@ -7,14 +7,29 @@ from pathlib import Path
 
 import ray
 import ray.data
+from ray._private import ray_constants
 
 from mint_ray.config.resources import ResourcesConfig
+from mint_ray.errors import ConfigError
 from mint_ray.runtime.orphans import remove_orphaned_placement_groups
+from mint_ray.runtime.placement import check_worker_fits
 
 
 def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> None:
-    """Connect to Ray and print a line about the cluster."""
+    """Connect to Ray and print a line about the cluster.
+
+    Raises:
+        ConfigError: this machine's Ray has not what a worker asks for. A cluster may still grow, so
+            there a line says what it lacks.
+    """
     say(connect(resources))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    try:
+        check_worker_fits(nodes, resources)
+    except ConfigError as error:
+        if is_local(resources):
+            raise
+        say(f"waiting until the cluster grows: {error}")
 
 
 def begin_training_session(
@@ -39,9 +54,12 @@ def connect(resources: ResourcesConfig) -> str:
     The surrounding Ray is that of RAY_ADDRESS, which `ray job submit` sets for its jobs. An address
     that an earlier head left on this machine is not used: if that head was killed, Ray would wait
     for it for many minutes. Workers' output goes to Ray's log files; MINT_WORKER_LOGS=1 brings it
-    to the terminal.
+    to the terminal. The ports of a new local Ray, those of its metrics among them, are open to
+    this machine only.
     """
     if not ray.is_initialized():
+        if is_local(resources):
+            _stay_on_loopback()
         ray.init(
             address=_address(resources),
             include_dashboard=False,
@@ -57,6 +75,17 @@ def connect(resources: ResourcesConfig) -> str:
         f"Ray {ray.__version__}: {len(ray.nodes())} node(s), "
         f"{total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
     )
+
+
+def _stay_on_loopback() -> None:
+    """Make Ray take 127.0.0.1 for this node's address; its processes inherit the variable.
+
+    Ray listens on all interfaces otherwise, and `ray.init(_node_ip_address="127.0.0.1")` replaces
+    that address by an outer one. Ray reads the variable when it is imported, so this process needs
+    the constant too.
+    """
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def is_local(resources: ResourcesConfig) -> bool:

@@ -15,7 +15,8 @@ from mint_ray.knowledge.evidence import Explainer
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.knowledge.release import Release, present_release
 from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
-from mint_ray.serving.api.requests import MOST_ANSWERS, Asked, PatientReader
+from mint_ray.serving.api.requests import MEASURED_SIDE, MOST_ANSWERS, Asked, PatientReader
+from mint_ray.students.models.processors import seen_side
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import (
     CATALOGUE,
@@ -115,6 +116,11 @@ class Predictor:
     def model_id(self) -> tuple[str, str]:
         """Name and version."""
         return self.model.name, self.model.version
+
+    @property
+    def image_side(self) -> int:
+        """Longest side, in pixels, of images as the model sees them."""
+        return seen_side(self.student.processor) or MEASURED_SIDE
 
     def warm_up(self) -> None:
         """Rank a sample once, so that the first request does not wait for one-time set-up."""

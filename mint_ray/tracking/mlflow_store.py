@@ -37,8 +37,9 @@ _ENVIRONMENT = {
 
 
 def shown_uri(uri: str) -> str:
-    """Return a tracking URI for people, in which user, token and password are hidden."""
-    return re.sub(r"://[^?#]*@", "://***@", uri)
+    """Return a URI for people, in which user, token and password are hidden."""
+    without_user = re.sub(r"://[^?#]*@", "://***@", uri)
+    return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key)=)[^&#;]*", r"\1***", without_user)
 
 
 class RunStore:

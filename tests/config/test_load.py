@@ -155,3 +155,45 @@ def test_every_field_is_documented() -> None:
         return missing
 
     assert undocumented(Config, "") == []
+
+
+def test_an_error_names_the_command_line_where_it_is_from_there(tmp_path: Path) -> None:
+    file = write(tmp_path, "name: a\ntraining: {batch_size: 0}\n")
+    sound = tmp_path / "sound.yaml"
+    sound.write_text("name: a\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(sound, ["training.bach_size=3"])
+    assert str(caught.value).startswith("the command line: not usable:")
+    assert "(override training.bach_size=3)" in str(caught.value)
+    assert "sound.yaml" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, ["objective=ppo"])
+    assert "the command line" in str(caught.value).splitlines()[0]
+    assert str(file) in str(caught.value).splitlines()[0]
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, ["training.objective=dpo"])
+    assert str(caught.value).startswith(f"{file}: not usable:")
+
+
+@pytest.mark.parametrize("override", ["student.init_adapter=", "init_adapter=", "store= "])
+def test_an_empty_override_is_refused(override: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected a value, found none.*=null sets no value"):
+        load_config(write(tmp_path, "name: a\n"), [override])
+    assert load_config(tmp_path / "run.yaml", ["init_adapter=null"]).student.init_adapter is None
+
+
+@pytest.mark.parametrize("name", ["demo.yaml", "demo"])
+def test_a_bundled_config_is_found_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(name) == load_config(CONFIGS / "demo.yaml")
+    write(tmp_path, "name: own\n").rename(tmp_path / "demo.yaml")
+    assert load_config("demo.yaml").name == "own"
+
+
+def test_an_unknown_config_is_answered_with_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match=r"not found: dmeo\.yaml .*demo\.yaml"):
+        load_config("dmeo.yaml")
+    with pytest.raises(ConfigError, match="not found"):
+        load_config("elsewhere/demo.yaml")

@@ -90,3 +90,13 @@ def test_a_disease_of_which_nothing_is_known(annotations: Annotations) -> None:
     found = explainer.explain(["OMIM:900004"], [TALL], [SEIZURE])
     assert (found.supports, found.missing, found.contradicts) == ((), (), ())
     assert found.unexplained == (TALL,)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_the_exact_annotation_comes_before_an_equally_heavy_special_case(present: bool) -> None:
+    rows = {"OMIM:1": [row(SEIZURE, 0.5), row(ABSENCE, 0.5)], "OMIM:2": [row(TALL, 0.5)]}
+    annotations = Annotations(rows, {disease: disease for disease in rows}, {}, {})
+    terms = ([SEIZURE], []) if present else ([], [SEIZURE])
+    found = Explainer(load_ontology(), annotations).explain(["OMIM:1"], *terms)
+    [item] = found.supports if present else found.contradicts
+    assert (item.annotated, item.match) == (SEIZURE, "exact")

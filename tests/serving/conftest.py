@@ -90,6 +90,7 @@ def service(
     from mint_ray.config.serving import ServingConfig
     from mint_ray.runtime.session import connect
     from mint_ray.serving.deploy.application import build
+    from mint_ray.serving.http.front import put_before_proxies
 
     root = tmp_path_factory.mktemp("service")
     second = draw_student(base_folder, root / "second", seed=2)
@@ -117,6 +118,7 @@ def service(
             "requests_per_minute": 10**6,
         }
     )
+    put_before_proxies()
     connect(ResourcesConfig())
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
     serve.run(build(config, registry.uri), name="mint", route_prefix="/")

@@ -25,6 +25,7 @@ from mint_ray.reports.evaluation.per_class import ClassReport, report_classes
 from mint_ray.reports.evaluation.report import LineageStep, ReportContext
 from mint_ray.reports.evaluation.training_curves import Rows
 from mint_ray.tasks.task import TASKS
+from mint_ray.tracking.mlflow_store import shown_uri
 
 BESIDE_STUDENT = ("base", "majority", "mean_colour", "teacher")
 """Systems that the report's table of differences compares the student with."""
@@ -101,10 +102,24 @@ def gather_report(
         },
         lineage=provenance.lineage,
         teacher_revision=provenance.teacher_revision,
-        config=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        config=_shown_settings(config),
         versions=provenance.versions,
         commit=provenance.commit,
     )
+
+
+def _shown_settings(config: Config) -> str:
+    """Return all settings as YAML, without the passwords in addresses: reports are passed on."""
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: shown(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [shown(item) for item in value]
+        return shown_uri(value) if isinstance(value, str) and "://" in value else value
+
+    text: str = yaml.safe_dump(shown(config.model_dump(mode="json")), sort_keys=False)
+    return text
 
 
 def choose_tiles(

@@ -25,6 +25,8 @@ MICRO_COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
 CLASS_COLUMNS: tuple[str, ...] = ("top1", "balanced_accuracy", "macro_f1", "top3", "nll", "ece")
 """Columns for catalogues with few answers, which are also measured one by one."""
 _WIDTH_WITH_INTERVALS = 112
+_LEAST_NAME = 16
+_PADDING = 2
 
 
 def print_table(
@@ -43,17 +45,57 @@ def print_table(
         console.out(plain_table(metrics, stratum), highlight=False)
         return
     wide = console.width >= _WIDTH_WITH_INTERVALS
-    title = caption(metrics, stratum, intervals=wide)
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    title: str | None = caption(metrics, stratum, intervals=wide)
+    for columns in _parts(metrics, stratum, console.width, wide):
+        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+        title = None
+        names, *heads = header(columns)
+        table.add_column(names, overflow="fold")
+        for head, width in zip(heads, _widths(metrics, stratum, columns, wide), strict=True):
+            table.add_column(head, justify="right", no_wrap=True, min_width=width)
+        for system in in_order(metrics):
+            values = metrics[system].get(stratum, {})
+            cells = [_drawn_cell(name, values.get(name), wide) for name in columns]
+            style = "bold green" if system == student else ""
+            table.add_row(_row_title(metrics, system, stratum), *cells, style=style)
+        console.print(table)
+
+
+def _parts(metrics: Metrics, stratum: str, width: int, intervals: bool) -> list[tuple[str, ...]]:
+    """Divide the columns among tables that fit the terminal, so that no number is cut.
+
+    Names of systems may take several lines, and have at least `_LEAST_NAME` characters.
+    """
     columns = columns_of(metrics)
-    for index, cell in enumerate(header(columns)):
-        table.add_column(cell, justify="right" if index else "left", no_wrap=True)
-    for system in in_order(metrics):
-        values = metrics[system].get(stratum, {})
-        cells = [_drawn_cell(name, values.get(name), wide) for name in columns]
-        style = "bold green" if system == student else ""
-        table.add_row(_row_title(metrics, system, stratum), *cells, style=style)
-    console.print(table)
+    longest = max(len(_row_title(metrics, system, stratum)) for system in metrics)
+    room = width - min(longest, _LEAST_NAME) - 2 * _PADDING
+    parts: list[tuple[str, ...]] = [()]
+    left = room
+    for name, wanted in zip(columns, _widths(metrics, stratum, columns, intervals), strict=True):
+        if wanted + _PADDING > left and parts[-1]:
+            parts.append(())
+            left = room
+        parts[-1] += (name,)
+        left -= wanted + _PADDING
+    return parts
+
+
+def _widths(metrics: Metrics, stratum: str, columns: Sequence[str], intervals: bool) -> list[int]:
+    """Return the width of each column, in characters: of its title, or of its longest line."""
+    cells = [
+        [
+            _drawn_cell(name, metrics[system].get(stratum, {}).get(name), intervals)
+            for name in columns
+        ]
+        for system in metrics
+    ]
+    return [
+        max(
+            len(column_title(name)),
+            *(len(line) for row in cells for line in row[index].plain.split("\n")),
+        )
+        for index, name in enumerate(columns)
+    ]
 
 
 def plain_table(metrics: Metrics, stratum: str = "all") -> str:

@@ -7,8 +7,6 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
-from mint_ray.images.decode import open_tile
-from mint_ray.images.morphology import describe, measure
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.evidence import Evidence, Explainer
 from mint_ray.knowledge.ontology import Ontology
@@ -99,6 +97,14 @@ class Answer(BaseModel):
     )
     none_of_these: NoneOfThese
     findings: list[FindingModel] = Field(description="What was read of the patient.")
+    left_out: list[FindingModel] = Field(
+        default_factory=list,
+        description="Findings of `findings` that the model was not shown, because the note that is "
+        "written from them has no room.",
+    )
+    notices: list[str] = Field(
+        default_factory=list, description="What was dropped while the request was read."
+    )
     morphology: str | None = Field(None, description="What was measured in an image.")
     shortened: bool = Field(description="The note was too long for the model: its tail was cut.")
     intended_use: str = INTENDED_USE
@@ -136,7 +142,11 @@ class Answerer:
             set_size=self._set_size(ranking),
             none_of_these=NoneOfThese(p_value=fit, flagged=caveat is not None, reason=caveat),
             findings=self._findings(asked),
-            morphology=_morphology(asked),
+            left_out=[
+                self._finding(term, excluded=term in asked.excluded) for term in asked.left_out
+            ],
+            notices=list(asked.notices),
+            morphology=asked.morphology,
             shortened=ranking.shortened,
         )
 
@@ -222,11 +232,3 @@ class Answerer:
 
     def _name(self, term: str) -> str:
         return self.ontology.name(term) if self.ontology is not None else term
-
-
-def _morphology(asked: Asked) -> str | None:
-    """Describe the morphology measured in an image; None if not requested or not an image."""
-    if not asked.explain or not isinstance(asked.student_input, bytes):
-        return None
-    image = open_tile(asked.student_input)
-    return None if isinstance(image, str) else describe(measure(np.asarray(image)))

@@ -10,17 +10,24 @@ from mint_ray.serving.api.answers import Answer
 # A spreadsheet evaluates a cell that begins so; ids and names come from outside.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 COLUMNS = ("rank", "id", "name", "probability", "in_set")
+DOUBTS = ("none_of_these", "none_of_these_reason")
 
 
 def as_csv(answer: Answer) -> str:
-    """Return CSV, one line per entry; a cell that looks like a formula is quoted with `'`."""
+    """Return CSV, one line per entry; a cell that looks like a formula is quoted with `'`.
+
+    Every line says whether the catalogue may lack the right answer. A ranking without entries has
+    one line, which says that alone.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([*COLUMNS, "model", "request_id"])
+    writer.writerow([*COLUMNS, "model", "request_id", *DOUBTS])
     model = f"{answer.model.name}/{answer.model.version}"
-    for entry in answer.ranking:
-        row = [getattr(entry, name) for name in COLUMNS]
-        writer.writerow([_safe(cell) for cell in (*row, model, answer.request_id)])
+    doubt = answer.none_of_these
+    rows = [[getattr(entry, name) for name in COLUMNS] for entry in answer.ranking]
+    for row in rows or [[None] * len(COLUMNS)]:
+        cells = (*row, model, answer.request_id, doubt.flagged, doubt.reason)
+        writer.writerow([_safe(cell) for cell in cells])
     return out.getvalue()
 
 
@@ -33,11 +40,19 @@ def as_interpretations(answer: Answer) -> dict[str, Any]:
     """Return the ranking in the form of a phenopacket (version 2).
 
     Each interpretation has one diagnosis, best first. The schema has no field for the probability,
-    so it stands in the summary.
+    so it stands in the summary. Where the catalogue may lack the right answer, an interpretation
+    without a diagnosis comes first, and its summary says why.
     """
+    doubt = answer.none_of_these
+    unsolved = {
+        "id": f"{answer.request_id}-none",
+        "progressStatus": "UNSOLVED",
+        "summary": f"none of the catalogue's entries: {doubt.reason}",
+    }
     return {
         "id": answer.request_id,
-        "interpretations": [
+        "interpretations": [unsolved] * doubt.flagged
+        + [
             {
                 "id": f"{answer.request_id}-{entry.rank}",
                 "progressStatus": "IN_PROGRESS",

@@ -73,7 +73,9 @@ def _answers(*kinds: str) -> dict[int | str, dict[str, Any]]:
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "No valid API key."},
+    403: {"model": ErrorBody, "description": "Asked by a foreign name or from a foreign page."},
     404: {"model": ErrorBody, "description": "No such model is served."},
+    408: {"model": ErrorBody, "description": "The body arrived too slowly."},
     413: {"model": ErrorBody, "description": "The body is too large."},
     422: {"model": ErrorBody, "description": "The request cannot be answered as it is."},
     429: {"model": ErrorBody, "description": "Too many requests; see Retry-After."},

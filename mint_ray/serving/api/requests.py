@@ -8,8 +8,10 @@ import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
+import numpy as np
+from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH, is_not_english
@@ -19,6 +21,7 @@ from mint_ray.cases.schema import Case, RejectedCase, blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import open_tile
+from mint_ray.images.morphology import MICRONS_PER_PIXEL, describe, measure
 from mint_ray.knowledge.ids import read_term_id
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
@@ -29,9 +32,18 @@ MOST_ANSWERS = 100
 MOST_IMAGE_BYTES = 20 * 2**20
 MOST_IMAGE_CHARACTERS = 4 * (MOST_IMAGE_BYTES // 3 + 1)
 MOST_PACKET_BYTES = 2 * 2**20
+MEASURED_SIDE = 512
+"""Longest side, in pixels, at which morphology is measured where the model's own is unknown."""
 
 NO_WORDS = "the note has no words"
 NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
+
+_DROPPED = {
+    "unknown_terms": "of the phenotypic features are not known in HPO release {release}",
+    "non_phenotype_terms": "of the phenotypic features are no phenotypic abnormalities",
+    "malformed_features": "of the phenotypic features cannot be read",
+}
+"""Kinds of findings that are dropped from a phenopacket, in words behind their number."""
 
 Term = Annotated[str, Field(max_length=32)]
 
@@ -114,6 +126,12 @@ class Asked:
     explain: bool = False
     caveat: str | None = None
     """Why the catalogue may lack the right answer, as far as known before a model runs."""
+    left_out: tuple[str, ...] = ()
+    """Findings that the written note has no room for, so that the student does not see them."""
+    notices: tuple[str, ...] = ()
+    """What was dropped while the request was read, in words."""
+    morphology: str | None = None
+    """What was measured in an image, in words."""
 
     @property
     def is_empty(self) -> bool:
@@ -137,8 +155,8 @@ class PatientReader:
         """Parse a request into the input of a student.
 
         Raises:
-            UnusableRequest: `unknown_terms`, `no_findings`, `too_large`, or the reason why a
-                phenopacket is rejected (`cases.patients.phenopackets.Reason`).
+            UnusableRequest: `unknown_terms`, `not_a_phenotype`, `no_findings`, `too_large`, or the
+                reason why a phenopacket is rejected (`cases.patients.phenopackets.Reason`).
         """
         if request.note is not None:
             return self._from_note(request.note, request)
@@ -168,7 +186,12 @@ class PatientReader:
             raise UnusableRequest(
                 parsed.reason, f"the phenopacket cannot be used: {parsed.reason.replace('_', ' ')}"
             )
-        return self._from_case(parsed.case, options)
+        notices = tuple(
+            f"{count} {text.format(release=self._ontology.version)}"
+            for kind, text in _DROPPED.items()
+            if (count := parsed.counts.get(kind, 0))
+        )
+        return replace(self._from_case(parsed.case, options), notices=notices)
 
     def _from_terms(self, request: DiagnoseRequest) -> Asked:
         present = self._resolved(request.terms or [])
@@ -182,8 +205,19 @@ class PatientReader:
         return self._from_case(case, request)
 
     def _from_case(self, case: Case, options: Options) -> Asked:
-        note = write_note(case, self._ontology, self._settings, seed=0)
-        return _asked(note, case["terms"], case["excluded_terms"], options)
+        present, excluded = case["terms"], case["excluded_terms"]
+        most = self._settings.note_max_terms
+        stated = present[:most]
+        denied = excluded[: min(self._settings.note_excluded_terms, most - len(stated))]
+        # The wording is drawn by the case's id. The findings stand in its place here, so that the
+        # same patient gets the same note, and the same answer, under every id.
+        drawn_by = "/".join(" ".join(sorted(terms)) for terms in (present, excluded))
+        shown = {**case, "case_id": drawn_by, "terms": stated, "excluded_terms": denied}
+        note = write_note(cast(Case, shown), self._ontology, self._settings, seed=0)
+        return replace(
+            _asked(note, present, excluded, options),
+            left_out=(*present[len(stated) :], *excluded[len(denied) :]),
+        )
 
     def _resolved(self, terms: Iterable[str]) -> list[str]:
         resolved = {term: self._ontology.resolve(read_term_id(term) or "") for term in terms}
@@ -194,11 +228,27 @@ class PatientReader:
                 f"{len(unknown)} of {len(resolved)} terms are not HPO ids of release "
                 f"{self._ontology.version}; expected ids such as HP:0001250",
             )
-        return list(dict.fromkeys(term for term in resolved.values() if term is not None))
+        known = list(dict.fromkeys(term for term in resolved.values() if term is not None))
+        others = [term for term in known if not self._ontology.is_phenotype(term)]
+        if others:
+            raise UnusableRequest(
+                "not_a_phenotype",
+                f"{len(others)} of {len(known)} terms are no phenotypic abnormalities, but roots, "
+                "modes of inheritance or the like; expected terms below HP:0000118",
+            )
+        return known
 
 
-def read_image(data: bytes, options: Options) -> Asked:
+def read_image(data: bytes, options: Options, side: int = MEASURED_SIDE) -> Asked:
     """Check an encoded image and return the parsed request.
+
+    With `explain` its morphology is measured here, from the same decoded pixels, at the size at
+    which the model sees them: a slide of forty megapixels would take half a minute and gigabytes.
+
+    Args:
+        data: encoded image.
+        options: options of the request.
+        side: longest side, in pixels, at which morphology is measured.
 
     Raises:
         UnusableRequest: `too_large`, or the reason why it cannot be decoded (`images.decode`).
@@ -208,7 +258,16 @@ def read_image(data: bytes, options: Options) -> Asked:
     opened = open_tile(data)
     if isinstance(opened, str):
         raise UnusableRequest(opened, f"the image cannot be used: {opened.replace('_', ' ')}")
-    return Asked(data, top_k=options.top_k, explain=options.explain)
+    morphology = _morphology(opened, side) if options.explain else None
+    return Asked(data, top_k=options.top_k, explain=options.explain, morphology=morphology)
+
+
+def _morphology(image: Image, side: int) -> str:
+    """Describe the morphology of an image, which is made smaller in place if it is too large."""
+    width = image.width
+    image.thumbnail((side, side))
+    scale = MICRONS_PER_PIXEL * width / image.width
+    return describe(measure(np.asarray(image), microns_per_pixel=scale))
 
 
 def decode_image(text: str) -> bytes:

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 from mint_ray.config.base import Section
 from mint_ray.config.serving import LOOPBACK, ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
+from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.deploy.replica import StudentReplica
 from mint_ray.serving.http.app import RETRY_AFTER, make_app
 from mint_ray.serving.http.security import ApiKeys
@@ -29,6 +30,8 @@ class Ingress:
         settings: a `ServingConfig`, as plain values.
         text: handle of the students of notes; None if none is served.
         vision: handle of the students of images; None if none is served.
+        needs_keys: whether requests need a key. The process that builds the application says so,
+            because the environment of this one may lack the keys that the other one saw.
     """
 
     def __init__(
@@ -36,12 +39,15 @@ class Ingress:
         settings: Mapping[str, Any],
         text: DeploymentHandle | None,
         vision: DeploymentHandle | None,
+        needs_keys: bool,
     ) -> None:
+        write_to_serve_logs()
+        self._needs_keys = needs_keys
         self._config = ServingConfig.model_validate(settings)
         self._service = Service(text, vision, self._config)
 
     def __serve_build_asgi_app__(self) -> Any:
-        return make_app(self._service, self._config)
+        return make_app(self._service, self._config, needs_keys=self._needs_keys)
 
 
 class ServiceArgs(Section):
@@ -66,7 +72,7 @@ def build(config: ServingConfig, tracking: str) -> serve.Application:
     Raises:
         ConfigError: see `check`.
     """
-    check(config)
+    needs_keys = check(config)
     students = {
         kind: _student(kind, getattr(config, kind), tracking) if getattr(config, kind) else None
         for kind in STUDENTS
@@ -80,11 +86,11 @@ def build(config: ServingConfig, tracking: str) -> serve.Application:
         ),
         ray_actor_options={"num_cpus": 0.1},
     )
-    return deployment.bind(settings, students["text"], students["vision"])
+    return deployment.bind(settings, students["text"], students["vision"], needs_keys)
 
 
-def check(config: ServingConfig) -> None:
-    """Check that a config can be served, and safely.
+def check(config: ServingConfig) -> bool:
+    """Check that a config can be served, and safely; return whether requests need a key.
 
     Raises:
         ConfigError: no student is named, or the address is not a loopback one and there are no
@@ -95,11 +101,13 @@ def check(config: ServingConfig) -> None:
             "serving: expected serving.text or serving.vision, found neither; name a student in "
             "one of them"
         )
-    if config.host not in LOOPBACK and not ApiKeys(config.api_keys).required:
+    has_keys = ApiKeys(config.api_keys).required
+    if config.host not in LOOPBACK and not has_keys:
         raise ConfigError(
             f"serving.host={config.host} can be reached from other machines: expected "
             "serving.api_keys or MINT_API_KEY_HASHES, found neither; set one, or serve on 127.0.0.1"
         )
+    return has_keys
 
 
 def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.Application:

@@ -14,14 +14,9 @@ from mint_ray.errors import ConfigError
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.runtime.session import connect, is_local
 from mint_ray.serving.deploy.application import NAME, build, check
+from mint_ray.serving.http.front import put_before_proxies
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import tracking_uri
-
-GRACE_SECONDS = 5.0
-"""Extra time of the HTTP proxy's deadline, in seconds.
-
-The service then times out first, and its error says more than the proxy's.
-"""
 
 
 def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
@@ -32,15 +27,18 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
 
     Raises:
         ConfigError: there is no student to serve, the address is not a loopback one and there are
-            no API keys, or the port is taken.
+            no API keys, the port is taken, or this Ray has a Serve already.
     """
     serving = with_students(config)
     check(serving)
     if is_local(config.resources):  # of a cluster, the head has the port
         check_port(serving.host, serving.port)
+    put_before_proxies()
     say(connect(config.resources))
-    timeout = serving.timeout_seconds + GRACE_SECONDS
-    options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=timeout)
+    check_no_serve()
+    # No limit of the proxy: it would count a whole stream. The service limits the arrival of each
+    # body and each question to a model itself.
+    options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=None)
     serve.start(http_options=options)
     tracking = tracking_uri(config.tracking.uri, config.store)
     stopped = threading.Event()
@@ -52,6 +50,21 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
         stopped.wait()
     finally:
         serve.shutdown()
+
+
+def check_no_serve() -> None:
+    """Raise ConfigError if Ray Serve runs on the connected Ray.
+
+    Its proxies keep the address that they were started with, whatever a later caller asks for, and
+    the end of this command would stop the applications of others.
+    """
+    status = serve.status()
+    if status.applications or status.proxies:
+        names = ", ".join(sorted(status.applications)) or "no application"
+        raise ConfigError(
+            f"mint serve: expected a Ray without Ray Serve, found one that runs {names}; add the "
+            "students to it with serve deploy configs/serve.yaml, or stop it with serve shutdown"
+        )
 
 
 def check_port(host: str, port: int) -> None:

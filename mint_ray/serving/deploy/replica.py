@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from ray import serve
 
+from mint_ray.errors import ServingError
 from mint_ray.serving.api.requests import (
     Asked,
     DiagnoseRequest,
@@ -16,10 +17,16 @@ from mint_ray.serving.api.requests import (
     UnusableRequest,
     read_image,
 )
+from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.loading import Loaded, is_outdated, load_predictor
 from mint_ray.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STUCK_SECONDS = 300.0
+"""Time after which a batch that is not done means that the model is stuck, not that it is slow."""
 
 Reply = dict[str, Any]
 """`{"answer": ...}`, or `{"refused": reason, "message": ..., "status": ...}`."""
@@ -38,6 +45,7 @@ class StudentReplica:
     """
 
     def __init__(self) -> None:
+        write_to_serve_logs()
         self._config: Mapping[str, Any] = {}
         self._main: Loaded | None = None
         self._further: dict[str, Loaded] = {}
@@ -47,6 +55,10 @@ class StudentReplica:
         # loads, so that answers continue meanwhile.
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
+        # Images are decoded and measured beside the event loop, which answers health checks. One
+        # at a time, because a large one takes hundreds of megabytes.
+        self._decode = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._computing_since: float | None = None
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Load the student that the user config names; Ray Serve calls this at each change."""
@@ -82,9 +94,19 @@ class StudentReplica:
                 logger.warning("the registry could not be checked: %s", type(error).__name__)
 
     async def check_health(self) -> None:
-        """Check that the model ranks; Ray Serve replaces a replica whose check raises."""
-        predictor = self._ready().predictor
-        await asyncio.get_running_loop().run_in_executor(self._compute, predictor.check)
+        """Check that the model ranks; Ray Serve replaces a replica whose check raises.
+
+        While the model works, the check does not wait behind its work: a model that ranks is well,
+        unless a single batch takes longer than `STUCK_SECONDS`.
+
+        Raises:
+            ServingError: the ranking is empty, or the model is stuck.
+        """
+        predictor, since = self._ready().predictor, self._computing_since
+        if since is None:
+            await self._run(predictor.check)
+        elif time.monotonic() - since > STUCK_SECONDS:
+            raise ServingError(f"expected a batch within {STUCK_SECONDS:g} seconds, found none")
 
     async def diagnose(self, request_id: str, request: Mapping[str, Any]) -> Reply:
         """Answer a request about a patient (a dumped `DiagnoseRequest`)."""
@@ -108,7 +130,10 @@ class StudentReplica:
         if predictor.reader is not None:
             return {"refused": "wrong_model", "message": "this model answers about notes"}
         try:
-            return await self._answer(predictor, request_id, read_image(image, parsed))
+            side = predictor.image_side
+            loop = asyncio.get_running_loop()
+            asked = await loop.run_in_executor(self._decode, read_image, image, parsed, side)
+            return await self._answer(predictor, request_id, asked)
         except UnusableRequest as error:
             return {"refused": error.reason, "message": str(error)}
 
@@ -140,8 +165,7 @@ class StudentReplica:
                 main, config = self._ready(), self._config
                 # Loading changes the shared base model, so it must not overlap with a batch:
                 # it runs on the computing thread.
-                self._further[name] = await asyncio.get_running_loop().run_in_executor(
-                    self._compute,
+                self._further[name] = await self._run(
                     load_predictor,
                     config,
                     config["more_models"][name],
@@ -155,8 +179,19 @@ class StudentReplica:
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)  # type: ignore[untyped-decorator]
     async def _batched(self, items: list[tuple[Predictor, str, Asked]]) -> list[dict[str, Any]]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._compute, _answer_all, items)
+        return await self._run(_answer_all, items)
+
+    async def _run(self, work: Callable[..., T], *args: Any) -> T:
+        """Run work on the computing thread, and note when it began there."""
+
+        def noted() -> T:
+            self._computing_since = time.monotonic()
+            try:
+                return work(*args)
+            finally:
+                self._computing_since = None
+
+        return await asyncio.get_running_loop().run_in_executor(self._compute, noted)
 
     def _ready(self) -> Loaded:
         if self._main is None:

@@ -11,9 +11,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from mint_ray import __version__
-from mint_ray.config.serving import ServingConfig
+from mint_ray.config.serving import LOOPBACK, ServingConfig
 from mint_ray.serving.api.answers import Answer
 from mint_ray.serving.api.chat import ChatRequest, as_chat, as_chat_events
 from mint_ray.serving.api.formats import as_csv, as_interpretations
@@ -27,7 +29,9 @@ from mint_ray.serving.api.requests import (
 )
 from mint_ray.serving.http import metrics as counts
 from mint_ray.serving.http import static
+from mint_ray.serving.http.bodies import MOST_JSON_BYTES, check_parts, split_lines
 from mint_ray.serving.http.guard import Guard, error_body
+from mint_ray.serving.http.health import Health
 from mint_ray.serving.http.security import ApiKeys, RateLimit
 from mint_ray.serving.http.service import RequestRefused, Service
 
@@ -35,16 +39,23 @@ RETRY_AFTER = 1
 """Seconds after which a client may repeat a request that found all queues full."""
 LINES_AT_ONCE = 16
 """Lines of a batch that are answered at the same time."""
-MOST_LINES = 10_000
-"""Most lines of a batch."""
 LINE_TRIES = 60
-"""Attempts for a line of a batch, `RETRY_AFTER` seconds apart, while all queues are full."""
+"""Attempts for a line of a batch, `RETRY_AFTER` seconds apart, while all queues are full or a
+replica is being replaced."""
+
+JSON, CSV, PHENOPACKET = "application/json", "text/csv", "application/vnd.ga4gh.phenopacket+json"
 
 Accept = Annotated[str, Header()]
 
 
-def make_app(service: Service, config: ServingConfig) -> Guard:
-    """Build the ASGI application with its routes, behind the guard."""
+def make_app(service: Service, config: ServingConfig, *, needs_keys: bool = False) -> Guard:
+    """Build the ASGI application with its routes, behind the guard.
+
+    Args:
+        service: client of the students.
+        config: limits, and where keys are.
+        needs_keys: whether requests need a key even if this process knows none.
+    """
     app = FastAPI(title="mint_ray", version=__version__, redoc_url=None, docs_url=None)
     _add_model_routes(app, service)
     _add_status_routes(app, service)
@@ -60,22 +71,32 @@ def make_app(service: Service, config: ServingConfig) -> Guard:
         return PlainTextResponse(counted.text(), media_type=counts.MEDIA_TYPE)
 
     app.openapi_schema = None  # cached by the call of openapi() above, without /metrics
-    keys, limit = ApiKeys(config.api_keys), RateLimit(config.requests_per_minute)
-    return Guard(app, keys, limit, config.max_body_bytes, counted.count)
+    keys = ApiKeys(config.api_keys, required=needs_keys)
+    limit = RateLimit(config.requests_per_minute)
+    return Guard(
+        app,
+        keys,
+        limit,
+        config.max_body_bytes,
+        body_seconds=config.body_seconds,
+        hosts=config.allowed_hosts or (() if keys.required else LOOPBACK),
+        proxies=config.trusted_proxies,
+        count=counted.count,
+    )
 
 
 def _add_model_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/diagnose", response_model=Answer, responses=TABLES, openapi_extra=DIAGNOSE)
-    async def diagnose(request: Request, accept: Accept = "application/json") -> Response:
+    async def diagnose(request: Request, accept: Accept = JSON) -> Response:
         """Rank the catalogue's diseases for a patient."""
-        parsed = DiagnoseRequest.model_validate_json(await request.body())
+        parsed = DiagnoseRequest.model_validate_json(check_parts(await request.body()))
         return _negotiated(await service.diagnose(_id(request), parsed), accept)
 
     @app.post("/v1/tissue", response_model=Answer, responses=TABLES, openapi_extra=TISSUE)
     async def tissue(
         request: Request,
         options: Annotated[Options, Query()],
-        accept: Accept = "application/json",
+        accept: Accept = JSON,
     ) -> Response:
         """Rank tissues for an image.
 
@@ -88,16 +109,14 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/batch", responses=LINES, response_class=StreamingResponse, openapi_extra=BATCH)
     async def batch(request: Request) -> StreamingResponse:
         """Answer JSON lines of `/v1/diagnose` requests as JSON lines, in the same order."""
-        lines = (await request.body()).splitlines()
-        if len(lines) > MOST_LINES:
-            raise RequestRefused(413, "too_many_lines", f"expected at most {MOST_LINES} lines")
-        stream = _answer_lines(service, _id(request), lines)
+        lines = split_lines(await request.body())
+        stream = _answer_lines(service, _id(request), lines, request.scope["state"]["take"])
         return StreamingResponse(stream, media_type="application/jsonl")
 
     @app.post("/v1/chat/completions", responses=CHATS, openapi_extra=CHAT)
     async def chat(request: Request) -> Response:
         """Return the ranking as a chat completion, for clients of OpenAI's API."""
-        parsed = ChatRequest.model_validate_json(await request.body())
+        parsed = ChatRequest.model_validate_json(check_parts(await request.body()))
         student_input = parsed.asked()
         if isinstance(student_input, bytes):
             options = Options(model=parsed.model)
@@ -112,16 +131,17 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 
 def _add_status_routes(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models", responses=ERRORS)
-    async def models() -> dict[str, Any]:
+    async def models(request: Request) -> dict[str, Any]:
         """List the models that answer requests, with the lineage of those that are loaded."""
-        entries = [_model_entry(model) for model in await service.models()]
+        entries = [_model_entry(model) for model in await service.models(_id(request))]
         return {"object": "list", "data": entries}
+
+    health = Health(lambda: service.models("healthz"))
 
     @app.get("/healthz", responses=ERRORS)
     async def healthz() -> dict[str, str]:
-        """Check that every model answers."""
-        await service.models()
-        return {"status": "ok"}
+        """Check that every model answers; `busy` where one works and its queue is full."""
+        return {"status": await health.state()}
 
 
 def _model_entry(model: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +155,7 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
     """Return the encoded image and the options of a request, by its content type."""
     kind = request.headers.get("content-type", "")
     if kind.startswith("application/json"):
-        parsed = TissueRequest.model_validate_json(await request.body())
+        parsed = TissueRequest.model_validate_json(check_parts(await request.body()))
         return decode_image(parsed.image), Options(**parsed.model_dump(exclude={"image"}))
     if not kind.startswith("multipart/form-data"):
         return await request.body(), options
@@ -148,16 +168,31 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
 
 
 async def _answer_lines(
-    service: Service, request_id: str, lines: list[bytes]
+    service: Service, request_id: str, lines: list[bytes], take: Callable[[], float]
 ) -> AsyncIterator[str]:
+    """Yield the answers to lines, `LINES_AT_ONCE` of which are computed at the same time.
+
+    Args:
+        service: client of the students.
+        request_id: id of the batch.
+        lines: requests.
+        take: takes one request from the caller's rate limit, or returns the seconds until there is
+            one. The first line has that of the batch.
+    """
     for start in range(0, len(lines), LINES_AT_ONCE):
-        numbered = enumerate(lines[start : start + LINES_AT_ONCE], start)
-        pending = [_answer_line(service, f"{request_id}-{n}", line) for n, line in numbered]
+        pending = []
+        for number, line in enumerate(lines[start : start + LINES_AT_ONCE], start):
+            while number and (wait := take()) > 0:
+                await asyncio.sleep(wait)
+            pending.append(_answer_line(service, f"{request_id}-{number}", line))
         for answer in await asyncio.gather(*pending):
             yield json.dumps(answer) + "\n"
 
 
 async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[str, Any]:
+    if len(line) > MOST_JSON_BYTES:
+        text = f"expected a line of at most {MOST_JSON_BYTES} bytes"
+        return error_body(request_id, "too_large", text)
     try:
         parsed = DiagnoseRequest.model_validate_json(line)
         return (await _diagnose_with_retries(service, request_id, parsed)).model_dump(mode="json")
@@ -170,7 +205,7 @@ async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[s
 async def _diagnose_with_retries(
     service: Service, request_id: str, request: DiagnoseRequest
 ) -> Answer:
-    """Answer a line of a batch, and try again while all queues are full.
+    """Answer a line of a batch, and try again while the students are busy or being replaced.
 
     A client with one request should decide that itself; a batch has no reason to fail.
     """
@@ -178,7 +213,7 @@ async def _diagnose_with_retries(
         try:
             return await service.diagnose(request_id, request)
         except RequestRefused as error:
-            if error.status != 429:
+            if error.status not in (429, 503):
                 raise
             await asyncio.sleep(RETRY_AFTER)
     return await service.diagnose(request_id, request)
@@ -190,11 +225,14 @@ def _static(path: str) -> Callable[[], Response]:
 
 
 def _negotiated(answer: Answer, accept: str) -> Response:
-    if "text/csv" in accept:
-        return PlainTextResponse(as_csv(answer), media_type="text/csv")
-    if "application/vnd.ga4gh.phenopacket+json" in accept:
-        return JSONResponse(as_interpretations(answer))
-    return JSONResponse(answer.model_dump(mode="json"))
+    """Return the answer in the form that the client prefers, JSON if it takes none of them."""
+    match parse_accept_header(accept, MIMEAccept).best_match((JSON, CSV, PHENOPACKET), JSON):
+        case "text/csv":
+            return PlainTextResponse(as_csv(answer), media_type=CSV)
+        case "application/vnd.ga4gh.phenopacket+json":
+            return JSONResponse(as_interpretations(answer))
+        case _:
+            return JSONResponse(answer.model_dump(mode="json"))
 
 
 def _id(request: Request) -> str:

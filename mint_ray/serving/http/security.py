@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import os
 import time
 from collections import OrderedDict
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mint_ray.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 KEY_HASHES = "MINT_API_KEY_HASHES"
 """Environment variable with hashes of API keys, separated by commas."""
@@ -30,15 +33,22 @@ HEADERS = {
 class ApiKeys:
     """Hashes of the accepted API keys; their file is read again when it changes.
 
+    A changed file that cannot be used leaves the keys that were read last. A deleted file leaves
+    none of them, because deleting it is how an operator revokes every key at once.
+
     Args:
         file: one SHA-256 in hex per line; `#` starts a comment.
         environment: hashes separated by commas; None for the variable `MINT_API_KEY_HASHES`.
+        required: whether requests need a key even if none is known here. The service may have been
+            checked in another process, on another machine, whose environment had keys.
 
     Raises:
         ConfigError: the file cannot be read, or an entry is not a hash.
     """
 
-    def __init__(self, file: Path | None, environment: str | None = None) -> None:
+    def __init__(
+        self, file: Path | None, environment: str | None = None, *, required: bool = False
+    ) -> None:
         listed = os.environ.get(KEY_HASHES, "") if environment is None else environment
         self._from_environment = frozenset(
             _hash(part) for part in listed.split(",") if part.strip()
@@ -46,12 +56,18 @@ class ApiKeys:
         self._file = file
         self._file_time: int | None = None
         self._from_file: frozenset[str] = frozenset()
-        self._refresh()
+        self.required = required or bool(file or self._from_environment)
+        """Whether requests need a key."""
+        if file is not None:
+            self._file_time, self._from_file = _read_file(file)
+        if self.required and not self.available:
+            logger.error("no API key is known, so every request that needs one is refused")
 
     @property
-    def required(self) -> bool:
-        """Whether requests need a key."""
-        return bool(self._file or self._from_environment)
+    def available(self) -> bool:
+        """Whether any key is accepted."""
+        self._refresh()
+        return bool(self._from_file or self._from_environment)
 
     def holder(self, key: str | None) -> str | None:
         """Return the first 8 hex digits of the key's hash; None if the key is not accepted."""
@@ -71,17 +87,46 @@ class ApiKeys:
             file_time = self._file.stat().st_mtime_ns
             if file_time == self._file_time:
                 return
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            if self._file_time is not None:  # the file is being replaced: keep the keys read last
-                return
-            raise ConfigError(
-                f"serving.api_keys={self._file}: expected a readable file with one SHA-256 in hex "
-                f"per line ({type(error).__name__}); check its path and its permissions"
-            ) from error
-        texts = (line.partition("#")[0].strip() for line in lines)
-        self._from_file = frozenset(_hash(text) for text in texts if text)
-        self._file_time = file_time
+            # Remembered before reading, so that a damaged file is complained about once.
+            self._file_time = file_time
+            self._file_time, self._from_file = _read_file(self._file)
+        except FileNotFoundError:
+            self._revoke()
+        except (OSError, ConfigError) as error:
+            logger.warning("API keys were not read again; those read last stay: %s", error)
+
+    def _revoke(self) -> None:
+        if self._from_file:
+            logger.error(
+                "serving.api_keys=%s is gone: its %d keys are revoked until it is back",
+                self._file,
+                len(self._from_file),
+            )
+        self._file_time, self._from_file = None, frozenset()
+
+
+def _read_file(file: Path) -> tuple[int, frozenset[str]]:
+    """Return the time of the last change (ns) of a file of hashes, and the hashes.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is not a hash.
+    """
+    try:
+        file_time = file.stat().st_mtime_ns
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"serving.api_keys={file}: expected a readable file with one SHA-256 in hex "
+            f"per line ({type(error).__name__}); check its path and its permissions"
+        ) from error
+    hashes = set()
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        try:
+            hashes |= {_hash(text)} if text else set()
+        except ConfigError as error:
+            raise ConfigError(f"serving.api_keys={file}, line {number}: {error}") from error
+    return file_time, frozenset(hashes)
 
 
 def _hash(text: str) -> str:

@@ -55,7 +55,7 @@ class Service:
         """
         handle = self._handle("text", "notes", request.model)
         call = handle.diagnose.remote(request_id, request.model_dump(mode="json"))
-        return await self._answer(call)
+        return await self._answer(request_id, call)
 
     async def tissue(self, request_id: str, image: bytes, options: Options) -> Answer:
         """Answer a request about an encoded image, with a student of images.
@@ -65,16 +65,17 @@ class Service:
         """
         handle = self._handle("vision", "images", options.model)
         call = handle.tissue.remote(request_id, image, options.model_dump())
-        return await self._answer(call)
+        return await self._answer(request_id, call)
 
-    async def models(self) -> list[dict[str, Any]]:
+    async def models(self, request_id: str) -> list[dict[str, Any]]:
         """List the models of all deployments, each with its `kind`, `text` or `vision`.
 
         Raises:
             RequestRefused: a deployment does not answer.
         """
         handles = {kind: handle for kind, handle in self._handles.items() if handle is not None}
-        listed = await asyncio.gather(*(self._wait(h.about.remote()) for h in handles.values()))
+        calls = (self._wait(request_id, handle.about.remote()) for handle in handles.values())
+        listed = await asyncio.gather(*calls)
         return [
             {"kind": kind, **model}
             for kind, models in zip(handles, listed, strict=True)
@@ -89,13 +90,13 @@ class Service:
             )
         return handle.options(multiplexed_model_id=model) if model in self._further else handle
 
-    async def _answer(self, call: Any) -> Answer:
-        reply = await self._wait(call)
+    async def _answer(self, request_id: str, call: Any) -> Answer:
+        reply = await self._wait(request_id, call)
         if "refused" in reply:
             raise RequestRefused(reply.get("status", 422), reply["refused"], reply["message"])
         return Answer.model_validate(reply["answer"])
 
-    async def _wait(self, call: Any) -> Any:
+    async def _wait(self, request_id: str, call: Any) -> Any:
         try:
             return await asyncio.wait_for(call, self._timeout)
         except TimeoutError as error:
@@ -105,7 +106,7 @@ class Service:
             raise RequestRefused(429, "busy", "all queues are full; try again later") from error
         # Whatever the cause (a replica that died, a cluster out of reach), the caller may retry.
         except Exception as error:
-            logger.error("a replica failed: %s", type(error).__name__)
+            logger.error("request %s: a replica failed: %s", request_id, type(error).__name__)
             raise RequestRefused(
                 503, "unavailable", "the model is not available; try again later"
             ) from error

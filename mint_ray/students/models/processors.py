@@ -141,3 +141,17 @@ def _without_video(cls: type) -> type:
             "save_pretrained": save,
         },
     )
+
+
+MOST_SIDE = 4096
+"""Size above which a processor's size is taken for an area."""
+
+
+def seen_side(processor: Any) -> int | None:
+    """Return the longest side, in pixels, to which a processor resizes images; None if unknown."""
+    size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
+    sides = [
+        size[name] for name in ("height", "width", "longest_edge", "shortest_edge") if name in size
+    ]
+    # Some models state areas under these names, in pixels.
+    return int(max(sides)) if sides and max(sides) <= MOST_SIDE else None

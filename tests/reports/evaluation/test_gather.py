@@ -114,3 +114,22 @@ def test_tiles_are_those_of_tested_cases(answers: Answers, measurement: Measurem
     answered = {example.case_id: example.answers["orpo"] for example in examples}
     assert [answer.rank for answer in answered["b"]] == [1, 2, 3]
     assert answered["c"] == ()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://ward:canary@db/mlflow",
+        "https://canary@mlflow.example",
+        "mssql://db/mlflow?driver=x&PWD=canary&trust=yes",
+    ],
+)
+def test_the_password_of_the_tracking_store_is_not_in_the_report(
+    uri: str, case_table: pa.Table, answers: Answers, measurement: Measurement
+) -> None:
+    config = Config.model_validate({"tracking": {"uri": uri}})
+    report = gather_report(config, case_table, CATALOGUE, answers, measurement, PROVENANCE)
+    page = render_report(report)
+    assert "canary" not in page
+    assert "***" in page
+    assert "experiment: mint_ray" in page

@@ -3,9 +3,12 @@ import io
 import pytest
 from rich.console import Console
 
-from mint_ray.evaluation.results import Metrics
+from mint_ray.evaluation.results import Metrics, format_value
 from mint_ray.reports.evaluation.table import (
     CLASS_COLUMNS,
+    COLUMNS,
+    MICRO_COLUMNS,
+    column_title,
     columns_of,
     header,
     plain_table,
@@ -60,6 +63,21 @@ def test_a_narrow_terminal_leaves_intervals_out(metrics: Metrics) -> None:
     assert "41.2" in text
     assert "[38.0" not in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("columns", [COLUMNS, MICRO_COLUMNS, CLASS_COLUMNS])
+def test_no_number_is_cut_at_any_width(width: int, columns: tuple[str, ...]) -> None:
+    value = {"value": 0.4123, "low": 0.11, "high": 0.89, "n": 1234}
+    values = {name: {**value, "value": 0.4123 + n / 100} for n, name in enumerate(columns)}
+    systems = ("orpo", "teacher", "base", "student_cft_generated_stain")
+    metrics: Metrics = {name: {"all": values} for name in systems}
+    text = printed(metrics, width, terminal=True)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for name in columns:
+        assert text.count(format_value(name, values[name]["value"])) == len(systems)
+        assert column_title(name) in text
 
 
 @pytest.mark.parametrize("student", ["orpo", "teacher", None])

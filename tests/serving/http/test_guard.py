@@ -94,6 +94,13 @@ def test_keys(headers: dict[str, str], status: int) -> None:
     assert ask(guard(HASH), path="/healthz")[0] == 200
 
 
+def test_without_any_key_every_request_that_needs_one_is_refused() -> None:
+    made = Guard(echo, ApiKeys(None, "", required=True), RateLimit(100), 1024)
+    status, _, body = ask(made, headers={"X-API-Key": KEY})
+    assert (status, json.loads(body)["error"]["reason"]) == (503, "no_keys")
+    assert ask(made, path="/healthz")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "parts"),
     [

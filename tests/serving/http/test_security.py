@@ -28,8 +28,42 @@ def test_keys_of_a_file_rotate_without_a_restart(tmp_path: Path) -> None:
     os.utime(file, ns=(1, 1))
     assert keys.holder("one") is None
     assert keys.holder("three") is not None
+
+
+def test_a_damaged_file_of_keys_leaves_the_keys_read_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(digest("one"))
+    keys = ApiKeys(file, "")
+    file.write_text(f"{digest('two')}\nsecret key")
+    os.utime(file, ns=(1, 1))
+    assert [keys.holder("one") is not None for _ in range(3)] == [True] * 3
+    assert keys.holder("two") is None
+    assert len(caplog.records) == 1
+    assert "line 2" in caplog.text
+    assert "secret" not in caplog.text
+    file.write_text(digest("two"))
+    assert keys.holder("two") is not None
+
+
+def test_a_deleted_file_of_keys_revokes_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(digest("one"))
+    keys = ApiKeys(file, "")
     file.unlink()
-    assert keys.holder("three") is not None  # a file that is being replaced
+    assert (keys.holder("one"), keys.required, keys.available) == (None, True, False)
+    assert "1 keys are revoked" in caplog.text
+    file.write_text(digest("one"))
+    assert keys.holder("one") is not None
+
+
+def test_keys_can_be_required_where_none_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    keys = ApiKeys(None, "", required=True)
+    assert (keys.required, keys.available, keys.holder("one")) == (True, False, None)
+    assert "no API key is known" in caplog.text
 
 
 def test_keys_of_the_environment(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Where a local Ray listens."""
+
+import os
+
+import pytest
+from ray._private import ray_constants, services
+
+from mint_ray.config.resources import ResourcesConfig
+from mint_ray.errors import ConfigError
+from mint_ray.runtime import session
+
+
+@pytest.mark.parametrize(("address", "stays"), [(None, True), ("10.0.0.1:6379", False)])
+def test_a_local_ray_is_on_loopback(
+    address: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", lambda **_: None)
+    monkeypatch.setattr(session.ray, "cluster_resources", dict)
+    monkeypatch.setattr(session.ray, "nodes", list)
+    monkeypatch.setattr("ray._private.worker._global_node", None)
+    session.connect(ResourcesConfig(ray_address=address))
+    assert (os.environ[variable] == "0") is stays
+    assert (services.get_node_ip_address() == "127.0.0.1") is stays
+
+
+def begun(monkeypatch: pytest.MonkeyPatch, resources: ResourcesConfig) -> list[str]:
+    """The lines that a session on a node without a GPU prints."""
+    said: list[str] = []
+    node = {"Alive": True, "Resources": {"CPU": 2.0}}
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session, "connect", lambda _: "Ray")
+    monkeypatch.setattr(session.ray, "nodes", lambda: [node])
+    session.begin_session(resources, said.append)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gpus_per_worker": 1}, r"resources\.gpus_per_worker=1: .* 1 GPU, found at most 0 GPU"),
+        ({"cpus_per_worker": 3}, r"resources\.cpus_per_worker=3: .* 3 CPU, found at most 2 CPU"),
+    ],
+)
+def test_a_worker_that_no_node_has_room_for_is_refused_at_once(
+    settings: dict[str, float], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        begun(monkeypatch, ResourcesConfig.model_validate(settings))
+    elsewhere = ResourcesConfig.model_validate({**settings, "ray_address": "10.0.0.1:6379"})
+    assert begun(monkeypatch, elsewhere)[1].startswith("waiting until the cluster grows: ")
+    assert begun(monkeypatch, ResourcesConfig()) == ["Ray"]

@@ -1,0 +1,75 @@
+"""What a replica does beside its model's work."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mint_ray.errors import ServingError
+from mint_ray.serving.deploy import replica as module
+from mint_ray.serving.deploy.replica import StudentReplica
+
+
+class Busy:
+    """A predictor whose batch ends when the test says so."""
+
+    reader = None
+    image_side = 64
+
+    def __init__(self) -> None:
+        self.began, self.end = threading.Event(), threading.Event()
+        self.checks = 0
+
+    def check(self) -> None:
+        self.checks += 1
+
+    def work(self) -> None:
+        self.began.set()
+        assert self.end.wait(20)
+
+
+def replica_of(predictor: Any) -> Any:
+    replica = StudentReplica.func_or_class()
+    replica._main = SimpleNamespace(predictor=predictor)
+    return replica
+
+
+def test_a_health_check_does_not_wait_behind_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Busy()
+
+    async def run() -> None:
+        replica = replica_of(predictor)
+        working = asyncio.create_task(replica._run(predictor.work))
+        await asyncio.to_thread(predictor.began.wait, 20)
+        try:
+            await asyncio.wait_for(replica.check_health(), 5)
+            assert predictor.checks == 0
+            monkeypatch.setattr(module, "STUCK_SECONDS", 0.0)
+            with pytest.raises(ServingError, match="expected a batch within"):
+                await asyncio.wait_for(replica.check_health(), 5)
+        finally:
+            predictor.end.set()
+            await working
+        await asyncio.wait_for(replica.check_health(), 5)
+        assert predictor.checks == 1
+
+    asyncio.run(run())
+
+
+def test_an_image_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def read(image: bytes, options: Any, side: int) -> str:
+        threads.append(threading.current_thread().name)
+        return f"read at {side}"
+
+    async def answer(self: Any, predictor: Any, request_id: str, asked: Any) -> Any:
+        return asked
+
+    monkeypatch.setattr(module, "read_image", read)
+    monkeypatch.setattr(StudentReplica.func_or_class, "_answer", answer)
+    replica = replica_of(Busy())
+    assert asyncio.run(replica.tissue("r", b"image", {"explain": True})) == "read at 64"
+    assert threads[0].startswith("decode")
