@@ -29,7 +29,7 @@ from mint_ray.cases.schema import CASE_SCHEMA, SPLITS, ParsedCase
 from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.teacher import TeacherConfig
-from mint_ray.evaluation.metrics.bootstrap import mean_interval
+from mint_ray.evaluation.metrics.shares import mean_share_interval
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import Ontology, load_ontology
@@ -84,7 +84,7 @@ def figures(rank: np.ndarray, cases: pa.Table, seed: int) -> dict[str, Any]:
         result[name] = {"n": int(rows.sum()), "groups": len(set(groups[rows].tolist()))}
         for k in (1, 3, 10):
             hits = (rank[rows] <= k).astype(np.float64)
-            mean = mean_interval(hits, groups[rows], 1000, seed)
+            mean = mean_share_interval(hits, groups[rows], 1000, seed)
             result[name][f"top{k}"] = [round(v, 4) for v in (mean.value, mean.low, mean.high)]
     return result
 

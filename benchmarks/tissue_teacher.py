@@ -37,6 +37,7 @@ from sklearn.preprocessing import StandardScaler
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.encoders.batches import in_parts
 from mint_ray.evaluation.metrics.bootstrap import mean_interval
+from mint_ray.evaluation.metrics.shares import mean_share_interval
 from mint_ray.images.decode import open_tile
 from mint_ray.images.efficientnet_lite import load_efficientnet, to_pixels
 from mint_ray.images.morphology import describe, measure
@@ -280,8 +281,10 @@ def figures(scores: np.ndarray, data: Examples, seed: int) -> dict[str, Any]:
     answers = np.array([data.labels[data.groups == patient][0] for patient in patients])
     normal = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
     return {
-        "tile_top1": rounded(mean_interval(hits, data.groups, SAMPLES, seed)),
-        "patient_top1": rounded(mean_interval(hits_of(means, answers), patients, SAMPLES, seed)),
+        "tile_top1": rounded(mean_share_interval(hits, data.groups, SAMPLES, seed)),
+        "patient_top1": rounded(
+            mean_share_interval(hits_of(means, answers), patients, SAMPLES, seed)
+        ),
         "tile_nll": round(float(-normal[np.arange(len(hits)), data.labels].mean()), 4),
         "tile_confidence": round(float(np.exp(normal.max(1)).mean()), 4),
     }

@@ -57,7 +57,8 @@ class EvaluationConfig(Section):
     bootstrap_samples: int = Field(1000, ge=100)
     """Number of bootstrap resamples of groups for the 95 % intervals."""
     calibration_bins: int = Field(10, ge=2)
-    """Number of equal-width confidence bins of the expected calibration error (ECE)."""
+    """Number of confidence bins of the expected calibration error (ECE): of equal width, and of
+    equal mass for `ece_mass`."""
 
     @field_validator("fused_look_ups")
     @classmethod

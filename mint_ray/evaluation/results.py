@@ -112,7 +112,8 @@ _OVER_CASES: dict[str, MetricDefinition] = {
         True,
         True,
         "Share of the named answers that exist in the catalogue, averaged over cases; a case "
-        "without any answer counts as 0. It is 1 by construction for constrained ranking.",
+        "without any answer counts as 0. It is 1 by construction for constrained ranking, so that "
+        "its interval has a meaning for free answers only.",
     ),
     "top1_lenient": MetricDefinition(
         "Top-1, lenient",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
+from mint_ray.evaluation.results import MACRO
 
 FILE = "README.md"
 
@@ -60,15 +61,20 @@ def write_model_card(
         "| | before | after |",
         "|---|---|---|",
     ]
-    titles = {
+    means = {
         "top1": "top-1 accuracy",
         "top10": "top-10 accuracy",
         "mrr": "MRR",
         "nll": "negative log-likelihood",
+    }
+    titles = {
+        **means,
         "ece": "ECE",
+        "ece_mass": "ECE over bins of equal mass",
         "coverage": "coverage of the set, where the catalogue has the answer",
         "set_size": "answers in a set",
         "none_of_these": "empty sets (none of these)",
+        **{f"{name}{MACRO}": f"{title}, mean over groups" for name, title in means.items()},
     }
     for name, title in titles.items():
         lines.append(f"| {title} | {_cell(before.get(name))} | {_cell(after.get(name))} |")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,23 @@ def test_an_overconfident_student_becomes_honest_on_other_cases() -> None:
     effect = measured(found, drawn(3.0, n=1500, seed=2))
     assert found.temperature == pytest.approx(3.0, rel=0.2)
     assert effect["after"]["nll"]["high"] < effect["before"]["nll"]["low"]
-    assert effect["after"]["ece"]["value"] < 0.05 < effect["before"]["ece"]["low"]
+    for name in ("ece", "ece_mass"):
+        assert effect["after"][name]["value"] < 0.06 < effect["before"][name]["low"]
     assert effect["after"]["coverage"]["value"] == pytest.approx(0.9, abs=0.03)
     assert 1 < effect["after"]["set_size"]["value"] < 8
+
+
+def test_a_large_group_counts_once_in_macro_metrics() -> None:
+    """A group of 300 cases that are answered right, and 20 groups of one that is not."""
+    scores = np.log([0.7, 0.2, 0.1])
+    cases = cases_of((scores,) * 320, [0] * 300 + [2] * 20)
+    groups = np.array([0] * 300 + list(range(1, 21)))
+    cases = replace(cases, groups=groups)
+    effect = measured(fitted(), cases)["after"]
+    assert (effect["top1"]["value"], effect["top1"]["n"]) == (pytest.approx(300 / 320), 320)
+    assert (effect["top1_macro"]["value"], effect["top1_macro"]["n"]) == (pytest.approx(1 / 21), 21)
+    assert {f"{name}_macro" for name in effect if not name.endswith("_macro")} <= set(effect)
+    assert 0 < effect["mrr_macro"]["value"] < effect["mrr"]["value"]
 
 
 def test_too_few_groups_give_the_whole_catalogue_and_say_so() -> None:
