@@ -35,7 +35,7 @@ def draw_notes(n: int, seed: int) -> tuple[tuple[str, ...], list[str]]:
     """Return the catalogue's names, and n notes with up to twelve findings of a disease each."""
     annotations, ontology = load_annotations(), load_ontology()
     catalogue = build_catalogue(annotations, {}, "OMIM", "all")
-    rng, notes = random.Random(seed), []
+    rng, notes = random.Random(seed), list[str]()
     while len(notes) < n:
         label = rng.choice(catalogue.labels)
         terms = [row.term for row in annotations.of(*label.ids) if not row.excluded]

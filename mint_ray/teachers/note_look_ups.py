@@ -38,7 +38,7 @@ class NoteLookUps:
             without findings; and (n,) findings that each note states as present.
         """
         findings = [present_and_excluded(self._reader.read(note)) for note in notes]
-        batch: dict[str, list[Any]] = {
+        batch: dict[str, Sequence[Any]] = {
             "case_id": [""] * len(notes),
             "terms": [present for present, _ in findings],
             "excluded_terms": [excluded for _, excluded in findings],

@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy.special import softmax
 
 from mint_ray.common.arrays import Bools, Floats, Ints
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.errors import DataError
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 

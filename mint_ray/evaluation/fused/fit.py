@@ -7,8 +7,8 @@ import numpy as np
 from scipy.special import softmax
 
 from mint_ray.common.arrays import Floats, Floats32, Ints
-from mint_ray.common.gate import Gate
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.gate import Gate
+from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.evaluation.calibration.scores import (
     LOG_TEMPERATURE,
     ScoredCases,

@@ -17,7 +17,7 @@ from scipy.special import entr, log_softmax, logsumexp
 
 from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.common.files import read_json, write_json
-from mint_ray.common.gate import Gate
+from mint_ray.common.probabilities.gate import Gate
 from mint_ray.errors import DataError
 
 FILE = "fused.json"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mint_ray.common.arrays import Bools, Floats
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.evaluation.metrics.ece import assign_bins
 
 # tanh(ln 3) = 0.8: where the paper puts the second option's target on the curve.

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
 
 USUAL_TEMPERATURE = 0.2
 """Temperature of a match where no patient tells it."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.arrays import Floats32, Ints
 from mint_ray.common.collectives import rank, wait_for_all
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.config.config import Config
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Floats, Floats32, Ints, Ints32
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.teachers.recorded.table import RecordedScores
 
 USUAL_UNANSWERED = 0.1

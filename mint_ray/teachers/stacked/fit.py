@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.arrays import Ints
 from mint_ray.common.collectives import rank, wait_for_all
-from mint_ray.common.gate import Gate
+from mint_ray.common.probabilities.gate import Gate
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.errors import TeacherError

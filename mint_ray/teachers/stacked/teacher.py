@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Floats, Floats32, Ints
-from mint_ray.common.gate import Gate
+from mint_ray.common.probabilities.gate import Gate
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology

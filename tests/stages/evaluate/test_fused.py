@@ -20,10 +20,11 @@ from mint_ray.stages.workers.scoring import NAMED_SCORES_SCHEMA
 # Marfan syndrome, Huntington disease, cystic fibrosis: annotated; and one with a name only.
 IDS = ("OMIM:154700", "OMIM:143100", "OMIM:219700", "OMIM:999999")
 MARFAN = "Arachnodactyly. Ectopia lentis. Aortic root aneurysm."
+TERMS = {IDS[0]: ["HP:0001166", "HP:0001083", "HP:0002616"], IDS[1]: ["HP:0002072", "HP:0000726"]}
 NOTES = {
-    "validation-1": (MARFAN, IDS[0]),
-    "validation-2": ("Chorea. Dementia.", IDS[1]),
-    "validation-3": ("A person.", IDS[2]),
+    **{f"validation-{number}": (MARFAN, IDS[0]) for number in range(6)},
+    **{f"validation-{number}": ("Chorea. Dementia.", IDS[1]) for number in range(6, 12)},
+    "validation-12": ("A person.", IDS[2]),
     "test-1": (MARFAN, IDS[0]),
     "test-2": ("A person.", IDS[0]),
 }
@@ -32,13 +33,12 @@ NOTES = {
 @pytest.fixture
 def comparison(tmp_path: Path) -> Comparison:
     rows = [
-        blank_case()
+        blank_case(case_id, "table")
         | {
-            "case_id": case_id,
-            "group_id": case_id,
             "split": case_id.partition("-")[0],
             "label_id": label,
             "note": note,
+            "terms": TERMS.get(label, []),
         }
         for case_id, (note, label) in NOTES.items()
     ]
@@ -62,11 +62,11 @@ def comparison(tmp_path: Path) -> Comparison:
 
 
 def score(config: Any, student: Any, cases: Any, wanted: frozenset[str], *further: Any) -> pa.Table:
-    """Score two names of each case: a student that always prefers the fourth disease."""
+    """Score two names, Huntington disease behind the last: the catalogue is sorted by id."""
     rows = []
     for case_id in sorted(wanted):
         rank = {IDS[0]: 4, IDS[1]: 2, IDS[2]: 4}[NOTES[case_id][1]]
-        scores = {"scores": [-1.0, -2.0], "labels": [3, 1], "answer_rank": rank}
+        scores = {"scores": [-1.0, -2.0], "labels": [3, 0], "answer_rank": rank}
         answer = {"answer_score": -2.0 if rank == 2 else -5.0, "reason": None}
         rows.append({"case_id": case_id, "group_id": case_id, **scores, **answer})
     return pa.Table.from_pylist(rows, NAMED_SCORES_SCHEMA)
@@ -84,5 +84,5 @@ def test_findings_of_the_note_lift_what_the_student_does_not_know(
     assert (listed[("test-2", 1)], listed[("test-2", 2)]) == (IDS[3], IDS[1])
     mixture = read_mixture(comparison.output)
     assert mixture is not None
-    assert (mixture.cases, mixture.informed) == (3, 2)
+    assert (mixture.cases, mixture.informed) == (13, 12)
     assert {row["case_id"] for row in answers} == {"test-1", "test-2"}

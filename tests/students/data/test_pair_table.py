@@ -87,7 +87,7 @@ def test_labels_are_asked_for_where_they_are_needed(write_pairs: WritePairs) -> 
 
 def test_shortened_notes_are_counted(write_pairs: WritePairs, tokenizer: Any) -> None:
     table = PairTable(write_pairs([pair_row(0), pair_row(2)]))
-    usable = table.scan(make_maker(tokenizer, max_prompt_length=250))
+    usable = table.scan(make_maker(tokenizer, max_prompt_length=260))
     assert usable.shortened == 1
 
 

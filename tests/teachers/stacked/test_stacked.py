@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from mint_ray.common.gate import Gate
+from mint_ray.common.probabilities.gate import Gate
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import build_catalogue

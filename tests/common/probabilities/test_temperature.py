@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mint_ray.common.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
 
 
 @pytest.mark.parametrize("best", [0.2, 1.0, 7.0])

@@ -1,0 +1,1 @@
+"""Probabilities of fitted models: a temperature, and a gate between kinds."""
