@@ -1,5 +1,6 @@
 """Tiny students of notes and of images, and the service with them on a real Ray Serve."""
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import requests
 import torch
 
 from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.serving.deploy.logs import OURS
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_readers
@@ -30,6 +32,16 @@ DISEASES = {
     "OMIM:310200": "Duchenne muscular dystrophy",
 }
 NAME = "mint-tiny"
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    """Take back the handlers that an ingress or a replica in this process gives our logger."""
+    ours = logging.getLogger(OURS)
+    level, handlers = ours.level, list(ours.handlers)
+    yield
+    ours.setLevel(level)
+    ours.handlers = handlers
 
 
 @pytest.fixture(scope="session")
