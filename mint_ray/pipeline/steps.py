@@ -106,6 +106,8 @@ STEPS: tuple[Step, ...] = (
         ("cases", "teach"),
         ("seed", "preferences"),
         about="rank every label for every case, write preference pairs",
+        # The instruction stands before the note; prompts with an image are the same.
+        version_by_source=dict.fromkeys(("simulated", "phenopackets", "notes", "parquet"), 3),
     ),
     Step(
         "train",

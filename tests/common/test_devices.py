@@ -1,9 +1,12 @@
 """A process computes on the GPU that it was given."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from mint_ray.common.devices import pick_device
+from mint_ray.common import devices
+from mint_ray.common.devices import bfloat16_pays, pick_device
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +44,25 @@ def test_what_the_caller_or_ray_train_says_comes_first(monkeypatch: pytest.Monke
     monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "cuda:3")
     assert pick_device() == torch.device("cuda:3")
     assert pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.fixture
+def unmeasured() -> Iterator[None]:
+    bfloat16_pays.cache_clear()
+    yield
+    bfloat16_pays.cache_clear()
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize(
+    ("instructions", "ratio", "expected"),
+    [(True, 3.0, True), (True, 1.1, False), (False, 3.0, False)],
+)
+def test_bfloat16_needs_instructions_and_a_faster_product(
+    monkeypatch: pytest.MonkeyPatch, instructions: bool, ratio: float, expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    seconds = {torch.float32: ratio, torch.bfloat16: 1.0}
+    monkeypatch.setattr(devices, "_seconds", seconds.__getitem__)
+    assert bfloat16_pays() is expected

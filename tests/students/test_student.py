@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from mint_ray.common.devices import pick_dtype
+from mint_ray.common import devices
 from mint_ray.errors import TrainingError
 from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.lora import add_adapter
@@ -89,6 +89,21 @@ def test_a_fresh_adapter_depends_on_its_seed(base_folder: Path, tokenizer: Any) 
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_precision_follows_the_device() -> None:
-    assert pick_dtype("auto", torch.device("cpu")) == torch.float32
-    assert pick_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
+@pytest.mark.parametrize("pays", [True, False])
+def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch, pays: bool) -> None:
+    monkeypatch.setattr(devices, "bfloat16_pays", lambda: pays)
+    cpu = torch.device("cpu")
+    assert devices.pick_dtype("auto", cpu) == (torch.bfloat16 if pays else torch.float32)
+    assert devices.pick_dtype("bfloat16", cpu) == torch.bfloat16
+    assert devices.pick_dtype("float32", cpu) == torch.float32
+
+
+def test_a_student_of_a_former_release_keeps_its_prompts(folder: Path) -> None:
+    record = json.loads((folder / "student.json").read_text())
+    assert load_student(folder, "cpu").info.prompt_form == "instruction_first"
+    del record["prompt_form"]
+    (folder / "student.json").write_text(json.dumps(record))
+    student = load_student(folder, "cpu")
+    assert student.info.prompt_form == "note_first"
+    text = student.tokenizer.decode(list(student.prompt("Tall stature.").ids))
+    assert text.index("Tall stature.") < text.index("List EXACTLY 5")
