@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from record_run import hardware
+
 from mint_ray.common.devices import Precision
 from mint_ray.config.training import StudentConfig
 from mint_ray.knowledge.annotations import load_annotations
@@ -133,7 +135,7 @@ def main() -> None:
         # In the precision that was timed last.
         checked = check_beams(student, names, notes[: options.checked], options.widths)
         found["agreement"] = {"precision": options.precisions[-1], **checked}
-    found["versions"] = package_versions()
+    found |= {"hardware": hardware(), "versions": package_versions()}
     options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
