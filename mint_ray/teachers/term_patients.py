@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from mint_ray.cases.schema import SIMULATED
 from mint_ray.common.arrays import Floats, Floats32, Ints
+from mint_ray.common.probabilities.group_weights import group_weights
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.faces.findings import FaceFindings
 from mint_ray.teachers.term_encoder import TermEncoder
@@ -127,9 +128,7 @@ class LabelledPatients:
     @property
     def weights(self) -> Floats:
         """Return (n,) 1 / √(patients of the group), so that large groups do not outweigh all."""
-        _, member, counts = np.unique(self.groups, return_inverse=True, return_counts=True)
-        weights: Floats = np.asarray(counts[member] ** -0.5, dtype=np.float64)
-        return weights
+        return group_weights(self.groups)
 
 
 def published_cases(cases: pa.Table) -> pa.Table:

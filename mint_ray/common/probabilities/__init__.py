@@ -1,1 +1,1 @@
-"""Probabilities of fitted models: a temperature, and a gate between kinds."""
+"""Probabilities of fitted models: a temperature, a gate between kinds, and weights of cases."""

@@ -8,6 +8,7 @@ from scipy.special import softmax
 
 from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.common.probabilities.gate import Gate
+from mint_ray.common.probabilities.group_weights import group_weights
 from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.evaluation.calibration.scores import (
     LOG_TEMPERATURE,
@@ -15,7 +16,7 @@ from mint_ray.evaluation.calibration.scores import (
     answer_log_probabilities,
     fit_temperature,
 )
-from mint_ray.evaluation.fused.mixture import Mixture, tempered
+from mint_ray.evaluation.fused.mixture import Mixture, judged_by_all, tempered
 
 ROUNDS = 30
 """Rounds of the expectation-maximisation, after which the likelihood hardly changes."""
@@ -46,8 +47,7 @@ def fit_mixture(
         DataError: there is no case whose known answer is in the catalogue.
     """
     temperature = fit_temperature(cases)
-    judged = [~np.isnan(logps).any(axis=1) for logps in look_ups.values()]
-    rows = np.flatnonzero(np.all(judged, axis=0) & cases.answerable)
+    rows = np.flatnonzero(judged_by_all(look_ups.values()) & cases.answerable)
     right = answers[rows]
     temperatures = tuple(_temperature(logps[rows], right) for logps in look_ups.values())
     mixture = Mixture(
@@ -69,7 +69,7 @@ def fit_mixture(
     likelihoods = [answer_log_probabilities(cases, temperature)[rows]]
     likelihoods += [look_up[np.arange(len(rows)), right] for look_up in experts.look_ups]
     gate = fit_gate(
-        experts.features(), np.stack(likelihoods, axis=1), _case_weights(cases.groups[rows])
+        experts.features(), np.stack(likelihoods, axis=1), group_weights(cases.groups[rows])
     )
     return replace(mixture, gate=gate)
 
@@ -117,10 +117,3 @@ def _temperature(log_probabilities: Floats32, answers: Ints) -> float:
     return search_temperature(
         lambda t: -float(tempered(log_probabilities, t)[rows, answers].mean()), LOG_TEMPERATURE
     )
-
-
-def _case_weights(groups: Ints) -> Floats:
-    """Return (n,) 1 / √(cases of the group), so that large groups do not outweigh all."""
-    _, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    weights: Floats = counts[member].astype(np.float64) ** -0.5
-    return weights

@@ -7,7 +7,7 @@ many findings the note has. A case without findings is the student's alone. Sour
 "Adaptive Mixtures of Local Experts", 1991, with experts that are fixed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import entr, log_softmax, logsumexp
 
-from mint_ray.common.arrays import Floats, Floats32, Ints
+from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.common.files import read_json, write_json
 from mint_ray.common.probabilities.gate import Gate
 from mint_ray.errors import DataError
@@ -28,7 +28,7 @@ LEAST = -50.0
 
 @dataclass(frozen=True)
 class Experts:
-    """What the experts say about n cases.
+    """Log-probabilities that student and look-ups give to the labels of n cases.
 
     Attributes:
         student: (n, n_labels) log-probabilities, −∞ for names that the search did not score.
@@ -44,8 +44,7 @@ class Experts:
     @property
     def informed(self) -> Ints:
         """Rows of the cases that every look-up can judge."""
-        judged = [~np.isnan(look_up).any(axis=1) for look_up in self.look_ups]
-        return np.flatnonzero(np.all(judged, axis=0)).astype(np.int64)
+        return np.flatnonzero(judged_by_all(self.look_ups)).astype(np.int64)
 
     def take(self, rows: Ints) -> "Experts":
         """Return what the experts say about the cases at `rows`."""
@@ -60,6 +59,12 @@ class Experts:
         """
         columns = [c for logps in (self.student, *self.look_ups) for c in _sureness(logps)]
         return np.stack([*columns, np.log1p(self.n_findings)], axis=1).astype(np.float32)
+
+
+def judged_by_all(look_ups: Iterable[Floats32 | Floats]) -> Bools:
+    """Return (n,) whether every look-up judges a case, by its (n, n_labels) log-probabilities."""
+    judged: Bools = np.all([~np.isnan(look_up).any(axis=1) for look_up in look_ups], axis=0)
+    return judged
 
 
 def _sureness(log_probabilities: Floats) -> tuple[Floats, Floats, Floats]:

@@ -129,9 +129,9 @@ class Asked:
     left_out: tuple[str, ...] = ()
     """Findings that the written note has no room for, so that the student does not see them."""
     notices: tuple[str, ...] = ()
-    """What was dropped while the request was read, in words."""
+    """Sentences about findings that were dropped while the request was read."""
     morphology: str | None = None
-    """What was measured in an image, in words."""
+    """Description of the morphology that was measured in an image."""
 
     @property
     def is_empty(self) -> bool:

@@ -57,7 +57,7 @@ class ApiKeys:
         self._file_time: int | None = None
         self._from_file: frozenset[str] = frozenset()
         self.required = required or bool(file or self._from_environment)
-        """Whether requests need a key."""
+        """Return whether requests need a key."""
         if file is not None:
             self._file_time, self._from_file = _read_file(file)
         if self.required and not self.available:
@@ -65,7 +65,7 @@ class ApiKeys:
 
     @property
     def available(self) -> bool:
-        """Whether any key is accepted."""
+        """Return whether any key is accepted."""
         self._refresh()
         return bool(self._from_file or self._from_environment)
 

@@ -68,16 +68,17 @@ def _rank(
     comparison: Comparison, look_ups: NoteLookUps, mixture: Mixture, scores: pa.Table
 ) -> pa.Table:
     parts = [PREDICTION_SCHEMA.empty_table()]
+    notes, answers = _notes(comparison, scores), _answers(comparison, scores)
     for at in range(0, scores.num_rows, AT_ONCE):
         part = scores.slice(at, AT_ONCE)
-        by_name, n_findings = look_ups.score(_notes(comparison, part))
+        by_name, n_findings = look_ups.score(notes[at : at + AT_ONCE])
         parts.append(
             rank_fused(
                 mixture,
                 part,
                 [by_name[name] for name in mixture.look_ups],
                 n_findings,
-                _answers(comparison, part),
+                answers[at : at + AT_ONCE],
                 comparison.catalogue,
                 comparison.depth,
             )

@@ -44,7 +44,7 @@ class NameTrie:
 
     @cached_property
     def table(self) -> "TrieTable":
-        """The same tree as arrays, made once: searches look many nodes up together."""
+        """Arrays of the same tree, made once, since searches look many nodes up together."""
         return TrieTable.of_trie(self)
 
 

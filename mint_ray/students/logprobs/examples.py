@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from mint_ray.students.encoding.name_trie import common_prefix
 from mint_ray.students.encoding.vision_inputs import VisionInputs
 
 CompletionKind = Literal["pairs", "chosen", "answer", "candidates"]
@@ -46,6 +47,12 @@ class Example:
         """
         images = frozenset(self.vision_inputs.image_positions if self.vision_inputs else ())
         return tuple(position for position in range(1, len(self.prompt)) if position not in images)
+
+    @cached_property
+    def shared_start(self) -> int:
+        """Number of tokens that all completions start with; the last of each does not count."""
+        shortest = min(map(len, self.completions))
+        return min(common_prefix(self.completions), shortest - 1)
 
     def __len__(self) -> int:
         """Return the number of tokens of the prompt, counted once, and of all completions."""

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mint_ray.students.encoding.name_trie import common_prefix
 from mint_ray.students.logprobs.examples import Example
 
 PADDING = -1
@@ -127,15 +126,9 @@ def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 def own_tokens(example: Example, prefix: int) -> int:
     """Return an example's tokens in its row: those behind the prefix, each shared one once."""
-    start = shared_start(example)
+    start = example.shared_start
     own = sum(len(answer) - start for answer in example.completions)
     return len(example.prompt) - prefix + start + own
-
-
-def shared_start(example: Example) -> int:
-    """Return how many tokens all completions start with; the last of each does not count."""
-    shortest = min(map(len, example.completions))
-    return min(common_prefix(example.completions), shortest - 1)
 
 
 def pack(
@@ -179,7 +172,7 @@ def pack(
     for row in rows:
         for item in row:
             example = examples[item]
-            at, shared = len(ids), shared_start(example)
+            at, shared = len(ids), example.shared_start
             ids += example.prompt[prefix:]
             end = len(ids)
             ids += example.completions[0][:shared]
