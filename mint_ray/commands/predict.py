@@ -77,7 +77,8 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
     The student gets only its input of a case: the note or the image.
 
     Args:
-        student: adapter folder that a train step wrote; its `catalogue.parquet` is ranked.
+        student: folder of a finished student; its `catalogue.parquet` is ranked. If it is joined
+            with look-ups, they get the findings that are read in the note.
         cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
             a ZIP, or a table of clinical notes (see `read_note_table`), whose columns have usual
             names; for a student of images such a table, a folder of images, or one image.

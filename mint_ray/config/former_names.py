@@ -34,6 +34,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "knowledge.release",
     "preferences.chosen",
     "preferences.rejected",
+    "promotion.ranking",
     "student.adapter",
     "teacher.endpoint",
     "teacher.gestaltmml",

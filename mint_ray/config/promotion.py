@@ -12,6 +12,10 @@ class PromotionConfig(Section):
 
     source: Annotated[Literal["train", "tune"], Word] = "train"
     """Step whose student is calibrated and promoted: `train`, or `tune` for a campaign's winner."""
+    ranking: Literal["student", "fused"] = "student"
+    """Answers of the promoted student: its own, or `fused` with the look-ups of
+    `evaluation.fused_look_ups`, which read the findings of the same note. Half of the validation
+    groups then fit the weights, and the others the calibration."""
     coverage: float = Field(0.9, gt=0, lt=1)
     """Share of new patients whose conformal set should hold the correct answer."""
     metric: Literal["mrr", "top1", "top3", "top10", "nll"] = "mrr"

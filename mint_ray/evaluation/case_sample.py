@@ -100,6 +100,27 @@ def choose_cases(
     return known.take(pa.array(np.sort(drawn)))
 
 
+def halve_groups(cases: pa.Table, seed: int) -> tuple[pa.Table, pa.Table]:
+    """Return two parts of the cases, each with half of the groups, drawn at random.
+
+    Args:
+        cases: case table with group_id.
+        seed: of the draw.
+
+    Raises:
+        DataError: there are fewer than two groups.
+    """
+    numbers = _shuffled_numbers(cases["group_id"].to_pylist(), np.random.default_rng(seed))
+    n_groups = len(np.unique(numbers))
+    if n_groups < 2:
+        raise DataError(
+            f"expected at least two groups of validation cases, one to fit and one to calibrate, "
+            f"found {n_groups}; see cases.validation_fraction"
+        )
+    first = pa.array(numbers < n_groups // 2)
+    return cases.filter(first), cases.filter(pc.invert(first))
+
+
 def _shuffled_numbers(groups: list[str], rng: np.random.Generator) -> Ints:
     """Return a number for each case, (n,): equal within a group, groups in random order."""
     names = rng.permutation(sorted(set(groups))).tolist()

@@ -42,5 +42,10 @@ def check_config(config: Config) -> None:
             f"evaluation.systems: {', '.join(look_ups)} rank diseases by the terms of patients, "
             f"but task={config.task}: leave them out"
         )
+    if config.promotion.ranking == "fused" and config.task != "disease":
+        raise ConfigError(
+            "promotion.ranking=fused joins a student with look-ups on the findings of notes, but "
+            f"task={config.task}: expected promotion.ranking=student"
+        )
     if "tune" in config.model_fields_set:
         check_space(config)

@@ -81,7 +81,9 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             for name, content in contents.items()
             if content is not None or name not in NEWER_SETTINGS
         }
-        hashed = {name: _lookup(hashed_tree, name) for name in step.settings} | named
+        hashed = {
+            name: _lookup(hashed_tree, name) for name in step.settings if _holds(hashed_tree, name)
+        } | named
         record = {
             "name": step.name,
             "version": step.version_for(config),
@@ -121,6 +123,12 @@ def _section_below(tree: Mapping[str, Any], dotted: str) -> dict[str, Any] | Non
     for part in dotted.split(".")[:-1]:
         node = node.get(part) if isinstance(node, Mapping) else None
     return node if isinstance(node, dict) else None
+
+
+def _holds(tree: Mapping[str, Any], dotted: str) -> bool:
+    """Return whether a tree holds a setting; a newer one that has its default is left out."""
+    section = _section_below(tree, dotted)
+    return section is not None and dotted.rpartition(".")[2] in section
 
 
 def _fingerprint(name: str, value: str | None) -> str | None:

@@ -163,6 +163,7 @@ STEPS: tuple[Step, ...] = (
         (
             "seed",
             "promotion.source",
+            "promotion.ranking",
             "promotion.coverage",
             "evaluation.search",
             "evaluation.beam_width",
@@ -171,6 +172,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.max_cases_per_group",
             "evaluation.calibration_bins",
             "evaluation.bootstrap_samples",
+            "evaluation.fused_look_ups",
         ),
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,

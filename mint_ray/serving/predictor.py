@@ -1,7 +1,7 @@
 """Prediction with a loaded student for batches of requests, independent of Ray and HTTP."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,8 @@ from mint_ray.knowledge.release import Release, present_release
 from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
 from mint_ray.serving.api.requests import MEASURED_SIDE, MOST_ANSWERS, Asked, PatientReader
 from mint_ray.students.models.processors import seen_side
-from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.ranking.fused import FusedRanker, with_look_ups
+from mint_ray.students.ranking.ranker import Ranker, Ranking
 from mint_ray.students.student import (
     CATALOGUE,
     Student,
@@ -28,6 +29,8 @@ from mint_ray.students.student import (
 from mint_ray.tasks.task import MOST_LABELS, TASKS
 
 logger = logging.getLogger(__name__)
+
+SEIZURE = "HP:0001250"
 
 
 class _Knowledge(NamedTuple):
@@ -49,7 +52,8 @@ class Predictor:
     """A loaded student of notes or of images that answers requests.
 
     Args:
-        folder: a finished student; with `calibration.json` its probabilities are calibrated.
+        folder: a finished student; with `calibration.json` its probabilities are calibrated, with
+            `fused.json` it is joined with look-ups.
         name: name of the model in answers.
         version: version of the model in answers.
         batch_size: requests computed together.
@@ -59,7 +63,8 @@ class Predictor:
     Raises:
         TrainingError: the folder does not hold a finished student.
         ServingError: the folder has no catalogue.
-        DataError: the calibration is damaged.
+        DataError: the calibration or the mixture is damaged, or a look-up is missing.
+        TeacherError: a look-up is damaged.
     """
 
     def __init__(
@@ -83,22 +88,12 @@ class Predictor:
         reads_notes = self.task.input_modality == "note"
         knowledge = _knowledge(present_release(catalogue.release)) if reads_notes else None
         self.reader = knowledge.reader if knowledge else None
-        self.model = ModelInfo(
-            name=name, version=version, coverage=calibration.coverage if calibration else None
-        )
-        self._answerer = Answerer(
-            catalogue,
-            calibration,
-            self.model,
-            knowledge.ontology if knowledge else None,
-            knowledge.explainer if knowledge else None,
-        )
         lists_all = len(catalogue) <= MOST_LABELS
         top_k = calibration.top_k if calibration else 10
         n_listed = min(len(catalogue) if lists_all else top_k, MOST_ANSWERS)
         shared = load_on_shared_base(beside.student, folder) if beside is not None else None
         self.student: Student = shared or load_student(folder)
-        self._ranker = Ranker(
+        ranker = Ranker(
             self.student,
             catalogue.names,
             # The calibration holds only for the names that its own search scored, so a
@@ -110,6 +105,20 @@ class Predictor:
             temperature=calibration.temperature if calibration else 1.0,
             batch_size=batch_size,
             keep_prefix=True,
+        )
+        self._ranker = with_look_ups(ranker, folder, catalogue, calibration, listed=n_listed)
+        self.model = ModelInfo(
+            name=name,
+            version=version,
+            coverage=calibration.coverage if calibration else None,
+            ranking="fused" if isinstance(self._ranker, FusedRanker) else "student",
+        )
+        self._answerer = Answerer(
+            catalogue,
+            calibration,
+            self.model,
+            knowledge.ontology if knowledge else None,
+            knowledge.explainer if knowledge else None,
         )
 
     @property
@@ -124,7 +133,7 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Rank a sample once, so that the first request does not wait for one-time set-up."""
-        self._ranker.rank([self._sample()])
+        self._rank([self._sample()])
 
     def check(self) -> None:
         """Check that the model ranks a small sample.
@@ -132,7 +141,7 @@ class Predictor:
         Raises:
             ServingError: the ranking is empty.
         """
-        if not self._ranker.rank([self._sample()])[0].labels:
+        if not self._rank([self._sample()])[0].labels:
             raise ServingError("expected a ranking of the sample input, found an empty one")
 
     def answer(self, requests: Mapping[str, Asked]) -> list[Answer]:
@@ -144,8 +153,7 @@ class Predictor:
         Returns:
             One answer per request, in the order of `requests`.
         """
-        inputs = [item.student_input for item in requests.values() if not item.is_empty]
-        rankings = iter(self._ranker.rank(inputs))
+        rankings = iter(self._rank([item for item in requests.values() if not item.is_empty]))
         return [
             self._answerer.nothing(request_id, item)
             if item.is_empty
@@ -153,5 +161,15 @@ class Predictor:
             for request_id, item in requests.items()
         ]
 
-    def _sample(self) -> str | bytes:
-        return "Seizures." if self.task.input_modality == "note" else sample_image()
+    def _rank(self, asked: Sequence[Asked]) -> list[Ranking]:
+        """Rank the catalogue for requests; look-ups get the findings as the request states them."""
+        inputs = [item.student_input for item in asked]
+        if not isinstance(self._ranker, FusedRanker):
+            return self._ranker.rank(inputs)
+        notes = [item for item in inputs if isinstance(item, str)]
+        return self._ranker.rank(notes, findings=[(item.present, item.excluded) for item in asked])
+
+    def _sample(self) -> Asked:
+        if self.task.input_modality == "image":
+            return Asked(sample_image())
+        return Asked("Seizures.", present=(SEIZURE,))

@@ -1,6 +1,9 @@
 """Stage `calibrate`: a temperature and conformal sets for a finished student.
 
-Writes the student's own files, `calibration.json`, a model card (`README.md`), and scores.
+Writes the student's own files, `calibration.json`, a model card (`README.md`), and scores. With
+`promotion.ranking: fused` it first joins the student with look-ups (`fused.json`, `look_ups/`).
+Half of the validation groups then fit the mixture, and the others the calibration, since answers
+that the mixture was fitted to would look too likely.
 """
 
 import shutil
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mint_ray.common.folders import files_below
 from mint_ray.evaluation.calibration.calibrator import (
     AnswerCalibration,
     calibrate,
@@ -20,7 +24,9 @@ from mint_ray.evaluation.calibration.calibrator import (
     write_calibration,
 )
 from mint_ray.evaluation.calibration.scores import ScoredCases, scored_cases
-from mint_ray.evaluation.case_sample import choose_cases, sampled_from
+from mint_ray.evaluation.case_sample import choose_cases, halve_groups, sampled_from
+from mint_ray.evaluation.fused.mixture import FILE as MIXTURE
+from mint_ray.evaluation.fused.mixture import read_mixture, write_mixture
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.release import describe_knowledge
@@ -28,8 +34,10 @@ from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.cards.model_card import write_model_card
 from mint_ray.runtime.session import begin_session
-from mint_ray.stages.workers.scoring import score_cases
+from mint_ray.stages.workers.mixtures import fit_to_notes
+from mint_ray.stages.workers.scoring import NamedCaseScorer, score_cases
 from mint_ray.students.student import read_info, student_files
+from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps, fit_look_up
 
 SCORES = "scores"
 TESTED = "test_scores.parquet"
@@ -44,14 +52,21 @@ def run(context: StepContext) -> StepOutcome:
     for name in names:
         shutil.copyfile(source / name, output / name)
     catalogue = Catalogue.read(context.inputs["cases"] / "catalogue.parquet")
-    scored = _score(context, source)
+    samples = _choose(context)
+    begin_session(config.resources, context.progress.say)
+    if config.promotion.ranking == "fused":
+        fitting, samples["validation"] = halve_groups(samples["validation"], config.seed)
+        names = [*names, *_join_look_ups(context, source, fitting, catalogue)]
+    scored = _score(context, samples)
     fitted = _fit(context, scored, len(catalogue))
     write_calibration(output, fitted)
     tested, knowledge = sampled_from(config, "test"), _knowledge_of(context)
     origin = tested.describe()
     if knowledge:
         origin += f"; {describe_knowledge(knowledge)}"
-    write_model_card(output, asdict(read_info(output)), fitted, len(catalogue), origin)
+    mixture = read_mixture(output)
+    joined = mixture.look_ups if mixture else ()
+    write_model_card(output, asdict(read_info(output)), fitted, len(catalogue), origin, joined)
     for line in (*fitted.remarks(), f"{_summary(fitted)} ({tested.describe()})"):
         context.progress.say(f"[Calibration] {line}")
     metrics = {
@@ -81,24 +96,50 @@ def _knowledge_of(context: StepContext) -> dict[str, Any] | None:
     return None if manifest is None else manifest.facts.get("knowledge")
 
 
-def _score(context: StepContext, student: Path) -> dict[str, ScoredCases]:
-    """Return the scores of the validation and of the test cases, computed in one pass."""
-    config, cases = context.config, context.inputs["cases"]
+def _choose(context: StepContext) -> dict[str, pa.Table]:
+    """Return rows of the validation and of the test cases that are scored, by split."""
+    config = context.config
     columns = ["case_id", "group_id", "split", "label_id", "seen"]
-    rows = pq.read_table(cases / "cases.parquet", columns=columns)
+    rows = pq.read_table(context.inputs["cases"] / "cases.parquet", columns=columns)
     limits = {"validation": None, "test": config.evaluation.max_cases}
     per_group = config.evaluation.group_limit(config.task)
-    samples = {
+    return {
         split: choose_cases(rows, limit, config.seed, split=split, max_per_group=per_group)
         for split, limit in limits.items()
     }
+
+
+def _join_look_ups(
+    context: StepContext, student: Path, fitting: pa.Table, catalogue: Catalogue
+) -> list[str]:
+    """Fit look-ups and the mixture that joins them with the student; return their files."""
+    config, cases, output = context.config, context.inputs["cases"], context.output
+    look_ups: dict[str, Path] = {
+        name: fit_look_up(name, config, cases, output / FOLDER)
+        for name in config.evaluation.fused_look_ups
+    }
+    context.progress.update(0, 2, f"mixture: {fitting.num_rows} cases")
+    wanted = frozenset(fitting["case_id"].to_pylist())
+    scores = score_cases(config, student, cases, wanted, output / "fitting", NamedCaseScorer)
+    mixture = fit_to_notes(
+        NoteLookUps(look_ups, catalogue), scores, cases / "cases.parquet", catalogue
+    )
+    write_mixture(output, mixture)
+    return [MIXTURE, *(f"{FOLDER}/{file.name}" for file in files_below(output / FOLDER))]
+
+
+def _score(context: StepContext, samples: Mapping[str, pa.Table]) -> dict[str, ScoredCases]:
+    """Return the scores of the chosen cases by split, computed in one pass.
+
+    They are those of the folder that this stage writes, so also of its mixture if it has one.
+    """
+    output = context.output
     chosen = {split: frozenset(rows["case_id"].to_pylist()) for split, rows in samples.items()}
-    begin_session(context.config.resources, context.progress.say)
     wanted = chosen["validation"] | chosen["test"]
-    context.progress.update(0, 1, f"{len(wanted)} cases")
-    table = score_cases(config, student, cases, wanted, context.output / SCORES)
+    context.progress.update(1, 2, f"{len(wanted)} cases")
+    table = score_cases(context.config, output, context.inputs["cases"], wanted, output / SCORES)
     parts = {split: _cases_of(table, ids) for split, ids in chosen.items()}
-    pq.write_table(parts["test"], context.output / TESTED)
+    pq.write_table(parts["test"], output / TESTED)
     return {split: scored_cases(part) for split, part in parts.items()}
 
 
@@ -112,6 +153,7 @@ def _fit(
         search=settings.search,
         beam_width=settings.beam_width,
         top_k=settings.top_k,
+        ranking=config.promotion.ranking,
     )
     measured = measure(
         fitted,

@@ -1,4 +1,7 @@
-"""Look-ups on notes: teachers that need no training, given the findings of a note alone."""
+"""Look-ups on notes: teachers that need no training, given the findings of a note alone.
+
+Where a folder holds look-ups, each lies in `look_ups/<name>/`.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,10 +10,36 @@ from typing import Any
 import numpy as np
 
 from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.teachers.base import check_labels, load_teacher
+from mint_ray.teachers.base import MANIFEST_FILE, check_labels, load_teacher
+from mint_ray.teachers.fit_cases import fit_folder
+from mint_ray.teachers.registry import find_fitter
+
+FOLDER = "look_ups"
+
+Findings = tuple[Sequence[str], Sequence[str]]
+"""HPO ids of a patient's findings: those that are present, and those that are excluded."""
+
+
+def fit_look_up(name: str, config: Config, cases: Path, folder: Path) -> Path:
+    """Return the folder of a look-up that is fitted to a run's cases, if it is not yet.
+
+    Args:
+        name: of a teacher, in `evaluation.systems.LOOK_UPS`.
+        config: of the run; its settings of the teacher are left out.
+        cases: folder of the finished step `cases`.
+        folder: folder of look-ups, `FOLDER`.
+    """
+    fitted = folder / name
+    if not (fitted / MANIFEST_FILE).exists():
+        tree = config.model_dump(mode="json")
+        plain = Config.model_validate(tree | {"teacher": {"name": name}})
+        with fit_folder(cases, fitted / "fit_cases") as fit_cases:
+            find_fitter(plain).load()(fit_cases, plain, fitted, lambda report: None)
+    return fitted
 
 
 class NoteLookUps:
@@ -30,19 +59,22 @@ class NoteLookUps:
         for teacher in self._teachers.values():
             check_labels(teacher, catalogue.ids)
 
-    def score(self, notes: Sequence[str]) -> tuple[dict[str, Floats32], Ints]:
-        """Score all labels by the findings of n notes.
+    def read(self, notes: Sequence[str]) -> list[Findings]:
+        """Read the findings of notes."""
+        return [present_and_excluded(self._reader.read(note)) for note in notes]
+
+    def score(self, findings: Sequence[Findings]) -> tuple[dict[str, Floats32], Ints]:
+        """Score all labels by the findings of n patients.
 
         Returns:
-            By name of the look-up, (n, n_labels) log-probabilities, NaN in the rows of notes
-            without findings; and (n,) findings that each note states as present.
+            By name of the look-up, (n, n_labels) log-probabilities, NaN in the rows of patients
+            without findings; and (n,) findings of each that are present.
         """
-        findings = [present_and_excluded(self._reader.read(note)) for note in notes]
         batch: dict[str, Sequence[Any]] = {
-            "case_id": [""] * len(notes),
+            "case_id": [""] * len(findings),
             "terms": [present for present, _ in findings],
             "excluded_terms": [excluded for _, excluded in findings],
-            "sex": [None] * len(notes),
+            "sex": [None] * len(findings),
         }
         scores = {name: teacher.score(batch) for name, teacher in self._teachers.items()}
         return scores, np.array([len(present) for present, _ in findings], dtype=np.int64)

@@ -6,7 +6,6 @@ promoted, in order, so that a rollback knows where to go back to.
 """
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,7 +89,7 @@ class Registry:
             name: name of the registered model.
             key: key of the student's content; the same key never gives two versions.
             folder: folder of the student's files.
-            files: names of the files that belong to it.
+            files: the files that belong to it, as paths below `folder`.
             tags: lineage of the student.
         """
         known = next((v for v in self.versions(name) if v.tags.get(KEY) == key), None)
@@ -254,7 +253,9 @@ class Registry:
         )
         with tempfile.TemporaryDirectory(prefix="mint-register-") as links:
             for file in files:
-                os.symlink((folder / file).resolve(), Path(links) / file)
+                link = Path(links) / file
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to((folder / file).resolve())
             self._client.log_model_artifacts(model.model_id, links)
         return self._client.finalize_logged_model(model.model_id, "READY")
 

@@ -8,7 +8,7 @@ import pytest
 
 from mint_ray.config.config import Config
 from mint_ray.errors import DataError
-from mint_ray.evaluation.case_sample import SampledFrom, choose_cases, sampled_from
+from mint_ray.evaluation.case_sample import SampledFrom, choose_cases, halve_groups, sampled_from
 
 
 def make_cases(groups: list[str], seen: list[bool], split: str = "test") -> pa.Table:
@@ -102,3 +102,21 @@ def test_the_limit_is_for_patients_by_default() -> None:
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="max_cases_per_group"):
         Config.model_validate({"evaluation": {"max_cases_per_group": 0}})
+
+
+def test_halves_share_no_group_and_lose_no_case() -> None:
+    cases = skewed()
+    first, second = halve_groups(cases, 3)
+    groups = [set(half["group_id"].to_pylist()) for half in (first, second)]
+    assert not groups[0] & groups[1]
+    assert abs(len(groups[0]) - len(groups[1])) <= 1
+    assert sorted([*first["case_id"].to_pylist(), *second["case_id"].to_pylist()]) == sorted(
+        cases["case_id"].to_pylist()
+    )
+    assert first.equals(halve_groups(cases, 3)[0])
+    assert not first.equals(halve_groups(cases, 4)[0])
+
+
+def test_one_group_has_no_halves() -> None:
+    with pytest.raises(DataError, match=r"two groups.*found 1"):
+        halve_groups(make_cases(["only"] * 3, [True] * 3), 0)

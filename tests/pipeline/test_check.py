@@ -15,3 +15,10 @@ def test_look_ups_of_patients_are_refused_for_tissue() -> None:
     check_config(Config.model_validate(TISSUE))
     with pytest.raises(ConfigError, match=r"evaluation\.systems: knowledge, neighbours .* leave"):
         check_config(Config.model_validate(TISSUE | systems))
+
+
+def test_a_fused_ranking_is_refused_for_tissue() -> None:
+    tissue = {"task": "tissue", "cases": {"source": "tiles"}, "teacher": {"name": "clip"}}
+    config = Config.model_validate({**tissue, "promotion": {"ranking": "fused"}})
+    with pytest.raises(ConfigError, match=r"promotion\.ranking=fused.*task=tissue"):
+        check_config(config)

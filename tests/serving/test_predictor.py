@@ -2,20 +2,27 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from mint_ray.cases.schema import CASE_SCHEMA
+from mint_ray.common.probabilities.gate import Gate
+from mint_ray.config.config import Config
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.calibration.calibrator import (
     AnswerCalibration,
     calibrate,
     write_calibration,
 )
+from mint_ray.evaluation.fused.mixture import Mixture, write_mixture
 from mint_ray.serving.api.requests import (
     DiagnoseRequest,
     Options,
@@ -24,6 +31,7 @@ from mint_ray.serving.api.requests import (
     read_image,
 )
 from mint_ray.serving.predictor import Predictor
+from mint_ray.teachers.note_look_ups import FOLDER, fit_look_up
 from tests.evaluation.calibration.test_scores import drawn
 from tests.serving.conftest import DISEASES
 from tests.students.vision_cases import picture
@@ -230,3 +238,33 @@ def test_images_that_cannot_be_shown() -> None:
     with pytest.raises(UnusableRequest) as refused:
         decode_image("no base64!")
     assert refused.value.reason == "not_base64"
+
+
+@pytest.fixture(scope="module")
+def fused_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student joined with the annotations of its diseases, which weigh as much as it does."""
+    cases, joined = tmp_path_factory.mktemp("cases"), tmp_path_factory.mktemp("joined") / "student"
+    pq.write_table(pa.Table.from_pylist([], CASE_SCHEMA), cases / "cases.parquet")
+    (cases / "excluded_publications.txt").write_text("")
+    shutil.copytree(folder, joined)
+    shutil.copyfile(folder / "catalogue.parquet", cases / "catalogue.parquet")
+    fit_look_up("knowledge", Config(), cases, joined / FOLDER)
+    gate = Gate(np.zeros(7), np.ones(7), np.zeros((2, 7)), np.zeros(2), observed=10)
+    write_mixture(joined, Mixture(("knowledge",), 1.0, (1.0,), gate, 10, 10))
+    return joined
+
+
+def test_a_student_with_look_ups_ranks_by_both(predictor: Predictor, fused_folder: Path) -> None:
+    joined = Predictor(fused_folder, name="mint-text", version="4")
+    joined.check()
+    request = {"terms": ["HP:0001166", "HP:0001083", "HP:0002616"]}
+    [answer] = joined.answer({"r": asked(joined, **request)})
+    assert (answer.model.ranking, predictor.model.ranking) == ("fused", "student")
+    assert answer.ranking[0].name == "Marfan syndrome"
+    assert sum(entry.probability for entry in answer.ranking) == pytest.approx(1, abs=1e-5)
+    [without] = joined.answer({"r": asked(joined, note="A person without a word of medicine.")})
+    [alone] = predictor.answer({"r": asked(predictor, note="A person without a word of medicine.")})
+    assert [entry.id for entry in without.ranking] == [entry.id for entry in alone.ranking]
+    assert [entry.probability for entry in without.ranking] == pytest.approx(
+        [entry.probability for entry in alone.ranking]
+    )

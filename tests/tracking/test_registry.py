@@ -145,6 +145,17 @@ def test_the_files_of_a_version(uri: str, tmp_path: Path) -> None:
         registry.download(f"models:/{name}/8", tmp_path / "none")
 
 
+def test_files_in_folders_keep_their_places(uri: str, tmp_path: Path) -> None:
+    registry, name = Registry(uri), "mint-folders"
+    below = tmp_path / "1" / "look_ups" / "knowledge"
+    below.mkdir(parents=True)
+    (below / "teacher.json").write_text("{}")
+    files = ["look_ups/knowledge/teacher.json"]
+    registry.promote(registry.register(name, "k", tmp_path / "1", files, {"objective": "orpo"}))
+    got = registry.download(f"models:/{name}@champion", tmp_path / "down")
+    assert (got / files[0]).read_text() == "{}"
+
+
 def test_two_versions_side_by_side(uri: str, tmp_path: Path) -> None:
     registry, name = Registry(uri), "mint-pair"
     add(registry, name, "a", tmp_path / "1", **{"mint_ray.cases": "cases-1", "after.nll": "0.5"})

@@ -68,6 +68,8 @@ class AnswerCalibration:
     top_k: int
     not_reached: int
     """Number of validation cases whose answer a beam search did not reach; the catalogue has it."""
+    ranking: Literal["student", "fused"] = "student"
+    """Whose probabilities these are: the student's, or those of its mixture with look-ups."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """Metrics on the test groups, `before` and `after` calibration; see `measure`.
 
@@ -141,14 +143,20 @@ class AnswerCalibration:
 
 
 def calibrate(
-    cases: ScoredCases, coverage: float, *, search: Search, beam_width: int, top_k: int
+    cases: ScoredCases,
+    coverage: float,
+    *,
+    search: Search,
+    beam_width: int,
+    top_k: int,
+    ranking: Literal["student", "fused"] = "student",
 ) -> AnswerCalibration:
     """Fit a calibration on validation cases.
 
     Args:
         cases: validation cases.
         coverage: wanted probability that a set contains the right answer, between 0 and 1.
-        search, beam_width, top_k: with which the cases were scored; kept for reference.
+        search, beam_width, top_k, ranking: with which the cases were scored; kept for reference.
 
     Raises:
         DataError: there is no case whose answer is in the catalogue and was scored.
@@ -177,6 +185,7 @@ def calibrate(
         search=search,
         beam_width=beam_width,
         top_k=top_k,
+        ranking=ranking,
     )
 
 

@@ -1,6 +1,6 @@
 """Model card of a promoted student: its use, lineage, accuracy and calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def write_model_card(
     calibration: AnswerCalibration,
     n_labels: int,
     tested: str,
+    look_ups: Sequence[str] = (),
 ) -> None:
     """Write the card as `README.md`.
 
@@ -32,6 +33,7 @@ def write_model_card(
         calibration: fitted calibration, with metrics from before and after it.
         n_labels: number of entries of the catalogue.
         tested: split of the test cases, with its seed, fold and knowledge release, in words.
+        look_ups: that the student is joined with.
     """
     before, after = calibration.measured["before"], calibration.measured["after"]
     image = info["task"] == "tissue"
@@ -48,6 +50,7 @@ def write_model_card(
         "",
         f"- base model: `{info['base_model']}`, revision `{info['base_revision']}`",
         f"- objective: {info['objective']}; task: {info['task']}; catalogue: {n_labels} entries",
+        *([f"- ranking: fused with the look-ups {', '.join(look_ups)}"] if look_ups else []),
         *(f"- {name}: `{value}`" for name, value in sorted(info["lineage"].items())),
         "",
         "## Accuracy and calibration",

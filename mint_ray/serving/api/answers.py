@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -45,7 +46,7 @@ class EvidenceModel(BaseModel):
 
 
 class ExplanationModel(BaseModel):
-    """Evidence from annotations of the Human Phenotype Ontology; the ranking does not use it."""
+    """Evidence from annotations of the Human Phenotype Ontology; the student does not use it."""
 
     supports: list[EvidenceModel]
     missing: list[EvidenceModel]
@@ -84,6 +85,11 @@ class ModelInfo(BaseModel):
     name: str
     version: str
     coverage: float | None = Field(description="Coverage that the conformal sets were made for.")
+    ranking: Literal["student", "fused"] = Field(
+        "student",
+        description="`student`: the language model alone. `fused`: joined with look-ups on the "
+        "findings, by disease annotations or similar patients.",
+    )
 
 
 class Answer(BaseModel):

@@ -28,9 +28,7 @@ from mint_ray.stages.workers.rankers import (
     student_columns,
 )
 from mint_ray.tasks.task import TASKS
-from mint_ray.teachers.base import MANIFEST_FILE
-from mint_ray.teachers.fit_cases import fit_folder
-from mint_ray.teachers.registry import find_fitter
+from mint_ray.teachers.note_look_ups import FOLDER, fit_look_up
 
 
 @dataclass(frozen=True)
@@ -105,25 +103,15 @@ def rank_by_look_up(name: str, comparison: Comparison, runs: Sequence[SystemRun]
         comparison: the tested cases.
         runs: of the system.
     """
-    folder = fit_look_up(comparison, name)
+    folder = look_up(comparison, name)
     ranked = _rank_by_fitted(comparison, runs, name, folder)
     return SystemAnswers(predictions=_predictions(ranked, runs))
 
 
-def fit_look_up(comparison: Comparison, name: str) -> Path:
-    """Return the folder of a look-up that is fitted to the run's cases, once for all systems.
-
-    Args:
-        comparison: the tested cases.
-        name: of a teacher, in `LOOK_UPS`.
-    """
-    folder = comparison.output / "look_ups" / name
-    if not (folder / MANIFEST_FILE).exists():
-        tree = comparison.config.model_dump(mode="json")
-        config = Config.model_validate(tree | {"teacher": {"name": name}})
-        with fit_folder(comparison.inputs["cases"], folder / "fit_cases") as cases:
-            find_fitter(config).load()(cases, config, folder, lambda report: None)
-    return folder
+def look_up(comparison: Comparison, name: str) -> Path:
+    """Return the folder of a look-up that is fitted to the run's cases, once for all systems."""
+    folder = comparison.output / FOLDER
+    return fit_look_up(name, comparison.config, comparison.inputs["cases"], folder)
 
 
 def _rank_by_fitted(

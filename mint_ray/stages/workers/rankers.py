@@ -154,6 +154,7 @@ class StudentRanker:
         stain: int | None = None,
     ) -> None:
         from mint_ray.runtime.ray_train import use_resources
+        from mint_ray.students.ranking.fused import with_look_ups
         from mint_ray.students.ranking.ranker import Ranker
         from mint_ray.students.student import load_base_student, load_student
 
@@ -176,7 +177,7 @@ class StudentRanker:
         depth = ranking_depth(self._task.name, len(self._catalogue), self._evaluation.top_k)
         # Ranking keeps no gradients, so notes fit together where training takes one at a time.
         notes_at_once = STUDENT_BATCH if self._task.input_modality == "note" else 1
-        self._ranker = Ranker(
+        ranker = Ranker(
             self._student,
             self._catalogue.names,
             top_k=calibration.top_k if calibration else depth,
@@ -187,6 +188,11 @@ class StudentRanker:
             temperature=calibration.temperature if calibration else 1.0,
             batch_size=max(resources.micro_batch_size, notes_at_once),
             keep_prefix=True,
+        )
+        self._ranker = (
+            ranker
+            if student is None
+            else with_look_ups(ranker, Path(student), self._catalogue, calibration, listed=depth)
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
         self._stain = stain

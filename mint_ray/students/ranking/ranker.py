@@ -71,8 +71,8 @@ class Ranking:
 class Scores:
     """Scores of one case's names, in the order of their ranks.
 
-    `labels` (m,) are positions in the catalogue, `values` (m,) summed log-probabilities,
-    `answer_rank` as in `Ranking`.
+    `labels` (m,) are positions in the catalogue, `values` (m,) summed log-probabilities (of a
+    mixture, its log-probabilities), `answer_rank` as in `Ranking`.
     """
 
     labels: Ints
@@ -93,6 +93,32 @@ class Scores:
         if self.answer_rank is None:
             return None
         return float(self.values[-1 if self.scored_separately else self.answer_rank - 1])
+
+
+def ranking_of(scores: Scores, listed: int, temperature: float) -> Ranking:
+    """Return the ranking of a case with these scores.
+
+    Args:
+        scores: of the names.
+        listed: most names in the ranking.
+        temperature: by which scores are divided before they become probabilities.
+    """
+    scored = tuple(probabilities(scores.own, temperature).tolist())
+    answer_probability = None
+    if scores.answer_score is not None:
+        log_probability = answer_log_probability(
+            scores.own, scores.answer_score, temperature, reached=not scores.scored_separately
+        )
+        answer_probability = math.exp(log_probability)
+    labels = scores.labels[: min(listed, len(scored))]
+    return Ranking(
+        tuple(labels.tolist()),
+        scored[: len(labels)],
+        scored,
+        scores.answer_rank,
+        answer_probability,
+        scores.shortened,
+    )
 
 
 class Ranker:
@@ -162,7 +188,10 @@ class Ranker:
             DataError: an image cannot be used; `open_tile` finds that out beforehand.
         """
         known = answers if answers is not None else [None] * len(inputs)
-        return [self._ranking(scores) for scores in self.score(inputs, known)]
+        return [
+            ranking_of(scores, self._listed, self._temperature)
+            for scores in self.score(inputs, known)
+        ]
 
     def score(self, inputs: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
         """Return the scores behind `rank`, which has the same arguments and errors."""
@@ -210,27 +239,6 @@ class Ranker:
                 else int(np.flatnonzero(labels == answer)[0]) + 1
             )
         return Scores(labels, values, rank, scored_separately, prompt.shortened)
-
-    def _ranking(self, scores: Scores) -> Ranking:
-        scored = tuple(probabilities(scores.own, self._temperature).tolist())
-        answer_probability = None
-        if scores.answer_score is not None:
-            log_probability = answer_log_probability(
-                scores.own,
-                scores.answer_score,
-                self._temperature,
-                reached=not scores.scored_separately,
-            )
-            answer_probability = math.exp(log_probability)
-        labels = scores.labels[: min(self._listed, len(scored))]
-        return Ranking(
-            tuple(labels.tolist()),
-            scored[: len(labels)],
-            scored,
-            scores.answer_rank,
-            answer_probability,
-            scores.shortened,
-        )
 
     def _score_together(
         self, prompts: Sequence[Prompt], answers: Sequence[int | None]
