@@ -28,6 +28,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
+from mint_ray.evaluation.fused.mixture import FILE as MIXTURE
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
@@ -82,7 +83,8 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         cases: for a student of notes a parquet table of cases, a phenopacket, a folder of them, or
             a ZIP, or a table of clinical notes (see `read_note_table`), whose columns have usual
             names; for a student of images such a table, a folder of images, or one image.
-        out: parquet file of predictions; rejections go to `<name>.rejected.parquet` beside it.
+        out: parquet file of predictions, whose column `system` says `student`, or `fused` where
+            it is joined with look-ups; rejections go to `<name>.rejected.parquet` beside it.
         top_k: labels per case. The column `shortened` says whether the case's note was cut. With a
             calibrated student there are two more columns: `in_set`, whether the label belongs to
             the case's conformal set, and `set_size`, how many names that set has, listed or not.
@@ -126,7 +128,8 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         rejected += _rejections(unusable, source)
         ranked = ranked.filter(pc.is_null(ranked["reason"]))
     # The rank of a known answer below `top_k` is for evaluation; it is not a prediction.
-    predictions = predictions_of(ranked, "student")
+    system = "fused" if (student / MIXTURE).is_file() else "student"
+    predictions = predictions_of(ranked, system)
     listed = predictions.filter(pc.less_equal(predictions["rank"], top_k))
     columns = {"shortened": pa.bool_()}
     if (calibration := read_calibration(student)) is not None:

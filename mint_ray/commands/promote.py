@@ -20,14 +20,16 @@ from mint_ray.errors import RegistryError
 from mint_ray.evaluation.calibration import calibrator as answer_calibration
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.evaluation.calibration.scores import ScoredCases, case_values, scored_cases
+from mint_ray.evaluation.fused.mixture import read_mixture
 from mint_ray.evaluation.metrics.bootstrap import Interval, mean_interval, sign_flip_p_value
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.reports.cards.model_card import FILE as CARD
 from mint_ray.runtime.session import connect
 from mint_ray.stages.calibrate import SCORES, TESTED
 from mint_ray.stages.workers.scoring import score_cases
-from mint_ray.students.student import read_info
+from mint_ray.students.student import CATALOGUE, read_info
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.registry import KEY, SCHEME, Registry, Version
 from mint_ray.tracking.tracker import tracking_uri
@@ -166,6 +168,11 @@ def compare_students(
     folder = work / champion.tags.get(KEY, f"version-{champion.number}")
     source = f"{SCHEME}{champion.name}/{champion.number}"
     downloaded = registry.download(source, folder / "student")
+    if not can_rank(downloaded, cases / CATALOGUE):
+        raise RegistryError(
+            f"version {champion.number} of {champion.name} is joined with look-ups on another "
+            "catalogue, found other labels in these cases; --force promotes without a comparison"
+        )
     scores = scored_cases(pq.read_table(student / TESTED))
     connect(config.resources)
     wanted = frozenset(scores.case_ids)
@@ -182,6 +189,14 @@ def compare_students(
         mean_interval(difference, scores.groups, config.evaluation.bootstrap_samples, config.seed),
         sign_flip_p_value(difference, scores.groups, config.seed),
         len(np.unique(scores.groups)),
+    )
+
+
+def can_rank(student: Path, catalogue: Path) -> bool:
+    """Return whether a student can rank a catalogue: with look-ups, only its own."""
+    return (
+        read_mixture(student) is None
+        or Catalogue.read(student / CATALOGUE).ids == Catalogue.read(catalogue).ids
     )
 
 

@@ -14,11 +14,12 @@ from transformers import AutoConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from mint_ray.errors import ConfigError
+from mint_ray.evaluation.calibration.calibrator import FILE as CALIBRATION
+from mint_ray.evaluation.fused.mixture import FILE as MIXTURE
 from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.trained_weights import merged
 from mint_ray.students.student import CATALOGUE, Student, StudentInfo, load_student, read_info
 
-COPIED = (CATALOGUE, "calibration.json")
 CARD = "README.md"
 RAY, VLLM, NOT_SERVED = "serve_ray.yaml", "serve_vllm.sh", "serve_not.txt"
 
@@ -36,7 +37,9 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
         folder: a finished student.
         out: folder that appears whole or not at all: weights as safetensors in the base model's
             precision, tokenizer or processor with the chat template, model card, catalogue,
-            `calibration.json` where the student has one, and files for `ray.serve.llm` and vLLM.
+            `calibration.json` where the student has one that is its own, and files for
+            `ray.serve.llm` and vLLM. Look-ups, and a calibration of the mixture with them, are not
+            the model's.
         force: replace what is there.
 
     Raises:
@@ -55,7 +58,8 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
         target = Path(scratch) / "model"
         model.to(_precision(info)).save_pretrained(target)
         (student.processor or student.tokenizer).save_pretrained(target)
-        for name in COPIED:
+        own = [CATALOGUE, *([] if (folder / MIXTURE).is_file() else [CALIBRATION])]
+        for name in own:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, target / name)
         _write_card(folder, target, info.base_model)

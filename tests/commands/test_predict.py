@@ -21,6 +21,7 @@ from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_processor
 from mint_ray.students.student import info_of, write_student
 from tests.students.conftest import LABELS
+from tests.students.joined import join_look_ups
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES, picture
 
@@ -98,6 +99,20 @@ def test_notes_without_a_word_get_no_answer(
     assert {row["case_id"]: row["reason"] for row in rejected} == dict.fromkeys(
         notes, "no_modality"
     )
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_student_with_look_ups_says_so(text_student: Path, tmp_path: Path) -> None:
+    notes = {"findings": "Seizures. Ataxia.", "none": "A person."}
+    cases, out = table_of_notes(tmp_path / "notes.parquet", notes), tmp_path / "out.parquet"
+    join_look_ups(text_student)
+    assert main([*predict_arguments(text_student, cases, out), "--top-k", str(len(LABELS))]) == 0
+    rows = read_predictions(out).to_pylist()
+    assert {row["system"] for row in rows} == {"fused"}
+    for case_id in notes:
+        listed = [row["probability"] for row in rows if row["case_id"] == case_id]
+        assert len(listed) == len(LABELS)
+        assert sum(listed) == pytest.approx(1)
 
 
 @pytest.mark.usefixtures("ray_cluster")

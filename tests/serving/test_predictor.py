@@ -8,21 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from mint_ray.cases.schema import CASE_SCHEMA
-from mint_ray.common.probabilities.gate import Gate
-from mint_ray.config.config import Config
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.calibration.calibrator import (
     AnswerCalibration,
     calibrate,
     write_calibration,
 )
-from mint_ray.evaluation.fused.mixture import Mixture, write_mixture
 from mint_ray.serving.api.requests import (
     DiagnoseRequest,
     Options,
@@ -31,9 +25,9 @@ from mint_ray.serving.api.requests import (
     read_image,
 )
 from mint_ray.serving.predictor import Predictor
-from mint_ray.teachers.note_look_ups import FOLDER, fit_look_up
 from tests.evaluation.calibration.test_scores import drawn
 from tests.serving.conftest import DISEASES
+from tests.students.joined import join_look_ups
 from tests.students.vision_cases import picture
 
 
@@ -243,14 +237,9 @@ def test_images_that_cannot_be_shown() -> None:
 @pytest.fixture(scope="module")
 def fused_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The student joined with the annotations of its diseases, which weigh as much as it does."""
-    cases, joined = tmp_path_factory.mktemp("cases"), tmp_path_factory.mktemp("joined") / "student"
-    pq.write_table(pa.Table.from_pylist([], CASE_SCHEMA), cases / "cases.parquet")
-    (cases / "excluded_publications.txt").write_text("")
+    joined = tmp_path_factory.mktemp("joined") / "student"
     shutil.copytree(folder, joined)
-    shutil.copyfile(folder / "catalogue.parquet", cases / "catalogue.parquet")
-    fit_look_up("knowledge", Config(), cases, joined / FOLDER)
-    gate = Gate(np.zeros(7), np.ones(7), np.zeros((2, 7)), np.zeros(2), observed=10)
-    write_mixture(joined, Mixture(("knowledge",), 1.0, (1.0,), gate, 10, 10))
+    join_look_ups(joined)
     return joined
 
 

@@ -56,6 +56,15 @@ def logits(model: Any, tokenizer: Any) -> torch.Tensor:
     return found
 
 
+def test_a_calibration_with_look_ups_is_not_the_models(student: Path, tmp_path: Path) -> None:
+    (student / "calibration.json").write_text("{}")
+    (student / "fused.json").write_text("{}")
+    export_student(student, tmp_path / "out")
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert "catalogue.parquet" in names
+    assert not names & {"calibration.json", "fused.json"}
+
+
 def test_transformers_alone_gives_the_same_answers(student: Path, tmp_path: Path) -> None:
     (student / "calibration.json").write_text("{}")
     (student / "README.md").write_text("# A card\n")

@@ -5,22 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from mint_ray.cases.schema import CASE_SCHEMA
-from mint_ray.common.probabilities.gate import Gate
-from mint_ray.config.config import Config
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration, calibrate
-from mint_ray.evaluation.fused.mixture import Mixture, write_mixture
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.students.ranking.fused import FusedRanker, with_look_ups
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import Student, StudentInfo
-from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps, fit_look_up
+from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps
 from tests.evaluation.calibration.test_scores import drawn
+from tests.students.joined import join_look_ups
 
 # Marfan syndrome, cystic fibrosis, Huntington disease: annotated; and one with a name only.
 IDS = ("OMIM:143100", "OMIM:154700", "OMIM:219700", "OMIM:999999")
@@ -35,15 +30,9 @@ def catalogue() -> Catalogue:
 
 @pytest.fixture(scope="module")
 def folder(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The look-ups and the mixture of a student's folder; both experts weigh the same."""
-    cases = tmp_path_factory.mktemp("cases")
-    pq.write_table(pa.Table.from_pylist([], CASE_SCHEMA), cases / "cases.parquet")
-    (cases / "excluded_publications.txt").write_text("")
-    catalogue.write(cases / "catalogue.parquet")
     student = tmp_path_factory.mktemp("student")
-    fit_look_up("knowledge", Config(), cases, student / FOLDER)
-    gate = Gate(np.zeros(7), np.ones(7), np.zeros((2, 7)), np.zeros(2), observed=10)
-    write_mixture(student, Mixture(("knowledge",), 2.0, (1.5,), gate, 10, 10))
+    catalogue.write(student / "catalogue.parquet")
+    join_look_ups(student, student_temperature=2.0, other=1.5)
     return student
 
 
