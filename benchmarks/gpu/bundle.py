@@ -107,7 +107,7 @@ def write_pairs(pairs: Pairs, config: Config, folder: Path) -> None:
 
 def settings_of(pairs: Pairs) -> Config:
     """Return the config of a kind, with the seed and the prompts that the pairs were made with."""
-    tree = load_config(CONFIGS[pairs.kind]).model_dump()
+    tree = load_config(CONFIGS[pairs.kind]).model_dump(mode="json")
     tree["preferences"]["chosen_size"] = pairs.prefer.config["preferences"]["chosen_size"]
     return Config.model_validate(tree | {"seed": pairs.prefer.seed})
 

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from job import Clock, Job, Result, Save, Skip, write_result
 
 from mint_ray.config.config import Config
 from mint_ray.students.data import schedule
+from mint_ray.students.data.training_data import read_data
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.processors import load_readers
 from mint_ray.students.models.trained_weights import load_weights, prepare_weights
+from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.student import MANIFEST, info_of, write_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
@@ -31,6 +33,9 @@ PROBED = 8
 
 PROBE_ROWS = 1024
 """Preference pairs that these steps are taken from, so that little is read."""
+
+PATIENCE = 0.2
+"""Share of its time by which a training may be late before it is cut."""
 
 TRAINING_SHARE = 0.7
 """Share of a part's time for training; the rest is for ranking."""
@@ -113,27 +118,25 @@ def _spec(
 def _train(job: Job, spec: TrainingSpec, clock: Clock) -> Result:
     """Train as many steps as fit, at most `EPOCHS` passes; return summary and curve.
 
-    The steps are chosen by a measured step. Where that was too hopeful, the last checkpoint
+    The steps are chosen by a measured pace. Where that was far too hopeful, the last checkpoint
     becomes the student.
     """
-    step = _seconds_a_step(job, spec)
     examples = len(set(pq.read_table(spec.pairs, columns=["case_id"])["case_id"].to_pylist()))
-    batch = spec.training.batch_size
-    # DPO first scores all pairs without gradients, which is a third of the work of a step.
-    before = step / 3 * examples / batch if spec.training.objective == "dpo" else 0.0
-    steps = max(1, int((0.9 * clock.left - before) / step))
-    steps = schedule.total_steps(examples, batch, EPOCHS, 2 if job.dry else steps)
-    checkpoints = max(1, -(-steps // 3))
-    changes = {"max_steps": steps, "checkpoint_steps": checkpoints}
+    batch, pace = spec.training.batch_size, _measure_pace(job, spec, examples)
+    fitting = max(1, int((clock.left - pace.setup) / pace.step))
+    steps = schedule.total_steps(examples, batch, EPOCHS, 2 if job.dry else fitting)
+    changes = {"max_steps": steps, "checkpoint_steps": max(1, -(-steps // 3))}
     spec = replace(spec, training=spec.training.model_copy(update=changes))
     kept, curve = spec.out.with_name(f"{spec.out.name}-checkpoint"), list[dict[str, float]]()
 
     def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
         curve.append(metrics)
-        if checkpoint is not None and metrics["step"] < steps:
+        if metrics["step"] == steps:
+            return
+        if checkpoint is not None:
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(checkpoint, kept)
-        if clock.left < 0 and kept.is_dir() and metrics["step"] < steps:
+        if kept.is_dir() and clock.left < -PATIENCE * clock.seconds:
             raise _OutOfTime
 
     facts: Result = {
@@ -141,7 +144,7 @@ def _train(job: Job, spec: TrainingSpec, clock: Clock) -> Result:
         "learning_rate": spec.training.learning_rate,
         "batch_size": batch,
         "steps_planned": steps,
-        "seconds_a_step_measured": step,
+        "pace": asdict(pace),
     }
     try:
         facts |= asdict(train(spec, report))
@@ -151,27 +154,44 @@ def _train(job: Job, spec: TrainingSpec, clock: Clock) -> Result:
     return facts | {"epochs": facts["steps"] * batch / examples, "curve": _thinned(curve)}
 
 
-def _seconds_a_step(job: Job, spec: TrainingSpec) -> float:
-    """Return the median time of a step in seconds, from a short training that is thrown away."""
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a training needs: until its first step, and for each step."""
+
+    setup: float
+    step: float
+
+
+def _measure_pace(job: Job, spec: TrainingSpec, examples: int) -> Pace:
+    """Measure the pace in a short training on some of the pairs, which is thrown away.
+
+    Args:
+        job: folders and scale.
+        spec: of the training.
+        examples: number of examples that the pairs make.
+    """
     folder = job.work / "probe"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    pq.write_table(pq.read_table(spec.pairs).slice(0, PROBE_ROWS), folder / "pairs.parquet")
+    table = pq.read_table(spec.pairs)
+    few = table.slice(0, PROBE_ROWS)
+    pq.write_table(few, folder / "pairs.parquet")
     steps = 3 if job.dry else PROBED
     changes = {"max_steps": steps, "epochs": 1000, "checkpoint_steps": steps}
-    times = list[float]()
-    train(
-        replace(
-            spec,
-            pairs=folder / "pairs.parquet",
-            out=folder / "student",
-            training=spec.training.model_copy(update=changes),
-        ),
-        lambda metrics, checkpoint: times.append(time.perf_counter()),
-    )
+    training = spec.training.model_copy(update=changes)
+    probe = replace(spec, pairs=folder / "pairs.parquet", out=folder / "student", training=training)
+    readers = load_readers(resolve_base_model(spec.student.base_model))
+    started = time.perf_counter()
+    read_data(probe, OBJECTIVES[training.objective], *readers)
+    read, times = time.perf_counter(), list[float]()
+    train(probe, lambda metrics, checkpoint: times.append(time.perf_counter()))
     # The last report also waits for a checkpoint.
-    ends = times[:-1]
-    return statistics.median([b - a for a, b in pairwise(ends)][-4:])
+    step = statistics.median([later - early for early, later in pairwise(times[:-1])][-4:])
+    setup = times[0] - read + (read - started) * table.num_rows / few.num_rows
+    if training.objective == "dpo":
+        # All pairs are first scored without gradients, which is a third of the work of a step.
+        setup += step / 3 * examples / training.batch_size
+    return Pace(setup, step)
 
 
 def _finish_from(spec: TrainingSpec, checkpoint: Path) -> int:

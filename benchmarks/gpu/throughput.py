@@ -62,8 +62,8 @@ TINY = {
 """Shape of a dry run."""
 
 MODELS = (("1B", "lora"), ("3B", "lora"), ("1B", "full"))
-LENGTHS = ((150, 60, 64), (700, 150, 16))
-"""Tokens of a prompt, tokens of an answer, pairs of a step."""
+LENGTHS = ((150, 60, 32), (700, 150, 8))
+"""Tokens of a prompt, tokens of an answer, pairs of a step, which 80 GB hold in every system."""
 
 SYSTEMS = ("shared", "padded", "trl_like", "flex")
 RATE = 1e-5
