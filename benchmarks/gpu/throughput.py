@@ -10,6 +10,7 @@ matrices. With LoRA the frozen weights need no gradient, so that a step is twice
 three times with all weights.
 """
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -126,6 +127,7 @@ def matrix_peak(device: torch.device, side: int) -> float:
 def _measure_or_say_why(
     setting: Setting, size: dict[str, int], device: torch.device, peak: float, job: Job
 ) -> Result:
+    gc.collect()  # what the row before has left
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
