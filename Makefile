@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # PyPI's torch for Linux brings gigabytes of CUDA. This index has the same version without it.
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check docs format gpu-bundle clean
 
 $(VENV)/.installed: requirements.lock requirements-models.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version) if sys.version_info < (3, 11) else None'
@@ -38,6 +38,9 @@ docs: $(VENV)/.installed # the manual, into site/; a warning is an error
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+gpu-bundle: $(VENV)/.installed # for benchmarks/gpu/run.py: pairs of STORE, in pieces, into build/gpu
+	$(BIN)/python benchmarks/gpu/bundle.py --store $(or $(STORE),runs) --out build/gpu
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,225 @@
+"""Parts that train a student on a bundle's pairs and rank its held-out cases."""
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from held_out import rank_held_out
+from job import Clock, Job, Result, Save, Skip, write_result
+
+from mint_ray.config.config import Config
+from mint_ray.students.data import schedule
+from mint_ray.students.data.training_data import read_data
+from mint_ray.students.models.base_models import load_base_model, resolve_base_model
+from mint_ray.students.models.processors import load_readers
+from mint_ray.students.models.trained_weights import load_weights, prepare_weights
+from mint_ray.students.objectives.registry import OBJECTIVES
+from mint_ray.students.student import MANIFEST, info_of, write_student
+from mint_ray.students.training.trainer import train
+from mint_ray.students.training_spec import TrainingSpec
+from mint_ray.tasks.task import TASKS
+
+EPOCHS = 3
+"""Most passes over the pairs; the time may allow less."""
+
+PROBED = 8
+"""Steps by which the time of a step is measured; the first ones warm up."""
+
+PROBE_ROWS = 1024
+"""Preference pairs that these steps are taken from, so that little is read."""
+
+PATIENCE = 0.2
+"""Share of its time by which a training may be late before it is cut."""
+
+TRAINING_SHARE = 0.7
+"""Share of a part's time for training; the rest is for ranking."""
+
+DPO_RATE = 0.1
+"""Learning rate of DPO as a share of that of ORPO and SFT: it starts from a trained student."""
+
+
+class _OutOfTime(Exception):  # noqa: N818
+    """Raised within training where its time is over."""
+
+
+def train_and_rank(
+    job: Job, clock: Clock, save: Save, kind: str, objective: str, start: str | None = None
+) -> Result:
+    """Train a student within the part's time, then rank the held-out cases.
+
+    A finished student of an earlier call is not trained again.
+
+    Args:
+        job: folders and scale.
+        clock: time of the part.
+        save: writes what there is after training.
+        kind: of the pairs, a folder of the bundle's `pairs`.
+        objective: `orpo`, `sft` or `dpo`.
+        start: name of the student to continue from, which an earlier part trained.
+
+    Raises:
+        Skip: the bundle has no such pairs.
+    """
+    facts = job.facts(kind)
+    config = Config.model_validate(facts["config"])
+    name = "-".join(filter(None, (kind, start, objective)))
+    if start is not None and not (job.work / "students" / f"{kind}-{start}" / MANIFEST).is_file():
+        raise Skip(f"no {start} student to continue from; run its part before")
+    spec = _spec(job, facts["model"], config, kind, name, objective, start)
+    result: Result = {"pairs": facts["prefer"], "cases": facts["cases"]}
+    trained = spec.out / "training.json"
+    if not trained.is_file():
+        training = _train(job, spec, Clock(clock.left * TRAINING_SHARE))
+        write_result(trained, training)
+    result["training"] = json.loads(trained.read_text("utf-8"))
+    save(result)
+    cases = job.bundle / "pairs" / kind / "cases.parquet"
+    return result | {"ranking": rank_held_out(spec.out, cases, config, clock, job)}
+
+
+def _spec(
+    job: Job, model: str, config: Config, kind: str, name: str, objective: str, start: str | None
+) -> TrainingSpec:
+    training, pairs = config.training, job.bundle / "pairs" / kind
+    rate = training.learning_rate * (DPO_RATE if objective == "dpo" else 1.0)
+    changes = {
+        "objective": objective,
+        "learning_rate": rate,
+        "epochs": EPOCHS,
+        "max_steps": None,
+        "deepspeed": "off",
+        # FlexAttention is compiled anew for every length of a row; the throughput part has it.
+        "attention": "sdpa",
+        "precision": job.precision,
+    }
+    origin = {
+        "base_model": str(job.work / "models" / model),
+        "init_adapter": None if start is None else job.work / "students" / f"{kind}-{start}",
+    }
+    return TrainingSpec(
+        pairs=_few_pairs(job, pairs / "train.parquet") if job.dry else pairs / "train.parquet",
+        out=job.work / "students" / name,
+        student=config.student.model_copy(update=origin),
+        training=training.model_copy(update=changes),
+        k=config.preferences.chosen_size,
+        seed=config.seed,
+        micro_batch_size=min(training.batch_size, 4) if job.dry else training.batch_size,
+        catalogue=pairs / "catalogue.parquet",
+        task=TASKS[config.task],
+    )
+
+
+def _train(job: Job, spec: TrainingSpec, clock: Clock) -> Result:
+    """Train as many steps as fit, at most `EPOCHS` passes; return summary and curve.
+
+    The steps are chosen by a measured pace. Where that was far too hopeful, the last checkpoint
+    becomes the student.
+    """
+    examples = len(set(pq.read_table(spec.pairs, columns=["case_id"])["case_id"].to_pylist()))
+    batch, pace = spec.training.batch_size, _measure_pace(job, spec, examples)
+    fitting = max(1, int((clock.left - pace.setup) / pace.step))
+    steps = schedule.total_steps(examples, batch, EPOCHS, 2 if job.dry else fitting)
+    changes = {"max_steps": steps, "checkpoint_steps": max(1, -(-steps // 3))}
+    spec = replace(spec, training=spec.training.model_copy(update=changes))
+    kept, curve = spec.out.with_name(f"{spec.out.name}-checkpoint"), list[dict[str, float]]()
+
+    def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
+        curve.append(metrics)
+        if metrics["step"] == steps:
+            return
+        if checkpoint is not None:
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(checkpoint, kept)
+        if kept.is_dir() and clock.left < -PATIENCE * clock.seconds:
+            raise _OutOfTime
+
+    facts: Result = {
+        "objective": spec.training.objective,
+        "learning_rate": spec.training.learning_rate,
+        "batch_size": batch,
+        "steps_planned": steps,
+        "pace": asdict(pace),
+    }
+    try:
+        facts |= asdict(train(spec, report))
+    except _OutOfTime:
+        facts |= {"steps": _finish_from(spec, kept), "seconds": clock.spent}
+    shutil.rmtree(kept, ignore_errors=True)
+    return facts | {"epochs": facts["steps"] * batch / examples, "curve": _thinned(curve)}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a training needs: until its first step, and for each step."""
+
+    setup: float
+    step: float
+
+
+def _measure_pace(job: Job, spec: TrainingSpec, examples: int) -> Pace:
+    """Measure the pace in a short training on some of the pairs, which is thrown away.
+
+    Args:
+        job: folders and scale.
+        spec: of the training.
+        examples: number of examples that the pairs make.
+    """
+    folder = job.work / "probe"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    table = pq.read_table(spec.pairs)
+    few = table.slice(0, PROBE_ROWS)
+    pq.write_table(few, folder / "pairs.parquet")
+    steps = 3 if job.dry else PROBED
+    changes = {"max_steps": steps, "epochs": 1000, "checkpoint_steps": steps}
+    training = spec.training.model_copy(update=changes)
+    probe = replace(spec, pairs=folder / "pairs.parquet", out=folder / "student", training=training)
+    readers = load_readers(resolve_base_model(spec.student.base_model))
+    started = time.perf_counter()
+    read_data(probe, OBJECTIVES[training.objective], *readers)
+    read, times = time.perf_counter(), list[float]()
+    train(probe, lambda metrics, checkpoint: times.append(time.perf_counter()))
+    # The last report also waits for a checkpoint.
+    step = statistics.median([later - early for early, later in pairwise(times[:-1])][-4:])
+    setup = times[0] - read + (read - started) * table.num_rows / few.num_rows
+    if training.objective == "dpo":
+        # All pairs are first scored without gradients, which is a third of the work of a step.
+        setup += step / 3 * examples / training.batch_size
+    return Pace(setup, step)
+
+
+def _finish_from(spec: TrainingSpec, checkpoint: Path) -> int:
+    """Make a checkpoint the finished student; return its number of steps."""
+    import torch
+
+    from mint_ray.students.engines.checkpoints import read_position
+
+    base = resolve_base_model(spec.student.base_model)
+    tokenizer, processor = load_readers(base)
+    model = load_base_model(base, torch.bfloat16, "cpu")
+    model = prepare_weights(model, spec.student, spec.seed)
+    load_weights(model, checkpoint)
+    info = info_of(base, spec.student, spec.k, spec.training.objective, {}, spec.task.name)
+    write_student(spec.out, model, processor or tokenizer, info, spec.catalogue)
+    return read_position(checkpoint).step
+
+
+def _thinned(curve: Sequence[dict[str, float]], points: int = 100) -> list[dict[str, float]]:
+    """Return about `points` of the steps' metrics, the last among them."""
+    every = max(1, len(curve) // points)
+    return [*curve[:-1:every], *curve[-1:]]
+
+
+def _few_pairs(job: Job, file: Path) -> Path:
+    """Write a hundredth of the pairs, at least 16."""
+    table = pq.read_table(file)
+    few = job.work / "few" / file.parent.name / file.name
+    few.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.slice(0, max(16, table.num_rows // 100)), few)
+    return few
