@@ -210,17 +210,23 @@ def measure(
 
     Returns:
         Metric by name for `before` and `after`: top1, top3, top10, mrr, nll, ece and ece_mass, and
-        for `after` also set_size (names), none_of_these (share of the cases with an empty set) and
-        coverage (share of the cases whose answer the catalogue has). Names that end in `_macro`
-        are the same with each group counting once.
+        for `after` also set_size (names), none_of_these (share of the cases with an empty set; with
+        the ends _outside and _inside of those whose answer the catalogue lacks and of the others)
+        and coverage (share of the cases whose answer the catalogue has). Names that end in
+        `_macro` are the same with each group counting once.
     """
     measured: dict[str, dict[str, MetricValue]] = {}
     for name, temperature in (("before", 1.0), ("after", calibration.temperature)):
         means = dict(case_values(cases, temperature))
-        covered: Floats | None = None
+        known = cases.answerable
+        of_parts: list[tuple[str, Floats, Bools]] = []
         if name == "after":
             means |= _set_columns(calibration, cases, n_labels)
-            covered = means.pop("coverage")
+            of_parts = [
+                ("coverage", means.pop("coverage"), known),
+                ("none_of_these_inside", means["none_of_these"], known),
+                ("none_of_these_outside", means["none_of_these"], ~known),
+            ]
         confidence = np.array([probabilities(s, temperature).max() for s in cases.scores])
         correct = np.array([answer == 0 for answer in cases.answers], dtype=np.bool_)
         measured[name] = {}
@@ -229,18 +235,12 @@ def measure(
             blocks = gap_blocks(confidence, correct, bins, weights)
             columns = Columns(means, blocks, cases.groups, weights)
             measured[name] |= measure_columns(columns, samples, seed)
-            if covered is not None:
-                answerable = _coverage_columns(covered, cases, macro)
-                measured[name] |= measure_columns(answerable, samples, seed)
+            for metric, values, part in of_parts:
+                groups = cases.groups[part]
+                weights = macro_weights(groups) if macro else None
+                columns = Columns({metric: values[part]}, {}, groups, weights)
+                measured[name] |= measure_columns(columns, samples, seed)
     return measured
-
-
-def _coverage_columns(covered: Floats, cases: ScoredCases, macro: bool) -> Columns:
-    """Return the column of the coverage, over the cases whose answer the catalogue has."""
-    known = cases.answerable
-    groups = cases.groups[known]
-    weights = macro_weights(groups) if macro else None
-    return Columns({"coverage": covered[known]}, {}, groups, weights)
 
 
 def _set_columns(

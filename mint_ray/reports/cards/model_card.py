@@ -77,6 +77,8 @@ def write_model_card(
         "coverage": "coverage of the set, where the catalogue has the answer",
         "set_size": "answers in a set",
         "none_of_these": "empty sets (none of these)",
+        "none_of_these_inside": "empty sets where the catalogue has the answer",
+        "none_of_these_outside": "empty sets where the catalogue lacks the answer",
         **{f"{name}{MACRO}": f"{title}, mean over groups" for name, title in means.items()},
     }
     for name, title in titles.items():

@@ -126,10 +126,18 @@ def test_none_of_these() -> None:
     unknown = cases_of((flat, flat), (None, 3))
     effect = measured(found, unknown)
     assert effect["after"]["none_of_these"]["value"] == 1
+    assert effect["after"]["none_of_these_outside"]["n"] == 1
+    assert effect["after"]["none_of_these_inside"]["n"] == 1
     assert effect["after"]["coverage"]["n"] == 1  # of those that the catalogue can answer
     assert effect["after"]["coverage"]["value"] == 0
     nobody = cases_of((flat,), (None,))
     assert measured(found, nobody)["after"]["coverage"]["value"] is None
+    assert measured(found, nobody)["after"]["none_of_these_inside"]["value"] is None
+    sure = np.array([20.0, *[0.0] * 7])
+    parts = measured(found, cases_of((sure, sure, flat, sure), (0, None, None, None)))["after"]
+    assert parts["none_of_these_inside"]["value"] == 0
+    assert parts["none_of_these_outside"]["value"] == pytest.approx(1 / 3)
+    assert parts["none_of_these"]["value"] == pytest.approx(1 / 4)
     assert found.fit_of_best(1 / 8) < 0.2 < found.fit_of_best(0.999)
     assert not found.contains(np.full(8, 1 / 8)).any()
 
