@@ -32,7 +32,7 @@ class EndpointChat:
 
     def __init__(self, config: EndpointConfig, client: Asks, file: ReplyFile) -> None:
         self._config, self._client, self._file = config, client, file
-        self._lock = threading.Lock()
+        self._lock, self._in_flight = threading.Lock(), 0
 
     def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
         """Return the next turn of the assistant; empty if the server refuses this conversation.
@@ -45,14 +45,17 @@ class EndpointChat:
         question = self._question(messages, max_new_tokens)
         with self._lock:
             known = self._file.get(question)
-            if known is None:
-                self._check_budget()
-        if known is not None:
-            return known.text
+            if known is not None:
+                return known.text
+            self._check_budget()
+            self._in_flight += 1
         try:
             reply = self._client.ask(question)
         except endpoint.NoReplyError:
             raise NoReplyError("no_reply") from None
+        finally:
+            with self._lock:
+                self._in_flight -= 1
         with self._lock:
             self._file.add(question, reply)
         return reply.text
@@ -70,7 +73,8 @@ class EndpointChat:
 
     def _check_budget(self) -> None:
         config, file = self._config, self._file
-        if (config.max_requests and file.n_replies >= config.max_requests) or (
+        asked = file.n_replies + self._in_flight
+        if (config.max_requests and asked >= config.max_requests) or (
             config.max_total_tokens and file.n_tokens >= config.max_total_tokens
         ):
             raise TeacherError(
