@@ -83,6 +83,7 @@ def run_case(
         raise ValueError(f"protocol {protocol.name}: expected a retriever, found none")
     cut, shortened = _shorten(clean_note(note), limits.note_words)
     transcript: list[Message] = [{"role": "system", "content": wording.system}]
+    asked = [*transcript]  # the transcript without the model's thoughts, which are not read again
     shown: list[ShownDocument] = []
     problem = None if cut else "empty_note"
     answers: dict[int, str] = {}
@@ -94,13 +95,16 @@ def run_case(
             shown += map(_shown, hits)
             parts += [_documents(hits, limits.document_words)] if hits else []
         parts.append(wording.question(number))
-        transcript.append({"role": "user", "content": "\n\n".join(parts)})
+        turn: Message = {"role": "user", "content": "\n\n".join(parts)}
+        transcript.append(turn)
+        asked.append(turn)
         try:
-            answers[number] = model.reply(transcript, limits.turn_tokens)
+            answers[number] = model.reply(asked, limits.turn_tokens)
         except NoReplyError as error:
             problem = error.reason
             break
         transcript.append({"role": "assistant", "content": answers[number]})
+        asked.append({"role": "assistant", "content": without_thoughts(answers[number])})
     final = answers.get(FINAL)
     names = parse_list(final, wording.header) if final else []
     if final is not None and not names:

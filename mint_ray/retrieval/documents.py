@@ -35,16 +35,22 @@ class Document:
 
 
 def in_order(documents: Iterable[Document]) -> tuple[Document, ...]:
-    """Return documents by id and part: the order in which ties are settled everywhere.
+    """Return documents by id, kind and part: the order in which ties are settled everywhere.
+
+    A user's own document may have the id of a disease or gene, which it is then about.
 
     Raises:
-        ValueError: a part of an id occurs twice.
+        ValueError: two documents have the same id, kind and part.
     """
-    ordered = tuple(sorted(documents, key=lambda document: (document.id, document.part)))
-    keys = {(document.id, document.part) for document in ordered}
-    if len(keys) < len(ordered):
-        raise ValueError(f"{len(ordered) - len(keys)} documents have the id of another one")
+    ordered = tuple(sorted(documents, key=_key))
+    repeated = len(ordered) - len(set(map(_key, ordered)))
+    if repeated:
+        raise ValueError(f"{repeated} documents have the id of another one of their kind")
     return ordered
+
+
+def _key(document: Document) -> tuple[str, str, int]:
+    return document.id, document.kind, document.part
 
 
 def chunk(

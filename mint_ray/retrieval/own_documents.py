@@ -110,10 +110,13 @@ def _check_columns(path: Path, columns: list[str]) -> None:
 def _object(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or isinstance(value, dict | list) else str(value).strip()
+    if value is None or isinstance(value, dict | list):
+        return ""
+    # JSON may hold halves of characters, which no file can.
+    return str(value).encode("utf-8", "replace").decode("utf-8").strip()

@@ -66,6 +66,12 @@ def test_turns_alternate_and_begin_with_the_system() -> None:
     assert chat.asked[-1] == list(record.transcript[:-1])
 
 
+def test_thoughts_are_kept_but_not_shown_again() -> None:
+    record, chat, _ = run("cot", "<think>hm</think>One", "b", "c", "d", LIST)
+    assert record.transcript[2]["content"] == "<think>hm</think>One"
+    assert chat.asked[-1][2]["content"] == "One"
+
+
 def test_a_thought_is_no_query() -> None:
     _, _, queries = run("cot_rag", "<think>hm</think>Seizure", "b", "c", "d", LIST)
     assert queries == ["Seizure"]

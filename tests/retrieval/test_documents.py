@@ -105,6 +105,21 @@ def test_two_documents_of_one_id_are_a_mistake() -> None:
         in_order([document, document])
 
 
+def test_an_own_document_may_be_about_a_disease() -> None:
+    own = Document("OMIM:1", "own", "Title", "text")
+    disease = Document("OMIM:1", "disease", "Name", "text")
+    assert in_order([own, disease]) == (disease, own)
+
+
+def test_odd_text_of_own_documents_can_be_stored(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    deep = "[" * 100_000
+    path.write_text('{"id": "A:1", "text": "a \\ud800 b"}\n' + deep + "\n", encoding="utf-8")
+    own = read_own_documents(path)
+    assert own.documents == (Document("A:1", "own", "A:1", "a ? b"),)
+    assert own.rejected == {"bad_row": 1}
+
+
 ROWS = [
     {"id": "B:2", "title": "Second", "text": "about seizures"},
     {"id": "A:1", "title": "", "text": "about hearing"},
