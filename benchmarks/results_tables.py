@@ -27,6 +27,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "held_out": ("held_out_cases", teachers.held_out_section),
     "tissue_teacher": ("tissue_teacher", teachers.tissue_teacher_section),
     "note_findings": ("note_findings", notes.note_findings_section),
+    "retrieval": ("retrieval", notes.retrieval_section),
     "throughput": ("orpo_throughput", training.throughput_section),
     "curves": ("training_curves", training.curves_section),
     "rank_scaling": ("rank_scaling", training.rank_section),

@@ -1,7 +1,10 @@
-"""Table of readers of findings in notes."""
+"""Tables of readers of findings in notes, and of the search for documents with notes."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from tables.records import machine
+from tables.teachers import top_k_cells
 
 TITLES = {
     ("present", "exact"): "present, exact",
@@ -50,3 +53,39 @@ def note_findings_section(result: dict[str, Any]) -> str:
 def _title(name: str, reader: Mapping[str, Any]) -> str:
     version = f" {reader['version']}" if reader["version"] else ""
     return NAMES.get(name, name) + version
+
+
+RETRIEVERS = {
+    "bm25": "BM25",
+    "dense": "dense",
+    "fused": "both, fused",
+    "reranked": "first ten of BM25, ordered by dense",
+}
+CONDITIONS = {"all": "all", "excluded": "without own publications"}
+
+
+def retrieval_section(result: dict[str, Any]) -> str:
+    """Write the recall of the right document by retriever, and what a search takes."""
+    rows = [
+        f"{machine(result)}; {result['notes']} notes of {result['groups']} groups; "
+        f"{result['without_document'].get('disease', 0)} notes have a disease and "
+        f"{result['without_document'].get('gene', 0)} a gene without a document, which is missed.",
+        "",
+        "| documents of | annotations | retriever | recall at 1, % macro | at 3 | at 10 | micro |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for task, conditions in result["tasks"].items():
+        for condition, measured in conditions.items():
+            for name, row in measured["recall"].items():
+                title = f"{task}s ({measured['documents']:,})"
+                cells = f"{title} | {CONDITIONS[condition]} | {RETRIEVERS[name]}"
+                rows.append(f"| {cells} | {top_k_cells(row)} |")
+    rows += ["", "| documents of | seconds to index words | ms per query: BM25 | dense | both |"]
+    rows += ["|---|---:|---:|---:|---:|"]
+    for task, conditions in result["tasks"].items():
+        measured = conditions["all"]
+        cells = [
+            f"{1000 * measured['seconds_per_query'][m]:.0f}" for m in ("bm25", "dense", "fused")
+        ]
+        rows.append(f"| {task}s | {measured['seconds_bm25']:.1f} | {' | '.join(cells)} |")
+    return "\n".join(rows)

@@ -69,7 +69,7 @@ def disease_teachers_section(result: dict[str, Any]) -> str:
     for name, measured in result["teachers"].items():
         title = f"`{name}` ({len(measured['folds'])}, {measured['fit_seconds']:.0f} s)"
         for stratum, row in measured["strata"].items():
-            lines.append(f"| {title} | {_STRATA[stratum]} | {row['n']:,} | {_cells(row)} |")
+            lines.append(f"| {title} | {_STRATA[stratum]} | {row['n']:,} | {top_k_cells(row)} |")
             title = ""
     lines += [
         "",
@@ -77,7 +77,7 @@ def disease_teachers_section(result: dict[str, Any]) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     for name, row in result["differences"].items():
-        lines.append(f"| {name} ({len(row['folds'])}) | {_cells(row)} |")
+        lines.append(f"| {name} ({len(row['folds'])}) | {top_k_cells(row)} |")
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def note_teacher_section(result: dict[str, Any]) -> str:
     for stratum in ("all", "seen"):
         for source, title in (("packet", "the phenopacket"), ("note", "the note, as read")):
             row = result[stratum][source]
-            lines.append(f"| {title} | {_STRATA[stratum]} | {_cells(row)} |")
+            lines.append(f"| {title} | {_STRATA[stratum]} | {top_k_cells(row)} |")
     return "\n".join(lines)
 
 
@@ -115,12 +115,12 @@ def face_gain_section(result: dict[str, Any]) -> str:
         title = f"{strata[stratum]} ({measured['n']:,})"
         for view, words in titles.items():
             row = measured[view]
-            lines.append(f"| {title} | {words} | {_cells(row)} |")
+            lines.append(f"| {title} | {words} | {top_k_cells(row)} |")
             title = ""
     return "\n".join(lines)
 
 
-def _cells(row: dict[str, Any]) -> str:
+def top_k_cells(row: dict[str, Any]) -> str:
     """Return three cells of macro accuracies with their intervals, and one of micro ones."""
     macro = " | ".join(percent(row[f"top{k}"]["macro"]) for k in (1, 3, 10))
     micro = " / ".join(f"{100 * row[f'top{k}']['micro'][0]:.1f}" for k in (1, 3, 10))

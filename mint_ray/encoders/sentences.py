@@ -23,6 +23,7 @@ WIDTH = 384
 """Number of features of a text."""
 MOST_TOKENS = 256
 """Longest text in tokens; the tail of a longer one is cut off."""
+_PART_TOKENS = 240  # a part that starts within a word may have a few more tokens by itself
 
 
 class SentenceEncoder:
@@ -64,6 +65,23 @@ class SentenceEncoder:
             ValueError: there is no text.
         """
         return in_parts(self._features, texts)
+
+    def split(self, text: str) -> list[str]:
+        """Return the parts of a text that are short enough to be read whole, in order.
+
+        Raises:
+            MintError: the package is not installed.
+        """
+        tokenizer, _ = self._loaded
+        encoded = tokenizer(
+            text,
+            truncation=True,
+            max_length=_PART_TOKENS,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        spans = [[o for o in offsets if o[1] > o[0]] for offsets in encoded["offset_mapping"]]
+        return [text[part[0][0] : part[-1][1]] for part in spans if part] or [text]
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:

@@ -46,6 +46,14 @@ ROW_SCHEMA = pa.schema(
         pa.field("references", pa.string()),  # ids joined by ";"
     ]
 )
+COURSE_SCHEMA = pa.schema(
+    [
+        pa.field("disease", pa.string()),
+        pa.field("term", pa.string()),
+        pa.field("references", pa.string()),  # ids joined by ";"
+    ]
+)
+GENE_SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("symbol", pa.string())])
 DISEASE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string()),
@@ -88,6 +96,36 @@ def load_disease_table(release: Release = PACKAGED) -> pa.Table:
         _ANNOTATIONS_VERSION,
         lambda: _disease_table(annotations, genes),
     )
+
+
+def load_course_table(release: Release = PACKAGED) -> pa.Table:
+    """Load the lines on inheritance and clinical course (aspects I and C) with `COURSE_SCHEMA`.
+
+    Rows are sorted by disease and term. Negated lines, and lines on ids that the ontology does not
+    know, are left out.
+
+    Raises:
+        DataError: a file is absent or damaged, or the release has changed.
+    """
+    source = release.file("phenotype.hpoa")
+    return cached_table(
+        "courses",
+        [source, release.file("hp.obo")],
+        1000 * _ANNOTATIONS_VERSION + ONTOLOGY_VERSION,
+        lambda: _course_table(source, load_ontology(release)),
+    )
+
+
+def load_gene_table(release: Release = PACKAGED) -> pa.Table:
+    """Load every gene of the annotations with `GENE_SCHEMA`, sorted by symbol.
+
+    Ids are NCBI's ("NCBIGene:7407"); the file has no HGNC id and no former symbol.
+
+    Raises:
+        DataError: the file is absent or damaged, or the release has changed.
+    """
+    source = release.file("genes_to_phenotype.txt")
+    return cached_table("genes", [source], _ANNOTATIONS_VERSION, lambda: _gene_table(source))
 
 
 def read_more_names(path: Path) -> dict[str, str]:
@@ -150,7 +188,6 @@ def _row_table(path: Path, ontology: Ontology) -> pa.Table:
             continue
         present, counted, stated = parse_frequency(line[_FREQUENCY].strip())
         sex = line[_SEX].strip().lower()
-        references = (reference.strip() for reference in line[_REFERENCE].split(";"))
         rows.append(
             {
                 "disease": line[_DISEASE],
@@ -160,11 +197,34 @@ def _row_table(path: Path, ontology: Ontology) -> pa.Table:
                 "stated": stated,
                 "negated": line[_QUALIFIER].strip().upper() == "NOT",
                 "sex": sex if sex in ("male", "female") else None,
-                "references": ";".join(reference for reference in references if reference),
+                "references": _references(line),
             }
         )
     rows.sort(key=lambda row: (row["disease"], row["term"]))
     return pa.Table.from_pylist(rows, ROW_SCHEMA)
+
+
+def _course_table(path: Path, ontology: Ontology) -> pa.Table:
+    rows = []
+    for line in _lines(path, _COLUMNS):
+        term = ontology.resolve(line[_TERM])
+        negated = line[_QUALIFIER].strip().upper() == "NOT"
+        if line[_ASPECT] in ("I", "C") and term is not None and not negated:
+            rows.append({"disease": line[_DISEASE], "term": term, "references": _references(line)})
+    rows.sort(key=lambda row: (row["disease"], row["term"]))
+    return pa.Table.from_pylist(rows, COURSE_SCHEMA)
+
+
+def _gene_table(path: Path) -> pa.Table:
+    symbols = {line[1]: f"NCBIGene:{line[0]}" for line in _lines(path, 6)}
+    rows = [
+        {"id": symbols[symbol], "symbol": symbol} for symbol in sorted(symbols.keys() - {"-", ""})
+    ]
+    return pa.Table.from_pylist(rows, GENE_SCHEMA)
+
+
+def _references(line: list[str]) -> str:
+    return ";".join(filter(None, (part.strip() for part in line[_REFERENCE].split(";"))))
 
 
 def _disease_table(annotations: Path, genes: Path) -> pa.Table:

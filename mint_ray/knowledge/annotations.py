@@ -19,7 +19,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table
+from mint_ray.knowledge.annotation_files import (
+    load_course_table,
+    load_disease_table,
+    load_row_table,
+)
 from mint_ray.knowledge.ids import find_publications
 from mint_ray.knowledge.release import PACKAGED, Release
 
@@ -160,6 +164,27 @@ def load_annotations(
     )
 
 
+def load_courses(
+    exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+) -> dict[str, tuple[str, ...]]:
+    """Load the terms of inheritance and clinical course (aspects I and C) of each disease.
+
+    Args:
+        exclude_publications, release: as for `load_annotations`.
+
+    Returns:
+        Disease id -> HP ids, sorted; only diseases with a term.
+
+    Raises:
+        DataError: a file is absent or damaged, or the release has changed.
+    """
+    rows = _without(load_course_table(release), exclude_publications)
+    terms: dict[str, dict[str, None]] = {}
+    for row in rows.to_pylist():
+        terms.setdefault(row["disease"], {})[row["term"]] = None
+    return {disease: tuple(of_disease) for disease, of_disease in terms.items()}
+
+
 def cited_publications(
     exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
 ) -> frozenset[str]:
@@ -170,10 +195,14 @@ def cited_publications(
 
 
 def _kept_rows(exclude_publications: frozenset[str], release: Release) -> pa.Table:
-    rows = load_row_table(release)
-    if exclude_publications:
-        rows = rows.filter(pa.array(~_only_from(rows["references"], exclude_publications)))
-    return rows
+    return _without(load_row_table(release), exclude_publications)
+
+
+def _without(rows: pa.Table, publications: frozenset[str]) -> pa.Table:
+    """Leave out rows all of whose references are among the publications."""
+    if not publications or not rows.num_rows:
+        return rows
+    return rows.filter(pa.array(~_only_from(rows["references"], publications)))
 
 
 def read_publications(path: Path) -> frozenset[str]:

@@ -30,6 +30,17 @@ def test_a_text_has_the_same_features_in_any_company(encoder: SentenceEncoder) -
     np.testing.assert_allclose(encoder.encode(TEXTS[:1])[0], together[0], atol=1e-5)
 
 
+def test_parts_hold_every_word_and_are_read_whole(encoder: SentenceEncoder) -> None:
+    words = [f"word{i}" for i in range(400)]
+    parts = encoder.split(" ".join(words))
+    assert len(parts) > 1
+    assert "".join(parts).replace(" ", "") == "".join(words)
+    tokenizer, _ = encoder._loaded
+    assert max(len(tokenizer(part)["input_ids"]) for part in parts) <= sentences.MOST_TOKENS
+    assert encoder.split("short") == ["short"]
+    assert encoder.split("") == [""]
+
+
 def test_no_text_is_a_mistake(encoder: SentenceEncoder) -> None:
     with pytest.raises(ValueError, match="found none"):
         encoder.encode([])

@@ -3,7 +3,14 @@ import math
 import pytest
 
 from mint_ray.errors import DataError
-from mint_ray.knowledge.annotation_files import load_disease_table, load_row_table, parse_frequency
+from mint_ray.knowledge.annotation_files import (
+    load_course_table,
+    load_disease_table,
+    load_gene_table,
+    load_row_table,
+    parse_frequency,
+)
+from mint_ray.knowledge.annotations import load_courses
 from mint_ray.knowledge.release import Release
 
 HEADER = "#version: x\n" + "\t".join(f"column{i}" for i in range(12)) + "\n"
@@ -89,3 +96,37 @@ def test_a_damaged_file_is_refused(packaged, text, found):
     packaged.write_text(text)
     with pytest.raises(DataError, match=found):
         load_row_table()
+
+
+def test_courses_are_inheritance_and_course_without_negated_lines(packaged):
+    packaged.write_text(
+        HEADER
+        + line(term="HP:0003577", aspect="C", ref="PMID:1;PMID:2")
+        + line(term="HP:0000007", aspect="I")
+        + line(term="HP:0000006", aspect="I", no="NOT")
+        + line(term="HP:0001250")
+        + line(term="HP:9999999", aspect="I")
+    )
+    rows = load_course_table().to_pylist()
+    assert [(row["term"], row["references"]) for row in rows] == [
+        ("HP:0000007", "PMID:1"),
+        ("HP:0003577", "PMID:1;PMID:2"),
+    ]
+
+
+def test_courses_that_rest_on_excluded_publications_are_left_out(packaged):
+    packaged.write_text(
+        HEADER
+        + line(term="HP:0003577", aspect="C", ref="PMID:1;PMID:2")
+        + line(term="HP:0000007", aspect="I", ref="PMID:1")
+    )
+    assert load_courses(frozenset({"PMID:1"})) == {"OMIM:1": ("HP:0003577",)}
+    assert load_courses() == {"OMIM:1": ("HP:0000007", "HP:0003577")}
+
+
+def test_genes_have_ncbi_ids(packaged):
+    packaged.write_text(HEADER + line())
+    assert load_gene_table().to_pylist() == [
+        {"id": "NCBIGene:2", "symbol": "GENA"},
+        {"id": "NCBIGene:1", "symbol": "GENB"},
+    ]

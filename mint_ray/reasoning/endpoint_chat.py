@@ -1,0 +1,101 @@
+"""Chat with a model behind a server that speaks OpenAI's chat completions.
+
+Retries, the rate limit, the budget and the file of replies are those of the teacher `endpoint`.
+A reply is kept under a hash of the whole conversation, so that a run that is repeated asks only for
+what it lacks and says the same.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mint_ray.common.digests import digest_of
+from mint_ray.config.teacher import EndpointConfig
+from mint_ray.errors import TeacherError
+from mint_ray.reasoning.engine import NoReplyError
+from mint_ray.tasks.prompts import Message
+from mint_ray.teachers.endpoint import client as endpoint
+from mint_ray.teachers.endpoint.ask import Asks, ReplyFile
+from mint_ray.teachers.endpoint.questions import Question
+
+
+class EndpointChat:
+    """A server as a chat model, for several threads.
+
+    Args:
+        config: address, model, sampling and limits.
+        client: that asks.
+        file: of the replies, open.
+    """
+
+    def __init__(self, config: EndpointConfig, client: Asks, file: ReplyFile) -> None:
+        self._config, self._client, self._file = config, client, file
+        self._lock, self._in_flight = threading.Lock(), 0
+
+    def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
+        """Return the next turn of the assistant; empty if the server refuses this conversation.
+
+        Raises:
+            NoReplyError: the server gave no usable reply, or none in time.
+            TeacherError: the budget is spent, or the server refuses everything; what was replied
+                is kept.
+        """
+        question = self._question(messages, max_new_tokens)
+        with self._lock:
+            known = self._file.get(question)
+            if known is not None:
+                return known.text
+            self._check_budget()
+            self._in_flight += 1
+        try:
+            reply = self._client.ask(question)
+        except endpoint.NoReplyError:
+            raise NoReplyError("no_reply") from None
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+        with self._lock:
+            self._file.add(question, reply)
+        return reply.text
+
+    def _question(self, messages: Sequence[Message], max_new_tokens: int) -> Question:
+        body = {
+            "model": self._config.model,
+            "messages": list(messages),
+            "temperature": self._config.temperature,
+            "max_tokens": max_new_tokens,
+            **self._config.request,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        return Question("", body, digest_of(json.dumps(body, sort_keys=True))[:16])
+
+    def _check_budget(self) -> None:
+        config, file = self._config, self._file
+        asked = file.n_replies + self._in_flight
+        if (config.max_requests and asked >= config.max_requests) or (
+            config.max_total_tokens and file.n_tokens >= config.max_total_tokens
+        ):
+            raise TeacherError(
+                f"{config.base_url}: {file.n_replies} replies with {file.n_tokens} tokens reach "
+                f"max_requests={config.max_requests} or max_total_tokens="
+                f"{config.max_total_tokens}; they are kept: raise the limit and run the same "
+                "command again"
+            )
+
+
+@contextmanager
+def open_endpoint_chat(config: EndpointConfig, path: Path) -> Iterator[EndpointChat]:
+    """Yield a chat with the configured server.
+
+    Args:
+        config: of the server.
+        path: file of the replies, which a repeated run continues; holds text of the notes.
+    """
+    client = endpoint.EndpointClient(config)
+    try:
+        with ReplyFile(path) as file:
+            yield EndpointChat(config, client, file)
+    finally:
+        client.close()

@@ -1,0 +1,136 @@
+"""Carrying out a protocol on a case with a chat model and documents."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol as Interface
+
+from mint_ray.reasoning.answers import parse_list, without_thoughts
+from mint_ray.reasoning.protocols import FINAL, Protocol
+from mint_ray.reasoning.records import CaseRecord, ShownDocument
+from mint_ray.reasoning.wording import Wording
+from mint_ray.retrieval.index import Hit
+from mint_ray.tasks.prompts import Message, clean_note
+
+NOTE_TITLE = "Clinical note:"
+DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply to this patient:"
+
+Retrieve = Callable[[str], Sequence[Hit]]
+"""Function from a query, used whole, to documents, best first."""
+
+
+class NoReplyError(Exception):
+    """A chat model gave no reply to one case; `reason` is a value of `CaseRecord.problem`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ChatModel(Interface):
+    """A model that continues a conversation."""
+
+    def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
+        """Return the next turn of the assistant.
+
+        Raises:
+            NoReplyError: there is none to this conversation; other cases may have one.
+        """
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Lengths of what is shown and said.
+
+    Attributes:
+        turn_tokens: most tokens of each reply.
+        note_words: most words of the note, which loses its tail; None for the whole note.
+        document_words: most words of each document that are shown.
+    """
+
+    turn_tokens: int = 512
+    note_words: int | None = None
+    document_words: int = 256
+
+
+def run_case(
+    case_id: str,
+    note: str,
+    protocol: Protocol,
+    wording: Wording,
+    model: ChatModel,
+    retrieve: Retrieve | None = None,
+    limits: Limits = Limits(),
+) -> CaseRecord:
+    """Ask the questions of a protocol about one note, and keep all that was said.
+
+    A case whose model fails keeps what was said so far, and has no names.
+
+    Args:
+        case_id: of the case.
+        note: untrusted text.
+        protocol: questions, and when documents are shown.
+        wording: words of the task.
+        model: that answers.
+        retrieve: finds documents; may be None if the protocol shows none.
+        limits: lengths.
+
+    Raises:
+        ValueError: the protocol shows documents, and `retrieve` is None.
+    """
+    if protocol.documents_before is not None and retrieve is None:
+        raise ValueError(f"protocol {protocol.name}: expected a retriever, found none")
+    cut, shortened = _shorten(clean_note(note), limits.note_words)
+    transcript: list[Message] = [{"role": "system", "content": wording.system}]
+    asked = [*transcript]  # the transcript without the model's thoughts, which are not read again
+    shown: list[ShownDocument] = []
+    problem = None if cut else "empty_note"
+    answers: dict[int, str] = {}
+    for number in protocol.questions if cut else ():
+        parts = [f"{NOTE_TITLE}\n{cut}"] if len(transcript) == 1 else []
+        if number == protocol.documents_before and retrieve is not None:
+            query = cut if protocol.query == "note" else without_thoughts(answers[1]) or cut
+            hits = retrieve(query)
+            shown += map(_shown, hits)
+            parts += [_documents(hits, limits.document_words)] if hits else []
+        parts.append(wording.question(number))
+        turn: Message = {"role": "user", "content": "\n\n".join(parts)}
+        transcript.append(turn)
+        asked.append(turn)
+        try:
+            answers[number] = model.reply(asked, limits.turn_tokens)
+        except NoReplyError as error:
+            problem = error.reason
+            break
+        transcript.append({"role": "assistant", "content": answers[number]})
+        asked.append({"role": "assistant", "content": without_thoughts(answers[number])})
+    final = answers.get(FINAL)
+    names = parse_list(final, wording.header) if final else []
+    if final is not None and not names:
+        problem = "no_list" if final.strip() else "empty_answer"
+    return CaseRecord(
+        case_id, protocol.name, tuple(transcript), tuple(shown), tuple(names), problem, shortened
+    )
+
+
+def _shorten(text: str, most_words: int | None) -> tuple[str, bool]:
+    """Return the head of a text, with its line breaks, and whether its tail was cut off."""
+    if most_words is None or len(text.split()) <= most_words:
+        return text, False
+    words = list(islice(re.finditer(r"\S+", text), most_words))
+    return text[: words[-1].end()] if words else "", True
+
+
+def _shown(hit: Hit) -> ShownDocument:
+    document = hit.document
+    return ShownDocument(document.id, document.title, document.part, hit.score)
+
+
+def _documents(hits: Sequence[Hit], most_words: int) -> str:
+    shown = [
+        f"[{number}] {clean_note(hit.document.title)}\n"
+        f"{_shorten(clean_note(hit.document.text), most_words)[0]}"
+        for number, hit in enumerate(hits, start=1)
+    ]
+    return "\n\n".join([DOCUMENTS_TITLE, *shown])
