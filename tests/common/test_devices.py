@@ -1,5 +1,8 @@
 """A process computes on the GPU that it was given."""
 
+import ctypes
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -66,3 +69,34 @@ def test_bfloat16_needs_instructions_and_a_faster_product(
     seconds = {torch.float32: ratio, torch.bfloat16: 1.0}
     monkeypatch.setattr(devices, "_seconds", seconds.__getitem__)
     assert bfloat16_pays() is expected
+
+
+HEAP = """
+import ctypes
+from pathlib import Path
+from mint_ray.common.devices import release_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+blocks = [libc.malloc(60_000) for _ in range(4000)]
+for block in blocks:
+    ctypes.memset(block, 1, 60_000)
+kept = blocks[::100]  # scattered, so that no end of the heap is free
+for block in set(blocks) - set(kept):
+    libc.free(block)
+before = resident()
+release_freed_memory()
+print(before - resident())
+"""
+
+
+def test_freed_memory_goes_back_to_the_system() -> None:
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("this C library has no malloc_trim")
+    done = subprocess.run(
+        [sys.executable, "-c", HEAP], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(done.stdout) > 150  # MiB of 229

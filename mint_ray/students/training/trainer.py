@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from mint_ray.common.collectives import process_group, rank, sum_over_ranks, world_size
-from mint_ray.common.devices import pick_device
+from mint_ray.common.devices import pick_device, release_freed_memory
 from mint_ray.config.checks import check_batch_size
 from mint_ray.errors import TrainingError
 from mint_ray.students.data import schedule
@@ -40,6 +40,9 @@ from mint_ray.students.training.validation import Validator
 from mint_ray.students.training_spec import TrainingSpec
 
 logger = logging.getLogger(__name__)
+
+TRIM_STEPS = 5
+"""Steps between two releases of freed memory on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class _Loop:
         for step in range(state.first_step, state.steps):
             metrics = self._step(step) | eta.step(state.steps - step - 1, state.device)
             done = step + 1
+            if state.device.type == "cpu" and not done % TRIM_STEPS:
+                release_freed_memory()
             if self._validator and done in self._validated:
                 metrics |= self._validator.measure(done)
             elif done % self._training.checkpoint_steps and done < state.steps:
