@@ -35,6 +35,11 @@ class Job:
         """Value of `training.precision`."""
         return "float32" if self.dry else "auto"
 
+    @property
+    def students(self) -> Path:
+        """Folder of the trained students; those of a dry run stay apart."""
+        return self.work / ("students-dry" if self.dry else "students")
+
     def facts(self, kind: str) -> Result:
         """Return what `bundle.json` says of a kind of pairs.
 

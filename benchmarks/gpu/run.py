@@ -120,9 +120,12 @@ def run_part(name: str, part: Part, job: Job, minutes: float) -> str:
         return f"failed: {type(error).__name__}"
 
 
-def is_complete(file: Path) -> bool:
-    """Return whether a part has ended well in an earlier call."""
-    return file.is_file() and json.loads(file.read_text("utf-8"))["state"] == "complete"
+def is_complete(file: Path, dry: bool) -> bool:
+    """Return whether a part has ended well in an earlier call of the same scale."""
+    if not file.is_file():
+        return False
+    result = json.loads(file.read_text("utf-8"))
+    return result["state"] == "complete" and result["dry_run"] == dry
 
 
 def machine() -> dict[str, Any]:
@@ -154,7 +157,7 @@ def main() -> None:
     ended = {}
     for name, part in parts().items():
         file = job.out / f"{name}.json"
-        if name not in options.parts or is_complete(file):
+        if name not in options.parts or is_complete(file, job.dry):
             continue
         left = options.minutes - (time.perf_counter() - started) / 60
         if left <= 0:

@@ -69,7 +69,7 @@ def train_and_rank(
     facts = job.facts(kind)
     config = Config.model_validate(facts["config"])
     name = "-".join(filter(None, (kind, start, objective)))
-    if start is not None and not (job.work / "students" / f"{kind}-{start}" / MANIFEST).is_file():
+    if start is not None and not (job.students / f"{kind}-{start}" / MANIFEST).is_file():
         raise Skip(f"no {start} student to continue from; run its part before")
     spec = _spec(job, facts["model"], config, kind, name, objective, start)
     result: Result = {"pairs": facts["prefer"], "cases": facts["cases"]}
@@ -100,11 +100,11 @@ def _spec(
     }
     origin = {
         "base_model": str(job.work / "models" / model),
-        "init_adapter": None if start is None else job.work / "students" / f"{kind}-{start}",
+        "init_adapter": None if start is None else job.students / f"{kind}-{start}",
     }
     return TrainingSpec(
         pairs=_few_pairs(job, pairs / "train.parquet") if job.dry else pairs / "train.parquet",
-        out=job.work / "students" / name,
+        out=job.students / name,
         student=config.student.model_copy(update=origin),
         training=training.model_copy(update=changes),
         k=config.preferences.chosen_size,
