@@ -38,6 +38,7 @@ class LocalChat:
     def __init__(self, model: Any, tokenizer: Any, sampling: Sampling | None = None) -> None:
         self._model, self._tokenizer, self._sampling = model, tokenizer, sampling
         self.tokens_computed = self.tokens_shown = 0
+        self._cached: list[int] = []
         self._forget()
         special = {str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1}
         self._special = sorted(special, key=len)[::-1]
@@ -113,7 +114,7 @@ class LocalChat:
 
     def _forget(self) -> None:
         self._cache = DynamicCache(config=self._model.config)
-        self._cached: list[int] = []
+        self._cached = []
 
     def _draw_settings(self) -> dict[str, Any]:
         if self._sampling is None:

@@ -144,6 +144,10 @@ def _additions(
 def _abbreviate(text: str, rng: random.Random) -> str:
     """Abbreviate about two of three words that can be."""
     for phrase, short in _ABBREVIATIONS:
-        pattern = re.compile(rf"\b{re.escape(phrase)}\b", re.IGNORECASE)
-        text = pattern.sub(lambda m, short=short: short if rng.random() < 2 / 3 else m[0], text)
+        parts = re.split(rf"\b({re.escape(phrase)})\b", text, flags=re.IGNORECASE)
+        # Every second part is the phrase as it was written.
+        for place in range(1, len(parts), 2):
+            if rng.random() < 2 / 3:
+                parts[place] = short
+        text = "".join(parts)
     return text
