@@ -105,13 +105,17 @@ def test_notes_without_a_word_get_no_answer(
 def test_a_student_with_look_ups_says_so(text_student: Path, tmp_path: Path) -> None:
     notes = {"findings": "Seizures. Ataxia.", "none": "A person."}
     cases, out = table_of_notes(tmp_path / "notes.parquet", notes), tmp_path / "out.parquet"
+    names = list(LABELS.values())
+    ids = ["OMIM:154700", *(f"OMIM:90000{place}" for place in range(1, len(names)))]
+    labels = [Label(key, name, (key,), (), ()) for key, name in zip(ids, names, strict=True)]
+    Catalogue(labels).write(text_student / "catalogue.parquet")
     join_look_ups(text_student)
-    assert main([*predict_arguments(text_student, cases, out), "--top-k", str(len(LABELS))]) == 0
+    predict(text_student, cases, out, top_k=len(names))
     rows = read_predictions(out).to_pylist()
     assert {row["system"] for row in rows} == {"fused"}
     for case_id in notes:
         listed = [row["probability"] for row in rows if row["case_id"] == case_id]
-        assert len(listed) == len(LABELS)
+        assert len(listed) == len(names)
         assert sum(listed) == pytest.approx(1)
 
 
