@@ -24,7 +24,7 @@ class ShownDocument:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """What happened to one case. It holds text of the note.
+    """Record of one case: transcript, documents and answered names. It holds text of the note.
 
     Attributes:
         case_id: of the case.

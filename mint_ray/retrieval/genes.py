@@ -29,7 +29,7 @@ _SEPARATORS = re.compile(r"[|;,]")
 
 @dataclass(frozen=True)
 class FurtherNames:
-    """What a table says about one gene beside its symbol.
+    """Further ids and symbols of one gene, from a table.
 
     Attributes:
         ids: further ids, such as "HGNC:12651".
