@@ -189,9 +189,9 @@ class CasesConfig(Section):
     same group. Only for sources of patients whose notes are written."""
     rendering: RenderingConfig = RenderingConfig()
     recombined_per_disease: int = Field(0, ge=0)
-    """Number of patients to make for every disease with two or more training patients, from the
-    findings of all of them. They are training cases only. Only for sources of patients whose notes
-    are written."""
+    """Number of patients to make for every disease with training patients, from the findings of all
+    of them and from its annotations. They are training cases only, and give diseases with few
+    patients a larger share. Only for sources of patients whose notes are written."""
     recombined_annotation_share: Fraction = Field(0.2, ge=0, le=1)
     """Share of the findings of a recombined patient that come from the disease's annotations."""
     note_columns: NoteColumnsConfig = NoteColumnsConfig()

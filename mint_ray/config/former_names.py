@@ -33,6 +33,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "knowledge.more_names",
     "knowledge.release",
     "preferences.chosen",
+    "preferences.max_per_group",
     "preferences.rejected",
     "promotion.ranking",
     "student.adapter",

@@ -35,6 +35,11 @@ class PreferencesConfig(Section):
     """Add the known answer to `candidates` if neither list names it."""
     min_confidence: Fraction = Field(0.0, ge=0, le=1)
     """Smallest teacher probability of a case's best label. A case below it gives no pair."""
+    max_per_group: int | None = Field(None, ge=1)
+    """Largest number of training cases of a group with the same known answer that give pairs, drawn
+    with the run's seed; empty for all. Large publications of one disease then have no larger share
+    of the training than of an evaluation. Cases that are left out are counted as
+    `above_group_limit`."""
     batch_size: int = Field(128, ge=1)
     """Number of cases per call of the teacher. An interrupted run continues with the batches that
     it has not written."""

@@ -24,6 +24,7 @@ from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.preferences.group_limit import REASON, above_limit
 from mint_ray.preferences.schema import scored_schema
 from mint_ray.preferences.select import check_catalogue_size
 from mint_ray.preferences.writer import PairFiles, images_in_order, pairs_of, pairs_with_images
@@ -100,7 +101,13 @@ def run(context: StepContext) -> StepOutcome:
     scored = infer_in_order(job, source, folder, config.resources)
     rate = n_missing / (time.monotonic() - started)
     context.progress.say(f"teacher scored {n_missing} cases, {rate:.1f} a second")
-    written = write_pairs(scored, source, context.output, task)
+    left_out = above_limit(source, config.preferences.max_per_group, config.seed)
+    written = write_pairs(scored, source, context.output, task, left_out)
+    if left_out:
+        context.progress.say(
+            f"{len(left_out)} training cases gave no pairs: preferences.max_per_group is "
+            f"{config.preferences.max_per_group}"
+        )
     for split, share in written.shares.items():
         context.progress.say(f"known answer first in {100 * share:.1f} % of {split} cases")
     teacher = load_manifest(context.inputs["teach"])
@@ -154,7 +161,13 @@ class WrittenPairs:
     frequent_share: float
 
 
-def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Task) -> WrittenPairs:
+def write_pairs(
+    scored: Iterable[pa.Table],
+    cases: Path,
+    output: Path,
+    task: Task,
+    left_out: frozenset[str] = frozenset(),
+) -> WrittenPairs:
     """Write one file of pairs per split, and `rejected.parquet`.
 
     Args:
@@ -162,6 +175,7 @@ def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Tas
         cases: the case table, which has the images.
         output: folder of the files.
         task: task of the student.
+        left_out: ids of cases that give no pairs, although the teacher scored them.
     """
     rejected, first, known = Counter[str](), Counter[str](), Counter[str]()
     labels = Counter[str]()
@@ -172,6 +186,7 @@ def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Tas
         PairFiles(output, task) as files,
     ):
         for part in _in_groups(scored):
+            part = _without_pairs_of(part, left_out)
             unusable = part.filter(pc.is_valid(part["reason"])).select(REJECTED_SCHEMA.names)
             rejected_file.add(unusable)
             rejected.update(unusable["reason"].to_pylist())
@@ -187,6 +202,17 @@ def write_pairs(scored: Iterable[pa.Table], cases: Path, output: Path, task: Tas
     }
     frequent = sum(n for _, n in labels.most_common(N_FREQUENT)) / max(labels.total(), 1)
     return WrittenPairs(dict(files.rows), rejected, unanswered, shares, frequent)
+
+
+def _without_pairs_of(scored: pa.Table, left_out: frozenset[str]) -> pa.Table:
+    """Return the rows, of which those of `left_out` have a reason in place of their pairs."""
+    if not left_out:
+        return scored
+    rows = scored.to_pylist()
+    for row in rows:
+        if row["case_id"] in left_out and row["reason"] is None:
+            row.update(reason=REASON, pairs=[], unanswered=0)
+    return pa.Table.from_pylist(rows, scored.schema)
 
 
 def _in_groups(scored: Iterable[pa.Table]) -> Iterator[pa.Table]:

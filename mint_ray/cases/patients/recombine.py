@@ -1,7 +1,7 @@
-"""Training patients recombined from the findings of several patients of one disease.
+"""Training patients recombined from the findings of the patients of one disease.
 
 A recombined patient has as many findings as one of the patients, drawn from the findings of all of
-them and from the annotations of the disease. It takes all else from one of them, its original, and
+them and from the annotations of the disease. A single patient is recombined with the annotations. It takes all else from one of them, its original, and
 joins the group of that one: of cross-fitted teachers, one that has not seen that group ranks it.
 """
 
@@ -18,8 +18,6 @@ from mint_ray.knowledge.annotations import Annotation, Annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
 
-FEWEST_PATIENTS = 2
-"""Number of training patients from which a disease has enough to recombine."""
 _GENITAL = "HP:0000078"  # findings below it are drawn from patients of the same sex
 _DRAWS = 4  # draws of a patient before it is given up, because its findings are those of another
 
@@ -33,10 +31,11 @@ def recombine_cases(
     annotation_share: float,
     seed: int,
 ) -> list[Case]:
-    """Return new training cases of every disease with two training patients, `<case id>#mix1`, ...
+    """Return new training cases of every disease with training patients, `<case id>#mix1`, ...
 
     Cases with a given note, without findings, or without a label of the catalogue are not
-    recombined. A disease has fewer new patients where draws repeat the findings of a patient.
+    recombined, nor is the only patient of a disease without annotations or with a share of 0. A
+    disease has fewer new patients where draws repeat the findings of a patient.
 
     Args:
         cases: all cases that were read, with their `split`; not changed.
@@ -57,7 +56,7 @@ def recombine_cases(
     for index, of_disease in sorted(patients.items()):
         label = catalogue.label(index)
         pool = _Pool(of_disease, annotations.of(*label.ids), ontology, annotation_share)
-        if len(pool.patients) < FEWEST_PATIENTS:
+        if not pool.varies:
             continue
         rng = np.random.default_rng(stable_seed(seed, "recombine", label.label_id))
         for number in range(1, per_disease + 1):
@@ -95,6 +94,12 @@ class _Pool:
             a for a in annotations if not a.excluded and ontology.is_phenotype(a.term)
         ]
         self._known = {frozenset(observed) for _, observed in self.patients}
+
+    @property
+    def varies(self) -> bool:
+        """Whether a draw can differ from every patient."""
+        annotated = bool(self._annotations) and self._share > 0
+        return len(self.patients) > 1 or (bool(self.patients) and annotated)
 
     def draw(self, number: int, rng: np.random.Generator) -> Case | None:
         """Draw a patient; None if another one has the same observed findings."""
