@@ -19,13 +19,24 @@ class EvaluationConfig(Section):
     """Compared systems, tested cases and measures."""
 
     systems: tuple[
-        Literal["majority", "neighbours", "knowledge", "base", "student", "fused", "teacher"], ...
+        Literal[
+            "majority",
+            "neighbours",
+            "knowledge",
+            "stacked",
+            "base",
+            "student",
+            "fused",
+            "teacher",
+        ],
+        ...,
     ] = ("majority", "base", "student", "teacher")
     """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ...
-    `neighbours` and `knowledge` need no training: the most similar training patients, and the
-    annotations of the diseases. Both read the terms of patients. `fused` joins the student with the
+    `neighbours`, `knowledge` and `stacked` are fitted within a minute: the most similar training
+    patients, the annotations of the diseases, and trees over both. They read the terms of patients.
+    `fused` joins the student with the
     look-ups of `fused_look_ups`, which here read the findings of the same note and nothing else."""
-    fused_look_ups: tuple[Literal["knowledge", "neighbours"], ...] = Field(
+    fused_look_ups: tuple[Literal["knowledge", "neighbours", "stacked"], ...] = Field(
         ("knowledge",), min_length=1
     )
     """Look-ups that the system `fused` joins with the student."""

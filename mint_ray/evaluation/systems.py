@@ -35,6 +35,7 @@ SYSTEMS: dict[str, str] = {
     "majority": "Majority",
     "neighbours": "Nearest patients",
     "knowledge": "Annotations",
+    "stacked": "Stacked evidence",
     "base": "Base model",
     "sft": "SFT student",
     "sft_cft": "SFT + CFT student",
@@ -53,8 +54,8 @@ SYSTEMS: dict[str, str] = {
 }
 """Title of each system, in the order of tables and plots."""
 
-LOOK_UPS = ("neighbours", "knowledge")
-"""Systems that are teachers without training, fitted to the cases of the run."""
+LOOK_UPS = ("neighbours", "knowledge", "stacked")
+"""Systems that are teachers of terms alone, fitted within a minute to the cases of the run."""
 
 CALIBRATING = frozenset({"cft", "rcft"})
 """Objectives that calibrate a student that is already aligned."""

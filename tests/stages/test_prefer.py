@@ -1,6 +1,8 @@
 """The stage `prefer` without Ray: what it turns away, and what it says of it."""
 
 import io
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -100,3 +102,27 @@ def test_what_is_wrong_with_an_image_is_named(context: StepContext) -> None:
     assert "| image_unreadable | 2 |" in card
     assert "the 20 most frequent rejected names make up | 100.0 % of the rejected places" in card
     assert outcome.facts["frequent_rejected"] == 1
+
+
+def test_a_group_has_no_more_cases_than_its_limit(context: StepContext) -> None:
+    file = context.inputs["cases"] / "cases.parquet"
+    rows = [
+        {
+            **blank_case(f"{group}{number}", "test"),
+            "split": split,
+            "group_id": group,
+            "label_id": "OMIM:900000",
+            "note": "Unwell.",
+            "image": IMAGES["good"],
+        }
+        for group, split in (("few", "train"), ("many", "train"), ("tested", "test"))
+        for number in range(2 if group == "few" else 4)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, CASE_SCHEMA), file)
+    preferences = context.config.preferences.model_copy(update={"max_per_group": 2})
+    limited = context.config.model_copy(update={"preferences": preferences})
+    outcome = prefer.run(replace(context, config=limited))
+    assert outcome.rejected == {"above_group_limit": 2}
+    trained = pq.read_table(context.output / "train.parquet")["group_id"].to_pylist()
+    assert Counter(trained) == {"few": 2, "many": 2}
+    assert pq.read_table(context.output / "test.parquet").num_rows == 4

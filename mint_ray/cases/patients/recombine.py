@@ -1,8 +1,9 @@
 """Training patients recombined from the findings of the patients of one disease.
 
 A recombined patient has as many findings as one of the patients, drawn from the findings of all of
-them and from the annotations of the disease. A single patient is recombined with the annotations. It takes all else from one of them, its original, and
-joins the group of that one: of cross-fitted teachers, one that has not seen that group ranks it.
+them and from the annotations of the disease. The only patient of a disease is recombined with its
+annotations. All else comes from one of the patients, the original, whose group the new one joins:
+of cross-fitted teachers, one that has not seen that group ranks it.
 """
 
 from collections import Counter, defaultdict

@@ -106,10 +106,22 @@ def test_findings_of_one_sex_stay_with_it() -> None:
         {"terms": []},
     ],
 )
-def test_two_usable_training_patients_of_a_disease_are_needed(second: dict[str, Any]) -> None:
+def test_two_usable_training_patients_are_needed_without_annotations(
+    second: dict[str, Any],
+) -> None:
     assert recombine(PATIENTS[0], {**PATIENTS[1], **second}) == []  # type: ignore[typeddict-item]
     assert recombine(PATIENTS[0], PATIENTS[1])
     assert recombine(*PATIENTS, n=0) == []
+
+
+def test_a_single_patient_is_recombined_with_annotations() -> None:
+    known = Annotations({"OMIM:1": [Row(ANNOTATED, 0, 0, 0.9, False, None, "PMID:1")]}, {}, {}, {})
+    made = recombine(PATIENTS[0], share=0.5, annotations=known)
+    assert made
+    for case in made:
+        assert len(case["terms"]) == len(PATIENTS[0]["terms"])
+        assert set(case["terms"]) - set(POOL[:3]) == {ANNOTATED}
+    assert recombine(PATIENTS[0], share=0.0, annotations=known) == []
 
 
 def test_only_patients_whose_notes_are_written_are_recombined() -> None:
