@@ -39,7 +39,7 @@ class EvaluationConfig(Section):
     fused_look_ups: tuple[Literal["knowledge", "neighbours", "stacked"], ...] = Field(
         ("knowledge",), min_length=1
     )
-    """Look-ups that the system `fused` joins with the student."""
+    """Look-ups that `fused` pools with the student; `stacked` knows what both others know."""
     fused_cases: int = Field(300, ge=1)
     """Largest number of validation cases that the student ranks to fit the weights of `fused`."""
     top_k: int = Field(10, ge=1)

@@ -63,7 +63,7 @@ class Predictor:
     Raises:
         TrainingError: the folder does not hold a finished student.
         ServingError: the folder has no catalogue.
-        DataError: the calibration or the mixture is damaged, or a look-up is missing.
+        DataError: the calibration or the pool is damaged, or a look-up is missing.
         TeacherError: a look-up is damaged.
     """
 

@@ -2,8 +2,8 @@
 
 Writes the student's own files, `calibration.json`, a model card (`README.md`), and scores. With
 `promotion.ranking: fused` it first joins the student with look-ups (`fused.json`, `look_ups/`).
-Half of the validation groups then fit the mixture, and the others the calibration, since answers
-that the mixture was fitted to would look too likely.
+Half of the validation groups then fit the pool, and the others the calibration, since answers
+that the pool was fitted to would look too likely.
 """
 
 import shutil
@@ -25,8 +25,8 @@ from mint_ray.evaluation.calibration.calibrator import (
 )
 from mint_ray.evaluation.calibration.scores import ScoredCases, scored_cases
 from mint_ray.evaluation.case_sample import choose_cases, halve_groups, sampled_from
-from mint_ray.evaluation.fused.mixture import FILE as MIXTURE
-from mint_ray.evaluation.fused.mixture import read_mixture, write_mixture
+from mint_ray.evaluation.fused.pool import FILE as POOL
+from mint_ray.evaluation.fused.pool import read_pool, write_pool
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.release import describe_knowledge
@@ -34,7 +34,7 @@ from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.cards.model_card import write_model_card
 from mint_ray.runtime.session import begin_session
-from mint_ray.stages.workers.mixtures import fit_to_notes
+from mint_ray.stages.workers.pools import fit_to_notes
 from mint_ray.stages.workers.scoring import NamedCaseScorer, score_cases
 from mint_ray.students.student import read_info, student_files
 from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps, fit_look_up
@@ -64,8 +64,8 @@ def run(context: StepContext) -> StepOutcome:
     origin = tested.describe()
     if knowledge:
         origin += f"; {describe_knowledge(knowledge)}"
-    mixture = read_mixture(output)
-    joined = mixture.look_ups if mixture else ()
+    pool = read_pool(output)
+    joined = pool.look_ups if pool else ()
     write_model_card(output, asdict(read_info(output)), fitted, len(catalogue), origin, joined)
     for line in (*fitted.remarks(), f"{_summary(fitted)} ({tested.describe()})"):
         context.progress.say(f"[Calibration] {line}")
@@ -112,26 +112,26 @@ def _choose(context: StepContext) -> dict[str, pa.Table]:
 def _join_look_ups(
     context: StepContext, student: Path, fitting: pa.Table, catalogue: Catalogue
 ) -> list[str]:
-    """Fit look-ups and the mixture that joins them with the student; return their files."""
+    """Fit look-ups and the pool that joins them with the student; return their files."""
     config, cases, output = context.config, context.inputs["cases"], context.output
     look_ups: dict[str, Path] = {
         name: fit_look_up(name, config, cases, output / FOLDER)
         for name in config.evaluation.fused_look_ups
     }
-    context.progress.update(0, 2, f"mixture: {fitting.num_rows} cases")
+    context.progress.update(0, 2, f"pool: {fitting.num_rows} cases")
     wanted = frozenset(fitting["case_id"].to_pylist())
     scores = score_cases(config, student, cases, wanted, output / "fitting", NamedCaseScorer)
-    mixture = fit_to_notes(
+    pool = fit_to_notes(
         NoteLookUps(look_ups, catalogue), scores, cases / "cases.parquet", catalogue
     )
-    write_mixture(output, mixture)
-    return [MIXTURE, *(f"{FOLDER}/{file.name}" for file in files_below(output / FOLDER))]
+    write_pool(output, pool)
+    return [POOL, *(f"{FOLDER}/{file.name}" for file in files_below(output / FOLDER))]
 
 
 def _score(context: StepContext, samples: Mapping[str, pa.Table]) -> dict[str, ScoredCases]:
     """Return the scores of the chosen cases by split, computed in one pass.
 
-    They are those of the folder that this stage writes, so also of its mixture if it has one.
+    They are those of the folder that this stage writes, so also of its pool if it has one.
     """
     output = context.output
     chosen = {split: frozenset(rows["case_id"].to_pylist()) for split, rows in samples.items()}

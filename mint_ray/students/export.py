@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import FILE as CALIBRATION
-from mint_ray.evaluation.fused.mixture import FILE as MIXTURE
+from mint_ray.evaluation.fused.pool import FILE as POOL
 from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.trained_weights import merged
 from mint_ray.students.student import CATALOGUE, Student, StudentInfo, load_student, read_info
@@ -38,7 +38,7 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
         out: folder that appears whole or not at all: weights as safetensors in the base model's
             precision, tokenizer or processor with the chat template, model card, catalogue,
             `calibration.json` where the student has one that is its own, and files for
-            `ray.serve.llm` and vLLM. Look-ups, and a calibration of the mixture with them, are not
+            `ray.serve.llm` and vLLM. Look-ups, and a calibration of the pool with them, are not
             the model's.
         force: replace what is there.
 
@@ -58,7 +58,7 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
         target = Path(scratch) / "model"
         model.to(_precision(info)).save_pretrained(target)
         (student.processor or student.tokenizer).save_pretrained(target)
-        own = [CATALOGUE, *([] if (folder / MIXTURE).is_file() else [CALIBRATION])]
+        own = [CATALOGUE, *([] if (folder / POOL).is_file() else [CALIBRATION])]
         for name in own:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, target / name)

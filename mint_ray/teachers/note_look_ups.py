@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.common.arrays import Floats32
 from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
@@ -63,12 +61,12 @@ class NoteLookUps:
         """Read the findings of notes."""
         return [present_and_excluded(self._reader.read(note)) for note in notes]
 
-    def score(self, findings: Sequence[Findings]) -> tuple[dict[str, Floats32], Ints]:
+    def score(self, findings: Sequence[Findings]) -> dict[str, Floats32]:
         """Score all labels by the findings of n patients.
 
         Returns:
             By name of the look-up, (n, n_labels) log-probabilities, NaN in the rows of patients
-            without findings; and (n,) findings of each that are present.
+            without findings.
         """
         batch: dict[str, Sequence[Any]] = {
             "case_id": [""] * len(findings),
@@ -76,5 +74,4 @@ class NoteLookUps:
             "excluded_terms": [excluded for _, excluded in findings],
             "sex": [None] * len(findings),
         }
-        scores = {name: teacher.score(batch) for name, teacher in self._teachers.items()}
-        return scores, np.array([len(present) for present, _ in findings], dtype=np.int64)
+        return {name: teacher.score(batch) for name, teacher in self._teachers.items()}

@@ -69,7 +69,7 @@ class AnswerCalibration:
     not_reached: int
     """Number of validation cases whose answer a beam search did not reach; the catalogue has it."""
     ranking: Literal["student", "fused"] = "student"
-    """Ranking that the probabilities belong to: the student's, or its mixture with look-ups."""
+    """Ranking that the probabilities belong to: the student's, or its pool with look-ups."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """Metrics on the test groups, `before` and `after` calibration; see `measure`.
 

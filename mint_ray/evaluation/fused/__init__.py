@@ -1,1 +1,1 @@
-"""Fused ranking: a student's probabilities joined with those of look-ups on the same note."""
+"""Fused ranking: a student's probabilities pooled with those of look-ups on the same note."""

@@ -1,39 +1,37 @@
-"""Fit of the mixture of a student and look-ups to validation cases."""
+"""Fit of the pool of a student and look-ups to validation cases."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
-from scipy.special import softmax
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
-from mint_ray.common.arrays import Floats, Floats32, Ints
-from mint_ray.common.probabilities.gate import Gate
+from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.common.probabilities.group_weights import group_weights
-from mint_ray.common.probabilities.temperature import search_temperature
-from mint_ray.evaluation.calibration.scores import (
-    LOG_TEMPERATURE,
-    ScoredCases,
-    answer_log_probabilities,
-    fit_temperature,
-)
-from mint_ray.evaluation.fused.mixture import Mixture, judged_by_all, tempered
+from mint_ray.evaluation.calibration.scores import ScoredCases, fit_temperature
+from mint_ray.evaluation.fused.pool import Experts, OpinionPool, experts_of, floored
 
-ROUNDS = 30
-"""Rounds of the expectation-maximisation, after which the likelihood hardly changes."""
+CANDIDATES = 60
+"""Best labels of each expert among which the answer is to be told; the thousands of others would
+rule the floors, though they hardly matter to a ranking."""
+FLOOR = -8.0
+"""Log ε before any case is seen, in nats; about one in three thousand labels."""
+FLOOR_BOUNDS = (-30.0, -0.5)
+PRIOR = 4.0
+"""Strength of the prior, in nats for a weight that is one off, against a nat for each case."""
+FLOOR_PRIOR = 0.04
+"""The same for a floor that is a nat off."""
 
 
-def fit_mixture(
-    cases: ScoredCases,
-    labels: Sequence[Ints],
-    answers: Ints,
-    look_ups: dict[str, Floats32],
-    n_findings: Ints,
-) -> Mixture:
-    """Fit temperatures and gate to validation cases, by the likelihood of their known answers.
+def fit_pool(
+    cases: ScoredCases, labels: Sequence[Ints], answers: Ints, look_ups: dict[str, Floats32]
+) -> OpinionPool:
+    """Fit weights and floors to validation cases, by the likelihood of their known answers.
 
-    Cases whose answer the catalogue lacks do not count. An answer that the student's search did
-    not reach has the student's probability of `answer_log_probability`. Cases without findings
-    count for the student's temperature only.
+    It is the likelihood among the best labels of each expert and the answer. A normal prior holds
+    the weights near equal ones that sum to one, the geometric mean, which few cases can hardly
+    change. Cases of large groups count less, and cases whose answer the catalogue lacks do not
+    count. Cases without findings count for the student's temperature only.
 
     Args:
         cases: the student's scores of n validation cases.
@@ -41,79 +39,95 @@ def fit_mixture(
         answers: (n,) catalogue index of each answer, −1 where the catalogue lacks it.
         look_ups: by name of the look-up, (n, n_labels) log-probabilities; NaN rows for cases
             without findings.
-        n_findings: (n,) findings of the notes.
 
     Raises:
         DataError: there is no case whose known answer is in the catalogue.
     """
     temperature = fit_temperature(cases)
-    rows = np.flatnonzero(judged_by_all(look_ups.values()) & cases.answerable)
-    right = answers[rows]
-    temperatures = tuple(_temperature(logps[rows], right) for logps in look_ups.values())
-    mixture = Mixture(
+    experts = experts_of(labels, cases.scores, list(look_ups.values()))
+    rows = np.flatnonzero(experts.informed & cases.answerable)
+    n_experts = 1 + len(look_ups)
+    start = np.concatenate([np.full(n_experts, 1 / n_experts), np.full(n_experts, FLOOR)])
+    fitted = start
+    if len(rows):
+        loss = _PenalisedLoss(
+            experts, rows, answers[rows], group_weights(cases.groups[rows]), start
+        )
+        bounds = [(0.0, None)] * n_experts + [FLOOR_BOUNDS] * n_experts
+        fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    weights, floors = fitted[:n_experts].tolist(), fitted[n_experts:].tolist()
+    return OpinionPool(
         tuple(look_ups),
+        tuple(weights),
+        tuple(floors),
         temperature,
-        temperatures,
-        _equal_gate(1 + len(look_ups), 3 * (1 + len(look_ups)) + 1),
         cases=int(cases.answerable.sum()),
         informed=len(rows),
     )
-    if not len(rows):
-        return mixture
-    experts = mixture.experts(
-        [labels[row] for row in rows.tolist()],
-        [cases.scores[row] for row in rows.tolist()],
-        [logps[rows] for logps in look_ups.values()],
-        n_findings[rows],
-    )
-    likelihoods = [answer_log_probabilities(cases, temperature)[rows]]
-    likelihoods += [look_up[np.arange(len(rows)), right] for look_up in experts.look_ups]
-    gate = fit_gate(
-        experts.features(), np.stack(likelihoods, axis=1), group_weights(cases.groups[rows])
-    )
-    return replace(mixture, gate=gate)
 
 
-def fit_gate(features: Floats32, log_likelihoods: Floats, weights: Floats) -> Gate:
-    """Fit the weights of experts by expectation-maximisation.
-
-    In each round every case is dealt to the experts in proportion to weight times likelihood, and
-    the gate learns to foretell the shares. Source: Jordan and Jacobs, "Hierarchical Mixtures of
-    Experts and the EM Algorithm", 1994.
+class _PenalisedLoss:
+    """Negative log-likelihood of known answers under a pool, plus the prior; with its gradient.
 
     Args:
-        features: (n, n_features), at least one case.
-        log_likelihoods: (n, experts) of the known answers, at least one finite in each row.
-        weights: (n,) of the cases.
+        experts: on all cases.
+        rows: (m,) of the cases that count.
+        answers: (m,) catalogue index of their answers.
+        weights: (m,) of these cases.
+        start: (2 experts,) centre of the prior: weights, then floors.
     """
-    n, n_experts = log_likelihoods.shape
-    exists = np.ones(n_experts, dtype=np.bool_)
-    repeated = np.repeat(features, n_experts, axis=0)
-    kinds = np.tile(np.arange(n_experts), n)
-    log_weights = np.zeros((n, n_experts))
-    for _ in range(ROUNDS):
-        shares = softmax(log_weights + log_likelihoods, axis=1)
-        fitted = Gate.fit(repeated, kinds, (weights[:, None] * shares).ravel(), exists)
-        gate = replace(fitted, observed=n)
-        log_weights = gate.log_probabilities(features, exists)
-    return gate
+
+    def __init__(
+        self, experts: Experts, rows: Ints, answers: Ints, weights: Floats, start: Floats
+    ) -> None:
+        logps = experts.take(rows)
+        labels, self._is_candidate, self._answers = _candidates(logps, answers)
+        self._experts = [np.take_along_axis(p, labels, axis=1) for p in logps]
+        self._start = start
+        self._weights = weights * len(rows) / weights.sum()
+        n_experts = len(self._experts)
+        self._prior = np.repeat([PRIOR, FLOOR_PRIOR], n_experts)
+
+    def __call__(self, values: Floats) -> tuple[float, Floats]:
+        """Return the loss of (2 experts,) weights and floors, and its gradient."""
+        weights, floors = np.split(values, 2)
+        terms = [floored(p, f) for p, f in zip(self._experts, floors, strict=True)]
+        pooled = sum(w * t for w, t in zip(weights, terms, strict=True))
+        logps = log_softmax(np.where(self._is_candidate, pooled, -np.inf), axis=1)
+        probabilities, at_answer = np.exp(logps), (np.arange(len(logps)), self._answers)
+
+        def slope(derivative: Floats) -> float:
+            """Return the slope of the loss, for that of the unnormalised log-probabilities."""
+            expected = (probabilities * derivative).sum(axis=1)
+            return -float(self._weights @ (derivative[at_answer] - expected))
+
+        of_weights = [slope(term) for term in terms]
+        of_floors = [
+            weight * slope(np.exp(floor - term))
+            for weight, floor, term in zip(weights, floors, terms, strict=True)
+        ]
+        off = values - self._start
+        loss = -float(self._weights @ logps[at_answer]) + float(self._prior @ off**2)
+        return loss, np.array([*of_weights, *of_floors]) + 2 * self._prior * off
 
 
-def _equal_gate(n_experts: int, n_features: int) -> Gate:
-    return Gate(
-        np.zeros(n_features),
-        np.ones(n_features),
-        np.zeros((n_experts, n_features)),
-        np.zeros(n_experts),
-        observed=0,
-    )
+def _candidates(experts: Sequence[Floats | Floats32], answers: Ints) -> tuple[Ints, Bools, Ints]:
+    """Return the labels among which each answer is to be told.
 
+    Args:
+        experts: of each (m, n_labels) log-probabilities.
+        answers: (m,) labels that are always among them.
 
-def _temperature(log_probabilities: Floats32, answers: Ints) -> float:
-    """Return the temperature of a look-up with the least loss; 1 without cases."""
-    if not len(answers):
-        return 1.0
-    rows = np.arange(len(answers))
-    return search_temperature(
-        lambda t: -float(tempered(log_probabilities, t)[rows, answers].mean()), LOG_TEMPERATURE
-    )
+    Returns:
+        (m, k) labels, (m, k) whether each is a candidate or fills its row, and (m,) the columns of
+        the answers.
+    """
+    n_labels = experts[0].shape[1]
+    is_candidate = np.zeros(experts[0].shape, dtype=np.bool_)
+    for logps in experts:
+        best = np.argsort(-logps, axis=1)[:, : min(CANDIDATES, n_labels)]
+        np.put_along_axis(is_candidate, best, True, axis=1)
+    np.put_along_axis(is_candidate, answers[:, None], True, axis=1)
+    labels = np.argsort(~is_candidate, axis=1, kind="stable")[:, : is_candidate.sum(axis=1).max()]
+    columns = (labels == answers[:, None]).argmax(axis=1)
+    return labels, np.take_along_axis(is_candidate, labels, axis=1), columns

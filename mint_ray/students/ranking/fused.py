@@ -1,6 +1,6 @@
-"""Ranking by a student and look-ups together: a mixture over the findings of the same note.
+"""Ranking by a student and look-ups together: a pool over the findings of the same note.
 
-A student's folder with `fused.json` ranks like this; see `mint_ray.evaluation.fused.mixture`.
+A student's folder with `fused.json` ranks like this; see `mint_ray.evaluation.fused.pool`.
 """
 
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ import numpy as np
 from mint_ray.common.arrays import Floats
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
-from mint_ray.evaluation.fused.mixture import FILE, LEAST, Mixture, read_mixture
+from mint_ray.evaluation.fused.pool import FILE, OpinionPool, experts_of, read_pool
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.students.ranking.ranker import Ranker, Ranking, Scores, ranking_of
 from mint_ray.teachers.note_look_ups import FOLDER, Findings, NoteLookUps
 
 
 class FusedRanker:
-    """Ranker of a catalogue by a mixture of a student and look-ups.
+    """Ranker of a catalogue by a pool of a student and look-ups.
 
     Unlike the student's beam it ranks every name: those that the beam did not finish rank by the
     look-ups. A note without findings is ranked by the student alone.
 
     Args:
         ranker: the student's, over the same catalogue.
-        look_ups: that the mixture joins with it.
-        mixture: fitted.
+        look_ups: that the pool joins with it.
+        pool: fitted.
         listed: most names in a ranking.
         temperature: scores are divided by it before they become probabilities.
     """
@@ -36,12 +36,12 @@ class FusedRanker:
         self,
         ranker: Ranker,
         look_ups: NoteLookUps,
-        mixture: Mixture,
+        pool: OpinionPool,
         *,
         listed: int,
         temperature: float = 1.0,
     ) -> None:
-        self._ranker, self._look_ups, self._mixture = ranker, look_ups, mixture
+        self._ranker, self._look_ups, self._pool = ranker, look_ups, pool
         self._listed, self._temperature = listed, temperature
 
     def rank(
@@ -75,36 +75,33 @@ class FusedRanker:
         """Return the scores behind `rank`, which has the same arguments and errors.
 
         They are log-probabilities of all names. Of a case without findings they are the student's,
-        at the mixture's temperature, of the names that it scored.
+        at the pool's temperature for it, of the names that it scored.
         """
         if not notes:
             return []
         of_student = self._ranker.score(notes, answers)
         read = self._look_ups.read(notes) if findings is None else findings
-        by_name, n_findings = self._look_ups.score(read)
-        experts = self._mixture.experts(
+        by_name = self._look_ups.score(read)
+        experts = experts_of(
             [scores.labels[: len(scores.own)] for scores in of_student],
             [scores.own for scores in of_student],
-            [by_name[name] for name in self._mixture.look_ups],
-            n_findings,
+            [by_name[name] for name in self._pool.look_ups],
         )
-        mixed = self._mixture.log_probabilities(experts)
-        informed = frozenset(experts.informed.tolist())
+        pooled = self._pool.log_probabilities(experts)
+        informed = experts.informed
         return [
-            _of_mixture(scores, mixed[row], answer)
-            if row in informed
-            else replace(scores, values=scores.values / self._mixture.student_temperature)
+            _of_pool(scores, pooled[row], answer)
+            if informed[row]
+            else replace(scores, values=scores.values / self._pool.student_temperature)
             for row, (scores, answer) in enumerate(zip(of_student, answers, strict=True))
         ]
 
 
-def _of_mixture(of_student: Scores, log_probabilities: Floats, answer: int | None) -> Scores:
+def _of_pool(of_student: Scores, log_probabilities: Floats, answer: int | None) -> Scores:
     """Return the scores of all names, best first, ties in the catalogue's order."""
     labels = np.argsort(-log_probabilities, kind="stable").astype(np.int64)
     rank = None if answer is None else int(np.flatnonzero(labels == answer)[0]) + 1
-    # A name that neither student nor look-up gives a probability keeps a finite score.
-    values = np.maximum(log_probabilities[labels], LEAST)
-    return Scores(labels, values, rank, False, of_student.shortened)
+    return Scores(labels, log_probabilities[labels], rank, False, of_student.shortened)
 
 
 def with_look_ups(
@@ -125,21 +122,21 @@ def with_look_ups(
         listed: most names in a ranking.
 
     Raises:
-        DataError: the mixture is damaged, a look-up that it names is missing, or the calibration
+        DataError: the pool is damaged, a look-up that it names is missing, or the calibration
             belongs to another ranking.
         TeacherError: a look-up is damaged, or is of another catalogue.
     """
-    mixture = read_mixture(folder)
-    found = "student" if mixture is None else "fused"
+    pool = read_pool(folder)
+    found = "student" if pool is None else "fused"
     if calibration is not None and calibration.ranking != found:
         raise DataError(
             f"{folder}: its calibration belongs to the ranking {calibration.ranking}, but "
-            f"{'there is no' if mixture is None else 'beside it is'} {FILE}; copy the whole folder "
+            f"{'there is no' if pool is None else 'beside it is'} {FILE}; copy the whole folder "
             "of the calibrate step"
         )
-    if mixture is None:
+    if pool is None:
         return ranker
-    folders = {name: folder / FOLDER / name for name in mixture.look_ups}
+    folders = {name: folder / FOLDER / name for name in pool.look_ups}
     missing = [name for name, place in folders.items() if not place.is_dir()]
     if missing:
         raise DataError(
@@ -148,4 +145,4 @@ def with_look_ups(
         )
     look_ups = NoteLookUps(folders, catalogue)
     temperature = calibration.temperature if calibration else 1.0
-    return FusedRanker(ranker, look_ups, mixture, listed=listed, temperature=temperature)
+    return FusedRanker(ranker, look_ups, pool, listed=listed, temperature=temperature)

@@ -72,7 +72,7 @@ class Scores:
     """Scores of one case's names, in the order of their ranks.
 
     `labels` (m,) are positions in the catalogue, `values` (m,) summed log-probabilities (of a
-    mixture, its log-probabilities), `answer_rank` as in `Ranking`.
+    pool, its log-probabilities), `answer_rank` as in `Ranking`.
     """
 
     labels: Ints

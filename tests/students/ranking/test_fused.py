@@ -1,4 +1,4 @@
-"""A student's folder with look-ups: ranking of notes and findings by the mixture."""
+"""A student's folder with look-ups: ranking of notes and findings by the pool."""
 
 import shutil
 from dataclasses import replace
@@ -15,7 +15,7 @@ from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import Student, StudentInfo
 from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps
 from tests.evaluation.calibration.test_scores import drawn
-from tests.students.joined import join_look_ups
+from tests.students.joined import POOL, join_look_ups
 
 # Marfan syndrome, cystic fibrosis, Huntington disease: annotated; and one with a name only.
 IDS = ("OMIM:143100", "OMIM:154700", "OMIM:219700", "OMIM:999999")
@@ -32,7 +32,7 @@ def catalogue() -> Catalogue:
 def folder(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
     student = tmp_path_factory.mktemp("student")
     catalogue.write(student / "catalogue.parquet")
-    join_look_ups(student, student_temperature=2.0, other=1.5)
+    join_look_ups(student)
     return student
 
 
@@ -48,16 +48,18 @@ def fused(ranker: Ranker, folder: Path, catalogue: Catalogue) -> FusedRanker:
     return opened
 
 
-def test_probabilities_are_the_mean_of_both_experts(
+def test_probabilities_are_those_of_the_pool(
     ranker: Ranker, folder: Path, catalogue: Catalogue
 ) -> None:
     [result] = fused(ranker, folder, catalogue).rank([NOTE], [1])
     [own] = ranker.score([NOTE], [None])
     student = np.zeros(len(IDS))
-    student[own.labels] = np.exp(own.own / 2) / np.exp(own.own / 2).sum()
+    student[own.labels] = np.exp(own.own) / np.exp(own.own).sum()
     look_ups = NoteLookUps({"knowledge": folder / FOLDER / "knowledge"}, catalogue)
-    logps = look_ups.score([MARFAN])[0]["knowledge"][0].astype(np.float64) / 1.5
-    expected = (student + np.exp(logps) / np.exp(logps).sum()) / 2
+    look_up = np.exp(look_ups.score([MARFAN])["knowledge"][0].astype(np.float64))
+    floor = np.exp(POOL.floors[0])
+    expected = np.sqrt((student + floor) * (look_up + floor))
+    expected /= expected.sum()
     got = np.zeros(len(IDS))
     got[list(result.labels)] = result.probabilities
     assert got == pytest.approx(expected, abs=1e-6)

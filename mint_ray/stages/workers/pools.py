@@ -1,4 +1,4 @@
-"""Fit of a mixture of a student and look-ups to the notes of cases whose answer is known."""
+"""Fit of the pool of a student and look-ups to the notes of cases whose answer is known."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.arrays import Ints
 from mint_ray.evaluation.calibration.scores import scored_cases
-from mint_ray.evaluation.fused.fit import fit_mixture
-from mint_ray.evaluation.fused.mixture import Mixture
+from mint_ray.evaluation.fused.fit import fit_pool
+from mint_ray.evaluation.fused.pool import OpinionPool
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.note_look_ups import NoteLookUps
 
@@ -41,11 +41,11 @@ def read_noted(cases_file: Path, case_ids: Sequence[str], catalogue: Catalogue) 
 
 def fit_to_notes(
     look_ups: NoteLookUps, scores: pa.Table, cases_file: Path, catalogue: Catalogue
-) -> Mixture:
-    """Fit a mixture to cases that the student has scored.
+) -> OpinionPool:
+    """Fit a pool to cases that the student has scored.
 
     Args:
-        look_ups: that the student is joined with.
+        look_ups: that the student is pooled with.
         scores: rows of `NAMED_SCORES_SCHEMA`; cases that the student cannot read are left out.
         cases_file: with notes and answers of these cases.
         catalogue: of the labels.
@@ -55,6 +55,6 @@ def fit_to_notes(
     """
     usable = scores.filter(pc.is_null(scores["reason"]))
     noted = read_noted(cases_file, usable["case_id"].to_pylist(), catalogue)
-    by_name, n_findings = look_ups.score(look_ups.read(noted.notes))
+    by_name = look_ups.score(look_ups.read(noted.notes))
     labels = [np.array(item, dtype=np.int64) for item in usable["labels"].to_pylist()]
-    return fit_mixture(scored_cases(usable), labels, noted.answers, by_name, n_findings)
+    return fit_pool(scored_cases(usable), labels, noted.answers, by_name)
