@@ -18,6 +18,7 @@ from scipy.special import entr, log_softmax, logsumexp
 from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.common.files import read_json, write_json
 from mint_ray.common.probabilities.gate import Gate
+from mint_ray.config.promotion import RankedBy
 from mint_ray.errors import DataError
 
 FILE = "fused.json"
@@ -194,15 +195,20 @@ def write_mixture(folder: Path, mixture: Mixture) -> None:
     write_json(folder / FILE, {"format": FORMAT, **mixture.plain()})
 
 
+def ranked_by(folder: Path) -> RankedBy:
+    """Return what ranks in the name of a student's folder: `fused` where it has a `fused.json`."""
+    return "fused" if (folder / FILE).is_file() else "student"
+
+
 def read_mixture(folder: Path) -> Mixture | None:
     """Read the mixture of a folder; return None where there is none.
 
     Raises:
         DataError: the file is not a mixture of this format.
     """
-    file = folder / FILE
-    if not file.is_file():
+    if ranked_by(folder) == "student":
         return None
+    file = folder / FILE
     try:
         content = read_json(file)
         if content["format"] != FORMAT:

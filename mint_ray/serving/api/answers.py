@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
+from mint_ray.config.promotion import RankedBy
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.evidence import Evidence, Explainer
@@ -89,7 +89,7 @@ class ModelInfo(BaseModel):
     name: str
     version: str
     coverage: float | None = Field(description="Coverage that the conformal sets were made for.")
-    ranking: Literal["student", "fused"] = Field(
+    ranking: RankedBy = Field(
         "student",
         description="`student`: the language model alone. `fused`: joined with look-ups on the "
         "findings, by disease annotations or similar patients.",

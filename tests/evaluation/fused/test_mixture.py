@@ -19,6 +19,7 @@ from mint_ray.evaluation.fused.mixture import (
     FILE,
     Experts,
     Mixture,
+    ranked_by,
     read_mixture,
     tempered,
     write_mixture,
@@ -134,8 +135,9 @@ def test_no_answer_in_the_catalogue_is_an_error() -> None:
 
 
 def test_a_mixture_survives_its_file(mixture: Mixture, tmp_path: Path) -> None:
-    assert read_mixture(tmp_path) is None
+    assert (read_mixture(tmp_path), ranked_by(tmp_path)) == (None, "student")
     write_mixture(tmp_path, mixture)
+    assert ranked_by(tmp_path) == "fused"
     read = read_mixture(tmp_path)
     assert read is not None
     experts = experts_of(mixture, invent(5, 1))
