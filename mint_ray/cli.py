@@ -29,6 +29,8 @@ TRACKING = click.option(
     metavar="URI",
     help="Address of the registry; default $MLFLOW_TRACKING_URI, else sqlite:///runs/mlflow.db.",
 )
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[section.key=value ...]")
 
 
@@ -137,7 +139,12 @@ def serve(config: Path, overrides: Sequence[str]) -> None:
     from mint_ray.pipeline.progress import Progress
     from mint_ray.serving.deploy.local import serve_until_stopped
 
-    serve_until_stopped(_load(config, overrides), Progress().say)
+    say = Progress().say
+    try:
+        serve_until_stopped(_load(config, overrides), say)
+    except KeyboardInterrupt:
+        say("stopped")
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @cli.command()
@@ -342,23 +349,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `mint`; None for those of the process.
     """
     handler: Callable[..., Any] = cli.main
+    words = list(arguments) if arguments is not None else None
     try:
-        handler(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        code = handler(args=words, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("mint: interrupted; the same command continues", err=True)
-        return 130
+        return _interrupted()
     except Exception as error:
-        from mint_ray.commands.failures import find_mint_error
+        from mint_ray.commands.failures import find_mint_error, was_interrupted
 
+        if was_interrupted(error):
+            return _interrupted()
         found = find_mint_error(error)
         if found is None:
             raise
         click.echo(f"mint: {type(found).__name__}: {found}", err=True)
         return 1
-    return 0
+    return code if isinstance(code, int) else 0  # the code of click.exceptions.Exit
+
+
+def _interrupted() -> int:
+    click.echo("mint: interrupted; the same command continues", err=True)
+    return INTERRUPTED
 
 
 if __name__ == "__main__":

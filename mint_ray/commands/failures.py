@@ -27,6 +27,15 @@ def find_mint_error(error: BaseException) -> MintError | None:
     return None
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Return whether an error is what became of an interrupt (Ctrl-C) on its way out.
+
+    Whatever ends then, such as a connection to a server that was interrupted too, may fail, and
+    its error takes the interrupt's place.
+    """
+    return any(isinstance(inner, KeyboardInterrupt) for inner in _chain(error))
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what caused it, outermost first; Ray keeps the cause in an attribute."""
     seen: set[int] = set()

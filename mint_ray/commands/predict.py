@@ -28,7 +28,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
-from mint_ray.evaluation.fused.pool import FILE as POOL
+from mint_ray.evaluation.fused.pool import ranked_by
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
@@ -128,8 +128,7 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         rejected += _rejections(unusable, source)
         ranked = ranked.filter(pc.is_null(ranked["reason"]))
     # The rank of a known answer below `top_k` is for evaluation; it is not a prediction.
-    system = "fused" if (student / POOL).is_file() else "student"
-    predictions = predictions_of(ranked, system)
+    predictions = predictions_of(ranked, ranked_by(student))
     listed = predictions.filter(pc.less_equal(predictions["rank"], top_k))
     columns = {"shortened": pa.bool_()}
     if (calibration := read_calibration(student)) is not None:

@@ -20,7 +20,7 @@ from mint_ray.errors import RegistryError
 from mint_ray.evaluation.calibration import calibrator as answer_calibration
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.evaluation.calibration.scores import ScoredCases, case_values, scored_cases
-from mint_ray.evaluation.fused.pool import read_pool
+from mint_ray.evaluation.fused.pool import ranked_by
 from mint_ray.evaluation.metrics.bootstrap import Interval, mean_interval, sign_flip_p_value
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
@@ -195,7 +195,7 @@ def compare_students(
 def can_rank(student: Path, catalogue: Path) -> bool:
     """Return whether a student can rank a catalogue: with look-ups, only its own."""
     return (
-        read_pool(student) is None
+        ranked_by(student) == "student"
         or Catalogue.read(student / CATALOGUE).ids == Catalogue.read(catalogue).ids
     )
 

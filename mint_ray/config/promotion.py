@@ -6,13 +6,16 @@ from pydantic import Field
 
 from mint_ray.config.base import Section, Word
 
+RankedBy = Literal["student", "fused"]
+"""What ranks in the name of a student: itself alone, or a mixture of it with look-ups."""
+
 
 class PromotionConfig(Section):
     """Calibration of a finished student, and its promotion in the MLflow registry."""
 
     source: Annotated[Literal["train", "tune"], Word] = "train"
     """Step whose student is calibrated and promoted: `train`, or `tune` for a campaign's winner."""
-    ranking: Literal["student", "fused"] = "student"
+    ranking: RankedBy = "student"
     """Answers of the promoted student: its own, or `fused` with the look-ups of
     `evaluation.fused_look_ups`, which read the findings of the same note. Half of the validation
     groups then fit the weights, and the others the calibration."""

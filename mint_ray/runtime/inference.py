@@ -127,7 +127,7 @@ def _write_rows(
         RowReader,
         batch_size=1,
         batch_format="pyarrow",
-        compute=actor_pool(resources),
+        compute=actor_pool(resources, len(batches)),
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         fn_constructor_args=(job, str(source)),
@@ -166,10 +166,16 @@ class RowReader:
         return self._group_rows
 
 
-def actor_pool(resources: ResourcesConfig) -> ray.data.ActorPoolStrategy:
-    """Return a pool that starts as large as it may, with one CPU left for reading and writing."""
+def actor_pool(resources: ResourcesConfig, batches: int) -> ray.data.ActorPoolStrategy:
+    """Return a pool that starts as large as it may, with one CPU left for reading and writing.
+
+    Args:
+        resources: most actors, and the CPUs of each.
+        batches: batches of the data; an actor beyond that number would have nothing to do, of which
+            Ray Data warns.
+    """
     spare = ray.cluster_resources().get("CPU", 1.0) - 1
-    start = max(1, min(resources.actors, int(spare / resources.cpus_per_worker)))
+    start = max(1, min(resources.actors, batches, int(spare / resources.cpus_per_worker)))
     return ray.data.ActorPoolStrategy(min_size=start, max_size=resources.actors)
 
 

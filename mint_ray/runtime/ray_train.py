@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchTrainer
 
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import MintError, TrainingError, of_plain, to_plain
+from mint_ray.runtime.interrupts import InterruptibleTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +48,12 @@ def fit(
     Raises:
         MintError: a worker raised it; it is raised here without a retry.
         TrainingError: workers failed with other errors more often than `resources.max_failures`.
+        KeyboardInterrupt: the process was interrupted; a later call with this folder continues.
     """
     _drop_broken_snapshot(output / RUN_NAME)
     refusal = output / REFUSAL
     refusal.unlink(missing_ok=True)
-    trainer = TorchTrainer(
+    trainer = InterruptibleTrainer(
         partial(_run, worker, str(refusal)),
         train_loop_config=settings,
         scaling_config=ScalingConfig(

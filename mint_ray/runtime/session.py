@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ray
@@ -13,6 +14,9 @@ from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import ConfigError
 from mint_ray.runtime.orphans import remove_orphaned_placement_groups
 from mint_ray.runtime.placement import check_worker_fits
+
+CORE_LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
+"""Environment variable with the least severity that Ray's core logs: of the process that has it."""
 
 
 def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> None:
@@ -54,18 +58,19 @@ def connect(resources: ResourcesConfig) -> str:
     The surrounding Ray is that of RAY_ADDRESS, which `ray job submit` sets for its jobs. An address
     that an earlier head left on this machine is not used: if that head was killed, Ray would wait
     for it for many minutes. Workers' output goes to Ray's log files; MINT_WORKER_LOGS=1 brings it
-    to the terminal. The ports of a new local Ray, those of its metrics among them, are open to
-    this machine only.
+    to the terminal, and RAY_BACKEND_LOG_LEVEL=error what Ray's core logs in this process. The ports
+    of a new local Ray, those of its metrics among them, are open to this machine only.
     """
     if not ray.is_initialized():
         if is_local(resources):
             _stay_on_loopback()
-        ray.init(
-            address=_address(resources),
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
-        )
+        with _silent_core():
+            ray.init(
+                address=_address(resources),
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
+            )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # the command line shows progress
     context.print_on_execution_start = False
@@ -75,6 +80,25 @@ def connect(resources: ResourcesConfig) -> str:
         f"Ray {ray.__version__}: {len(ray.nodes())} node(s), "
         f"{total.get('CPU', 0):g} CPU, {total.get('GPU', 0):g} GPU"
     )
+
+
+@contextmanager
+def _silent_core() -> Iterator[None]:
+    """Keep what Ray's core logs below `fatal` off this process's terminal, unless the user says so.
+
+    The core writes its errors there, and takes for one that each pool of Ray Data could not restart
+    an actor if the objects it began with were lost. What fails reaches this process as an exception
+    in Python. The core reads the variable when Ray connects. It is set in C's environment alone, of
+    which Ray's own processes get no copy: they log as before, into the session's folder.
+    """
+    if CORE_LOG_LEVEL in os.environ:
+        yield
+        return
+    os.putenv(CORE_LOG_LEVEL, "fatal")
+    try:
+        yield
+    finally:
+        os.unsetenv(CORE_LOG_LEVEL)
 
 
 def _stay_on_loopback() -> None:

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
+from mint_ray.evaluation.fused.mixture import ranked_by
 from mint_ray.images.decode import sample_image
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue
@@ -15,7 +16,16 @@ from mint_ray.knowledge.evidence import Explainer
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.knowledge.release import Release, present_release
 from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
-from mint_ray.serving.api.requests import MEASURED_SIDE, MOST_ANSWERS, Asked, PatientReader
+from mint_ray.serving.api.requests import (
+    MEASURED_SIDE,
+    MOST_ANSWERS,
+    Asked,
+    Options,
+    PatientReader,
+    read_image,
+)
+from mint_ray.students.encoding.images import ShownImage
+from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.models.processors import seen_side
 from mint_ray.students.ranking.fused import FusedRanker, with_look_ups
 from mint_ray.students.ranking.ranker import Ranker, Ranking
@@ -84,6 +94,7 @@ class Predictor:
                 "folder of a train, tune or calibrate step"
             )
         catalogue = Catalogue.read(folder / CATALOGUE)
+        self._names = catalogue.names
         calibration = read_calibration(folder)
         reads_notes = self.task.input_modality == "note"
         knowledge = _knowledge(present_release(catalogue.release)) if reads_notes else None
@@ -111,7 +122,7 @@ class Predictor:
             name=name,
             version=version,
             coverage=calibration.coverage if calibration else None,
-            ranking="fused" if isinstance(self._ranker, FusedRanker) else "student",
+            ranking=ranked_by(folder),
         )
         self._answerer = Answerer(
             catalogue,
@@ -133,7 +144,7 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Rank a sample once, so that the first request does not wait for one-time set-up."""
-        self._rank([self._sample()])
+        self._rank([self._sample])
 
     def check(self) -> None:
         """Check that the model ranks a small sample.
@@ -141,8 +152,18 @@ class Predictor:
         Raises:
             ServingError: the ranking is empty.
         """
-        if not self._rank([self._sample()])[0].labels:
+        if not self._rank([self._sample])[0].labels:
             raise ServingError("expected a ranking of the sample input, found an empty one")
+
+    def read_image(self, data: bytes, options: Options) -> Asked:
+        """Parse a request about an encoded image; it is decoded here and nowhere else.
+
+        Other threads may compute answers meanwhile.
+
+        Raises:
+            UnusableRequest: see `api.requests.read_image`.
+        """
+        return read_image(data, options, self._image_prompt, self.image_side)
 
     def answer(self, requests: Mapping[str, Asked]) -> list[Answer]:
         """Answer requests; an answer does not depend on the other requests of the batch.
@@ -163,13 +184,21 @@ class Predictor:
 
     def _rank(self, asked: Sequence[Asked]) -> list[Ranking]:
         """Rank the catalogue for requests; look-ups get the findings as the request states them."""
-        inputs = [item.student_input for item in asked]
-        if not isinstance(self._ranker, FusedRanker):
-            return self._ranker.rank(inputs)
-        notes = [item for item in inputs if isinstance(item, str)]
-        return self._ranker.rank(notes, findings=[(item.present, item.excluded) for item in asked])
+        if isinstance(self._ranker, FusedRanker):
+            findings = [(item.present, item.excluded) for item in asked]
+            return self._ranker.rank([item.note for item in asked], findings=findings)
+        prompts = [
+            self.student.note_prompt(item.note) if item.image is None else item.image
+            for item in asked
+        ]
+        return self._ranker.rank_prompts(prompts)
 
+    def _image_prompt(self, image: ShownImage) -> Prompt:
+        return self.student.image_prompt(image, self._names)
+
+    # Made once: the processor of images then works in the thread that reads requests alone.
+    @cached_property
     def _sample(self) -> Asked:
         if self.task.input_modality == "image":
-            return Asked(sample_image())
+            return self.read_image(sample_image(), Options())
         return Asked("Seizures.", present=(SEIZURE,))

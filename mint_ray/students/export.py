@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.calibration.calibrator import FILE as CALIBRATION
-from mint_ray.evaluation.fused.pool import FILE as POOL
+from mint_ray.evaluation.fused.pool import ranked_by
 from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.trained_weights import merged
 from mint_ray.students.student import CATALOGUE, Student, StudentInfo, load_student, read_info
@@ -58,7 +58,8 @@ def export_student(folder: Path, out: Path, *, force: bool = False) -> None:
         target = Path(scratch) / "model"
         model.to(_precision(info)).save_pretrained(target)
         (student.processor or student.tokenizer).save_pretrained(target)
-        own = [CATALOGUE, *([] if (folder / POOL).is_file() else [CALIBRATION])]
+        # A calibration of the pool does not hold for the model alone.
+        own = [CATALOGUE, CALIBRATION] if ranked_by(folder) == "student" else [CATALOGUE]
         for name in own:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, target / name)

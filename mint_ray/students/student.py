@@ -11,12 +11,13 @@ student.json                                     base model, prompt settings, li
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -24,7 +25,7 @@ from mint_ray.common.devices import Precision, pick_device, pick_dtype
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
-from mint_ray.students.encoding.images import make_encoder
+from mint_ray.students.encoding.images import ImageEncoder, ShownImage, make_encoder, show
 from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
 from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
 from mint_ray.students.models.processors import load_readers
@@ -127,19 +128,37 @@ class Student:
         """Encode the prompt of a case.
 
         Args:
-            student_input: the case's note, or its encoded image for a student of images.
+            student_input: what the student's task reads: the case's note (str), or its encoded
+                image (bytes).
             names: the catalogue's names, which a student of images is to choose among.
 
         Raises:
             ConfigError: `student.max_prompt_length` has no room for the instruction alone.
             DataError: the image cannot be used.
         """
+        if self.task.input_modality == "note":
+            return self.note_prompt(cast(str, student_input))
+        with self._in_words():
+            image = show(student_input)
+        return self.image_prompt(image, names)
+
+    def note_prompt(self, note: str) -> Prompt:
+        """Encode the prompt of a note (untrusted text); see `prompt`."""
+        with self._in_words():
+            return self.encoder.prompt(build_prompt(note, self.info.k, self.info.prompt_form))
+
+    def image_prompt(self, image: ShownImage, names: Sequence[str]) -> Prompt:
+        """Encode the prompt of an image that is decoded already; see `prompt`."""
+        encoder = self.encoder
+        assert isinstance(encoder, ImageEncoder)  # no other model is loaded for a task of images
+        with self._in_words():
+            return encoder.prompt_of_shown(build_image_prompt(names, self.info.k), [image])
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Turn an encoder's reason into the error of `prompt`."""
         try:
-            if isinstance(student_input, bytes):
-                return self.encoder.prompt(build_image_prompt(names, self.info.k), [student_input])
-            return self.encoder.prompt(
-                build_prompt(student_input, self.info.k, self.info.prompt_form)
-            )
+            yield
         except UnusableRow as error:
             if error.reason != "too_long":
                 raise DataError(

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from mint_ray import cli
-from mint_ray.commands.failures import find_mint_error
+from mint_ray.commands.failures import find_mint_error, was_interrupted
 from mint_ray.errors import DataError
 
 
@@ -48,6 +48,21 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli.cli, "main", broken)
     with pytest.raises(KeyError):
         cli.main([])
+
+
+def test_an_interrupt_that_became_an_error_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise ConnectionError("the server was interrupted too")
+
+    monkeypatch.setattr(cli.cli, "main", interrupted)
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err == "mint: interrupted; the same command continues\n"
+    assert not was_interrupted(KeyError("x"))
 
 
 @pytest.mark.cluster

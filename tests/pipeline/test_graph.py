@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mint_ray.cli import main
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import without_newer_defaults
 from mint_ray.config.load import parse_config
@@ -160,12 +162,15 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Replace the stages by ones that write a file; returns the list of what ran."""
     ran: list[str] = []
 
-    def install(fails: str | None = None) -> list[str]:
+    def install(fails: str | None = None, interrupted: str | None = None) -> list[str]:
         def load(step: Step) -> Callable[[StepContext], StepOutcome]:
             def run(context: StepContext) -> StepOutcome:
                 ran.append(step.name)
                 if step.name == fails:
                     raise DataError("no rows")
+                if step.name == interrupted:
+                    (context.output / "data.txt").write_text("half")
+                    signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
                 (context.output / "data.txt").write_text(context.key)
                 return StepOutcome(rows_in=3, rows_out=2, rejected={"empty_note": 1})
 
@@ -249,6 +254,26 @@ def another_process_holds(folder: Path, kind: str) -> Iterator[None]:
         assert process.stdout.readline() == "held\n"
         yield
         process.kill()
+
+
+def test_ctrl_c_leaves_a_step_that_does_not_claim_to_be_complete(
+    tmp_path: Path, steps: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, file = config(tmp_path), tmp_path / "run.yaml"
+    tree = {"store": str(tmp_path / "runs"), "tracking": {"enabled": False}}
+    file.write_text(json.dumps(tree))
+    steps(interrupted="prefer")
+    assert main(["run", str(file), "--until", "train"]) == 130
+    printed = capsys.readouterr().err
+    assert printed.endswith("mint: interrupted; the same command continues\n")
+    assert "Traceback" not in printed
+    planned = pipeline.plan(made)
+    assert [name for name in planned if planned[name].complete] == ["cases", "teach"]
+    assert main(["path", str(file), "prefer"]) == 1
+    ran = steps()
+    assert main(["run", str(file), "--until", "train"]) == 0
+    assert ran == ["prefer", "train"]
+    assert (planned["prefer"].folder / "data.txt").read_text() == planned["prefer"].key
 
 
 @pytest.mark.parametrize("force", [None, "cases"])

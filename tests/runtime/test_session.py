@@ -1,5 +1,6 @@
-"""Where a local Ray listens."""
+"""Where a local Ray listens, and what it says."""
 
+import ctypes
 import os
 
 import pytest
@@ -26,6 +27,34 @@ def test_a_local_ray_is_on_loopback(
     session.connect(ResourcesConfig(ray_address=address))
     assert (os.environ[variable] == "0") is stays
     assert (services.get_node_ip_address() == "127.0.0.1") is stays
+
+
+@pytest.mark.parametrize("chosen", [None, "info"])
+def test_rays_core_is_silent_here_and_nowhere_else(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core reads C's environment when Ray connects; Ray's processes get `os.environ`."""
+    monkeypatch.delenv(session.CORE_LOG_LEVEL, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(session.CORE_LOG_LEVEL, chosen)
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_char_p
+    seen: list[object] = []
+
+    def init(**_: object) -> None:
+        seen.extend((getenv(session.CORE_LOG_LEVEL.encode()), os.environ.copy()))
+        raise ConnectionError
+
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", init)
+    with pytest.raises(ConnectionError):
+        session.connect(ResourcesConfig(ray_address="10.0.0.1:6379"))
+    in_c, in_python = seen
+    assert in_c == (b"fatal" if chosen is None else chosen.encode())
+    assert isinstance(in_python, dict)
+    assert in_python.get(session.CORE_LOG_LEVEL) == chosen
+    left = getenv(session.CORE_LOG_LEVEL.encode())
+    assert left == (None if chosen is None else chosen.encode())
 
 
 def begun(monkeypatch: pytest.MonkeyPatch, resources: ResourcesConfig) -> list[str]:

@@ -17,7 +17,10 @@ from mint_ray.evaluation.calibration.calibrator import (
     calibrate,
     write_calibration,
 )
+from mint_ray.images import decode
+from mint_ray.serving.api.answers import NOT_CALIBRATED
 from mint_ray.serving.api.requests import (
+    MOST_IMAGE_BYTES,
     DiagnoseRequest,
     Options,
     UnusableRequest,
@@ -25,10 +28,11 @@ from mint_ray.serving.api.requests import (
     read_image,
 )
 from mint_ray.serving.predictor import Predictor
+from mint_ray.students.ranking.ranker import Ranker
 from tests.evaluation.calibration.test_scores import drawn
 from tests.serving.conftest import DISEASES
 from tests.students.joined import join_look_ups
-from tests.students.vision_cases import picture
+from tests.students.vision_cases import TISSUES, picture
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +106,7 @@ def test_terms_and_phenopackets(predictor: Predictor) -> None:
     }
     same = asked(predictor, phenopacket=packet)
     assert (same.present, same.excluded) == (terms.present, terms.excluded)
-    assert "seizures" in same.student_input
+    assert "seizures" in same.note
     [answer] = predictor.answer({"r": same})
     assert [(f.id, f.excluded) for f in answer.findings] == [
         ("HP:0001250", False),
@@ -192,6 +196,7 @@ def test_a_calibrated_student_answers_with_sets(folder: Path, tmp_path: Path) ->
     assert answer.none_of_these.flagged == (answer.set_size == 0)
     assert answer.none_of_these.p_value == pytest.approx(fitted.fit_of_best(probability[0]))
     assert answer.model.coverage == 0.8
+    assert answer.notices == []
 
 
 def test_a_set_is_larger_than_what_is_listed(
@@ -224,14 +229,45 @@ def test_a_student_without_a_catalogue_is_not_served(folder: Path, tmp_path: Pat
         Predictor(tmp_path, name="mint-text", version="1")
 
 
+def no_prompt(image: Any) -> Any:
+    raise AssertionError("encoded")
+
+
 def test_images_that_cannot_be_shown() -> None:
-    assert read_image(picture(1), Options()).student_input == picture(1)
     with pytest.raises(UnusableRequest) as refused:
-        read_image(picture(1)[:60], Options())
+        read_image(picture(1)[:60], Options(), no_prompt)
     assert refused.value.reason == "image_unreadable"
+    with pytest.raises(UnusableRequest) as refused:
+        read_image(b"a" * (MOST_IMAGE_BYTES + 1), Options(), no_prompt)
+    assert refused.value.reason == "too_large"
     with pytest.raises(UnusableRequest) as refused:
         decode_image("no base64!")
     assert refused.value.reason == "not_base64"
+
+
+def test_an_image_is_decoded_once_and_ranked_as_elsewhere(
+    vision_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(vision_folder, name="mint-vision", version="1")
+    predictor.warm_up()
+    image, decoded = picture(3, 64, 64), list[int]()
+    open_rgb = decode.open_rgb
+
+    def counted(encoded: bytes, *more: Any) -> Any:
+        decoded.append(len(encoded))
+        return open_rgb(encoded, *more)
+
+    monkeypatch.setattr(decode, "open_rgb", counted)
+    [answer] = predictor.answer({"r": predictor.read_image(image, Options(explain=True))})
+    predictor.check()
+    assert decoded == [len(image)]
+    [expected] = Ranker(predictor.student, TISSUES, top_k=4).rank([image])
+    assert [entry.name for entry in answer.ranking] == [TISSUES[n] for n in expected.labels]
+    assert [entry.probability for entry in answer.ranking] == pytest.approx(
+        expected.probabilities, abs=1e-5
+    )
+    assert (answer.none_of_these.p_value, answer.set_size) == (None, None)
+    assert NOT_CALIBRATED in answer.notices
 
 
 @pytest.fixture(scope="module")

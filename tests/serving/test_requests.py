@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mint_ray.images.decode import sample_image
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.serving.api import requests
 from mint_ray.serving.api.requests import (
     NO_FINDING,
+    NOT_STAINED,
     DiagnoseRequest,
     Options,
     PatientReader,
     UnusableRequest,
     read_image,
 )
+from mint_ray.students.encoding.images import ShownImage
+from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.models.processors import seen_side
 from tests.students.vision_cases import picture
 
@@ -43,34 +47,42 @@ def test_doubts_about_a_note_are_said(reader: PatientReader, note: str, caveat: 
     assert reader.read(DiagnoseRequest(note=note)).caveat == caveat
 
 
-def test_an_image_is_decoded_once_and_measured_at_the_size_the_model_sees(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def prompt_of(image: ShownImage) -> Prompt:
+    return Prompt((image.pixels.width, image.pixels.height))
+
+
+def test_an_image_is_measured_at_the_size_the_model_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[Any] = []
-    opened: list[int] = []
-    measure, open_tile = requests.measure, requests.open_tile
+    measure = requests.measure
 
     def noted(pixels: Any, microns_per_pixel: float) -> Any:
         measured.append((pixels.shape, microns_per_pixel))
         return measure(pixels, microns_per_pixel=microns_per_pixel)
 
-    def counted(data: object) -> Any:
-        opened.append(1)
-        return open_tile(data)
-
     monkeypatch.setattr(requests, "measure", noted)
-    monkeypatch.setattr(requests, "open_tile", counted)
     buffer = io.BytesIO()
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (200, 400, 3), dtype=np.uint8)).save(buffer, "PNG")
-    asked = read_image(buffer.getvalue(), Options(explain=True), side=100)
+    asked = read_image(buffer.getvalue(), Options(explain=True), prompt_of, side=100)
     assert measured == [((50, 100, 3), 1.0)]
     assert asked.morphology is not None
-    assert asked.student_input == buffer.getvalue()
-    assert len(opened) == 1
-    read_image(picture(1, 64, 64), Options(explain=True), side=100)
+    assert asked.image == Prompt((400, 200))  # the model gets it before it is made smaller
+    read_image(picture(1, 64, 64), Options(explain=True), prompt_of, side=100)
     assert measured[1] == ((64, 64, 3), 0.25)
-    assert read_image(picture(1), Options()).morphology is None
+    assert read_image(picture(1), Options(), prompt_of).morphology is None
+
+
+def a_lawn() -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 60, (40, 40, 3)) + np.array([30, 150, 40])
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("image", "caveat"), [(sample_image(), None), (a_lawn(), NOT_STAINED)])
+def test_an_image_of_something_else_is_doubted(image: bytes, caveat: str | None) -> None:
+    asked = read_image(image, Options(), prompt_of)
+    assert (asked.caveat, asked.is_empty) == (caveat, False)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +112,10 @@ def packet(present: list[str], excluded: list[str], id_: str = "p") -> DiagnoseR
 
 
 def test_the_note_of_a_patient_does_not_depend_on_an_id(reader: PatientReader) -> None:
-    notes = {reader.read(packet(TERMS, [], f"id-{n}")).student_input for n in range(24)}
+    notes = {reader.read(packet(TERMS, [], f"id-{n}")).note for n in range(24)}
     assert len(notes) == 1
-    assert notes == {reader.read(DiagnoseRequest(terms=TERMS)).student_input}
-    orders = {reader.read(packet(TERMS[:n], [])).student_input for n in range(1, 6)}
+    assert notes == {reader.read(DiagnoseRequest(terms=TERMS)).note}
+    orders = {reader.read(packet(TERMS[:n], [])).note for n in range(1, 6)}
     assert len(orders) == 5
 
 
@@ -115,7 +127,7 @@ def test_findings_that_the_student_does_not_see_are_told(reader: PatientReader) 
     assert read.left_out == tuple(known[40:])
     read = reader.read(packet(TERMS, known[:5]))
     assert read.left_out == tuple(known[3:5])
-    assert all(ontology.name(term).lower() in str(read.student_input).lower() for term in known[:1])
+    assert all(ontology.name(term).lower() in read.note.lower() for term in known[:1])
     assert reader.read(packet(TERMS, known[:3])).left_out == ()
 
 

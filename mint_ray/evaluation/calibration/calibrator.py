@@ -14,6 +14,7 @@ import numpy as np
 
 from mint_ray.common.arrays import Bools, Floats
 from mint_ray.common.files import read_json, write_json
+from mint_ray.config.promotion import RankedBy
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.conformal import (
     group_weights,
@@ -68,7 +69,7 @@ class AnswerCalibration:
     top_k: int
     not_reached: int
     """Number of validation cases whose answer a beam search did not reach; the catalogue has it."""
-    ranking: Literal["student", "fused"] = "student"
+    ranking: RankedBy = "student"
     """Ranking that the probabilities belong to: the student's, or its pool with look-ups."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """Metrics on the test groups, `before` and `after` calibration; see `measure`.
@@ -149,7 +150,7 @@ def calibrate(
     search: Search,
     beam_width: int,
     top_k: int,
-    ranking: Literal["student", "fused"] = "student",
+    ranking: RankedBy = "student",
 ) -> AnswerCalibration:
     """Fit a calibration on validation cases.
 

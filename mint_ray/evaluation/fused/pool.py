@@ -17,6 +17,7 @@ from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.common.files import read_json, write_json
+from mint_ray.config.promotion import RankedBy
 from mint_ray.errors import DataError
 
 FILE = "fused.json"
@@ -122,15 +123,20 @@ def write_pool(folder: Path, pool: OpinionPool) -> None:
     write_json(folder / FILE, {"format": FORMAT, **pool.plain()})
 
 
+def ranked_by(folder: Path) -> RankedBy:
+    """Return what ranks in the name of a student's folder: `fused` where it has a `fused.json`."""
+    return "fused" if (folder / FILE).is_file() else "student"
+
+
 def read_pool(folder: Path) -> OpinionPool | None:
     """Read the pool of a folder; return None where there is none.
 
     Raises:
         DataError: the file is not a pool of this format.
     """
-    file = folder / FILE
-    if not file.is_file():
+    if ranked_by(folder) == "student":
         return None
+    file = folder / FILE
     try:
         content = read_json(file)
         if content["format"] != FORMAT:

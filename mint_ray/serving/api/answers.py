@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
+from mint_ray.config.promotion import RankedBy
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.evidence import Evidence, Explainer
@@ -16,6 +16,10 @@ from mint_ray.students.ranking.ranker import Ranking
 
 MOST_EVIDENCE = 8
 """Most findings of each kind (supports, missing, contradicts) in an explanation."""
+NOT_CALIBRATED = (
+    "the model has no calibration: whether the catalogue may lack the right answer was judged by "
+    "the input alone, and probabilities are the model's own"
+)
 EMPTY_SET = "no entry of the catalogue fits as well as right answers usually do"
 INTENDED_USE = (
     "For research, and as a second opinion of people who are trained to judge it. No medical "
@@ -73,8 +77,8 @@ class NoneOfThese(BaseModel):
         description="How often a right answer fits as badly as the best one here."
     )
     flagged: bool = Field(
-        description="No finding was read, the note is not in English, or the conformal set is "
-        "empty."
+        description="No finding was read, the note is not in English, the image does not have the "
+        "colours of stained tissue, or the conformal set is empty. The last needs a calibration."
     )
     reason: str | None = Field(description="Why it is flagged.")
 
@@ -85,7 +89,7 @@ class ModelInfo(BaseModel):
     name: str
     version: str
     coverage: float | None = Field(description="Coverage that the conformal sets were made for.")
-    ranking: Literal["student", "fused"] = Field(
+    ranking: RankedBy = Field(
         "student",
         description="`student`: the language model alone. `fused`: joined with look-ups on the "
         "findings, by disease annotations or similar patients.",
@@ -109,11 +113,26 @@ class Answer(BaseModel):
         "written from them has no room.",
     )
     notices: list[str] = Field(
-        default_factory=list, description="What was dropped while the request was read."
+        default_factory=list,
+        description="What was dropped while the request was read, or could not be judged.",
     )
     morphology: str | None = Field(None, description="What was measured in an image.")
     shortened: bool = Field(description="The note was too long for the model: its tail was cut.")
     intended_use: str = INTENDED_USE
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The reply to a request that a model cannot answer: for programs, for people, for HTTP."""
+
+    reason: str
+    message: str
+    status: int = 422
+
+
+Reply = Answer | Refusal
+"""What a model's replica replies. Between processes both travel as they are: validated where they
+were made, and not again."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +170,7 @@ class Answerer:
             left_out=[
                 self._finding(term, excluded=term in asked.excluded) for term in asked.left_out
             ],
-            notices=list(asked.notices),
+            notices=[*asked.notices, *([] if self.calibration else [NOT_CALIBRATED])],
             morphology=asked.morphology,
             shortened=ranking.shortened,
         )

@@ -53,21 +53,29 @@ class ChatRequest(BaseModel):
     model: str | None = Field(None, max_length=200)
     stream: bool = False
 
-    def asked(self) -> str | bytes:
-        """Return the note (text) or the encoded image (bytes) of the user's last message.
+    def image(self) -> bytes | None:
+        """Return the encoded image of the user's last message; None if it has none.
 
         Raises:
             UnusableRequest: `no_message`, `not_fetched` or `not_base64`.
         """
+        urls = [part.image_url.url for part in self._parts() if part.image_url is not None]
+        return _image(urls[0]) if urls else None
+
+    def note(self) -> str:
+        """Return the text of the user's last message.
+
+        Raises:
+            UnusableRequest: `no_message`.
+        """
+        return "\n".join(part.text for part in self._parts() if part.text)
+
+    def _parts(self) -> list[Part]:
         contents = [message.content for message in self.messages if message.role == "user"]
         if not contents or not contents[-1]:
             raise UnusableRequest("no_message", "expected a message with role user, found none")
-        if isinstance(contents[-1], str):
-            return contents[-1]
-        images = [part.image_url.url for part in contents[-1] if part.image_url is not None]
-        if images:
-            return _image(images[0])
-        return "\n".join(part.text for part in contents[-1] if part.text)
+        content = contents[-1]
+        return [Part(type="text", text=content)] if isinstance(content, str) else content
 
 
 def as_chat(answer: Answer) -> dict[str, Any]:

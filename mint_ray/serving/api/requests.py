@@ -5,13 +5,11 @@ A request that exceeds one of the limits below is refused with a machine-readabl
 
 import base64
 import binascii
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 import numpy as np
-from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH, is_not_english
@@ -20,11 +18,13 @@ from mint_ray.cases.patients.phenopackets import parse_packet
 from mint_ray.cases.schema import Case, RejectedCase, blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import ServingError
-from mint_ray.images.decode import open_tile
 from mint_ray.images.morphology import MICRONS_PER_PIXEL, describe, measure
+from mint_ray.images.stained import looks_stained
 from mint_ray.knowledge.ids import read_term_id
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
+from mint_ray.students.encoding.images import ShownImage, show
+from mint_ray.students.encoding.text import Prompt, UnusableRow
 
 MOST_NOTE_CHARACTERS = 100_000
 MOST_TERMS = 500
@@ -33,9 +33,10 @@ MOST_IMAGE_BYTES = 20 * 2**20
 MOST_IMAGE_CHARACTERS = 4 * (MOST_IMAGE_BYTES // 3 + 1)
 MOST_PACKET_BYTES = 2 * 2**20
 MEASURED_SIDE = 512
-"""Longest side, in pixels, at which morphology is measured where the model's own is unknown."""
+"""Longest side, in pixels, at which images are measured where the model's own is unknown."""
 
 NO_WORDS = "the note has no words"
+NOT_STAINED = "the image does not have the colours of haematoxylin and eosin"
 NO_FINDING = "no finding of the Human Phenotype Ontology was read in the note as present"
 
 _DROPPED = {
@@ -116,9 +117,12 @@ class NoteSpan:
 
 @dataclass(frozen=True)
 class Asked:
-    """A parsed request: the student's input (a note or an encoded image), findings and options."""
+    """A parsed request: the student's input (a note, or the prompt of an image) and options."""
 
-    student_input: str | bytes
+    note: str = ""
+    image: Prompt | None = None
+    """The prompt of an image. The image itself is not kept: decoded, a large one takes 120 MB, and
+    a queue holds many."""
     present: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     spans: tuple[NoteSpan, ...] = ()
@@ -136,7 +140,7 @@ class Asked:
     @property
     def is_empty(self) -> bool:
         """Whether there is no input for a model."""
-        return not self.student_input
+        return not self.note and self.image is None
 
 
 class PatientReader:
@@ -155,8 +159,8 @@ class PatientReader:
         """Parse a request into the input of a student.
 
         Raises:
-            UnusableRequest: `unknown_terms`, `not_a_phenotype`, `no_findings`, `too_large`, or the
-                reason why a phenopacket is rejected (`cases.patients.phenopackets.Reason`).
+            UnusableRequest: `unknown_terms`, `not_a_phenotype`, `no_findings`, or the reason why a
+                phenopacket is rejected (`cases.patients.phenopackets.Reason`).
         """
         if request.note is not None:
             return self._from_note(request.note, request)
@@ -166,7 +170,7 @@ class PatientReader:
 
     def _from_note(self, note: str, options: Options) -> Asked:
         if not any(character.isalnum() for character in note):
-            return Asked("", top_k=options.top_k, explain=options.explain, caveat=NO_WORDS)
+            return Asked(top_k=options.top_k, explain=options.explain, caveat=NO_WORDS)
         findings = self._findings.read(note)
         present, excluded = present_and_excluded(findings)
         spans = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in findings)
@@ -177,10 +181,6 @@ class PatientReader:
         return replace(parsed, caveat="; ".join(doubts)) if doubts else parsed
 
     def _from_packet(self, packet: Mapping[str, Any], options: Options) -> Asked:
-        if len(json.dumps(packet)) > MOST_PACKET_BYTES:
-            raise UnusableRequest(
-                "too_large", f"expected a phenopacket of at most {MOST_PACKET_BYTES} bytes"
-            )
         parsed = parse_packet(packet, "request", self._ontology)
         if isinstance(parsed, RejectedCase):
             raise UnusableRequest(
@@ -239,35 +239,45 @@ class PatientReader:
         return known
 
 
-def read_image(data: bytes, options: Options, side: int = MEASURED_SIDE) -> Asked:
+def read_image(
+    data: bytes,
+    options: Options,
+    prompt: Callable[[ShownImage], Prompt],
+    side: int = MEASURED_SIDE,
+) -> Asked:
     """Check an encoded image and return the parsed request.
 
-    With `explain` its morphology is measured here, from the same decoded pixels, at the size at
-    which the model sees them: a slide of forty megapixels would take half a minute and gigabytes.
+    The image is decoded here and nowhere else. Its colours are judged from the same pixels, and
+    with `explain` its morphology is measured, at the size at which the model sees them: a slide of
+    forty megapixels would take half a minute and gigabytes.
 
     Args:
         data: encoded image.
         options: options of the request.
-        side: longest side, in pixels, at which morphology is measured.
+        prompt: makes the student's prompt of the decoded image.
+        side: longest side, in pixels, at which the image is judged and measured.
 
     Raises:
         UnusableRequest: `too_large`, or the reason why it cannot be decoded (`images.decode`).
     """
     if len(data) > MOST_IMAGE_BYTES:
         raise UnusableRequest("too_large", f"expected an image of at most {MOST_IMAGE_BYTES} bytes")
-    opened = open_tile(data)
-    if isinstance(opened, str):
-        raise UnusableRequest(opened, f"the image cannot be used: {opened.replace('_', ' ')}")
-    morphology = _morphology(opened, side) if options.explain else None
-    return Asked(data, top_k=options.top_k, explain=options.explain, morphology=morphology)
-
-
-def _morphology(image: Image, side: int) -> str:
-    """Describe the morphology of an image, which is made smaller in place if it is too large."""
-    width = image.width
-    image.thumbnail((side, side))
-    scale = MICRONS_PER_PIXEL * width / image.width
-    return describe(measure(np.asarray(image), microns_per_pixel=scale))
+    try:
+        image = show(data)
+    except UnusableRow as error:
+        text = f"the image cannot be used: {error.reason.replace('_', ' ')}"
+        raise UnusableRequest(error.reason, text) from error
+    encoded, width = prompt(image), image.pixels.width
+    image.pixels.thumbnail((side, side))  # in place, which saves a copy; the prompt is made already
+    pixels = np.asarray(image.pixels)
+    scale = MICRONS_PER_PIXEL * width / image.pixels.width
+    return Asked(
+        image=encoded,
+        top_k=options.top_k,
+        explain=options.explain,
+        caveat=None if looks_stained(pixels) else NOT_STAINED,
+        morphology=describe(measure(pixels, microns_per_pixel=scale)) if options.explain else None,
+    )
 
 
 def decode_image(text: str) -> bytes:
@@ -291,4 +301,11 @@ def _asked(
     options: Options,
     spans: tuple[NoteSpan, ...] = (),
 ) -> Asked:
-    return Asked(note, tuple(present), tuple(excluded), spans, options.top_k, options.explain)
+    return Asked(
+        note=note,
+        present=tuple(present),
+        excluded=tuple(excluded),
+        spans=spans,
+        top_k=options.top_k,
+        explain=options.explain,
+    )

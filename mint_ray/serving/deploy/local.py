@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 
@@ -22,10 +23,14 @@ from mint_ray.tracking.tracker import tracking_uri
 def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     """Start Ray and the service, print its address, and stop both on SIGINT or SIGTERM.
 
+    Both signals count from the start: the loading of a model may take minutes.
+
     Args:
         say: prints a line for the user.
 
     Raises:
+        KeyboardInterrupt: SIGINT (Ctrl-C) came.
+        SystemExit: SIGTERM came; its code is 0.
         ConfigError: there is no student to serve, the address is not a loopback one and there are
             no API keys, the port is taken, or this Ray has a Serve already.
     """
@@ -39,15 +44,13 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     # No limit of the proxy: it would count a whole stream. The service limits the arrival of each
     # body and each question to a model itself.
     options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=None)
-    serve.start(http_options=options)
     tracking = tracking_uri(config.tracking.uri, config.store)
-    stopped = threading.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: stopped.set())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
+        serve.start(http_options=options)
         serve.run(build(serving, tracking), name=NAME, route_prefix="/")
         say(f"listening on http://{serving.host}:{serving.port} (Ctrl-C stops)")
-        stopped.wait()
+        threading.Event().wait()
     finally:
         serve.shutdown()
 

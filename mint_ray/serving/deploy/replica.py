@@ -10,13 +10,8 @@ from typing import Any, TypeVar
 from ray import serve
 
 from mint_ray.errors import ServingError
-from mint_ray.serving.api.requests import (
-    Asked,
-    DiagnoseRequest,
-    Options,
-    UnusableRequest,
-    read_image,
-)
+from mint_ray.serving.api.answers import Answer, Refusal, Reply
+from mint_ray.serving.api.requests import Asked, DiagnoseRequest, Options, UnusableRequest
 from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.loading import Loaded, is_outdated, load_predictor
 from mint_ray.serving.predictor import Predictor
@@ -28,8 +23,10 @@ T = TypeVar("T")
 STUCK_SECONDS = 300.0
 """Time after which a batch that is not done means that the model is stuck, not that it is slow."""
 
-Reply = dict[str, Any]
-"""`{"answer": ...}`, or `{"refused": reason, "message": ..., "status": ...}`."""
+# The name is not repeated: it comes from the client and may hold anything.
+_UNKNOWN_MODEL = Refusal(
+    "unknown_model", "no model of this name is served; /v1/models lists those that are", 404
+)
 
 
 @serve.deployment
@@ -55,8 +52,8 @@ class StudentReplica:
         # loads, so that answers continue meanwhile.
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
-        # Images are decoded and measured beside the event loop, which answers health checks. One
-        # at a time, because a large one takes hundreds of megabytes.
+        # Images are decoded, measured and made prompts beside the event loop, which answers health
+        # checks. One at a time, because a large one takes hundreds of megabytes.
         self._decode = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._computing_since: float | None = None
 
@@ -108,34 +105,31 @@ class StudentReplica:
         elif time.monotonic() - since > STUCK_SECONDS:
             raise ServingError(f"expected a batch within {STUCK_SECONDS:g} seconds, found none")
 
-    async def diagnose(self, request_id: str, request: Mapping[str, Any]) -> Reply:
-        """Answer a request about a patient (a dumped `DiagnoseRequest`)."""
-        parsed = DiagnoseRequest.model_validate(request)
-        predictor = await self._predictor_named(parsed.model)
+    async def diagnose(self, request_id: str, request: DiagnoseRequest) -> Reply:
+        """Answer a request about a patient."""
+        predictor = await self._predictor_named(request.model)
         if predictor is None:
-            return _unknown_model()
+            return _UNKNOWN_MODEL
         if predictor.reader is None:
-            return {"refused": "wrong_model", "message": "this model answers about images"}
+            return Refusal("wrong_model", "this model answers about images")
         try:
-            return await self._answer(predictor, request_id, predictor.reader.read(parsed))
+            return await self._answer(predictor, request_id, predictor.reader.read(request))
         except UnusableRequest as error:
-            return {"refused": error.reason, "message": str(error)}
+            return Refusal(error.reason, str(error))
 
-    async def tissue(self, request_id: str, image: bytes, options: Mapping[str, Any]) -> Reply:
-        """Answer a request about an encoded image, with the fields of `Options`."""
-        parsed = Options.model_validate(options)
-        predictor = await self._predictor_named(parsed.model)
+    async def tissue(self, request_id: str, image: bytes, options: Options) -> Reply:
+        """Answer a request about an encoded image."""
+        predictor = await self._predictor_named(options.model)
         if predictor is None:
-            return _unknown_model()
+            return _UNKNOWN_MODEL
         if predictor.reader is not None:
-            return {"refused": "wrong_model", "message": "this model answers about notes"}
+            return Refusal("wrong_model", "this model answers about notes")
         try:
-            side = predictor.image_side
             loop = asyncio.get_running_loop()
-            asked = await loop.run_in_executor(self._decode, read_image, image, parsed, side)
+            asked = await loop.run_in_executor(self._decode, predictor.read_image, image, options)
             return await self._answer(predictor, request_id, asked)
         except UnusableRequest as error:
-            return {"refused": error.reason, "message": str(error)}
+            return Refusal(error.reason, str(error))
 
     async def about(self) -> list[dict[str, Any]]:
         """List the models that answer requests; the first one is the default.
@@ -174,11 +168,12 @@ class StudentReplica:
                 )
             return self._further[name].predictor
 
-    async def _answer(self, predictor: Predictor, request_id: str, asked: Asked) -> Reply:
-        return {"answer": await self._batched((predictor, request_id, asked))}
+    async def _answer(self, predictor: Predictor, request_id: str, asked: Asked) -> Answer:
+        answer: Answer = await self._batched((predictor, request_id, asked))
+        return answer
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)  # type: ignore[untyped-decorator]
-    async def _batched(self, items: list[tuple[Predictor, str, Asked]]) -> list[dict[str, Any]]:
+    async def _batched(self, items: list[tuple[Predictor, str, Asked]]) -> list[Answer]:
         return await self._run(_answer_all, items)
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
@@ -199,20 +194,14 @@ class StudentReplica:
         return self._main
 
 
-def _answer_all(items: list[tuple[Predictor, str, Asked]]) -> list[dict[str, Any]]:
+def _answer_all(items: list[tuple[Predictor, str, Asked]]) -> list[Answer]:
     """Answer items in their order; those of the same predictor are computed together."""
     by_predictor: dict[int, tuple[Predictor, dict[str, Asked]]] = {}
     for predictor, request_id, asked in items:
         by_predictor.setdefault(id(predictor), (predictor, {}))[1][request_id] = asked
     answers = {
-        answer.request_id: answer.model_dump(mode="json")
+        answer.request_id: answer
         for predictor, requests in by_predictor.values()
         for answer in predictor.answer(requests)
     }
     return [answers[request_id] for _, request_id, _ in items]
-
-
-def _unknown_model() -> Reply:
-    # The name is not repeated: it comes from the client and may hold anything.
-    message = "no model of this name is served; /v1/models lists those that are"
-    return {"refused": "unknown_model", "message": message, "status": 404}

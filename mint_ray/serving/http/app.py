@@ -117,12 +117,11 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
     async def chat(request: Request) -> Response:
         """Return the ranking as a chat completion, for clients of OpenAI's API."""
         parsed = ChatRequest.model_validate_json(check_parts(await request.body()))
-        student_input = parsed.asked()
-        if isinstance(student_input, bytes):
-            options = Options(model=parsed.model)
-            answer = await service.tissue(_id(request), student_input, options)
+        image = parsed.image()
+        if image is not None:
+            answer = await service.tissue(_id(request), image, Options(model=parsed.model))
         else:
-            patient = DiagnoseRequest(note=student_input, model=parsed.model)
+            patient = DiagnoseRequest(note=parsed.note(), model=parsed.model)
             answer = await service.diagnose(_id(request), patient)
         if parsed.stream:
             return StreamingResponse(as_chat_events(answer), media_type="text/event-stream")
@@ -156,7 +155,9 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
     kind = request.headers.get("content-type", "")
     if kind.startswith("application/json"):
         parsed = TissueRequest.model_validate_json(check_parts(await request.body()))
-        return decode_image(parsed.image), Options(**parsed.model_dump(exclude={"image"}))
+        # Validated already; a copy without the image, which would travel with the options.
+        options = Options.model_construct(**parsed.model_dump(exclude={"image"}))
+        return decode_image(parsed.image), options
     if not kind.startswith("multipart/form-data"):
         return await request.body(), options
     async with request.form(max_files=1, max_fields=8) as form:
@@ -164,7 +165,7 @@ async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]
         if not isinstance(image, UploadFile):
             raise UnusableRequest("no_image", "expected a file named image in the form, found none")
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        return await image.read(), Options.model_validate(fields or options.model_dump())
+        return await image.read(), Options.model_validate(fields) if fields else options
 
 
 async def _answer_lines(

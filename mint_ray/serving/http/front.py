@@ -1,8 +1,9 @@
-"""ASGI middleware of Ray Serve's HTTP proxies, before Ray reads a request's headers.
+"""Set-up of Ray Serve's HTTP proxies, before Ray reads a request's headers.
 
 Ray obeys some headers of every client: one lengthens or lifts the time limit, one chooses the
 request's id, which is logged and repeated at any length, and others choose a replica. Bytes in
-them that are no UTF-8 make Ray fail. They are removed here, except for an id of a plain form.
+them that are no UTF-8 make Ray fail. They are removed here, except for an id of a plain form. The
+headers also have to arrive in time; see `connections`.
 """
 
 import os
@@ -11,6 +12,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.middleware import Middleware
+
+from mint_ray.serving.http.connections import limit_header_time
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 """Environment variable by which Ray Serve's proxies find `middlewares`, on every node."""
@@ -46,7 +49,11 @@ class Front:
 
 
 def middlewares() -> list[Middleware]:
-    """Return the middlewares of a proxy; Ray Serve calls this, as `VARIABLE` says."""
+    """Return the middlewares of a proxy, and limit the time of its requests' headers.
+
+    Ray Serve calls this in the process of each proxy before its server starts, as `VARIABLE` says.
+    """
+    limit_header_time()
     return [Middleware(Front)]
 
 

@@ -9,7 +9,7 @@ from ray.serve.handle import DeploymentHandle
 
 from mint_ray.config.serving import ServingConfig
 from mint_ray.errors import ServingError
-from mint_ray.serving.api.answers import Answer
+from mint_ray.serving.api.answers import Answer, Refusal, Reply
 from mint_ray.serving.api.requests import DiagnoseRequest, Options
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Service:
             RequestRefused: no such student, an unusable request, full queues, or no answer in time.
         """
         handle = self._handle("text", "notes", request.model)
-        call = handle.diagnose.remote(request_id, request.model_dump(mode="json"))
+        call = handle.diagnose.remote(request_id, request)
         return await self._answer(request_id, call)
 
     async def tissue(self, request_id: str, image: bytes, options: Options) -> Answer:
@@ -64,7 +64,7 @@ class Service:
             RequestRefused: as for `diagnose`.
         """
         handle = self._handle("vision", "images", options.model)
-        call = handle.tissue.remote(request_id, image, options.model_dump())
+        call = handle.tissue.remote(request_id, image, options)
         return await self._answer(request_id, call)
 
     async def models(self, request_id: str) -> list[dict[str, Any]]:
@@ -91,10 +91,10 @@ class Service:
         return handle.options(multiplexed_model_id=model) if model in self._further else handle
 
     async def _answer(self, request_id: str, call: Any) -> Answer:
-        reply = await self._wait(request_id, call)
-        if "refused" in reply:
-            raise RequestRefused(reply.get("status", 422), reply["refused"], reply["message"])
-        return Answer.model_validate(reply["answer"])
+        reply: Reply = await self._wait(request_id, call)
+        if isinstance(reply, Refusal):
+            raise RequestRefused(reply.status, reply.reason, reply.message)
+        return reply
 
     async def _wait(self, request_id: str, call: Any) -> Any:
         try:

@@ -327,7 +327,7 @@ def _finish(
             config.seed,
             catalogue.release,
         ),
-        compute=actor_pool(config.resources),
+        compute=actor_pool(config.resources, len(batches)),
         num_cpus=config.resources.cpus_per_worker,
     )
     return pa.concat_tables(ray.get(data.to_arrow_refs())).sort_by("case_id")

@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.config import Config
 from mint_ray.errors import MintError
+from mint_ray.runtime.interrupts import keeping_handler
 from mint_ray.runtime.ray_train import fit
 from mint_ray.tuning.trials import FAILURE
 
@@ -73,7 +74,8 @@ def run_trials(campaign: "Campaign", slots: int, retries: int) -> None:
             verbose=0,
         ),
     )
-    tuner.fit()
+    with keeping_handler():
+        tuner.fit()
 
 
 def run_trial(ray_config: dict[str, Any]) -> None:

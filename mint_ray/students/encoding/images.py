@@ -1,9 +1,10 @@
 """Encoding of chat messages with images as token ids and pixels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
+from PIL.Image import Image
 
 from mint_ray.common.digests import digest_of
 from mint_ray.images.decode import open_tile
@@ -12,6 +13,29 @@ from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.task import DISEASE, Task
 
 _TEXT_INPUTS = ("input_ids", "attention_mask")
+
+
+class ShownImage(NamedTuple):
+    """A decoded image in RGB, and the hex digest of the file that it was decoded from."""
+
+    pixels: Image
+    digest: str
+
+
+def show(encoded: object) -> ShownImage:
+    """Decode an image for a model.
+
+    Args:
+        encoded: a file's content, as bytes; anything else is refused.
+
+    Raises:
+        UnusableRow: for a reason of `open_tile`.
+    """
+    opened = open_tile(encoded)
+    if isinstance(opened, str):
+        raise UnusableRow(opened)
+    assert isinstance(encoded, bytes)  # anything else was refused
+    return ShownImage(opened, digest_of(encoded))
 
 
 class ImageEncoder(Encoder):
@@ -42,22 +66,28 @@ class ImageEncoder(Encoder):
 
         Raises:
             UnusableRow: `too_long`; `bad_messages`; `image_count` where the number of images is not
-                the number of image parts; or the reason why an image cannot be used
-                (`image_missing`, `image_unreadable`, `image_too_large`, `image_too_small`,
-                `image_blank`).
+                the number of image parts; or the reason why an image cannot be used (see `show`).
         """
+        turns = self._turns(messages, len(images))
+        return self._encode(turns, [show(encoded) for encoded in images])
+
+    def prompt_of_shown(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[ShownImage]
+    ) -> Prompt:
+        """Encode a prompt with images that are decoded already; see `prompt`."""
+        return self._encode(self._turns(messages, len(images)), images)
+
+    def _turns(self, messages: Sequence[Mapping[str, Any]], n_images: int) -> list[dict[str, Any]]:
+        """Return messages with their content as cleaned parts, of which `n_images` are images."""
         turns = [self._parts(message) for message in messages]
         if not turns:
             raise UnusableRow("bad_messages")
         image_parts = sum(part["type"] == "image" for turn in turns for part in turn["content"])
-        if image_parts != len(images):
+        if image_parts != n_images:
             raise UnusableRow("image_count")
-        opened = []
-        for encoded in images:
-            image = open_tile(encoded)
-            if isinstance(image, str):
-                raise UnusableRow(image)
-            opened.append(image)
+        return turns
+
+    def _encode(self, turns: list[dict[str, Any]], images: Sequence[ShownImage]) -> Prompt:
         try:
             text = self.processor.apply_chat_template(
                 turns, add_generation_prompt=True, tokenize=False
@@ -67,19 +97,17 @@ class ImageEncoder(Encoder):
         inputs = dict(
             self.processor(
                 text=[text],
-                images=[opened] if opened else None,
+                images=[[image.pixels for image in images]] if images else None,
                 add_special_tokens=False,
                 return_tensors="pt",
             )
         )
         ids = self._within(inputs["input_ids"][0].tolist())
-        if not opened:
+        if not images:
             return Prompt(ids)
         tensors = {name: value for name, value in inputs.items() if name not in _TEXT_INPUTS}
         # Each image is hashed before they are joined: joined bytes would not tell where one ends.
-        digest = digest_of(
-            *(bytes.fromhex(digest_of(item if isinstance(item, bytes) else b"")) for item in images)
-        )
+        digest = digest_of(*(bytes.fromhex(image.digest) for image in images))
         positions = tuple(index for index, token in enumerate(ids) if token == self._image_token)
         return Prompt(ids, False, VisionInputs(tensors, positions, digest))
 

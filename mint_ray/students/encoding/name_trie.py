@@ -101,6 +101,24 @@ class TrieTable:
         positions, counts = _ranges(self.child_starts, nodes)
         return self.child_nodes[positions], counts
 
+    def chunks(self, size: int) -> list[tuple[Ints, int]]:
+        """Cut the inner nodes, in depth-first order, into chunks that can be computed alone.
+
+        Each chunk starts with the ancestors that it lacks, which an earlier chunk scores. The
+        number beside it, at most `size`, says how many nodes at its end are to be scored.
+        """
+        inner = self.has_children
+        # Siblings are numbered in ascending order, so depth-first order is that of the paths.
+        order = np.lexsort(self.paths.T[::-1])
+        order = order[inner[order] & (order > 0)]
+        chunks = []
+        for at in range(0, len(order), size):
+            chunk = order[at : at + size]
+            # In depth-first order, only the first node's ancestors can lie before the chunk.
+            ancestors = self.paths[chunk[0], : self.depths[chunk[0]] - 1]
+            chunks.append((np.concatenate([ancestors, chunk]), len(chunk)))
+        return chunks
+
 
 def _ranges(starts: Ints, items: Ints) -> tuple[Ints, Ints]:
     """Return the positions of the given items' ranges, one after another, and their lengths."""

@@ -12,7 +12,7 @@ import numpy as np
 from mint_ray.common.arrays import Floats
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
-from mint_ray.evaluation.fused.pool import FILE, OpinionPool, experts_of, read_pool
+from mint_ray.evaluation.fused.pool import FILE, OpinionPool, experts_of, ranked_by, read_pool
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.students.ranking.ranker import Ranker, Ranking, Scores, ranking_of
 from mint_ray.teachers.note_look_ups import FOLDER, Findings, NoteLookUps
@@ -126,8 +126,7 @@ def with_look_ups(
             belongs to another ranking.
         TeacherError: a look-up is damaged, or is of another catalogue.
     """
-    pool = read_pool(folder)
-    found = "student" if pool is None else "fused"
+    pool, found = read_pool(folder), ranked_by(folder)
     if calibration is not None and calibration.ranking != found:
         raise DataError(
             f"{folder}: its calibration belongs to the ranking {calibration.ranking}, but "

@@ -21,7 +21,7 @@ from mint_ray.common.arrays import Floats, Ints
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.calibration.scores import answer_log_probability, probabilities
 from mint_ray.images.decode import sample_image
-from mint_ray.students.encoding.name_trie import TrieTable, build_trie, common_prefix
+from mint_ray.students.encoding.name_trie import build_trie, common_prefix
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
@@ -164,7 +164,7 @@ class Ranker:
         self._beam_width = max(beam_width, self._top_k)
         fits = len(self.trie) <= EXHAUSTIVE_TOKENS
         self.search = search if search != "auto" else "exhaustive" if fits else "beam"
-        self._chunks = _chunks(self.trie.table) if self.search == "exhaustive" else []
+        self._chunks = self.trie.table.chunks(CHUNK) if self.search == "exhaustive" else []
         self._names = tuple(names)
         self._batch_size = batch_size
         self._prefix_sharing = self._supports_prefix_sharing()
@@ -179,8 +179,8 @@ class Ranker:
         """Rank the catalogue for each case.
 
         Args:
-            inputs: clinical notes (untrusted text, an empty one is allowed), or encoded images for
-                a student of images.
+            inputs: what the student's task reads: clinical notes (untrusted text, an empty one is
+                allowed), or encoded images.
             answers: position of each case's known answer in the catalogue, where known.
 
         Raises:
@@ -188,15 +188,24 @@ class Ranker:
             DataError: an image cannot be used; `open_tile` finds that out beforehand.
         """
         known = answers if answers is not None else [None] * len(inputs)
-        return [
-            ranking_of(scores, self._listed, self._temperature)
-            for scores in self.score(inputs, known)
-        ]
+        return self._rankings(self.score(inputs, known))
+
+    def rank_prompts(self, prompts: Sequence[Prompt]) -> list[Ranking]:
+        """Rank the catalogue for each of the student's prompts; see `rank`."""
+        return self._rankings(self._score_prompts(prompts, [None] * len(prompts)))
 
     def score(self, inputs: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
         """Return the scores behind `rank`, which has the same arguments and errors."""
-        self._student.activate()
         prompts = [self._student.prompt(item, self._names) for item in inputs]
+        return self._score_prompts(prompts, answers)
+
+    def _rankings(self, scores: Sequence[Scores]) -> list[Ranking]:
+        return [ranking_of(item, self._listed, self._temperature) for item in scores]
+
+    def _score_prompts(
+        self, prompts: Sequence[Prompt], answers: Sequence[int | None]
+    ) -> list[Scores]:
+        self._student.activate()
         if not self._prefix_sharing:
             return [
                 self._in_order(self._one_by_one(prompt), answer, False, prompt)
@@ -378,22 +387,3 @@ class Ranker:
             f"{self._student.info.base_model}: expected the same results under a 4-D attention "
             "mask, which ranking needs, found others; use a model with plain causal attention"
         )
-
-
-def _chunks(trie: TrieTable) -> list[tuple[Ints, int]]:
-    """Cut the inner nodes, in depth-first order, into chunks that can be computed alone.
-
-    Each chunk starts with the ancestors that it lacks, which an earlier chunk scores. The number
-    beside it says how many nodes at its end are to be scored.
-    """
-    inner = trie.has_children
-    # Siblings are numbered in ascending order, so depth-first order is that of the paths.
-    order = np.lexsort(trie.paths.T[::-1])
-    order = order[inner[order] & (order > 0)]
-    chunks = []
-    for at in range(0, len(order), CHUNK):
-        chunk = order[at : at + CHUNK]
-        # In depth-first order, only the first node's ancestors can lie before the chunk.
-        ancestors = trie.paths[chunk[0], : trie.depths[chunk[0]] - 1]
-        chunks.append((np.concatenate([ancestors, chunk]), len(chunk)))
-    return chunks

@@ -20,6 +20,7 @@ from mint_ray.evaluation.fused.pool import (
     Experts,
     OpinionPool,
     experts_of,
+    ranked_by,
     read_pool,
     write_pool,
 )
@@ -141,9 +142,9 @@ def test_no_answer_in_the_catalogue_is_an_error() -> None:
 
 
 def test_a_pool_survives_its_file(pool: OpinionPool, tmp_path: Path) -> None:
-    assert read_pool(tmp_path) is None
+    assert (read_pool(tmp_path), ranked_by(tmp_path)) == (None, "student")
     write_pool(tmp_path, pool)
-    assert read_pool(tmp_path) == pool
+    assert (read_pool(tmp_path), ranked_by(tmp_path)) == (pool, "fused")
     for damaged in ('{"format": 2}', '{"format": 1, "gate": {}}', "{"):
         (tmp_path / FILE).write_text(damaged)
         with pytest.raises(DataError, match=r"fused.json: expected a pool .* with --force"):

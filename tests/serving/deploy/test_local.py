@@ -1,12 +1,16 @@
 """Addresses of `mint serve`, checked before Ray starts."""
 
+import json
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mint_ray.cli import main
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.serving.deploy import local
@@ -66,27 +70,70 @@ def test_a_serve_that_runs_already_is_neither_used_nor_stopped(
     assert called == []
 
 
-def test_the_proxy_sets_no_limit_to_a_whole_stream(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options: list[Any] = []
-
-    def run(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Calls of a Ray Serve that is played, by name; the handler of SIGTERM is put back."""
+    made: dict[str, Any] = {}
     fake = SimpleNamespace(
         status=lambda: SimpleNamespace(applications={}, proxies={}),
-        start=lambda http_options: options.append(http_options),
-        run=run,
-        shutdown=lambda: None,
+        start=lambda http_options: made.update(start=http_options),
+        run=lambda *_, **__: made.update(run=True),
+        shutdown=lambda: made.update(shutdown=True),
     )
     monkeypatch.setattr(local, "serve", fake)
     monkeypatch.setattr(local, "connect", lambda resources: "Ray")
-    monkeypatch.setattr(local.signal, "signal", lambda *_: None)
     monkeypatch.setattr(local, "build", lambda *_: None)
-    config = parse_config(
-        {"serving": {"text": {"student": str(tmp_path)}}, "resources": {"ray_address": "auto"}}
-    )
-    with pytest.raises(KeyboardInterrupt):
-        serve_until_stopped(config, print)
-    assert options[0].request_timeout_s is None
+    handler = signal.getsignal(signal.SIGTERM)
+    yield made
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> str:
+    file = tmp_path / "served.yaml"
+    tree = {"serving": {"text": {"student": "folder"}}, "resources": {"ray_address": "auto"}}
+    file.write_text(json.dumps(tree))
+    return str(file)
+
+
+def signalled(number: int, monkeypatch: pytest.MonkeyPatch, *, while_loading: bool) -> None:
+    """Let a signal come while a model is loading, or when the service listens."""
+
+    def run(*_: Any, **__: Any) -> None:
+        if while_loading:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(local.serve, "run", run)
+    listening = SimpleNamespace(wait=lambda: signal.raise_signal(number))
+    monkeypatch.setattr(local, "threading", SimpleNamespace(Event=lambda: listening))
+
+
+@pytest.mark.parametrize("while_loading", [True, False])
+def test_ctrl_c_stops_the_service(
+    while_loading: bool,
+    called: dict[str, Any],
+    config_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    signalled(signal.SIGINT, monkeypatch, while_loading=while_loading)
+    assert main(["serve", config_file]) == 130
+    printed = capsys.readouterr().err
+    assert ("listening on" in printed) is not while_loading
+    assert printed.splitlines()[-1] == "stopped"
+    assert "Traceback" not in printed
+    assert called["shutdown"]
+    assert called["start"].request_timeout_s is None  # it would count a whole stream
+
+
+@pytest.mark.parametrize("while_loading", [True, False])
+def test_sigterm_stops_the_service(
+    while_loading: bool,
+    called: dict[str, Any],
+    config_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signalled(signal.SIGTERM, monkeypatch, while_loading=while_loading)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", config_file])
+    assert (ended.value.code, called["shutdown"]) == (0, True)

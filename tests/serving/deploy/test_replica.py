@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mint_ray.errors import ServingError
+from mint_ray.serving.api.requests import Options
 from mint_ray.serving.deploy import replica as module
 from mint_ray.serving.deploy.replica import StudentReplica
 
@@ -16,7 +17,6 @@ class Busy:
     """A predictor whose batch ends when the test says so."""
 
     reader = None
-    image_side = 64
 
     def __init__(self) -> None:
         self.began, self.end = threading.Event(), threading.Event()
@@ -61,15 +61,15 @@ def test_a_health_check_does_not_wait_behind_work(monkeypatch: pytest.MonkeyPatc
 def test_an_image_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[str] = []
 
-    def read(image: bytes, options: Any, side: int) -> str:
-        threads.append(threading.current_thread().name)
-        return f"read at {side}"
+    class Reading(Busy):
+        def read_image(self, image: bytes, options: Any) -> bytes:
+            threads.append(threading.current_thread().name)
+            return image
 
     async def answer(self: Any, predictor: Any, request_id: str, asked: Any) -> Any:
         return asked
 
-    monkeypatch.setattr(module, "read_image", read)
     monkeypatch.setattr(StudentReplica.func_or_class, "_answer", answer)
-    replica = replica_of(Busy())
-    assert asyncio.run(replica.tissue("r", b"image", {"explain": True})) == "read at 64"
+    replica = replica_of(Reading())
+    assert asyncio.run(replica.tissue("r", b"image", Options(explain=True))) == b"image"
     assert threads[0].startswith("decode")

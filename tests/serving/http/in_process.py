@@ -1,24 +1,25 @@
 """The service's ASGI application in this process, in front of handles that a test plays."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import httpx2 as httpx
 
 from mint_ray.config.serving import ServingConfig
 from mint_ray.serving.api.answers import Answer, Entry, ModelInfo, NoneOfThese
+from mint_ray.serving.api.requests import DiagnoseRequest
 from mint_ray.serving.http.app import make_app
 from mint_ray.serving.http.guard import Guard
 from mint_ray.serving.http.service import Service
 
 
-def answer_of(request_id: str, reason: str | None = None) -> dict[str, Any]:
+def answer_of(request_id: str, reason: str | None = None) -> Answer:
     """What a replica replies."""
     entry = Entry(
         rank=1, id="OMIM:1", name="Alpha syndrome", ids=["OMIM:1"], probability=0.5, in_set=None
     )
-    answer = Answer(
+    return Answer(
         request_id=request_id,
         model=ModelInfo(name="tiny", version="1", coverage=None),
         ranking=[entry],
@@ -27,7 +28,6 @@ def answer_of(request_id: str, reason: str | None = None) -> dict[str, Any]:
         findings=[],
         shortened=False,
     )
-    return {"answer": answer.model_dump(mode="json")}
 
 
 class Handle:
@@ -50,7 +50,7 @@ class Handle:
         return Method()
 
 
-async def diagnose(request_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
+async def diagnose(request_id: str, request: DiagnoseRequest) -> Answer:
     """A replica that answers at once."""
     return answer_of(request_id)
 

@@ -14,7 +14,7 @@ WHY = "the set is empty"
 
 
 def made(reason: str | None, *, ranked: bool = True) -> Answer:
-    answer = Answer.model_validate(answer_of("r1", reason)["answer"])
+    answer = answer_of("r1", reason)
     return answer if ranked else answer.model_copy(update={"ranking": []})
 
 

@@ -5,12 +5,14 @@ import csv
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import requests
 
-from tests.serving.conftest import DISEASES, NAME, models
+from tests.serving.conftest import DISEASES, NAME, models, wait_until
 from tests.students.vision_cases import TISSUES, picture
 
 pytestmark = pytest.mark.cluster
@@ -31,6 +33,18 @@ def test_a_note_gets_a_ranking(url: str) -> None:
     assert {entry["id"] for entry in answer["ranking"]} <= set(DISEASES)
     assert answer["ranking"][0]["explanation"] is not None
     assert {f["name"] for f in answer["findings"]} == {"Tall stature", "Arachnodactyly", "Seizure"}
+    wait_until(lambda: audited(answer["request_id"]))
+    assert [words[:3] for words in audited(answer["request_id"])] == [
+        ["address-127.0.0.1", "POST", "200"]
+    ]
+
+
+def audited(request_id: str) -> list[list[str]]:
+    """The words that the service's log files hold behind a request's id: who, what, which end."""
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    files = (session / "logs" / "serve").glob("*ingress*.log")
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    return [line.partition(request_id)[2].split() for line in lines if request_id in line]
 
 
 def test_the_same_request_gives_the_same_answer_in_any_company(url: str) -> None:
