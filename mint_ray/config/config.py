@@ -20,6 +20,7 @@ from mint_ray.config.cases import (
     TilesConfig,
 )
 from mint_ray.config.checks import check_batch_size
+from mint_ray.config.compare import CompareConfig, SystemConfig
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.promotion import PromotionConfig
@@ -38,6 +39,7 @@ from mint_ray.config.tune import TuneConfig
 __all__ = [
     "CasesConfig",
     "ClipConfig",
+    "CompareConfig",
     "Config",
     "EndpointConfig",
     "EvaluationConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "ServingConfig",
     "SimulationConfig",
     "StudentConfig",
+    "SystemConfig",
     "TeacherConfig",
     "TilesConfig",
     "TrackingConfig",
@@ -79,6 +82,7 @@ class Config(Section):
     student: StudentConfig = StudentConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    compare: CompareConfig = CompareConfig()
     tune: TuneConfig = TuneConfig()
     promotion: PromotionConfig = PromotionConfig()
     serving: ServingConfig = ServingConfig()
