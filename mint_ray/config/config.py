@@ -20,8 +20,7 @@ from mint_ray.config.cases import (
     TilesConfig,
 )
 from mint_ray.config.checks import check_batch_size
-from mint_ray.config.compare import CompareConfig, SystemConfig
-from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.config.evaluation import CompareConfig, EvaluationConfig, SystemConfig
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.promotion import PromotionConfig
 from mint_ray.config.resources import ResourcesConfig, TrackingConfig

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mint_ray.config.compare import CompareConfig
 from mint_ray.config.config import Config
+from mint_ray.config.evaluation import CompareConfig
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.systems import VARIANTS

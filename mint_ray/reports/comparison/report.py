@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mint_ray.config.compare import SystemConfig
+from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import Differences, SystemCost, compared_systems
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.results import (

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mint_ray.config.compare import SystemConfig
+from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import SystemCost, differences_from
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import evaluate
