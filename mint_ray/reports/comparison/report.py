@@ -14,24 +14,29 @@ from mint_ray.evaluation.results import (
     Metrics,
     MetricValue,
     format_value,
-    has_classes,
     strata_of,
     stratum_size,
     stratum_title,
     system_size,
 )
 from mint_ray.evaluation.systems import in_order, system_title
-from mint_ray.reports.comparison.plots import cost_plot, difference_text, forest_plot
+from mint_ray.reports.comparison.plots import cost_plot, forest_plot
 from mint_ray.reports.evaluation.charts import colour_class, reliability_plot
-from mint_ray.reports.evaluation.report import best_systems, interval_text, top1_metric
+from mint_ray.reports.evaluation.report import (
+    best_systems,
+    format_difference,
+    interval_text,
+    top1_metric,
+)
 from mint_ray.reports.evaluation.risk_coverage import risk_coverage_plot
 from mint_ray.reports.evaluation.table import column_title
 from mint_ray.reports.page import render_page, write_page
 
-_TABLE = (
-    *("top1_macro", "top3_macro", "top10_macro", "top1", "top3", "top10"),
-    *("balanced_accuracy", "macro_f1", "mrr", "nll", "brier", "ece", "ece_mass"),
+_MAIN = (
+    *("top1_macro", "top3_macro", "top10_macro", "top1"),
+    *("balanced_accuracy", "macro_f1", "mrr", "nll", "ece"),
 )
+_FURTHER = ("top3", "top10", "brier", "ece_mass")
 _FOREST = ("top1_macro", "top10_macro", "top1", "mrr", "balanced_accuracy")
 
 
@@ -86,12 +91,13 @@ def render_report(report: ComparisonReport) -> str:
         "format_value": format_value,
         "interval_text": interval_text,
         "best_systems": best_systems,
-        "difference_text": difference_text,
+        "format_difference": format_difference,
     }
     compared = {
         name: None for item in report.differences.values() for name in item.by_stratum["all"]
     }
-    shown = [name for name in _TABLE if name in measured]
+    main = [name for name in _MAIN if name in measured]
+    further = [name for name in _FURTHER if name in measured]
     return render_page(
         "compare.html.j2",
         functions,
@@ -102,11 +108,11 @@ def render_report(report: ComparisonReport) -> str:
         strata={name: stratum_title(metrics, name) for name in strata_of(metrics)},
         stratum_size=partial(stratum_size, metrics),
         system_size=partial(system_size, metrics),
-        main_metrics=shown,
+        main_metrics=main,
+        further_metrics=further,
         compared_metrics=list(compared),
-        definitions={name: METRICS[name] for name in METRICS if name in shown},
+        definitions={name: METRICS[name] for name in METRICS if name in {*main, *further}},
         top1=top1_metric(metrics),
-        by_class=has_classes(metrics),
         plots=_plots(report, names),
         settings={name: _settings(system) for name, system in report.systems.items()},
     )
