@@ -37,7 +37,7 @@ _MAIN = (
     *("balanced_accuracy", "macro_f1", "mrr", "nll", "ece"),
 )
 _FURTHER = ("top3", "top10", "brier", "ece_mass")
-_FOREST = ("top1_macro", "top10_macro", "top1", "mrr", "balanced_accuracy")
+_COMPARED = ("top1_macro", "top10_macro", "top1", "mrr", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def render_report(report: ComparisonReport) -> str:
         system_size=partial(system_size, metrics),
         main_metrics=main,
         further_metrics=further,
-        compared_metrics=list(compared),
+        compared_metrics=[name for name in _COMPARED if name in compared],
         definitions={name: METRICS[name] for name in METRICS if name in {*main, *further}},
         top1=top1_metric(metrics),
         plots=_plots(report, names),
@@ -133,7 +133,7 @@ def _plots(report: ComparisonReport, names: list[str]) -> dict[str, Any]:
     return {
         "forest": [
             (METRICS[name].title, forest_plot(differences, name, reference))
-            for name in _FOREST
+            for name in _COMPARED
             if name in measured
         ],
         "calibration": [
