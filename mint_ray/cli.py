@@ -81,6 +81,7 @@ for _name, _about in (
     ("evaluate", "measure every system and write the report"),
     ("calibrate", "fit a temperature and conformal sets, measure them"),
     ("tune", "search settings of the training (section tune), keep the best student"),
+    ("compare", "train and rank with every system of section compare, measure their differences"),
 ):
     _stage_command(_name, _about)
 
@@ -294,6 +295,8 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
         _show_result(last.folder)
     elif last.step.name == "tune":
         _show_campaign(config, last.folder)
+    elif last.step.name == "compare":
+        _show_comparison(last.folder)
 
 
 def _show_result(folder: Path) -> None:
@@ -322,6 +325,19 @@ def _show_campaign(config: Config, folder: Path) -> None:
     click.echo(results.summary)
     click.echo(f"report: {folder / 'report.html'}")
     click.echo(f"winner: {folder} (as a train step's output: mint predict --student)")
+
+
+def _show_comparison(folder: Path) -> None:
+    from mint_ray.common.files import read_json
+    from mint_ray.evaluation.results import read_metrics
+    from mint_ray.reports.comparison.table import difference_lines
+    from mint_ray.reports.evaluation.table import print_table
+
+    comparison = read_json(folder / "differences.json")
+    print_table(read_metrics(folder / "metrics.json"), student=comparison["reference"])
+    for line in difference_lines(comparison):
+        click.echo(line)
+    click.echo(f"report: {folder / 'report.html'}")
 
 
 def _show_plan(config: Config, force: str | None, steps: Sequence[Any]) -> None:

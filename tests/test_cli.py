@@ -38,6 +38,17 @@ def test_dry_run_and_status_show_the_plan_and_touch_nothing(
         (["run", "{config}", "--force", "serve"], 1, "--force serve"),
         (["path", "{config}", "train"], 1, "stage train is not complete"),
         (["predict", "--student", "/gone", "--cases", "x", "--out", "y"], 1, "finished train step"),
+        (["compare", "{config}"], 1, "compare.systems: expected at least one system"),
+        (
+            ["compare", "{config}", "compare.systems.dpo.start_from=sft"],
+            1,
+            "compare.systems.dpo.start_from: expected one of dpo (found 'sft')",
+        ),
+        (
+            ["compare", "{config}", "compare.systems.orpo.overrides.training.rate=1"],
+            1,
+            "training.rate: Extra inputs are not permitted",
+        ),
         (["fly"], 2, "No such command"),
         (["run"], 2, "Missing argument"),
     ],

@@ -20,7 +20,7 @@ from mint_ray.config.cases import (
     TilesConfig,
 )
 from mint_ray.config.checks import check_batch_size
-from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.config.evaluation import CompareConfig, EvaluationConfig, SystemConfig
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.promotion import PromotionConfig
 from mint_ray.config.resources import ResourcesConfig, TrackingConfig
@@ -38,6 +38,7 @@ from mint_ray.config.tune import TuneConfig
 __all__ = [
     "CasesConfig",
     "ClipConfig",
+    "CompareConfig",
     "Config",
     "EndpointConfig",
     "EvaluationConfig",
@@ -53,6 +54,7 @@ __all__ = [
     "ServingConfig",
     "SimulationConfig",
     "StudentConfig",
+    "SystemConfig",
     "TeacherConfig",
     "TilesConfig",
     "TrackingConfig",
@@ -79,6 +81,7 @@ class Config(Section):
     student: StudentConfig = StudentConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    compare: CompareConfig = CompareConfig()
     tune: TuneConfig = TuneConfig()
     promotion: PromotionConfig = PromotionConfig()
     serving: ServingConfig = ServingConfig()

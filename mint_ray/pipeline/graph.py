@@ -24,20 +24,19 @@ from mint_ray.config.former_names import (
     without_newer_defaults,
 )
 from mint_ray.errors import ConfigError
+from mint_ray.pipeline.extra_inputs import ExtraInput
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.seal import check_complete, seal_files
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
 from mint_ray.tracking.tracker import NullTracker, Tracker, create_tracker
+from mint_ray.tuning.space import with_overrides
 
 logger = logging.getLogger(__name__)
 
 HASHED_WHOLE = 2**30
 """Size in bytes up to which an input file is hashed whole; see `_file_digest`."""
-
-EXTRA_INPUT_STEP = "prefer"
-"""Step of which a later step may read several outputs; see `Step.extra_inputs`."""
 
 _PIECES, _PIECE_BYTES = 256, 2**16
 
@@ -88,13 +87,27 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             "name": step.name,
             "version": step.version_for(config),
             "settings": hashed,
-            "inputs": {name: planned[name].key for name in step.inputs_of(config)},
+            "inputs": {name: planned[name].key for name in step.inputs_of(config)}
+            | _extra_keys(config, step),
         }
         text = json.dumps(_without(record, (*step.files, *step.unhashed)), sort_keys=True)
         key = digest_of(text)[:8]
         folder = Path(config.store).absolute() / f"{step.name}-{key}"
         planned[step.name] = PlannedStep(step, key, folder, settings)
     return planned
+
+
+def _extra_keys(config: Config, step: Step) -> dict[str, str]:
+    """Return the keys of the extra inputs that are part of a step's hash.
+
+    The student that a system starts from is made of settings and inputs whose key is known before
+    its folder exists.
+    """
+    keys: dict[str, str] = {}
+    for name, extra in step.hashed_extra_inputs(config).items():
+        key = plan(extra.config)[extra.step].key
+        keys[name] = key if extra.start_from is None else f"{key} from {keys[extra.start_from]}"
+    return keys
 
 
 def _lookup(tree: Mapping[str, Any], dotted: str) -> Any:
@@ -214,7 +227,7 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         MintError: a stage failed; steps that were complete before stay complete.
     """
     planned = plan(config)
-    variants = {step.name: _extra_inputs(config, step) for step in steps}
+    extras = {step.name: _extra_inputs(config, step) for step in steps}
     tracking = config.tracking
     tracker = create_tracker(
         tracking.enabled, tracking.uri, tracking.experiment, Path(config.store).absolute()
@@ -224,17 +237,34 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         inputs = {name: planned[name].folder for name in step.inputs_of(config)}
         forced = force == step.name
         if forced or not item.complete:
-            for name, variant in variants[step.name].items():
-                progress.say(f"{step.name:<9} needs {name}")
-                run_steps(variant, needed_for(EXTRA_INPUT_STEP, variant), None, progress)
-                inputs[name] = plan(variant)[EXTRA_INPUT_STEP].folder
+            inputs |= _run_extra_inputs(step.name, extras[step.name], progress)
             if _run_step(config, item, inputs, tracker, progress, forced):
                 continue
         progress.skip(step.name, item.key)
         tracker.flush(step.name, item.folder.name, item.folder)
 
 
-def _extra_inputs(config: Config, step: Step) -> Mapping[str, Config]:
+def _run_extra_inputs(
+    reader: str, extras: Mapping[str, ExtraInput], progress: Progress
+) -> dict[str, Path]:
+    """Bring the extra inputs of the step `reader` up to date, and return their folders.
+
+    A student that another one starts from is trained first: its files are part of the hash of the
+    other one's training.
+    """
+    planned: dict[str, dict[str, PlannedStep]] = {}
+    for name, extra in extras.items():
+        progress.say(f"{reader:<9} needs {name}")
+        config = extra.config
+        if extra.start_from is not None:
+            start = planned[extra.start_from]["train"].folder
+            config = with_overrides(config, {"student.init_adapter": str(start)})
+        run_steps(config, needed_for(extra.step, config), None, progress)
+        planned[name] = plan(config)
+    return {name: planned[name][extra.step].folder for name, extra in extras.items()}
+
+
+def _extra_inputs(config: Config, step: Step) -> Mapping[str, ExtraInput]:
     """Return the extra inputs of a step.
 
     Called before any work, so that a config that cannot be used is refused at once.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mint_ray.config.config import Config
-from mint_ray.tuning.space import pair_variants
+from mint_ray.pipeline.extra_inputs import ExtraInput, evaluations_of_systems, pairs_of_trials
 
 if TYPE_CHECKING:  # workers import this module, and need neither
     from mint_ray.pipeline.progress import ProgressHandle
@@ -32,9 +32,13 @@ class Step:
     about: str = ""
     on_request: bool = False
     """Whether `mint run` leaves this step out."""
-    extra_inputs: Callable[[Config], Mapping[str, Config]] | None = None
-    """Function that returns other configs whose preference pairs this step reads too, by the name
-    of the input. It raises ConfigError if the step cannot run with a config."""
+    extra_inputs: Callable[[Config], Mapping[str, ExtraInput]] | None = None
+    """Function that returns the outputs of other configs that this step reads too, by the name of
+    the input, each after the one that it starts from. It raises ConfigError if the step cannot run
+    with a config."""
+    hashes_extra_inputs: bool = False
+    """Whether the keys of extra inputs are part of the hash. Those of `tune` follow from its
+    settings."""
 
     input_from_setting: str | None = None
     """Dotted name of a setting that names one more step to read."""
@@ -53,6 +57,12 @@ class Step:
             return self.inputs
         section, _, name = self.input_from_setting.partition(".")
         return (*self.inputs, str(getattr(getattr(config, section), name)))
+
+    def hashed_extra_inputs(self, config: Config) -> Mapping[str, ExtraInput]:
+        """Return the extra inputs that are part of the hash; none where no system is named."""
+        if self.extra_inputs is None or not self.hashes_extra_inputs or not config.compare.systems:
+            return {}
+        return self.extra_inputs(config)
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
         """Import the stage and return its `run`; late, since Ray and torch are slow to import."""
@@ -154,7 +164,7 @@ STEPS: tuple[Step, ...] = (
         files=("student.init_adapter",),
         about="search settings of the training, keep the best student",
         on_request=True,
-        extra_inputs=pair_variants,
+        extra_inputs=pairs_of_trials,
     ),
     Step(
         "calibrate",
@@ -177,6 +187,16 @@ STEPS: tuple[Step, ...] = (
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
         input_from_setting="promotion.source",
+    ),
+    Step(
+        "compare",
+        1,
+        ("cases",),
+        ("seed", "evaluation", "compare"),
+        about="join the rankings of all compared systems, measure their differences, report",
+        on_request=True,
+        extra_inputs=evaluations_of_systems,
+        hashes_extra_inputs=True,
     ),
 )
 
