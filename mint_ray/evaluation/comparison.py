@@ -1,10 +1,9 @@
 """Comparison of systems that were evaluated apart: joined predictions and paired differences."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +14,9 @@ from mint_ray.evaluation.answers import Answers, SystemAnswers
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import CLASS_COMPARED, COMPARED, compare
 from mint_ray.evaluation.metrics.mcnemar import McNemar, mcnemar
+from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA
-from mint_ray.evaluation.results import MetricValue, has_classes, strata_of
+from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.systems import (
     Perturbation,
     SystemRun,
@@ -28,183 +28,168 @@ from mint_ray.evaluation.systems import (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One finished evaluation: its predictions, and the cases that it tested."""
+    """One finished evaluation: its predictions, and the names of its systems in the comparison."""
 
     predictions: pa.Table
-    """Rows of `PREDICTION_SCHEMA`."""
-    student: str
-    """Name of the trained student in them."""
-    cases: str
-    """Name of the folder with the cases."""
+    """Rows of `PREDICTION_SCHEMA`; those of systems that `names` lacks are left out."""
+    names: Mapping[str, str]
+    """Name in the comparison by name in the predictions."""
     tested: int
-    """Number of tested cases."""
-    drawn: Mapping[str, Any]
-    """Origin of the tested cases, as `SampledFrom` has it."""
+    """Number of tested cases. One that a system could not rank has no predictions: a miss."""
 
 
 @dataclass(frozen=True)
-class SystemDifferences:
-    """Paired differences of one system less the reference."""
+class PairedDifferences:
+    """Differences of one system less the reference in one stratum."""
 
-    by_stratum: Mapping[str, Mapping[str, MetricValue]]
-    """{stratum: {metric: value with its interval}}."""
+    metrics: Mapping[str, MetricValue]
+    """Difference with its interval, by metric."""
     mcnemar: McNemar
-    """Test of the first answers of all cases; the system is the first of both."""
+    """Test of the first answers; the system is the first of both."""
+
+
+Differences = dict[str, dict[str, PairedDifferences]]
+"""By system without the reference, and by stratum that has a case."""
 
 
 @dataclass(frozen=True)
 class SystemCost:
-    """Cost of a trained system, with the trainings that it starts from."""
+    """Cost of a trained system; its training includes those that it continues from."""
 
     steps: int
     """Optimizer steps."""
-    training_seconds: float
+    tokens: float | None
+    """Tokens of prompts and answers in those steps; None for trainings that did not count them."""
+    training_seconds: float | None
+    """Seconds of those steps; None as for tokens."""
     ranking_seconds: float | None
     """Seconds of the whole evaluation; None where that ranks other systems too."""
 
 
-Differences = dict[str, SystemDifferences]
-"""By name of the system, without the reference."""
-
-
 def join_evaluations(
-    evaluations: Mapping[str, Evaluated], tested: Sequence[str], free_cases: Sequence[str] = ()
+    evaluations: Mapping[str, Evaluated],
+    tested: Collection[str],
+    free_cases: Collection[str] = (),
 ) -> Answers:
-    """Join the predictions of evaluations; each trained student gets the name of its evaluation.
+    """Join the predictions of evaluations under the names that their systems have here.
 
     Args:
-        evaluations: by name of the compared system.
+        evaluations: by name of the compared system; no two have a system of one name.
         tested: ids of the tested cases.
         free_cases: ids of those that were also answered freely.
 
     Raises:
-        DataError: two evaluations did not rank the same cases, or both have a system of one name.
+        DataError: an evaluation tested other cases, or lacks a system.
     """
-    _check_same_cases(evaluations, tested)
     systems: dict[str, dict[SystemRun, pa.Table]] = {}
-    origin: dict[str, str] = {}
     for name, evaluated in evaluations.items():
+        _check_same_cases(name, evaluated, tested)
         table = evaluated.predictions.select(PREDICTION_SCHEMA.names)
-        for found in pc.unique(table["system"]).to_pylist():
-            run = _run_of(found, evaluated.student, name)
-            if origin.setdefault(run.system, name) != name:
-                raise DataError(
-                    f"expected every system once, but the evaluations of {origin[run.system]} and "
-                    f"{name} both rank {run.system}; leave it out of one (evaluation.systems)"
-                )
-            rows = table.filter(pc.equal(table["system"], found))
-            names = pa.array([run.name] * rows.num_rows, pa.string())
-            renamed = rows.set_column(1, PREDICTION_SCHEMA.field("system"), names)
-            systems.setdefault(run.system, {})[run] = renamed
+        for named in pc.unique(table["system"]).to_pylist():
+            run = _run_of(named, evaluated.names)
+            if run is not None:
+                rows = table.filter(pc.equal(table["system"], named))
+                column = pa.array([run.name] * rows.num_rows, pa.string())
+                renamed = rows.set_column(1, PREDICTION_SCHEMA.field("system"), column)
+                systems.setdefault(run.system, {})[run] = renamed
+        missing = [system for system in evaluated.names.values() if system not in systems]
+        if missing:
+            raise DataError(
+                f"compare.systems.{name}: expected predictions of {', '.join(missing)}, found none"
+            )
     answers = {name: SystemAnswers(runs) for name, runs in systems.items()}
     return Answers(answers, student="", free_cases=frozenset(free_cases))
 
 
-def _run_of(found: str, student: str, name: str) -> SystemRun:
-    system, suffix = split_variant(found)
-    free = suffix.endswith("_generated")
+def _run_of(named: str, names: Mapping[str, str]) -> SystemRun | None:
+    """Return the run that a name in predictions stands for; None if it is not compared."""
+    system, suffix = split_variant(named)
+    if system not in names:
+        return None
     changed = suffix.removesuffix("_generated").removeprefix("_")
     perturbation = Perturbation(changed) if changed else None
-    return SystemRun(name if system == student else system, perturbation, free)
+    return SystemRun(names[system], perturbation, free=suffix.endswith("_generated"))
 
 
-def _check_same_cases(evaluations: Mapping[str, Evaluated], tested: Sequence[str]) -> None:
-    """Raise DataError, with both names, if two evaluations did not rank the same cases."""
-    known = frozenset(tested)
-    (first, wanted), *others = evaluations.items()
-    for name, found in evaluations.items():
-        extra = set(found.predictions["case_id"].to_pylist()) - known
-        if extra:
-            raise DataError(
-                f"{name} ranked {len(extra)} cases that are not among the {len(known)} tested "
-                f"ones of the comparison, for instance {min(extra)}; run it again with --force"
-            )
-    for name, found in others:
-        if (found.cases, found.tested, found.drawn) != (wanted.cases, wanted.tested, wanted.drawn):
-            raise DataError(
-                f"expected systems that ranked the same cases, but {first} ranked {wanted.tested} "
-                f"of {wanted.cases} ({dict(wanted.drawn)}) and {name} {found.tested} of "
-                f"{found.cases} ({dict(found.drawn)})"
-            )
+def _check_same_cases(name: str, evaluated: Evaluated, tested: Collection[str]) -> None:
+    others = set(evaluated.predictions["case_id"].to_pylist()) - set(tested)
+    if others or evaluated.tested != len(tested):
+        example = f", such as {min(others)}" if others else ""
+        raise DataError(
+            f"compare.systems.{name}: expected an evaluation of the {len(tested)} tested cases of "
+            f"this comparison, found one of {evaluated.tested} with {len(others)} other "
+            f"cases{example}; remove its folder and run the comparison again",
+            {"other_case": len(others)},
+        )
 
 
-def compared_systems(measurement: Measurement) -> list[str]:
-    """Return the systems that were measured on all tested cases, in order, without controls."""
-    return [
-        name
-        for name in in_order(measurement.outcomes)
-        if not is_control(name) and len(measurement.outcomes[name].rank) == len(measurement.cases)
-    ]
+def compared_outcomes(measurement: Measurement) -> dict[str, Outcomes]:
+    """Return the outcomes that cover all tested cases, in order, without controls."""
+    outcomes = measurement.outcomes
+    return {
+        name: outcomes[name]
+        for name in in_order(outcomes)
+        if not is_control(name) and len(outcomes[name].rank) == len(measurement.cases)
+    }
 
 
-def differences_from(
-    measurement: Measurement, reference: str, *, samples: int, seed: int
+def paired_differences(
+    outcomes: Mapping[str, Outcomes],
+    cases: EvaluatedCases,
+    reference: str,
+    *,
+    samples: int,
+    seed: int,
+    by_class: bool = False,
 ) -> Differences:
     """Compute the paired differences of every system less the reference, by stratum.
 
     Args:
-        measurement: of all systems.
-        reference: name of the system that the others are held against.
+        outcomes: by system, from `collect_outcomes` on the same cases.
+        cases: the evaluated cases.
+        reference: one of the systems.
         samples: number of bootstrap resamples of groups.
         seed: of the resamples.
-
-    Raises:
-        DataError: the reference has no answers.
+        by_class: answers are few, so compare `CLASS_COMPARED` instead of `COMPARED`.
     """
-    names = compared_systems(measurement)
-    if reference not in names:
-        raise DataError(
-            f"compare.reference={reference}: expected a system with answers to the tested cases, "
-            f"found answers of {', '.join(names) or 'none'}"
-        )
-    outcomes, cases = measurement.outcomes, measurement.cases
-    metrics = CLASS_COMPARED if has_classes(measurement.metrics) else COMPARED
-    return {
-        name: SystemDifferences(
-            by_stratum={
-                stratum: {
-                    difference.metric: MetricValue(
-                        value=difference.interval.value,
-                        low=difference.interval.low,
-                        high=difference.interval.high,
-                        n=difference.interval.n,
-                    )
-                    for difference in compare(
-                        outcomes,
-                        cases,
-                        name,
-                        reference,
-                        samples=samples,
-                        seed=seed,
-                        metrics=metrics,
-                        stratum=stratum,
-                    )
-                }
-                for stratum in strata_of(measurement.metrics)
-            },
-            mcnemar=mcnemar(outcomes[name].correct, outcomes[reference].correct),
-        )
-        for name in names
-        if name != reference
-    }
+    metrics = CLASS_COMPARED if by_class else COMPARED
+    differences: Differences = {}
+    for system in outcomes:
+        if system == reference:
+            continue
+        differences[system] = {}
+        for stratum, inside in cases.strata.items():
+            if not inside.any():
+                continue
+            found = compare(
+                outcomes,
+                cases,
+                system,
+                reference,
+                samples=samples,
+                seed=seed,
+                metrics=metrics,
+                stratum=stratum,
+            )
+            differences[system][stratum] = PairedDifferences(
+                {item.metric: MetricValue(**asdict(item.interval)) for item in found},
+                mcnemar(outcomes[system].correct[inside], outcomes[reference].correct[inside]),
+            )
+    return differences
 
 
 def write_differences(path: Path, reference: str, differences: Differences) -> None:
     """Write `differences.json`; it appears whole or not at all.
 
-    It holds `{reference, differences: {system: {stratum: {metric: {value, low, high, n}}}},
-    mcnemar: {system: {only_system, only_reference, p_value}}}`.
+    It holds `{reference, differences: {system: {stratum: {metrics: {metric: {value, low, high, n}},
+    mcnemar: {only_first, only_second, p_value}}}}}`; the system is the first, the reference the
+    second.
     """
     tree = {
         "reference": reference,
-        "differences": {name: item.by_stratum for name, item in differences.items()},
-        "mcnemar": {
-            name: {
-                "only_system": item.mcnemar.only_first,
-                "only_reference": item.mcnemar.only_second,
-                "p_value": item.mcnemar.p_value,
-            }
-            for name, item in differences.items()
+        "differences": {
+            system: {stratum: asdict(item) for stratum, item in strata.items()}
+            for system, strata in differences.items()
         },
     }
     write_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")

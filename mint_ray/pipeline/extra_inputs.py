@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from mint_ray.config.config import Config
-from mint_ray.config.evaluation import CompareConfig
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.systems import VARIANTS
@@ -15,14 +14,14 @@ STUDENT = "student"
 
 @dataclass(frozen=True)
 class ExtraInput:
-    """An output that a step reads and that another config describes."""
+    """Output of a step under another config."""
 
     step: str
     """Step that writes the output."""
     config: Config
-    start_from: str | None = None
-    """Name of the extra input whose finished student is this config's `student.init_adapter`. Its
-    folder exists only after its own steps have run, so that the setting is still empty here."""
+    start: "ExtraInput | None" = None
+    """Training whose finished student this config's training continues from. The setting
+    `student.init_adapter` is still empty here: the step graph knows the folder; see `resolve`."""
 
 
 def pairs_of_trials(config: Config) -> dict[str, ExtraInput]:
@@ -34,23 +33,38 @@ def pairs_of_trials(config: Config) -> dict[str, ExtraInput]:
     return {name: ExtraInput("prefer", each) for name, each in pair_variants(config).items()}
 
 
-def evaluations_of_systems(config: Config) -> dict[str, ExtraInput]:
-    """Return the evaluations of all compared systems, each after the one that it starts from.
+def required_evaluations(config: Config) -> dict[str, ExtraInput]:
+    """Return `evaluations_of_systems`, of which a comparison needs at least one.
 
     Raises:
         ConfigError: no system is named, or one is not legal; see `system_configs`.
     """
-    if not config.compare.systems:
+    evaluations = evaluations_of_systems(config)
+    if not evaluations:
         raise ConfigError(
             "compare.systems: expected at least one system, found none; "
             "configs/compare_phenopackets.yaml is an example"
         )
-    extras = {}
-    for name, each in system_configs(config).items():
-        start = config.compare.systems[name].start_from
-        begins = None if start is None else evaluation_of(start)
-        extras[evaluation_of(name)] = ExtraInput("evaluate", each, begins)
-    return extras
+    return evaluations
+
+
+def evaluations_of_systems(config: Config) -> dict[str, ExtraInput]:
+    """Return the evaluation of each compared system by the name of the input.
+
+    Raises:
+        ConfigError: a system is not legal; see `system_configs`.
+    """
+    configs, systems = system_configs(config), config.compare.systems
+
+    def output(step: str, name: str) -> ExtraInput:
+        start = systems[name].start_from
+        return ExtraInput(step, configs[name], output("train", start) if start else None)
+
+    return {
+        evaluation_of(name): output("evaluate", name)
+        for name, system in systems.items()
+        if system.compared
+    }
 
 
 def evaluation_of(system: str) -> str:
@@ -59,36 +73,27 @@ def evaluation_of(system: str) -> str:
 
 
 def system_configs(config: Config) -> dict[str, Config]:
-    """Return the config of each compared system by name, each after the one that it starts from.
-
-    The student of a system that starts from another one is not set in it; see `ExtraInput`.
+    """Return the config of each system by name, also of those that others only start from.
 
     Raises:
-        ConfigError: an unknown setting or an illegal value, a name that has a meaning of its own,
-            two systems of one name, or an unknown reference.
+        ConfigError: an unknown setting or an illegal value, a name with a variant's ending, two
+            systems of one name, or an unknown reference.
     """
-    compare = config.compare
-    for name in compare.systems:
-        if any(variant in name for variant in VARIANTS):
-            raise ConfigError(
-                f"compare.systems.{name}: expected a name without {', '.join(VARIANTS)}, which "
-                "mark variants of a system"
-            )
-    configs = {name: _config_of(config, name) for name in compare.in_order()}
-    _check_ranked(compare, {name: ranked_names(name, each) for name, each in configs.items()})
+    configs = {name: _config_of(config, name) for name in config.compare.systems}
+    _check_shown(config, configs)
     return configs
 
 
-def ranked_names(system: str, config: Config) -> list[str]:
-    """Return the names under which the evaluation of a compared system is shown.
-
-    The trained student has the name of the system, others keep their own.
+def shown_names(system: str, config: Config) -> dict[str, str]:
+    """Return the names that a comparison shows, by word of `evaluation.systems`.
 
     Args:
         system: name of the compared system.
         config: of this system.
     """
-    return [system if word == STUDENT else word for word in config.evaluation.systems]
+    words = config.evaluation.systems
+    alone = len(words) == 1
+    return {word: system if alone or word == STUDENT else word for word in words}
 
 
 def _config_of(config: Config, name: str) -> Config:
@@ -103,17 +108,26 @@ def _config_of(config: Config, name: str) -> Config:
     return parse_config(tree | {"name": f"{config.name} {name}"}, origin=origin)
 
 
-def _check_ranked(compare: CompareConfig, ranked: dict[str, list[str]]) -> None:
+def _check_shown(config: Config, configs: dict[str, Config]) -> None:
+    """Raise ConfigError unless all shown names are plain, differ, and include the reference."""
     origin: dict[str, str] = {}
-    for system, names in ranked.items():
-        for name in names:
+    for system, each in configs.items():
+        if not config.compare.systems[system].compared:
+            continue
+        for name in shown_names(system, each).values():
             if name in origin:
                 raise ConfigError(
                     f"compare.systems: expected every system once, but {origin[name]} and {system} "
                     f"both rank {name}; see evaluation.systems in their overrides"
                 )
+            if any(variant in name for variant in VARIANTS):
+                raise ConfigError(
+                    f"compare.systems.{name}: expected a name without {', '.join(VARIANTS)}, which "
+                    "mark variants of a system"
+                )
             origin[name] = system
-    if origin and compare.reference not in origin:
+    if origin and config.compare.reference not in origin:
         raise ConfigError(
-            f"compare.reference: expected one of {', '.join(origin)} (found {compare.reference!r})"
+            f"compare.reference: expected one of {', '.join(origin)} "
+            f"(found {config.compare.reference!r})"
         )

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mint_ray.config.config import Config
-from mint_ray.pipeline.extra_inputs import ExtraInput, evaluations_of_systems, pairs_of_trials
+from mint_ray.pipeline.extra_inputs import (
+    ExtraInput,
+    evaluations_of_systems,
+    pairs_of_trials,
+    required_evaluations,
+)
 
 if TYPE_CHECKING:  # workers import this module, and need neither
     from mint_ray.pipeline.progress import ProgressHandle
     from mint_ray.tracking.tracker import Run
+
+
+def _no_inputs(config: Config) -> Mapping[str, ExtraInput]:
+    """Return no extra inputs."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -32,14 +42,12 @@ class Step:
     about: str = ""
     on_request: bool = False
     """Whether `mint run` leaves this step out."""
-    extra_inputs: Callable[[Config], Mapping[str, ExtraInput]] | None = None
+    extra_inputs: Callable[[Config], Mapping[str, ExtraInput]] = _no_inputs
     """Function that returns the outputs of other configs that this step reads too, by the name of
-    the input, each after the one that it starts from. It raises ConfigError if the step cannot run
-    with a config."""
-    hashes_extra_inputs: bool = False
-    """Whether the keys of extra inputs are part of the hash. Those of `tune` follow from its
-    settings."""
-
+    the input. It raises ConfigError if the step cannot run with a config."""
+    hashed_inputs: Callable[[Config], Mapping[str, ExtraInput]] = _no_inputs
+    """Function that returns those extra inputs whose keys are hashed, with any config. Those of
+    `tune` follow from its settings."""
     input_from_setting: str | None = None
     """Dotted name of a setting that names one more step to read."""
 
@@ -57,12 +65,6 @@ class Step:
             return self.inputs
         section, _, name = self.input_from_setting.partition(".")
         return (*self.inputs, str(getattr(getattr(config, section), name)))
-
-    def hashed_extra_inputs(self, config: Config) -> Mapping[str, ExtraInput]:
-        """Return the extra inputs that are part of the hash; none where no system is named."""
-        if self.extra_inputs is None or not self.hashes_extra_inputs or not config.compare.systems:
-            return {}
-        return self.extra_inputs(config)
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
         """Import the stage and return its `run`; late, since Ray and torch are slow to import."""
@@ -192,11 +194,20 @@ STEPS: tuple[Step, ...] = (
         "compare",
         1,
         ("cases",),
-        ("seed", "evaluation", "compare"),
+        (
+            "seed",
+            "compare",
+            "evaluation.top_k",
+            "evaluation.max_cases",
+            "evaluation.max_cases_per_group",
+            "evaluation.generate_cases",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+        ),
         about="join the rankings of all compared systems, measure their differences, report",
         on_request=True,
-        extra_inputs=evaluations_of_systems,
-        hashes_extra_inputs=True,
+        extra_inputs=required_evaluations,
+        hashed_inputs=evaluations_of_systems,
     ),
 )
 

@@ -8,7 +8,8 @@ from mint_ray.errors import ConfigError
 from mint_ray.pipeline.check import check_config
 from mint_ray.pipeline.extra_inputs import (
     evaluations_of_systems,
-    ranked_names,
+    required_evaluations,
+    shown_names,
     system_configs,
 )
 
@@ -35,23 +36,48 @@ def test_a_system_is_the_config_with_its_overrides() -> None:
     assert all(each.cases == own.cases for each in configs.values())
     assert all(not each.compare.systems for each in configs.values())
     assert configs["orpo"].name == "toy orpo"
-    assert ranked_names("orpo", configs["orpo"]) == ["orpo"]
-    assert ranked_names("look_ups", configs["look_ups"]) == ["majority", "teacher"]
     check_config(made)
 
 
-def test_a_system_comes_after_the_one_that_it_starts_from() -> None:
-    systems = {
-        "rcft": {"start_from": "cft"},
-        "cft": {"start_from": "orpo"},
-        "orpo": {},
-    }
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["student"], {"student": "tried"}),
+        (["teacher"], {"teacher": "tried"}),
+        (["base", "student"], {"base": "base", "student": "tried"}),
+    ],
+)
+def test_a_student_and_a_single_system_have_the_name_in_the_config(
+    words: list[str], shown: dict[str, str]
+) -> None:
+    made = parse_config({"evaluation": {"systems": words}})
+    assert shown_names("tried", made) == shown
+
+
+def test_a_system_knows_the_trainings_that_it_starts_from() -> None:
+    systems = {"rcft": {"start_from": "cft"}, "cft": {"start_from": "orpo"}, "orpo": {}}
     extras = evaluations_of_systems(compare(systems))
-    assert [(name, extra.step, extra.start_from) for name, extra in extras.items()] == [
-        ("evaluate orpo", "evaluate", None),
-        ("evaluate cft", "evaluate", "evaluate orpo"),
-        ("evaluate rcft", "evaluate", "evaluate cft"),
-    ]
+    assert list(extras) == ["evaluate rcft", "evaluate cft", "evaluate orpo"]
+    chain, extra = [], extras["evaluate rcft"]
+    while extra is not None:
+        chain.append((extra.step, extra.config.name))
+        extra = extra.start
+    assert chain == [("evaluate", "toy rcft"), ("train", "toy cft"), ("train", "toy orpo")]
+
+
+def test_a_system_that_others_only_start_from_is_not_evaluated() -> None:
+    systems = {"orpo": {"start_from": "half"}, "half": {"compared": False}}
+    made = compare(systems)
+    assert list(evaluations_of_systems(made)) == ["evaluate orpo"]
+    check_config(made)
+    with pytest.raises(ConfigError, match=r"expected one of orpo \(found 'half'\)"):
+        check_config(compare(systems, reference="half"))
+
+
+def test_a_comparison_needs_a_system() -> None:
+    assert evaluations_of_systems(compare({})) == {}
+    with pytest.raises(ConfigError, match="expected at least one system, found none"):
+        required_evaluations(compare({}))
 
 
 @pytest.mark.parametrize(
@@ -61,14 +87,11 @@ def test_a_system_comes_after_the_one_that_it_starts_from() -> None:
         ({"a": {"start_from": "b"}, "b": {"start_from": "a"}}, r"circle a from b from a"),
         ({"orpo": {"start_from": "orpo"}}, r"circle orpo from orpo"),
         ({"ORPO": {}}, r"compare\.systems\.ORPO"),
-        ({"orpo": {"overide": {}}}, r"known keys here: overrides, start_from"),
+        ({"orpo": {"overide": {}}}, r"known keys here: overrides, start_from, compared"),
         ({"orpo": {"overrides": {"cases.path": "x"}}}, r"cases\.path is the same for all"),
         ({"orpo": {"overrides": {"training": 3}}}, r"training is the same for all"),
         ({"orpo": {"overrides": {"evaluation.max_cases": 3}}}, r"rank the same cases"),
-        (
-            {"sft": {}, "orpo": {"overrides": {"student.init_adapter": "x"}, "start_from": "sft"}},
-            r"found both",
-        ),
+        ({"orpo": {"overrides": {"student.init_adapter": "x"}}}, r"expected start_from instead"),
     ],
 )
 def test_systems_that_cannot_be_are_refused_by_the_config(
@@ -113,5 +136,5 @@ def test_systems_that_do_not_fit_the_config_are_refused(
 
 
 def test_a_system_of_another_evaluation_may_be_the_reference() -> None:
-    systems = {"dpo": {}, "look_ups": {"overrides": {"evaluation.systems": ["teacher"]}}}
-    check_config(compare(systems, reference="teacher"))
+    look_ups = {"overrides": {"evaluation.systems": ["base", "teacher"]}}
+    check_config(compare({"dpo": {}, "look_ups": look_ups}, reference="teacher"))

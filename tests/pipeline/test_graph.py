@@ -263,14 +263,16 @@ def test_a_comparison_runs_each_system_after_the_one_that_it_starts_from(
     tmp_path: Path, steps: Callable[..., list[str]]
 ) -> None:
     made, ran = compare(tmp_path), steps()
+    planned = pipeline.plan(made)["compare"].folder
     run_comparison(made)
     # Pairs are shared, and look_ups has the training of orpo.
-    trained = ["train", "evaluate"]
-    assert ran == ["cases", "teach", "prefer", *trained * 3, "evaluate", "compare"]
-    manifest = manifest_of(pipeline.plan(made)["compare"].folder)
+    trained = ["train", "train", "evaluate", "train", "evaluate", "evaluate", "evaluate"]
+    assert ran == ["cases", "teach", "prefer", *trained, "compare"]
+    assert pipeline.plan(made)["compare"].folder == planned
+    manifest = manifest_of(planned)
     assert list(manifest.inputs) == [
         "cases",
-        *(f"evaluate {name}" for name in ("sft_lists", "dpo", "look_ups", "orpo")),
+        *(f"evaluate {name}" for name in ("dpo", "look_ups", "sft_lists", "orpo")),
     ]
     trainings = {}
     for name in ("sft_lists", "dpo"):
@@ -287,6 +289,19 @@ def test_a_comparison_runs_each_system_after_the_one_that_it_starts_from(
     assert ran == []  # another way to write the same
 
 
+def test_a_student_that_another_one_starts_from_counts_by_its_step(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = compare(tmp_path), steps()
+    run_comparison(made)
+    ran.clear()
+    for folder in (tmp_path / "runs").glob("train-*"):
+        (folder / "tracking-queue.jsonl").write_text("late records\n")
+        (folder / "checkpoint").mkdir()
+    run_comparison(made)
+    assert ran == []
+
+
 def test_a_comparison_goes_on_where_it_stopped(
     tmp_path: Path, steps: Callable[..., list[str]]
 ) -> None:
@@ -296,7 +311,7 @@ def test_a_comparison_goes_on_where_it_stopped(
         run_comparison(made)
     ran = steps()
     run_comparison(made)
-    assert ran == ["evaluate", "train", "evaluate", "train", "evaluate", "evaluate", "compare"]
+    assert ran == ["evaluate", "train", "evaluate", "evaluate", "evaluate", "compare"]
 
 
 def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
@@ -308,7 +323,7 @@ def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
     slower = {"overrides": {"training.objective": "sft", "training.learning_rate": 1e-6}}
     changed = compare(tmp_path, compare={"systems": {**SYSTEMS, "sft_lists": slower}})
     run_comparison(changed)
-    assert ran == ["train", "evaluate", "train", "evaluate", "compare"]
+    assert ran == ["train", "train", "evaluate", "evaluate", "compare"]
 
 
 def test_a_comparison_without_systems_is_refused_before_any_work(

@@ -154,21 +154,18 @@ def compare(
         seed: of the resamples.
         metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`; with the
             end `_macro`, over groups. A metric that one of the systems lacks is left out.
-        stratum: of the cases that count; without a case there is no difference.
+        stratum: of `cases.strata`, which must have a case.
     """
     inside = cases.strata[stratum]
-    if not inside.any():
-        return []
     values = [
         _compared_statistics(outcomes[system], cases, inside, metrics, samples, seed)
         for system in (first, second)
     ]
-    n_groups, n_cases = len(np.unique(cases.groups[inside])), int(inside.sum())
     differences = []
     for metric in metrics:
         if metric in values[0] and metric in values[1]:
             gap = values[0][metric] - values[1][metric]
-            n = n_groups if is_macro(metric) else n_cases
+            n = len(np.unique(cases.groups[inside])) if is_macro(metric) else int(inside.sum())
             interval = percentile_interval(float(gap[0]), gap[1:], n)
             differences.append(Difference(first, second, metric, interval))
     return differences

@@ -8,6 +8,7 @@ from mint_ray.evaluation.comparison import Differences
 from mint_ray.evaluation.results import METRICS, MetricValue
 from mint_ray.evaluation.systems import system_title
 from mint_ray.reports.axes import Scale, is_number, tick_labels, ticks
+from mint_ray.reports.comparison.table import difference_text, interval_of
 from mint_ray.reports.evaluation.charts import colour_class
 from mint_ray.reports.evaluation.report import format_difference
 from mint_ray.reports.evaluation.table import cell_text
@@ -27,40 +28,28 @@ def forest_plot(differences: Differences, metric: str, reference: str) -> Markup
     """
     share = METRICS[metric].is_share
     factor = 100.0 if share else 1.0
-    values = {name: item.by_stratum["all"].get(metric) for name, item in differences.items()}
-    ends = [
-        factor * end
-        for value in values.values()
-        if value is not None
-        for end in (value["low"], value["high"])
-        if end is not None
-    ]
+    values = {name: strata["all"].metrics.get(metric) for name, strata in differences.items()}
+    intervals = {name: interval_of(value) for name, value in values.items()}
+    ends = [factor * end for interval in intervals.values() if interval for end in interval]
     marks = ticks(min(ends, default=0.0), max(ends, default=0.0))
     across = Scale(marks[0], marks[-1], _LEFT, _WIDTH - _RIGHT)
-    bottom = 8 + _ROW * len(values)
+    bottom = 8 + _ROW * len(intervals)
     shapes = []
     for mark, label in zip(marks, tick_labels(marks), strict=True):
         shapes.append(line(across.at(mark), 4, across.at(mark), bottom, "grid"))
         shapes.append(text(across.at(mark), bottom + 16, label, "tick", "middle"))
     shapes.append(line(across.at(0), 4, across.at(0), bottom, "ideal"))
-    for row, (name, value) in enumerate(values.items()):
+    for row, (name, interval) in enumerate(intervals.items()):
         y = 8 + _ROW * (row + 0.5)
         shapes.append(text(_LEFT - 10, y + 4, system_title(name), "label", "end"))
-        if value is None or value["value"] is None:
-            continue
-        if value["low"] is None or value["high"] is None:
+        if interval is None:
             continue
         style = colour_class(name, reference)
-        low, middle, high = (
-            across.at(factor * end) for end in (value["low"], value["value"], value["high"])
-        )
-        shown = format_difference(metric, value["value"])
-        hint = (
-            f"{system_title(name)}: {shown} [{format_difference(metric, value['low'])}, "
-            f"{format_difference(metric, value['high'])}]"
-        )
+        low, middle, high = (across.at(factor * end) for end in interval)
+        hint = f"{system_title(name)}: {difference_text(metric, values[name])}"
         shapes.append(line(low, y, high, y, f"whisker {style}"))
         shapes.append(circle(middle, y, 5, f"dot {style}", hint))
+        shown = format_difference(metric, interval[1])
         shapes.append(text(_WIDTH - 2, y + 4, shown, "value", "end"))
     unit = "percentage points" if share else METRICS[metric].title
     shapes.append(text((_LEFT + _WIDTH - _RIGHT) / 2, bottom + 32, unit, "tick", "middle"))
@@ -121,11 +110,3 @@ def _axes(across: Scale, up: Scale, marks: Sequence[float], up_marks: Sequence[f
     for mark, label in zip(marks, tick_labels(marks), strict=True):
         shapes.append(text(across.at(mark), up.start + 16, label, "tick", "middle"))
     return shapes
-
-
-def difference_text(metric: str, value: MetricValue | None) -> str:
-    """Format a difference with its interval, as in `+1.2 [−0.3, +2.7]`; a dash without one."""
-    if value is None or value["value"] is None or value["low"] is None or value["high"] is None:
-        return "–"
-    low, high = (format_difference(metric, end) for end in (value["low"], value["high"]))
-    return f"{format_difference(metric, value['value'])} [{low}, {high}]"

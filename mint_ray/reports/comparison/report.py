@@ -1,18 +1,19 @@
 """The page `report.html` of a comparison, self-contained and made to be printed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from mint_ray.config.evaluation import SystemConfig
-from mint_ray.evaluation.comparison import Differences, SystemCost, compared_systems
+from mint_ray.evaluation.comparison import Differences, SystemCost, compared_outcomes
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.results import (
     METRICS,
     Metrics,
-    MetricValue,
     format_value,
     strata_of,
     stratum_size,
@@ -82,7 +83,7 @@ def write_report(path: Path, report: ComparisonReport) -> None:
 
 def render_report(report: ComparisonReport) -> str:
     """Render the page as HTML without scripts or external files, with all values escaped."""
-    metrics, names = report.metrics, compared_systems(report.measurement)
+    metrics = report.metrics
     measured = {n for strata in metrics.values() for named in strata.values() for n in named}
     functions = {
         "system_title": system_title,
@@ -92,10 +93,9 @@ def render_report(report: ComparisonReport) -> str:
         "interval_text": interval_text,
         "best_systems": best_systems,
         "format_difference": format_difference,
+        "count": _count,
     }
-    compared = {
-        name: None for item in report.differences.values() for name in item.by_stratum["all"]
-    }
+    compared = _compared_metrics(report.differences)
     main = [name for name in _MAIN if name in measured]
     further = [name for name in _FURTHER if name in measured]
     return render_page(
@@ -110,51 +110,58 @@ def render_report(report: ComparisonReport) -> str:
         system_size=partial(system_size, metrics),
         main_metrics=main,
         further_metrics=further,
-        compared_metrics=[name for name in _COMPARED if name in compared],
+        compared_metrics=compared,
         definitions={name: METRICS[name] for name in METRICS if name in {*main, *further}},
         top1=top1_metric(metrics),
-        plots=_plots(report, names),
+        plots=_plots(report, compared),
         settings={name: _settings(system) for name, system in report.systems.items()},
     )
 
 
-def _plots(report: ComparisonReport, names: list[str]) -> dict[str, Any]:
-    metrics, outcomes, reference = report.metrics, report.measurement.outcomes, report.reference
-    confident = [name for name in names if outcomes[name].has_probabilities]
+def _compared_metrics(differences: Differences) -> list[str]:
+    measured = {name for strata in differences.values() for name in strata["all"].metrics}
+    return [name for name in _COMPARED if name in measured]
+
+
+def _plots(report: ComparisonReport, compared: Sequence[str]) -> dict[str, Any]:
+    metrics, reference = report.metrics, report.reference
+    outcomes = compared_outcomes(report.measurement)
+    confident = {name: item for name, item in outcomes.items() if item.has_probabilities}
     styles = {name: colour_class(name, reference) for name in confident}
-    differences = report.differences
-    measured = {name for item in differences.values() for name in item.by_stratum["all"]}
-    top1 = top1_metric(metrics)
-    accuracies: dict[str, MetricValue] = {
-        name: metrics[name]["all"][top1] for name in names if top1 in metrics[name]["all"]
-    }
-    training = {name: cost.training_seconds for name, cost in report.costs.items()}
-    ranking = {name: cost.ranking_seconds for name, cost in report.costs.items()}
     return {
         "forest": [
-            (METRICS[name].title, forest_plot(differences, name, reference))
-            for name in _COMPARED
-            if name in measured
+            (METRICS[name].title, forest_plot(report.differences, name, reference))
+            for name in compared
         ],
         "calibration": [
             (
                 f"{system_title(name)}, ECE {_ece(metrics, name)}",
-                reliability_plot(name, outcomes[name], report.bins, styles[name]),
+                reliability_plot(name, outcome, report.bins, styles[name]),
             )
-            for name in confident
+            for name, outcome in confident.items()
         ],
-        "risk": [("", risk_coverage_plot({name: outcomes[name] for name in styles}, styles))]
-        if confident
-        else [],
-        "cost": [
-            (
-                f"{METRICS[top1].title} against {unit}",
-                cost_plot(by, accuracies, top1, reference, unit),
-            )
-            for unit, by in (("training seconds", training), ("ranking seconds", ranking))
-            if any(value is not None for value in by.values())
-        ],
+        "risk": risk_coverage_plot(confident, styles) if confident else None,
+        "risk_systems": list(confident),
+        "cost": _cost_plots(report),
     }
+
+
+def _cost_plots(report: ComparisonReport) -> list[tuple[str, Markup]]:
+    top1 = top1_metric(report.metrics)
+    accuracies = {name: report.metrics[name]["all"][top1] for name in report.costs}
+    by_unit: dict[str, dict[str, float | None]] = {
+        "training tokens": {name: cost.tokens for name, cost in report.costs.items()},
+        "training seconds": {name: cost.training_seconds for name, cost in report.costs.items()},
+        "ranking seconds": {name: cost.ranking_seconds for name, cost in report.costs.items()},
+    }
+    return [
+        (
+            f"{METRICS[top1].title} against {unit}",
+            cost_plot(costs, accuracies, top1, report.reference, unit),
+        )
+        for unit, costs in by_unit.items()
+        if any(cost is not None for cost in costs.values())
+    ]
 
 
 def _ece(metrics: Metrics, system: str) -> str:
@@ -163,9 +170,15 @@ def _ece(metrics: Metrics, system: str) -> str:
 
 
 def _settings(system: SystemConfig) -> str:
-    parts = [] if system.start_from is None else [f"from {system.start_from}"]
+    parts = [] if system.compared else ["not compared"]
+    if system.start_from is not None:
+        parts.append(f"from {system.start_from}")
     return ", ".join([*parts, *(f"{name}={_shown(v)}" for name, v in system.overrides.items())])
 
 
 def _shown(value: object) -> str:
     return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def _count(number: float | None) -> str:
+    return "–" if number is None else f"{number:,.0f}"

@@ -1,12 +1,29 @@
-"""Lines of paired differences, for the terminal."""
+"""Paired differences as text, and as lines for the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from mint_ray.evaluation.results import METRICS, MetricValue
 from mint_ray.evaluation.systems import system_title
-from mint_ray.reports.comparison.plots import difference_text
+from mint_ray.reports.evaluation.report import format_difference
 
 _SHOWN = ("top1_macro", "top1")
+
+
+def interval_of(value: MetricValue | None) -> tuple[float, float, float] | None:
+    """Return low end, value and high end of a difference; None where there is none."""
+    if value is None or value["low"] is None or value["value"] is None or value["high"] is None:
+        return None
+    return value["low"], value["value"], value["high"]
+
+
+def difference_text(metric: str, value: MetricValue | None) -> str:
+    """Format a difference with its interval, as in `+1.2 [−0.3, +2.7]`; a dash without one."""
+    interval = interval_of(value)
+    if interval is None:
+        return "–"
+    low, middle, high = (format_difference(metric, end) for end in interval)
+    return f"{middle} [{low}, {high}]"
 
 
 def difference_lines(comparison: Mapping[str, Any]) -> list[str]:
@@ -15,10 +32,11 @@ def difference_lines(comparison: Mapping[str, Any]) -> list[str]:
     Args:
         comparison: content of `differences.json`.
     """
-    lines = [f"paired differences to {system_title(comparison['reference'])}, top-1 in points:"]
+    lines = [f"paired differences to {system_title(comparison['reference'])}:"]
     for system, strata in comparison["differences"].items():
-        metric = next((name for name in _SHOWN if name in strata["all"]), "top1")
-        shown = difference_text(metric, strata["all"].get(metric))
-        p_value = comparison["mcnemar"][system]["p_value"]
-        lines.append(f"  {system_title(system):<26} {shown:<24} McNemar p {p_value:.2g}")
+        metrics = strata["all"]["metrics"]
+        metric = next(name for name in _SHOWN if name in metrics)
+        shown = f"{METRICS[metric].title} {difference_text(metric, metrics[metric])}"
+        p_value = strata["all"]["mcnemar"]["p_value"]
+        lines.append(f"  {system_title(system):<26} {shown:<36} McNemar p {p_value:.2g}")
     return lines
