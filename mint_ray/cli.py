@@ -113,6 +113,21 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 
 
 @cli.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--systems", nargs=2, metavar="A B", help="A system of FIRST and one of SECOND.")
+@click.option(
+    "--cases", default=10, show_default=True, type=click.IntRange(0), help="Changed cases to list."
+)
+def diff(first: Path, second: Path, systems: tuple[str, str] | None, cases: int) -> None:
+    """Show which cases changed between two folders of evaluate or compare, and by how much."""
+    from mint_ray.commands.diff import difference_lines
+
+    for line in difference_lines(first, second, systems, most=cases):
+        click.echo(line)
+
+
+@cli.command()
 @CONFIG
 @OVERRIDES
 @click.option("--force", is_flag=True, help="Make it the champion without a comparison.")

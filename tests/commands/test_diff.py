@@ -52,7 +52,7 @@ def test_cases_of_one_alone_are_left_out_and_counted(
 
 def test_what_cannot_be_compared_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = folders
-    finish(tmp_path / "cases-1", "cases", {}, {})
+    finish(tmp_path / "cases-1", "cases", inputs={}, config={})
     with pytest.raises(ConfigError, match=r"expected the folder of a finished .*, found cases"):
         list(difference_lines(first, tmp_path / "cases-1"))
     with pytest.raises(ConfigError, match=r"found no finished step; `mint path"):
@@ -64,6 +64,6 @@ def test_what_cannot_be_compared_is_named(folders: tuple[Path, Path], tmp_path: 
         ConfigError, match="expected a system in both, found base, old, orpo and dpo"
     ):
         list(difference_lines(first, strange))
-    finish(strange, "evaluate", {"cases": "cases-2"}, {})
+    finish(strange, "evaluate", inputs={"cases": "cases-2"}, config={})
     with pytest.raises(ConfigError, match="same cases, found cases-1 for evaluate-1 and cases-2"):
         list(difference_lines(first, strange))

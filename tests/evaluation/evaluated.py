@@ -1,6 +1,5 @@
 """Finished evaluations in a store: four tested cases, whose first answers a test chooses."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,8 @@ def write_training(store: Path, name: str, start: Path | None, tokens: float) ->
     folder = store / name
     folder.mkdir(parents=True)
     config = {"student": {"init_adapter": None if start is None else str(start)}}
-    finish(folder, "train", {}, config)
-    lines = [{"step": step, "tokens": tokens, "tokens_per_second": tokens} for step in (1, 2)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    metrics = {"final.tokens_seen": tokens, "final.training_seconds": 2.0}
+    finish(folder, "train", {}, config, facts={"steps": 2}, metrics=metrics)
     return folder
 
 
@@ -69,19 +67,15 @@ def write_evaluation(
                 rows.append((case_id, system, 2, known, NAMES[known][0], 0.25))
     write_predictions(folder / "predictions.parquet", predictions_of(rows))
     tested = len({case_id for case_id, *_ in rows})
-    finish(folder, "evaluate", {"cases": "cases-1", "train": train}, {}, tested, **facts)
+    inputs = {"cases": "cases-1", "train": train}
+    finish(folder, "evaluate", inputs, {}, rows_out=tested, facts=facts)
     return folder
 
 
 def finish(
-    folder: Path,
-    stage: str,
-    inputs: Mapping[str, str],
-    config: Mapping[str, Any],
-    rows_out: int = 0,
-    **facts: Any,
+    folder: Path, stage: str, inputs: Mapping[str, str], config: Mapping[str, Any], **results: Any
 ) -> None:
     """Write the manifest of a finished step that took a minute."""
     folders = {name: folder.parent / key for name, key in inputs.items()}
     manifest = Manifest.start(stage, folder.name[-8:], 1, config, folders, 0)
-    write_manifest(folder, manifest.finish(rows_out=rows_out, facts=facts, wall_seconds=60.0))
+    write_manifest(folder, manifest.finish(wall_seconds=60.0, **results))

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mint_ray.config.evaluation import SystemConfig
-from mint_ray.evaluation.comparison import SystemCost, differences_from
+from mint_ray.evaluation.comparison import SystemCost, paired_differences
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
@@ -26,10 +26,14 @@ def report(cases: EvaluatedCases, outcomes: dict[str, Outcomes]) -> ComparisonRe
         measurement=measurement,
         groups=3,
         reference="orpo",
-        differences=differences_from(measurement, "orpo", samples=100, seed=0),
-        costs={"orpo": SystemCost(60, 720.0, 31.0), "teacher": SystemCost(1, 2.0, None)},
+        differences=paired_differences(outcomes, cases, "orpo", samples=100, seed=0),
+        costs={
+            "orpo": SystemCost(60, 54321.0, 720.0, 31.0),
+            "teacher": SystemCost(1, None, 2.0, None),
+        },
         systems={
             "orpo": SystemConfig(),
+            "half": SystemConfig(compared=False),
             "dpo": SystemConfig.model_validate(
                 {"overrides": {"training.dpo_beta": 0.2}, "start_from": "orpo"}
             ),
@@ -52,10 +56,12 @@ def test_the_page_shows_tables_plots_and_costs(report: ComparisonReport) -> None
     assert "+50.0" in html  # the teacher's top-1 less the reference's
     assert "2 : 0" in html
     assert "from orpo, training.dpo_beta=0.2" in html
+    assert "<code>not compared</code>" in html
     assert "Top-1, macro: each system less ORPO student" in html
     assert "Accuracy against confidence of Teacher" in html
-    assert re.search(r"720</td><td class=\"number\">31</td>", html)
-    assert re.search(r"2</td><td class=\"number\">–</td>", html)
+    costs = re.findall(r'class="number">([^<]*)</td>', html[html.index('id="cost"') :])
+    assert costs[:4] == ["60", "54,321", "720", "31"]
+    assert costs[5:9] == ["1", "–", "2", "–"]
 
 
 def test_names_from_outside_are_escaped(report: ComparisonReport) -> None:
@@ -86,9 +92,19 @@ def test_lines_of_differences_name_system_value_and_p() -> None:
     value = {"value": 0.5, "low": 0.0, "high": 1.0, "n": 4}
     comparison = {
         "reference": "orpo",
-        "differences": {"teacher": {"all": {"top1": value}}},
-        "mcnemar": {"teacher": {"only_system": 2, "only_reference": 0, "p_value": 0.5}},
+        "differences": {
+            "teacher": {"all": {"metrics": {"top1": value}, "mcnemar": {"p_value": 0.5}}}
+        },
     }
     first, second = difference_lines(comparison)
-    assert first == "paired differences to ORPO student, top-1 in points:"
-    assert second.split() == ["Teacher", "+50.0", "[+0.0,", "+100.0]", "McNemar", "p", "0.5"]
+    assert first == "paired differences to ORPO student:"
+    assert second.split() == [
+        "Teacher",
+        "Top-1",
+        "+50.0",
+        "[+0.0,",
+        "+100.0]",
+        "McNemar",
+        "p",
+        "0.5",
+    ]
