@@ -124,6 +124,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _trl_trains_text_by_orpo(self) -> "Config":
+        training, workers = self.training, self.resources.train_workers
+        found = (training.objective, self.task, workers)
+        if training.trainer == "trl" and found != ("orpo", "disease", 1):
+            raise ValueError(
+                "training.trainer=trl: expected training.objective=orpo, task=disease and "
+                f"resources.train_workers=1, found {training.objective}, {self.task} and {workers}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _elastic_without_deepspeed(self) -> "Config":
         workers = self.resources.train_workers
         if isinstance(workers, tuple) and workers[0] > workers[1]:

@@ -71,6 +71,9 @@ class TrainingConfig(Section):
     objective: Literal["orpo", "dpo", "sft", "cft", "rcft"] = "orpo"
     """Registered name of the objective. `dpo` usually continues from an `sft` student, `cft` and
     `rcft` from an `orpo` student (`student.init_adapter`)."""
+    trainer: Literal["mint_ray", "trl"] = "mint_ray"
+    """Training loop: this package's, or TRL's `ORPOTrainer` on the same pairs, to compare with. The
+    latter takes `orpo`, text and a single worker, and starts again after an interruption."""
     orpo_lambda: float = Field(0.1, ge=0)
     """Weight of the odds-ratio term, which TRL calls beta."""
     dpo_beta: float = Field(0.1, gt=0)

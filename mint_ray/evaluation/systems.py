@@ -46,6 +46,7 @@ SYSTEMS: dict[str, str] = {
     "dpo_rcft": "DPO + RCFT student",
     "orpo_l0": "ORPO, λ = 0",
     "orpo": "ORPO student",
+    "trl_orpo": "ORPO by TRL",
     "orpo_cft": "ORPO + CFT student",
     "orpo_rcft": "ORPO + RCFT student",
     "cft": "CFT student",
