@@ -5,7 +5,6 @@ from scipy.stats import binomtest
 from mint_ray.common.arrays import Bools
 from mint_ray.evaluation.metrics.mcnemar import mcnemar
 
-
 COUNTS = [(0, 0), (1, 0), (0, 6), (3, 9), (9, 3), (7, 7), (40, 22)]
 BOTH, NEITHER = 5, 4
 
