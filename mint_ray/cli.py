@@ -113,6 +113,17 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 
 
 @cli.command()
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.argument("evaluation", type=click.Path(path_type=Path))
+def score(predictions: Path, evaluation: Path) -> None:
+    """Measure a file of predictions on the cases that a finished evaluate or compare tested."""
+    from mint_ray.commands.score import score as measure
+    from mint_ray.reports.evaluation.table import print_table
+
+    print_table(measure(predictions, evaluation))
+
+
+@cli.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--systems", nargs=2, metavar="A B", help="A system of FIRST and one of SECOND.")
@@ -311,7 +322,9 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
     elif last.step.name == "tune":
         _show_campaign(config, last.folder)
     elif last.step.name == "compare":
-        _show_comparison(last.folder)
+        from mint_ray.reports.comparison.table import print_comparison
+
+        print_comparison(last.folder)
 
 
 def _show_result(folder: Path) -> None:
@@ -340,19 +353,6 @@ def _show_campaign(config: Config, folder: Path) -> None:
     click.echo(results.summary)
     click.echo(f"report: {folder / 'report.html'}")
     click.echo(f"winner: {folder} (as a train step's output: mint predict --student)")
-
-
-def _show_comparison(folder: Path) -> None:
-    from mint_ray.common.files import read_json
-    from mint_ray.evaluation.results import read_metrics
-    from mint_ray.reports.comparison.table import difference_lines
-    from mint_ray.reports.evaluation.table import print_table
-
-    comparison = read_json(folder / "differences.json")
-    print_table(read_metrics(folder / "metrics.json"), student=comparison["reference"])
-    for line in difference_lines(comparison):
-        click.echo(line)
-    click.echo(f"report: {folder / 'report.html'}")
 
 
 def _show_plan(config: Config, force: str | None, steps: Sequence[Any]) -> None:

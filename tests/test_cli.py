@@ -50,6 +50,7 @@ def test_dry_run_and_status_show_the_plan_and_touch_nothing(
             "training.rate: Extra inputs are not permitted",
         ),
         (["diff", "/gone", "/gone"], 1, "expected the folder of a finished evaluate or compare"),
+        (["score", "/gone", "/gone"], 1, "expected the folder of a finished evaluate or compare"),
         (["fly"], 2, "No such command"),
         (["run"], 2, "Missing argument"),
     ],

@@ -6,24 +6,20 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from mint_ray.errors import ConfigError, DataError
+from mint_ray.commands.evaluations import cases_folder, read_cases
+from mint_ray.errors import ConfigError
 from mint_ray.evaluation.changes import CaseChange, changed_cases, count_kinds
 from mint_ray.evaluation.comparison import paired_differences
-from mint_ray.evaluation.measurement import index_tested
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes
 from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.evaluation.results import MACRO, METRICS, STRATA
 from mint_ray.evaluation.systems import split_variant, system_title
-from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.reports.comparison.table import difference_text
 
 _SHOWN = (f"top1{MACRO}", f"top10{MACRO}", f"mrr{MACRO}", "top1")
 _TOP_K = 10
 _SAMPLES = 1000
-_STAGES = ("evaluate", "compare")
 
 
 def difference_lines(
@@ -40,19 +36,19 @@ def difference_lines(
         ConfigError: a folder is no such output, the two have other cases, or no system in common.
         DataError: a file is missing or damaged.
     """
-    cases_folder = _common_cases(first, second)
+    folder_of_cases = _common_cases(first, second)
     tables = [read_predictions(folder / "predictions.parquet") for folder in (first, second)]
     pairs = [systems] if systems else _common_systems(*tables)
     for folder, table, names in zip((first, second), tables, zip(*pairs, strict=True), strict=True):
         _refuse_missing(folder, table, names)
-    cases, left_out = _common_tested(cases_folder, *tables)
+    one, other = (set(pc.unique(table["case_id"]).to_pylist()) for table in tables)
+    cases, left_out = read_cases(folder_of_cases, one & other), len(one ^ other)
     before, after = (collect_outcomes(table, cases, _TOP_K) for table in tables)
-    yield f"{len(cases)} cases in both" + (
-        f", {left_out} in one of the two only" if left_out else ""
-    )
-    for one, other in pairs:
+    beside = f", {left_out} in one of the two only" if left_out else ""
+    yield f"{len(cases)} cases in both{beside}"
+    for old, new in pairs:
         yield ""
-        yield from _system_lines(one, before[one], other, after[other], cases, most)
+        yield from _system_lines(old, before[old], new, after[new], cases, most)
 
 
 def _system_lines(
@@ -93,24 +89,13 @@ def _ranks(change: CaseChange) -> str:
 
 def _common_cases(first: Path, second: Path) -> Path:
     """Return the folder of the cases that both outputs were measured on."""
-    inputs = [_manifest_of(folder).inputs["cases"] for folder in (first, second)]
-    if inputs[0] != inputs[1]:
+    folders = [cases_folder(folder) for folder in (first, second)]
+    if folders[0].name != folders[1].name:
         raise ConfigError(
-            f"expected two outputs of the same cases, found {inputs[0]} for {first.name} and "
-            f"{inputs[1]} for {second.name}"
+            f"expected two outputs of the same cases, found {folders[0].name} for {first.name} and "
+            f"{folders[1].name} for {second.name}"
         )
-    return first.absolute().parent / inputs[0]
-
-
-def _manifest_of(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None or not manifest.complete or manifest.stage not in _STAGES:
-        found = "no finished step" if manifest is None or not manifest.complete else manifest.stage
-        raise ConfigError(
-            f"{folder}: expected the folder of a finished {' or '.join(_STAGES)} step, found "
-            f"{found}; `mint path CONFIG evaluate` prints one"
-        )
-    return manifest
+    return folders[0]
 
 
 def _common_systems(first: pa.Table, second: pa.Table) -> list[tuple[str, str]]:
@@ -136,18 +121,3 @@ def _refuse_missing(folder: Path, table: pa.Table, names: tuple[str, ...]) -> No
             raise ConfigError(
                 f"{folder.name} has no system {name}; expected one of {', '.join(known)}"
             )
-
-
-def _common_tested(folder: Path, first: pa.Table, second: pa.Table) -> tuple[EvaluatedCases, int]:
-    """Return the cases that both ranked, and the number of those that only one did."""
-    ranked = [set(pc.unique(table["case_id"]).to_pylist()) for table in (first, second)]
-    common = sorted(ranked[0] & ranked[1])
-    columns = ["case_id", "group_id", "label_id", "label_name", "seen", "publications"]
-    try:
-        table = pq.read_table(
-            folder / "cases.parquet", columns=columns, filters=pc.field("case_id").isin(common)
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{folder / 'cases.parquet'} cannot be read: {error}") from error
-    catalogue = Catalogue.read(folder / "catalogue.parquet")
-    return index_tested(table.sort_by("case_id"), catalogue), len(ranked[0] ^ ranked[1])

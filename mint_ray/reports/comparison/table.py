@@ -1,13 +1,24 @@
 """Paired differences as text, and as lines for the terminal."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from mint_ray.evaluation.results import METRICS, MetricValue
+from mint_ray.common.files import read_json
+from mint_ray.evaluation.results import METRICS, MetricValue, read_metrics
 from mint_ray.evaluation.systems import system_title
 from mint_ray.reports.evaluation.report import format_difference
+from mint_ray.reports.evaluation.table import print_table
 
 _SHOWN = ("top1_macro", "top1")
+
+
+def print_comparison(folder: Path) -> None:
+    """Print table, paired differences and the report's path of a finished `compare` step."""
+    comparison = read_json(folder / "differences.json")
+    print_table(read_metrics(folder / "metrics.json"), student=comparison["reference"])
+    print("\n".join(difference_lines(comparison)))
+    print(f"report: {folder / 'report.html'}")
 
 
 def interval_of(value: MetricValue | None) -> tuple[float, float, float] | None:
