@@ -83,6 +83,7 @@ for _name, _about in (
     ("evaluate", "measure every system and write the report"),
     ("calibrate", "fit a temperature and conformal sets, measure them"),
     ("tune", "search settings of the training (section tune), keep the best student"),
+    ("compare", "train and rank with every system of section compare, measure their differences"),
 ):
     _stage_command(_name, _about)
 
@@ -111,6 +112,32 @@ def status(config: Path, overrides: Sequence[str]) -> None:
     from mint_ray.pipeline.steps import STEPS
 
     _show_plan(_load(config, overrides), None, STEPS)
+
+
+@cli.command()
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.argument("evaluation", type=click.Path(path_type=Path))
+def score(predictions: Path, evaluation: Path) -> None:
+    """Measure a file of predictions on the cases that a finished evaluate or compare tested."""
+    from mint_ray.commands.score import score as measure
+    from mint_ray.reports.evaluation.table import print_table
+
+    print_table(measure(predictions, evaluation))
+
+
+@cli.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--systems", nargs=2, metavar="A B", help="A system of FIRST and one of SECOND.")
+@click.option(
+    "--cases", default=10, show_default=True, type=click.IntRange(0), help="Changed cases to list."
+)
+def diff(first: Path, second: Path, systems: tuple[str, str] | None, cases: int) -> None:
+    """Show which cases changed between two folders of evaluate or compare, and by how much."""
+    from mint_ray.commands.diff import difference_lines
+
+    for line in difference_lines(first, second, systems, most=cases):
+        click.echo(line)
 
 
 @cli.command()
@@ -301,6 +328,10 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
         _show_result(last.folder)
     elif last.step.name == "tune":
         _show_campaign(config, last.folder)
+    elif last.step.name == "compare":
+        from mint_ray.reports.comparison.table import print_comparison
+
+        print_comparison(last.folder)
 
 
 def _show_result(folder: Path) -> None:

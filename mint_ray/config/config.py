@@ -20,7 +20,7 @@ from mint_ray.config.cases import (
     TilesConfig,
 )
 from mint_ray.config.checks import check_batch_size
-from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.config.evaluation import CompareConfig, EvaluationConfig, SystemConfig
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.promotion import PromotionConfig
 from mint_ray.config.resources import ResourcesConfig, TrackingConfig
@@ -38,6 +38,7 @@ from mint_ray.config.tune import TuneConfig
 __all__ = [
     "CasesConfig",
     "ClipConfig",
+    "CompareConfig",
     "Config",
     "EndpointConfig",
     "EvaluationConfig",
@@ -53,6 +54,7 @@ __all__ = [
     "ServingConfig",
     "SimulationConfig",
     "StudentConfig",
+    "SystemConfig",
     "TeacherConfig",
     "TilesConfig",
     "TrackingConfig",
@@ -79,6 +81,7 @@ class Config(Section):
     student: StudentConfig = StudentConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    compare: CompareConfig = CompareConfig()
     tune: TuneConfig = TuneConfig()
     promotion: PromotionConfig = PromotionConfig()
     serving: ServingConfig = ServingConfig()
@@ -118,6 +121,17 @@ class Config(Section):
             max(workers) if isinstance(workers, tuple) else workers,
             even=self.training.deepspeed != "off",
         )
+        return self
+
+    @model_validator(mode="after")
+    def _trl_trains_text_by_orpo(self) -> "Config":
+        training, workers = self.training, self.resources.train_workers
+        found = (training.objective, self.task, workers)
+        if training.trainer == "trl" and found != ("orpo", "disease", 1):
+            raise ValueError(
+                "training.trainer=trl: expected training.objective=orpo, task=disease and "
+                f"resources.train_workers=1, found {training.objective}, {self.task} and {workers}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,10 +1,12 @@
-"""Settings of the evaluation."""
+"""Settings of an evaluation, and of a comparison: named systems and the reference among them."""
 
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mint_ray.config.base import Section
+from mint_ray.config.former_names import FORMER_NAMES
 
 CASES_PER_GROUP = 10
 """Cases of a publication or family that are ranked by default.
@@ -13,6 +15,18 @@ Of the 8,817 published patients, 62 % stay, and 12 % of the 1,466 groups are cut
 splits the share of test cases without a training patient of their disease runs from 39 to 51 %
 instead of 40 to 69 %.
 """
+
+OVERRIDDEN = ("student", "training", "preferences", "teacher", "evaluation")
+"""Sections whose settings a compared system may override."""
+SAME_FOR_ALL = (
+    "evaluation.max_cases",
+    "evaluation.max_cases_per_group",
+    "evaluation.top_k",
+    "evaluation.generate_cases",
+)
+"""Settings that decide which cases are answered and how long lists are; see `SystemConfig`."""
+
+Setting = bool | int | float | str | None | tuple[bool | int | float | str, ...]
 
 
 class EvaluationConfig(Section):
@@ -90,3 +104,79 @@ class EvaluationConfig(Section):
         if self.max_cases_per_group != "auto":
             return self.max_cases_per_group
         return CASES_PER_GROUP if task == "disease" else None
+
+
+def _dotted(overrides: Any) -> Any:
+    """Flatten nested sections to dotted names, and give settings today's names.
+
+    `compare.systems.dpo.overrides.training.dpo_beta=0.2` on the command line arrives nested.
+    """
+    if not isinstance(overrides, Mapping):
+        return overrides
+    return {FORMER_NAMES.get(name, name): value for name, value in _leaves("", overrides)}
+
+
+def _leaves(prefix: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
+
+
+class SystemConfig(Section):
+    """One compared system, by its name: `compare.systems: {NAME: {overrides: ...}}`.
+
+    By default its evaluation ranks the trained student alone, under the name of the system. With
+    `evaluation.systems` among the overrides it ranks those systems: a single one under the name of
+    the system, several under their own names, the trained student under that of the system.
+    """
+
+    overrides: Annotated[dict[str, Setting], BeforeValidator(_dotted)] = Field({})
+    """Settings that differ from those of the config, by dotted name, in `student`, `training`,
+    `preferences`, `teacher` and `evaluation`."""
+    start_from: str | None = None
+    """Name of the system whose finished student this training continues from. Empty to start from
+    the base model, or from the config's `student.init_adapter`."""
+    compared: bool = True
+    """Evaluate and compare the system. Switch off for a student that others only start from."""
+
+    @model_validator(mode="after")
+    def _overridable(self) -> "SystemConfig":
+        for name in self.overrides:
+            section, _, leaf = name.partition(".")
+            if section not in OVERRIDDEN or not leaf or name in SAME_FOR_ALL:
+                raise ValueError(
+                    f"overrides: {name} is the same for all systems, which rank the same cases; "
+                    f"expected other settings, of {', '.join(OVERRIDDEN)}"
+                )
+            if name == "student.init_adapter":
+                raise ValueError(f"overrides: expected start_from instead of {name}")
+        return self
+
+
+class CompareConfig(Section):
+    """A comparison of systems on the same held-out cases (`mint compare`)."""
+
+    systems: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], SystemConfig] = Field({})
+    """Compared systems by name, in small letters, digits and underscores."""
+    reference: str = "orpo"
+    """System that the others are held against in paired differences."""
+
+    @model_validator(mode="after")
+    def _starts_lead_to_an_end(self) -> "CompareConfig":
+        for name in self.systems:
+            chain = [name]
+            while (start := self.systems[chain[-1]].start_from) is not None:
+                if start not in self.systems:
+                    raise ValueError(
+                        f"compare.systems.{chain[-1]}.start_from: expected one of "
+                        f"{', '.join(self.systems)} (found {start!r})"
+                    )
+                if start in chain:
+                    raise ValueError(
+                        "compare.systems: expected trainings that begin somewhere, found the "
+                        f"circle {' from '.join([*chain, start])} (start_from)"
+                    )
+                chain.append(start)
+        return self

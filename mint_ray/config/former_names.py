@@ -41,6 +41,8 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.gestaltmml",
     "teacher.options",
     "teacher.scores",
+    "training.answers",
+    "training.trainer",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""
 

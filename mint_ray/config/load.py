@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -101,7 +101,10 @@ def _hint(item: Any) -> str:
     section: Any = Config
     for part in item["loc"][:-1]:
         field = section.model_fields.get(part) if hasattr(section, "model_fields") else None
-        section = field.annotation if field else None
+        if get_origin(section) is dict:  # sections by a name of the user's
+            section = get_args(section)[1]
+        else:
+            section = field.annotation if field else None
     known = ", ".join(section.model_fields) if hasattr(section, "model_fields") else "none"
     return f"; known keys here: {known}"
 

@@ -71,6 +71,13 @@ class TrainingConfig(Section):
     objective: Literal["orpo", "dpo", "sft", "cft", "rcft"] = "orpo"
     """Registered name of the objective. `dpo` usually continues from an `sft` student, `cft` and
     `rcft` from an `orpo` student (`student.init_adapter`)."""
+    trainer: Literal["mint_ray", "trl"] = "mint_ray"
+    """Training loop: this package's, or TRL's `ORPOTrainer` on the same pairs, to compare with. The
+    latter takes `orpo`, text and a single worker, and starts again after an interruption."""
+    answers: Literal["own", "permuted"] = "own"
+    """Answers of each training case: its own, or those of a case of another group with the same
+    known answer (`permuted`). A control: what the teacher's lists say of a case beyond its known
+    answer is then lost."""
     orpo_lambda: float = Field(0.1, ge=0)
     """Weight of the odds-ratio term, which TRL calls beta."""
     dpo_beta: float = Field(0.1, gt=0)

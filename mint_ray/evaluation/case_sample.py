@@ -6,11 +6,15 @@ labels as the limited whole has.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pds
+import pyarrow.parquet as pq
 
+from mint_ray.cases.schema import MADE_SOURCES
 from mint_ray.common.arrays import Ints
 from mint_ray.config.config import Config
 from mint_ray.errors import DataError
@@ -52,6 +56,30 @@ def sampled_from(config: Config, split: str) -> SampledFrom:
         folds=folds,
         cases_per_group=config.evaluation.group_limit(config.task),
     )
+
+
+def read_tested(cases: Path, config: Config) -> tuple[pa.Table, pa.Table]:
+    """Return all cases of a `cases` step without the made ones, and those that are tested.
+
+    Args:
+        cases: folder of the step.
+        config: with the limits of section `evaluation`, and the seed of the sample.
+
+    Returns:
+        Two tables with case_id, group_id, split, label_id, label_name, seen and publications.
+
+    Raises:
+        DataError: no test case has a known answer.
+    """
+    all_cases = pq.read_table(
+        cases / "cases.parquet",
+        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"],
+        filters=~pds.field("source").isin(list(MADE_SOURCES)),
+    )
+    limits = config.evaluation
+    per_group = limits.group_limit(config.task)
+    tested = choose_cases(all_cases, limits.max_cases, config.seed, max_per_group=per_group)
+    return all_cases, tested
 
 
 def choose_cases(

@@ -52,12 +52,10 @@ def measure_answers(
     Raises:
         DataError: there is no tested case, or one is unusable; see `index_cases`.
     """
-    primary_ids = {any_id: label.label_id for label in catalogue.labels for any_id in label.ids}
-    names = {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels}
     whole = task.input_modality == "image" and len(catalogue) <= MOST_LABELS
 
     def measure(runs: Sequence[SystemRun], table: pa.Table) -> Measurement:
-        cases = index_cases(table, primary_ids, names, _publication_strata(table))
+        cases = index_tested(table, catalogue)
         predictions = answers.predictions_of(runs)
         outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole)
         metrics = evaluate(
@@ -82,6 +80,17 @@ def measure_answers(
         outcomes=rankings.outcomes | free.outcomes,
         metrics=rankings.metrics | free.metrics,
     )
+
+
+def index_tested(tested: pa.Table, catalogue: Catalogue) -> EvaluatedCases:
+    """Index tested cases by the answers of a catalogue, with the strata of publications.
+
+    Raises:
+        DataError: there is no tested case, or one is unusable; see `index_cases`.
+    """
+    primary_ids = {any_id: label.label_id for label in catalogue.labels for any_id in label.ids}
+    names = {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels}
+    return index_cases(tested, primary_ids, names, _publication_strata(tested))
 
 
 def _publication_strata(cases: pa.Table) -> dict[str, Bools]:

@@ -24,20 +24,22 @@ from mint_ray.config.former_names import (
     without_newer_defaults,
 )
 from mint_ray.errors import ConfigError
+from mint_ray.pipeline.extra_inputs import ExtraInput
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.seal import check_complete, seal_files
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
 from mint_ray.tracking.tracker import NullTracker, Tracker, create_tracker
+from mint_ray.tuning.space import with_overrides
 
 logger = logging.getLogger(__name__)
 
 HASHED_WHOLE = 2**30
 """Size in bytes up to which an input file is hashed whole; see `_file_digest`."""
 
-EXTRA_INPUT_STEP = "prefer"
-"""Step of which a later step may read several outputs; see `Step.extra_inputs`."""
+START = "student.init_adapter"
+"""Setting that names the student that a training continues from; see `resolve`."""
 
 _PIECES, _PIECE_BYTES = 256, 2**16
 
@@ -58,8 +60,14 @@ class PlannedStep:
         return manifest is not None and manifest.complete
 
 
-def plan(config: Config) -> dict[str, PlannedStep]:
+def plan(config: Config, start: Path | None = None) -> dict[str, PlannedStep]:
     """Return every step with its output folder, by name, without running anything.
+
+    Args:
+        config: the resolved config.
+        start: folder of the `train` step that `student.init_adapter` names, if another system's
+            training writes it. It counts by its name, as inputs do, and not by its files: it need
+            not exist yet, and its checkpoints may be deleted later.
 
     Raises:
         ConfigError: a file that a setting names does not exist, or cannot be read.
@@ -70,7 +78,7 @@ def plan(config: Config) -> dict[str, PlannedStep]:
     hashed_tree = under_former_names(without_newer_defaults(tree, defaults))
     for step in STEPS:
         contents = {
-            name: _fingerprint(name, _lookup(tree, name))
+            name: start.name if start and name == START else _fingerprint(name, _lookup(tree, name))
             for name in step.files
             # A newer setting that has its default is not hashed, so neither is its absent file.
             if _section_below(hashed_tree, name) is not None
@@ -88,13 +96,25 @@ def plan(config: Config) -> dict[str, PlannedStep]:
             "name": step.name,
             "version": step.version_for(config),
             "settings": hashed,
-            "inputs": {name: planned[name].key for name in step.inputs_of(config)},
+            "inputs": {name: planned[name].key for name in step.inputs_of(config)}
+            | {
+                name: plan(*resolve(extra))[extra.step].key
+                for name, extra in step.hashed_inputs(config).items()
+            },
         }
         text = json.dumps(_without(record, (*step.files, *step.unhashed)), sort_keys=True)
         key = digest_of(text)[:8]
         folder = Path(config.store).absolute() / f"{step.name}-{key}"
         planned[step.name] = PlannedStep(step, key, folder, settings)
     return planned
+
+
+def resolve(extra: ExtraInput) -> tuple[Config, Path | None]:
+    """Return the config of an extra input, and the folder of the student that it starts from."""
+    if extra.start is None:
+        return extra.config, None
+    folder = plan(*resolve(extra.start))[extra.start.step].folder
+    return with_overrides(extra.config, {START: str(folder)}), folder
 
 
 def _lookup(tree: Mapping[str, Any], dotted: str) -> Any:
@@ -201,7 +221,13 @@ def needed_for(name: str, config: Config) -> list[Step]:
     return [step for step in STEPS if step.name in wanted]
 
 
-def run_steps(config: Config, steps: list[Step], force: str | None, progress: Progress) -> None:
+def run_steps(
+    config: Config,
+    steps: list[Step],
+    force: str | None,
+    progress: Progress,
+    start: Path | None = None,
+) -> None:
     """Run the steps that are not complete, in order.
 
     Args:
@@ -209,12 +235,14 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         steps: the steps to bring up to date.
         force: a stage whose output is discarded first.
         progress: display for people.
+        start: folder of the student that the training continues from; see `plan`.
 
     Raises:
         MintError: a stage failed; steps that were complete before stay complete.
     """
-    planned = plan(config)
-    variants = {step.name: _extra_inputs(config, step) for step in steps}
+    planned = plan(config, start)
+    # Before any work, so that a config that cannot be used is refused at once.
+    extras = {step.name: step.extra_inputs(config) for step in steps}
     tracking = config.tracking
     tracker = create_tracker(
         tracking.enabled, tracking.uri, tracking.experiment, Path(config.store).absolute()
@@ -224,22 +252,22 @@ def run_steps(config: Config, steps: list[Step], force: str | None, progress: Pr
         inputs = {name: planned[name].folder for name in step.inputs_of(config)}
         forced = force == step.name
         if forced or not item.complete:
-            for name, variant in variants[step.name].items():
+            for name, extra in extras[step.name].items():
                 progress.say(f"{step.name:<9} needs {name}")
-                run_steps(variant, needed_for(EXTRA_INPUT_STEP, variant), None, progress)
-                inputs[name] = plan(variant)[EXTRA_INPUT_STEP].folder
+                inputs[name] = _run_extra_input(extra, progress)
             if _run_step(config, item, inputs, tracker, progress, forced):
                 continue
         progress.skip(step.name, item.key)
         tracker.flush(step.name, item.folder.name, item.folder)
 
 
-def _extra_inputs(config: Config, step: Step) -> Mapping[str, Config]:
-    """Return the extra inputs of a step.
-
-    Called before any work, so that a config that cannot be used is refused at once.
-    """
-    return step.extra_inputs(config) if step.extra_inputs else {}
+def _run_extra_input(extra: ExtraInput, progress: Progress) -> Path:
+    """Bring an extra input up to date, after the student that it starts from; return its folder."""
+    if extra.start is not None:
+        _run_extra_input(extra.start, progress)
+    config, start = resolve(extra)
+    run_steps(config, needed_for(extra.step, config), None, progress, start)
+    return plan(config, start)[extra.step].folder
 
 
 def _run_step(

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mint_ray.config.config import Config
-from mint_ray.tuning.space import pair_variants
+from mint_ray.pipeline.extra_inputs import (
+    ExtraInput,
+    evaluations_of_systems,
+    pairs_of_trials,
+    required_evaluations,
+)
 
 if TYPE_CHECKING:  # workers import this module, and need neither
     from mint_ray.pipeline.progress import ProgressHandle
     from mint_ray.tracking.tracker import Run
+
+
+def _no_inputs(config: Config) -> Mapping[str, ExtraInput]:
+    """Return no extra inputs."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,12 @@ class Step:
     about: str = ""
     on_request: bool = False
     """Whether `mint run` leaves this step out."""
-    extra_inputs: Callable[[Config], Mapping[str, Config]] | None = None
-    """Function that returns other configs whose preference pairs this step reads too, by the name
-    of the input. It raises ConfigError if the step cannot run with a config."""
-
+    extra_inputs: Callable[[Config], Mapping[str, ExtraInput]] = _no_inputs
+    """Function that returns the outputs of other configs that this step reads too, by the name of
+    the input. It raises ConfigError if the step cannot run with a config."""
+    hashed_inputs: Callable[[Config], Mapping[str, ExtraInput]] = _no_inputs
+    """Function that returns those extra inputs whose keys are hashed, with any config. Those of
+    `tune` follow from its settings."""
     input_from_setting: str | None = None
     """Dotted name of a setting that names one more step to read."""
 
@@ -154,7 +166,7 @@ STEPS: tuple[Step, ...] = (
         files=("student.init_adapter",),
         about="search settings of the training, keep the best student",
         on_request=True,
-        extra_inputs=pair_variants,
+        extra_inputs=pairs_of_trials,
     ),
     Step(
         "calibrate",
@@ -177,6 +189,25 @@ STEPS: tuple[Step, ...] = (
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
         input_from_setting="promotion.source",
+    ),
+    Step(
+        "compare",
+        1,
+        ("cases",),
+        (
+            "seed",
+            "compare",
+            "evaluation.top_k",
+            "evaluation.max_cases",
+            "evaluation.max_cases_per_group",
+            "evaluation.generate_cases",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+        ),
+        about="join the rankings of all compared systems, measure their differences, report",
+        on_request=True,
+        extra_inputs=required_evaluations,
+        hashed_inputs=evaluations_of_systems,
     ),
 )
 

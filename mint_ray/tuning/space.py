@@ -67,17 +67,31 @@ def with_overrides(config: Config, overrides: Mapping[str, Value]) -> Config:
     Raises:
         ConfigError: the changed settings are not legal, alone or together.
     """
+    tree = overridden_tree(config, overrides)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(item["msg"] for item in error.errors())) from error
+
+
+def overridden_tree(config: Config, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config as plain values with some settings changed, which may not be legal.
+
+    Raises:
+        ConfigError: a name leads into a setting that is no section.
+    """
     tree = config.model_dump(mode="json")
     for name, value in overrides.items():
         *sections, leaf = name.split(".")
         node = tree
         for section in sections:
+            if node.get(section) is None:  # an optional section that the config does not have
+                node[section] = {}
             node = node[section]
+            if not isinstance(node, dict):
+                raise ConfigError(f"{name}: no such setting, since {section} is not a section")
         node[leaf] = value
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError("; ".join(item["msg"] for item in error.errors())) from error
+    return tree
 
 
 def is_legal(config: Config, choices: Mapping[str, Value]) -> bool:

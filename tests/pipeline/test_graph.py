@@ -19,7 +19,7 @@ from mint_ray.config.former_names import without_newer_defaults
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError, DataError, MintError
 from mint_ray.pipeline import graph as pipeline
-from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import STEPS, Step, StepContext, StepOutcome
 
@@ -38,7 +38,7 @@ def keys(made: Config) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("sections", "changed"),
     [
-        ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate"}),
+        ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate", "compare"}),
         ({"training": {"orpo_lambda": 0.2}}, TRAINED),
         ({"preferences": {"k": 3}}, {"prefer", *TRAINED}),
         ({"teacher": {"epochs": 3}}, {"teach", "prefer", *TRAINED}),
@@ -237,6 +237,107 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
     assert len(manifest.inputs) == 4
     with pytest.raises(ConfigError, match="on request only"):
         pipeline.select("tune")
+
+
+SYSTEMS: dict[str, dict[str, object]] = {
+    "dpo": {"overrides": {"training.objective": "dpo"}, "start_from": "sft_lists"},
+    "look_ups": {"overrides": {"evaluation.systems": ["majority", "base"]}},
+    "sft_lists": {"overrides": {"training.objective": "sft"}},
+    "orpo": {},
+}
+
+
+def compare(tmp_path: Path, **sections: object) -> Config:
+    return config(tmp_path, **{"compare": {"systems": SYSTEMS}, **sections})
+
+
+def run_comparison(made: Config) -> str:
+    text = StringIO()
+    progress = Progress(Console(file=text, width=120))
+    pipeline.run_steps(made, pipeline.needed_for("compare", made), None, progress)
+    return text.getvalue()
+
+
+def manifest_of(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return manifest
+
+
+def test_a_comparison_runs_each_system_after_the_one_that_it_starts_from(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = compare(tmp_path), steps()
+    planned = pipeline.plan(made)["compare"].folder
+    run_comparison(made)
+    # Pairs are shared, and look_ups has the training of orpo.
+    trained = ["train", "train", "evaluate", "train", "evaluate", "evaluate", "evaluate"]
+    assert ran == ["cases", "teach", "prefer", *trained, "compare"]
+    assert pipeline.plan(made)["compare"].folder == planned
+    manifest = manifest_of(planned)
+    assert list(manifest.inputs) == [
+        "cases",
+        *(f"evaluate {name}" for name in ("dpo", "look_ups", "sft_lists", "orpo")),
+    ]
+    trainings = {}
+    for name in ("sft_lists", "dpo"):
+        evaluated = manifest_of(tmp_path / "runs" / manifest.inputs[f"evaluate {name}"])
+        trainings[name] = tmp_path / "runs" / evaluated.inputs["train"]
+    started = manifest_of(trainings["dpo"]).config["student"]["init_adapter"]
+    assert started == str(trainings["sft_lists"])
+
+    ran.clear()
+    assert "complete, skipped" in run_comparison(made)
+    assert ran == []
+    changed = {**SYSTEMS, "sft_lists": {"overrides": {"training": {"objective": "sft"}}}}
+    run_comparison(compare(tmp_path, compare={"systems": changed}))
+    assert ran == []  # another way to write the same
+
+
+def test_a_student_that_another_one_starts_from_counts_by_its_step(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = compare(tmp_path), steps()
+    run_comparison(made)
+    ran.clear()
+    for folder in (tmp_path / "runs").glob("train-*"):
+        (folder / "tracking-queue.jsonl").write_text("late records\n")
+        (folder / "checkpoint").mkdir()
+    run_comparison(made)
+    assert ran == []
+
+
+def test_a_comparison_goes_on_where_it_stopped(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made = compare(tmp_path)
+    steps(fails="evaluate")
+    with pytest.raises(DataError, match="no rows"):
+        run_comparison(made)
+    ran = steps()
+    run_comparison(made)
+    assert ran == ["evaluate", "train", "evaluate", "evaluate", "evaluate", "compare"]
+
+
+def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    ran = steps()
+    run_comparison(compare(tmp_path))
+    ran.clear()
+    slower = {"overrides": {"training.objective": "sft", "training.learning_rate": 1e-6}}
+    changed = compare(tmp_path, compare={"systems": {**SYSTEMS, "sft_lists": slower}})
+    run_comparison(changed)
+    assert ran == ["train", "train", "evaluate", "evaluate", "compare"]
+
+
+def test_a_comparison_without_systems_is_refused_before_any_work(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    ran = steps()
+    with pytest.raises(ConfigError, match=r"compare\.systems: expected at least one system"):
+        run_comparison(config(tmp_path))
+    assert ran == []
 
 
 @contextmanager

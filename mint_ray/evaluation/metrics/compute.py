@@ -142,6 +142,7 @@ def compare(
     samples: int,
     seed: int,
     metrics: Sequence[str] = COMPARED,
+    stratum: str = "all",
 ) -> list[Difference]:
     """Compute paired differences `first` − `second` on the same cases and the same resamples.
 
@@ -153,29 +154,36 @@ def compare(
         seed: of the resamples.
         metrics: of `case_metrics`, or `balanced_accuracy`, `macro_f1`, `top1_by_group`; with the
             end `_macro`, over groups. A metric that one of the systems lacks is left out.
+        stratum: of `cases.strata`, which must have a case.
     """
+    inside = cases.strata[stratum]
     values = [
-        _compared_statistics(outcomes[system], cases, metrics, samples, seed)
+        _compared_statistics(outcomes[system], cases, inside, metrics, samples, seed)
         for system in (first, second)
     ]
     differences = []
     for metric in metrics:
         if metric in values[0] and metric in values[1]:
             gap = values[0][metric] - values[1][metric]
-            n = len(np.unique(cases.groups)) if is_macro(metric) else len(cases)
+            n = len(np.unique(cases.groups[inside])) if is_macro(metric) else int(inside.sum())
             interval = percentile_interval(float(gap[0]), gap[1:], n)
             differences.append(Difference(first, second, metric, interval))
     return differences
 
 
 def _compared_statistics(
-    outcome: Outcomes, cases: EvaluatedCases, metrics: Sequence[str], samples: int, seed: int
+    outcome: Outcomes,
+    cases: EvaluatedCases,
+    inside: Bools,
+    metrics: Sequence[str],
+    samples: int,
+    seed: int,
 ) -> dict[str, Floats]:
     """Return (1 + B,) values of the metrics over cases, over groups, or both, as is asked for."""
-    all_cases, means = np.ones(len(cases), dtype=np.bool_), case_metrics(outcome)
+    means = case_metrics(outcome)
     by_class = any(metric.removesuffix(MACRO) in _CLASS_METRICS for metric in metrics)
     values: dict[str, Floats] = {}
     for macro in sorted({is_macro(metric) for metric in metrics}):
-        columns = _columns_of(outcome, cases, all_cases, means, 1, by_class, macro)
+        columns = _columns_of(outcome, cases, inside, means, 1, by_class, macro)
         values |= resampled_metrics(columns, samples, seed)
     return values

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
-from mint_ray.cases.schema import MADE_SOURCES, REJECTED_SCHEMA
+from mint_ray.cases.schema import REJECTED_SCHEMA
 from mint_ray.evaluation.answers import Answers
-from mint_ray.evaluation.case_sample import choose_cases, sampled_from
+from mint_ray.evaluation.case_sample import read_tested, sampled_from
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.evaluation.results import Metrics, write_metrics
@@ -81,22 +81,13 @@ def run(context: StepContext) -> StepOutcome:
 def _prepare(context: StepContext) -> Comparison:
     """Read the cases and the catalogue, choose the tested cases, name the student."""
     config, cases = context.config, context.inputs["cases"]
-    all_cases = pq.read_table(
-        cases / "cases.parquet",
-        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"],
-        filters=~pds.field("source").isin(list(MADE_SOURCES)),
-    )
+    all_cases, tested = read_tested(cases, config)
     return Comparison(
         config=config,
         inputs=context.inputs,
         output=context.output,
         all_cases=all_cases,
-        tested=choose_cases(
-            all_cases,
-            config.evaluation.max_cases,
-            config.seed,
-            max_per_group=config.evaluation.group_limit(config.task),
-        ),
+        tested=tested,
         catalogue=Catalogue.read(cases / "catalogue.parquet"),
         student=name_student(config.training.objective, config.student.init_adapter),
     )

@@ -27,6 +27,7 @@ from mint_ray.students.engines.checkpoints import latest_good
 from mint_ray.students.models.base_models import EMBEDDED_VISION, resolve_base_model
 from mint_ray.students.models.embedded_text import EMBEDDED
 from mint_ray.students.training.trainer import TrainingSummary, train
+from mint_ray.students.training.trl_orpo import train_with_trl
 from mint_ray.students.training_spec import TrainingSpec, ValidationPlan
 from mint_ray.tasks.task import TASKS
 from mint_ray.tuning.trials import RUNGS, TRIAL
@@ -97,7 +98,10 @@ def train_worker(settings: dict[str, Any]) -> None:
             task=TASKS[config.task],
             validation=plan,
         )
-        summary = train(spec, report, latest_good(output / RUN_NAME))
+        if config.training.trainer == "trl":
+            summary = train_with_trl(spec, report)
+        else:
+            summary = train(spec, report, latest_good(output / RUN_NAME))
         if first:
             write_summary(output, summary)
 

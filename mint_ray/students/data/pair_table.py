@@ -22,12 +22,14 @@ import pyarrow.types as pt
 from mint_ray.cases.schema import REJECTED_SCHEMA, SPLITS
 from mint_ray.common.digests import digest_of
 from mint_ray.errors import DataError
+from mint_ray.students.data import permuted
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import UnusableRow
 from mint_ray.students.logprobs.examples import CompletionKind, Example, merge
 
 _PROMPT = "prompt"
 _MESSAGES = (_PROMPT, "chosen", "rejected")
+_ANSWERS = ("chosen", "rejected", "candidates")
 _OPTIONAL = ("preference_id", "case_id", "group_id", "split")
 _TRAIN = "train"
 _LABELS = {"answer": ("label_id",), "candidates": ("label_id", "candidates")}
@@ -70,17 +72,24 @@ class PairTable:
             as in the files of `mint prefer`.
         compares: kind of completions that an example is made of. `answer` needs the column
             `label_id`, `candidates` the columns `label_id` and `candidates` as well.
+        permuted_by: seed to give each row the answers and candidates of another case of the same
+            known answer; see `permuted.answer_rows`, whose columns are then needed.
 
     Raises:
         DataError: the path cannot be read, a column is missing or of another type, there is no
             training row, or a group is in the training split and in another one.
     """
 
-    def __init__(self, path: Path, compares: CompletionKind = "pairs") -> None:
-        labels = _LABELS.get(compares, ())
+    def __init__(
+        self, path: Path, compares: CompletionKind = "pairs", permuted_by: int | None = None
+    ) -> None:
+        labels = (
+            *_LABELS.get(compares, ()),
+            *(permuted.COLUMNS if permuted_by is not None else ()),
+        )
         try:
             source = _open(path, labels)
-            columns = (*_OPTIONAL, *_MESSAGES, "images", *labels)
+            columns = dict.fromkeys((*_OPTIONAL, *_MESSAGES, "images", *labels))
             names = [name for name in columns if name in source.schema.names]
             _refuse_shared_groups(source, names)
             self._table = _map_rows(source, names)
@@ -94,18 +103,29 @@ class PairTable:
                 f"{path}: expected preference pairs of split `train`, found none; run "
                 "`mint prefer` on cases of that split"
             )
+        self._answers = (
+            None if permuted_by is None else permuted.answer_rows(self._table, permuted_by)
+        )
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def row(self, number: int) -> dict[str, Any]:
         """Read one row as plain Python values; a row without an id is named by its number."""
-        return self._row(number, self._table.schema.names)
+        values = self._row(number, self._table.schema.names)
+        if self._answers is not None:
+            answers = [name for name in _ANSWERS if name in values]
+            values |= self._values(int(self._answers[number]), answers)
+        return values
 
     def _row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
-        values: dict[str, Any] = self._table.select(columns).slice(number, 1).to_pylist()[0]
+        values = self._values(number, columns)
         if values.get("preference_id") is None:
             values["preference_id"] = f"row-{number}"
+        return values
+
+    def _values(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
+        values: dict[str, Any] = self._table.select(columns).slice(number, 1).to_pylist()[0]
         return values
 
     def example(self, rows: Sequence[int], maker: RowEncoder, number: int = 0) -> Example:

@@ -46,7 +46,8 @@ def read_data(
 ) -> TrainingData:
     """Open the pairs and find the usable rows; see `trainer.train` for the errors."""
     student, compares = spec.student, _compares(spec.training, objective)
-    table = PairTable(spec.pairs, compares)
+    permuted_by = spec.seed if spec.training.answers == "permuted" else None
+    table = PairTable(spec.pairs, compares, permuted_by)
     encoder = make_encoder(
         tokenizer, processor, student.max_prompt_length, student.max_length, spec.task
     )

@@ -126,6 +126,9 @@ class _Loop:
             state.restored.get("bins"),
         )
         self._regime: str | None = state.restored.get("regime")
+        before = state.restored.get("metrics", {})
+        self._tokens_seen: float = before.get("tokens_seen", 0.0)
+        self._seconds: float = before.get("training_seconds", 0.0)
 
     def run(self, report: Report) -> TrainingSummary:
         """Take all steps; see `train`."""
@@ -207,6 +210,8 @@ class _Loop:
         if not (math.isfinite(metrics["loss"]) and math.isfinite(norm)):
             raise TrainingError(self._not_finite(step, indices, metrics["loss"], norm))
         seconds = time.perf_counter() - started
+        self._tokens_seen += computed
+        self._seconds += seconds
         return (
             metrics
             | calibration
@@ -216,6 +221,8 @@ class _Loop:
                 "epoch": (step + 1) * self._training.batch_size / len(state.data),
                 "learning_rate": rate,
                 "grad_norm": norm,
+                "tokens_seen": self._tokens_seen,
+                "training_seconds": self._seconds,
                 "tokens_per_second": computed / seconds,
                 "pairs_per_second": units / seconds,
             }

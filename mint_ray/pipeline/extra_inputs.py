@@ -1,0 +1,133 @@
+"""Outputs of other configs that a step reads: pairs of a campaign, evaluations of systems."""
+
+from dataclasses import dataclass
+
+from mint_ray.config.config import Config
+from mint_ray.config.load import parse_config
+from mint_ray.errors import ConfigError
+from mint_ray.evaluation.systems import VARIANTS
+from mint_ray.tuning.space import overridden_tree, pair_variants
+
+STUDENT = "student"
+"""Word in `evaluation.systems` for the trained student."""
+
+
+@dataclass(frozen=True)
+class ExtraInput:
+    """Output of a step under another config."""
+
+    step: str
+    """Step that writes the output."""
+    config: Config
+    start: "ExtraInput | None" = None
+    """Training whose finished student this config's training continues from. The setting
+    `student.init_adapter` is still empty here: the step graph knows the folder; see `resolve`."""
+
+
+def pairs_of_trials(config: Config) -> dict[str, ExtraInput]:
+    """Return the preference pairs that a campaign needs besides the config's own.
+
+    Raises:
+        ConfigError: the search space is not legal; see `pair_variants`.
+    """
+    return {name: ExtraInput("prefer", each) for name, each in pair_variants(config).items()}
+
+
+def required_evaluations(config: Config) -> dict[str, ExtraInput]:
+    """Return `evaluations_of_systems`, of which a comparison needs at least one.
+
+    Raises:
+        ConfigError: no system is named, or one is not legal; see `system_configs`.
+    """
+    evaluations = evaluations_of_systems(config)
+    if not evaluations:
+        raise ConfigError(
+            "compare.systems: expected at least one system, found none; "
+            "configs/compare_phenopackets.yaml is an example"
+        )
+    return evaluations
+
+
+def evaluations_of_systems(config: Config) -> dict[str, ExtraInput]:
+    """Return the evaluation of each compared system by the name of the input.
+
+    Raises:
+        ConfigError: a system is not legal; see `system_configs`.
+    """
+    configs, systems = system_configs(config), config.compare.systems
+
+    def output(step: str, name: str) -> ExtraInput:
+        start = systems[name].start_from
+        return ExtraInput(step, configs[name], output("train", start) if start else None)
+
+    return {
+        evaluation_of(name): output("evaluate", name)
+        for name, system in systems.items()
+        if system.compared
+    }
+
+
+def evaluation_of(system: str) -> str:
+    """Return the name of the input with the evaluation of a compared system."""
+    return f"evaluate {system}"
+
+
+def system_configs(config: Config) -> dict[str, Config]:
+    """Return the config of each system by name, also of those that others only start from.
+
+    Raises:
+        ConfigError: an unknown setting or an illegal value, a name with a variant's ending, two
+            systems of one name, or an unknown reference.
+    """
+    configs = {name: _config_of(config, name) for name in config.compare.systems}
+    _check_shown(config, configs)
+    return configs
+
+
+def shown_names(system: str, config: Config) -> dict[str, str]:
+    """Return the names that a comparison shows, by word of `evaluation.systems`.
+
+    Args:
+        system: name of the compared system.
+        config: of this system.
+    """
+    words = config.evaluation.systems
+    alone = len(words) == 1
+    return {word: system if alone or word == STUDENT else word for word in words}
+
+
+def _config_of(config: Config, name: str) -> Config:
+    ranked = {"evaluation.systems": [STUDENT], "evaluation.controls": False}
+    overrides = ranked | config.compare.systems[name].overrides
+    origin = f"compare.systems.{name}"
+    try:
+        tree = overridden_tree(config, overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    del tree["compare"]  # a system is compared, and compares nothing itself
+    return parse_config(tree | {"name": f"{config.name} {name}"}, origin=origin)
+
+
+def _check_shown(config: Config, configs: dict[str, Config]) -> None:
+    """Raise ConfigError unless all shown names are plain, differ, and include the reference."""
+    origin: dict[str, str] = {}
+    for system, each in configs.items():
+        if not config.compare.systems[system].compared:
+            continue
+        for name in shown_names(system, each).values():
+            if name in origin:
+                raise ConfigError(
+                    f"compare.systems: expected every system once, but {origin[name]} and {system} "
+                    f"both rank {name}; see evaluation.systems in their overrides"
+                )
+            if any(variant in name for variant in VARIANTS):
+                raise ConfigError(
+                    f"compare.systems.{name}: expected a name without {', '.join(VARIANTS)}, which "
+                    "mark variants of a system"
+                )
+            origin[name] = system
+    if origin and config.compare.reference not in origin:
+        raise ConfigError(
+            f"compare.reference: expected one of {', '.join(origin)} "
+            f"(found {config.compare.reference!r})"
+        )

@@ -1,0 +1,110 @@
+"""The page of a comparison: figures as they were measured, every tag closed, nothing unescaped."""
+
+import dataclasses
+import re
+
+import pytest
+
+from mint_ray.config.evaluation import SystemConfig
+from mint_ray.evaluation.comparison import SystemCost, paired_differences
+from mint_ray.evaluation.measurement import Measurement
+from mint_ray.evaluation.metrics.compute import evaluate
+from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
+from mint_ray.reports.comparison.plots import cost_plot, forest_plot
+from mint_ray.reports.comparison.report import ComparisonReport, render_report
+from mint_ray.reports.comparison.table import difference_lines
+from tests.reports.evaluation.test_report import NASTY, Page
+
+
+@pytest.fixture
+def report(cases: EvaluatedCases, outcomes: dict[str, Outcomes]) -> ComparisonReport:
+    metrics = evaluate(outcomes, cases, bins=10, samples=100, seed=0)
+    measurement = Measurement(cases, outcomes, metrics)
+    return ComparisonReport(
+        run_name="demo",
+        created="2026-01-01 12:00 UTC",
+        measurement=measurement,
+        groups=3,
+        reference="orpo",
+        differences=paired_differences(outcomes, cases, "orpo", samples=100, seed=0),
+        costs={
+            "orpo": SystemCost(60, 54321.0, 720.0, 31.0),
+            "teacher": SystemCost(1, None, 2.0, None),
+        },
+        systems={
+            "orpo": SystemConfig(),
+            "half": SystemConfig(compared=False),
+            "dpo": SystemConfig.model_validate(
+                {"overrides": {"training.dpo_beta": 0.2}, "start_from": "orpo"}
+            ),
+        },
+        tested="test split, seed 0",
+        bins=10,
+        samples=100,
+        versions={"mint_ray": "0.1.0"},
+    )
+
+
+def test_the_page_shows_tables_plots_and_costs(report: ComparisonReport) -> None:
+    html = render_report(report)
+    page = Page(html)
+    assert page.open == []
+    assert "<script" not in html
+    assert html.startswith("<!doctype html>")
+    for section in ("comparison", "differences", "calibration", "cost", "systems", "definitions"):
+        assert f'id="{section}"' in html
+    assert "+50.0" in html  # the teacher's top-1 less the reference's
+    assert "2 : 0" in html
+    assert "from orpo, training.dpo_beta=0.2" in html
+    assert "<code>not compared</code>" in html
+    assert "Top-1, macro: each system less ORPO student" in html
+    assert "Accuracy against confidence of Teacher" in html
+    costs = re.findall(r'class="number">([^<]*)</td>', html[html.index('id="cost"') :])
+    assert costs[:4] == ["60", "54,321", "720", "31"]
+    assert costs[5:9] == ["1", "–", "2", "–"]
+
+
+def test_names_from_outside_are_escaped(report: ComparisonReport) -> None:
+    html = render_report(dataclasses.replace(report, run_name=NASTY, tested=NASTY))
+    assert "<img" not in html
+    assert "&lt;img" in html
+
+
+def test_a_forest_has_a_row_for_each_system_in_its_place(report: ComparisonReport) -> None:
+    svg = str(forest_plot(report.differences, "top1", "orpo"))
+    assert "Teacher: +50.0 [" in svg
+    zero = re.search(r'<line x1="([\d.]+)" [^>]*class="ideal"', svg)
+    dot = re.search(r'<circle cx="([\d.]+)"', svg)
+    assert zero is not None
+    assert dot is not None
+    assert float(dot.group(1)) > float(zero.group(1))
+
+
+def test_a_system_without_a_cost_is_left_out(report: ComparisonReport) -> None:
+    accuracies = {name: report.metrics[name]["all"]["top1"] for name in report.metrics}
+    costs = {name: cost.ranking_seconds for name, cost in report.costs.items()}
+    svg = str(cost_plot(costs, accuracies, "top1", "orpo", "ranking seconds"))
+    assert "ORPO student: 31 ranking seconds, 25.0" in svg
+    assert "Teacher" not in svg
+
+
+def test_lines_of_differences_name_system_value_and_p() -> None:
+    value = {"value": 0.5, "low": 0.0, "high": 1.0, "n": 4}
+    comparison = {
+        "reference": "orpo",
+        "differences": {
+            "teacher": {"all": {"metrics": {"top1": value}, "mcnemar": {"p_value": 0.5}}}
+        },
+    }
+    first, second = difference_lines(comparison)
+    assert first == "paired differences to ORPO student:"
+    assert second.split() == [
+        "Teacher",
+        "Top-1",
+        "+50.0",
+        "[+0.0,",
+        "+100.0]",
+        "McNemar",
+        "p",
+        "0.5",
+    ]

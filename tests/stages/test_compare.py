@@ -1,0 +1,170 @@
+"""Stage `compare`: on finished evaluations, and once from the command to what a reader gets."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from mint_ray.cli import main
+from mint_ray.config.load import load_config, parse_config
+from mint_ray.errors import DataError
+from mint_ray.pipeline import graph as pipeline
+from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.pipeline.steps import StepContext
+from mint_ray.stages.compare import run
+from mint_ray.tracking.tracker import NullRun
+from tests.evaluation.evaluated import RIGHT, finish, write_cases, write_evaluation, write_training
+
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+SYSTEMS = {
+    "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
+    "orpo_cft": {"start_from": "orpo", "overrides": {"training.objective": "cft"}},
+    "orpo": {},
+}
+
+
+WRONG = {**RIGHT, "c": "OMIM:1", "d": "OMIM:2"}
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def update(self, done: float, total: float, detail: str = "") -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+
+class RecordedRun(NullRun):
+    """A run that keeps its children's metrics by folder name."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, RecordedRun] = {}
+        self.metrics: Mapping[str, Any] = {}
+
+    def child(self, folder: Path) -> "RecordedRun":
+        return self.children.setdefault(folder.name, RecordedRun())
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        self.metrics = metrics
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> StepContext:
+    """A comparison of four evaluated systems; dpo continues from orpo."""
+    systems = {
+        "orpo": {},
+        "pulled": {"start_from": "orpo", "overrides": {"training.objective": "dpo"}},
+        "look_ups": {"overrides": {"evaluation.systems": ["majority", "base"]}},
+    }
+    config = parse_config(
+        {"evaluation": {"bootstrap_samples": 100}, "compare": {"systems": systems}}
+    )
+    first = write_training(tmp_path, "train-1", None, 100.0)
+    write_training(tmp_path, "train-2", first, 300.0)
+    inputs = {
+        "cases": write_cases(tmp_path),
+        "evaluate orpo": write_evaluation(tmp_path, "e-1", {"orpo": RIGHT}, student="orpo"),
+        "evaluate pulled": write_evaluation(
+            tmp_path, "e-2", {"dpo": WRONG}, "train-2", student="dpo"
+        ),
+        "evaluate look_ups": write_evaluation(
+            tmp_path, "e-3", {"majority": WRONG, "base": WRONG}, student="orpo"
+        ),
+    }
+    finish(inputs["cases"], "cases", inputs={}, config={})
+    output = tmp_path / "compare-1"
+    output.mkdir()
+    return StepContext(config, "0123abcd", inputs, output, RecordedRun(), Silent())
+
+
+def test_systems_are_joined_measured_and_reported(context: StepContext) -> None:
+    outcome = run(context)
+    names = ["majority", "base", "orpo", "pulled"]
+    assert (outcome.rows_out, outcome.facts["systems"]) == (4, names)
+    assert (outcome.metrics["orpo.all.top1"], outcome.metrics["pulled.all.top1"]) == (1.0, 0.5)
+    metrics = json.loads((context.output / "metrics.json").read_text())
+    assert metrics["pulled"]["all"]["top1_macro"]["value"] == pytest.approx(1 / 3)
+    table = pq.read_table(context.output / "predictions.parquet")
+    assert set(table["system"].to_pylist()) == set(names)
+    written = json.loads((context.output / "differences.json").read_text())
+    assert written["reference"] == "orpo"
+    assert written["differences"]["pulled"]["all"]["metrics"]["top1"]["value"] == -0.5
+    page = (context.output / "report.html").read_text()
+    assert "from orpo, training.objective=dpo" in page
+    assert isinstance(context.run, RecordedRun)
+    children = context.run.children
+    assert {name: child.metrics["top1"] for name, child in children.items()} == {
+        "orpo": 1.0,
+        "pulled": 0.5,
+        "majority": 0.5,
+        "base": 0.5,
+    }
+
+
+def test_costs_count_what_a_training_continues_from(context: StepContext) -> None:
+    run(context)
+    costs = json.loads((context.output / "costs.json").read_text())
+    assert costs == {
+        "orpo": {"steps": 2, "tokens": 100.0, "training_seconds": 2.0, "ranking_seconds": 60.0},
+        "pulled": {"steps": 4, "tokens": 400.0, "training_seconds": 4.0, "ranking_seconds": 60.0},
+    }
+
+
+def test_an_evaluation_of_other_cases_is_refused(context: StepContext, tmp_path: Path) -> None:
+    fewer = {case: label for case, label in RIGHT.items() if case != "d"}
+    other = write_evaluation(tmp_path, "e-4", {"dpo": fewer}, "train-2", student="dpo")
+    changed = dataclasses.replace(context, inputs={**context.inputs, "evaluate pulled": other})
+    with pytest.raises(DataError, match=r"systems\.pulled: .* 4 tested cases .* found one of 3"):
+        run(changed)
+    assert not (context.output / "metrics.json").exists()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_two_students_and_look_ups_are_compared_and_then_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
+) -> None:
+    tree = yaml.safe_load(TINY.read_text())
+    tree |= {"store": str(tmp_path / "runs"), "compare": {"systems": SYSTEMS}}
+    tree["teacher"] = {"name": "knowledge"}  # without training
+    tree["evaluation"] |= {"generate_cases": 0}
+    file = tmp_path / "compare.yaml"
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert main(["compare", str(file)]) == 0
+    printed = capsys.readouterr()
+    output = pipeline.plan(load_config(file))["compare"].folder
+    assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
+    assert "paired differences to ORPO student" in printed.out
+
+    names = ["majority", "orpo", "orpo_cft", "teacher"]
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
+    rows = pq.read_table(output / "predictions.parquet").to_pylist()
+    assert {row["system"] for row in rows} == set(names)
+    differences = json.loads((output / "differences.json").read_text())["differences"]
+    assert set(differences) == set(names) - {"orpo"}
+    costs = json.loads((output / "costs.json").read_text())
+    assert {name: cost["steps"] for name, cost in costs.items()} == {"orpo": 3, "orpo_cft": 6}
+    for what in ("tokens", "training_seconds"):
+        assert costs["orpo_cft"][what] > costs["orpo"][what] > 0
+    assert "ORPO + CFT student" in (output / "report.html").read_text()
+
+    manifest = read_manifest(output)
+    assert manifest is not None
+    trained = {}
+    for name in SYSTEMS:
+        evaluated = read_manifest(output.parent / manifest.inputs[f"evaluate {name}"])
+        assert evaluated is not None
+        trained[name] = evaluated.inputs["train"]
+    assert trained["look_ups"] == trained["orpo"] != trained["orpo_cft"]
+
+    assert main(["compare", str(file)]) == 0
+    again = capsys.readouterr()
+    assert again.err.count("complete, skipped") == 2  # cases and the comparison
+    assert "done in" not in again.err
+    assert again.out == printed.out
