@@ -13,11 +13,10 @@ from pathlib import Path
 
 from mint_ray.common.digests import digest_of
 from mint_ray.config.teacher import EndpointConfig
-from mint_ray.errors import TeacherError
 from mint_ray.reasoning.engine import NoReplyError
 from mint_ray.tasks.prompts import Message
 from mint_ray.teachers.endpoint import client as endpoint
-from mint_ray.teachers.endpoint.ask import Asks, ReplyFile
+from mint_ray.teachers.endpoint.ask import Asks, ReplyFile, budget_error, is_budget_spent
 from mint_ray.teachers.endpoint.questions import Question
 
 
@@ -47,7 +46,8 @@ class EndpointChat:
             known = self._file.get(question)
             if known is not None:
                 return known.text
-            self._check_budget()
+            if is_budget_spent(self._config, self._file, self._in_flight):
+                raise budget_error(self._config, self._file)
             self._in_flight += 1
         try:
             reply = self._client.ask(question)
@@ -70,19 +70,6 @@ class EndpointChat:
         }
         body = {name: value for name, value in body.items() if value is not None}
         return Question("", body, digest_of(json.dumps(body, sort_keys=True))[:16])
-
-    def _check_budget(self) -> None:
-        config, file = self._config, self._file
-        asked = file.n_replies + self._in_flight
-        if (config.max_requests and asked >= config.max_requests) or (
-            config.max_total_tokens and file.n_tokens >= config.max_total_tokens
-        ):
-            raise TeacherError(
-                f"{config.base_url}: {file.n_replies} replies with {file.n_tokens} tokens reach "
-                f"max_requests={config.max_requests} or max_total_tokens="
-                f"{config.max_total_tokens}; they are kept: raise the limit and run the same "
-                "command again"
-            )
 
 
 @contextmanager

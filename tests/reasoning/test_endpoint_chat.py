@@ -84,7 +84,7 @@ def test_a_refused_conversation_is_an_empty_answer(server: FakeServer, tmp_path:
 
 
 def test_a_budget_ends_the_run_and_keeps_the_replies(server: FakeServer, tmp_path: Path) -> None:
-    with pytest.raises(TeacherError, match="3 replies"):
+    with pytest.raises(TeacherError, match=r"^http.* 3 replies"):
         run_all(server, tmp_path / "replies.jsonl", max_requests=3)
     assert len(server.bodies) == 3
     with pytest.raises(TeacherError, match="reach"):

@@ -67,6 +67,28 @@ class ReplyFile:
         self.n_tokens += reply.tokens
 
 
+def is_budget_spent(config: EndpointConfig, file: ReplyFile, pending: int) -> bool:
+    """Return whether a limit allows no further question.
+
+    Args:
+        config: limits.
+        file: replies so far, over all restarts.
+        pending: questions that have no reply yet.
+    """
+    if config.max_requests and file.n_replies + pending >= config.max_requests:
+        return True
+    return bool(config.max_total_tokens and file.n_tokens >= config.max_total_tokens)
+
+
+def budget_error(config: EndpointConfig, file: ReplyFile) -> TeacherError:
+    """Return the error of a spent budget."""
+    return TeacherError(
+        f"{config.base_url}: {file.n_replies} replies with {file.n_tokens} tokens reach "
+        f"max_requests={config.max_requests} or max_total_tokens={config.max_total_tokens}; they "
+        "are kept: raise the limit and run the same command again"
+    )
+
+
 @dataclass
 class Asked:
     """Result of asking.
@@ -106,7 +128,7 @@ class _Round:
                         continue
                     while len(self._pending) >= self._config.concurrency:
                         self._collect()
-                    if self._spent():
+                    if is_budget_spent(self._config, self._file, len(self._pending)):
                         self.is_spent = True
                         break
                     self._pending[pool.submit(self._client.ask, question)] = question
@@ -115,12 +137,6 @@ class _Round:
             finally:
                 for future in self._pending:
                     future.cancel()
-
-    def _spent(self) -> bool:
-        config, pending = self._config, len(self._pending)
-        if config.max_requests and self._file.n_replies + pending >= config.max_requests:
-            return True
-        return bool(config.max_total_tokens and self._file.n_tokens >= config.max_total_tokens)
 
     def _collect(self) -> None:
         """Take the replies that are there, after waiting for at least one."""
@@ -184,12 +200,7 @@ def ask_all(
             asked.n_asked += again.asked.n_asked
             lost, is_spent = again.lost, again.is_spent
         if is_spent:
-            raise TeacherError(
-                f"teacher.endpoint: {file.n_replies} replies with {file.n_tokens} tokens reach "
-                f"max_requests={config.max_requests} or max_total_tokens="
-                f"{config.max_total_tokens}; they are kept: raise the limit and run the same "
-                "command again"
-            )
+            raise budget_error(config, file)
         asked.unreached = Counter(kind for _, kind in lost)
         if len(lost) > max(1, len(asked.replies) // 50):
             raise TeacherError(
