@@ -81,6 +81,8 @@ for _name, _about in (
     ("evaluate", "measure every system and write the report"),
     ("calibrate", "fit a temperature and conformal sets, measure them"),
     ("tune", "search settings of the training (section tune), keep the best student"),
+    ("index", "write and index documents of diseases (section retrieval)"),
+    ("reason", "ask a chat model about the tested cases (section reasoning), measure it"),
 ):
     _stage_command(_name, _about)
 
@@ -294,6 +296,8 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
         _show_result(last.folder)
     elif last.step.name == "tune":
         _show_campaign(config, last.folder)
+    elif last.step.name == "reason":
+        _show_answers(last.folder)
 
 
 def _show_result(folder: Path) -> None:
@@ -310,6 +314,14 @@ def _show_result(folder: Path) -> None:
     if knowledge := manifest.facts.get("knowledge"):
         click.echo(f"knowledge: {describe_knowledge(knowledge)}")
     click.echo(f"report: {folder / 'report.html'}")
+
+
+def _show_answers(folder: Path) -> None:
+    from mint_ray.evaluation.results import read_metrics
+    from mint_ray.reports.evaluation.table import print_table
+
+    print_table(read_metrics(folder / "metrics.json"))
+    click.echo(f"transcripts, which hold text of the notes: {folder / 'answers.parquet'}")
 
 
 def _show_campaign(config: Config, folder: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mint_ray.config.base import Section
+from mint_ray.config.baselines.reasoning import ReasoningConfig
+from mint_ray.config.baselines.retrieval import RetrievalConfig
 from mint_ray.config.cases import (
     CasesConfig,
     ImagesConfig,
@@ -30,6 +32,7 @@ from mint_ray.config.teacher import (
     EndpointConfig,
     GestaltMMLConfig,
     ScoresConfig,
+    ServerConfig,
     TeacherConfig,
 )
 from mint_ray.config.training import StudentConfig, TrainingConfig
@@ -47,9 +50,12 @@ __all__ = [
     "NoteColumnsConfig",
     "PreferencesConfig",
     "PromotionConfig",
+    "ReasoningConfig",
     "ResourcesConfig",
+    "RetrievalConfig",
     "ScoresConfig",
     "Section",
+    "ServerConfig",
     "ServingConfig",
     "SimulationConfig",
     "StudentConfig",
@@ -81,6 +87,8 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     tune: TuneConfig = TuneConfig()
     promotion: PromotionConfig = PromotionConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    reasoning: ReasoningConfig = ReasoningConfig()
     serving: ServingConfig = ServingConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()

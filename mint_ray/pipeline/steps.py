@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mint_ray.config.config import Config
+from mint_ray.config.teacher import UNHASHED_OF_SERVER
 from mint_ray.tuning.space import pair_variants
 
 if TYPE_CHECKING:  # workers import this module, and need neither
@@ -86,18 +87,7 @@ STEPS: tuple[Step, ...] = (
         ("cases",),
         ("seed", "teacher"),
         files=("teacher.gestaltmml.labels", "teacher.scores.path"),
-        unhashed=tuple(
-            f"teacher.endpoint.{name}"
-            for name in (
-                "api_key_env",
-                "concurrency",
-                "requests_per_minute",
-                "timeout",
-                "retries",
-                "max_requests",
-                "max_total_tokens",
-            )
-        ),
+        unhashed=tuple(f"teacher.endpoint.{name}" for name in UNHASHED_OF_SERVER),
         about="fit the multimodal teacher",
     ),
     Step(
@@ -177,6 +167,40 @@ STEPS: tuple[Step, ...] = (
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
         input_from_setting="promotion.source",
+    ),
+    Step(
+        "index",
+        1,
+        ("cases",),
+        (
+            "retrieval.own_documents",
+            "retrieval.chunk_words",
+            "retrieval.overlap_words",
+            "retrieval.meaning",
+        ),
+        files=("retrieval.own_documents",),
+        about="write documents of all answers, index their words and their meaning",
+        on_request=True,
+    ),
+    Step(
+        "reason",
+        1,
+        ("cases", "index"),
+        (
+            "seed",
+            "reasoning",
+            "retrieval.method",
+            "retrieval.documents",
+            "retrieval.rerank_of",
+            "evaluation.top_k",
+            "evaluation.max_cases",
+            "evaluation.max_cases_per_group",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+        ),
+        unhashed=tuple(f"reasoning.server.{name}" for name in UNHASHED_OF_SERVER),
+        about="ask a chat model about the tested cases, with and without documents, measure",
+        on_request=True,
     ),
 )
 

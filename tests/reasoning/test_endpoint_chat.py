@@ -6,7 +6,7 @@ from pathlib import Path
 import openai._base_client as openai_client
 import pytest
 
-from mint_ray.config.teacher import EndpointConfig
+from mint_ray.config.teacher import ServerConfig
 from mint_ray.errors import TeacherError
 from mint_ray.reasoning.endpoint_chat import open_endpoint_chat
 from mint_ray.reasoning.engine import run_case
@@ -34,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
 
 
 def run_all(server: FakeServer, path: Path, **settings: object) -> list[CaseRecord]:
-    config = EndpointConfig(base_url=server.url, model="fake", timeout=5, **settings)
+    config = ServerConfig(base_url=server.url, model="fake", timeout=5, **settings)
     with open_endpoint_chat(config, path) as chat:
         return [
             run_case(str(i), note, PROTOCOLS["cot_rag"], GENE_WORDING, chat, searching([]))

@@ -97,7 +97,7 @@ def test_a_template_without_system_messages_gets_them_in_the_first_turn(model: A
 
 def test_what_does_not_fit_gets_no_reply(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer)
-    record = run_case("case", "word " * 3000, PROTOCOLS["base"], DISEASE_WORDING, chat)
+    record = run_case("case", "word " * 3000, PROTOCOLS["chat"], DISEASE_WORDING, chat)
     assert (record.names, record.problem) == ((), "too_long")
     with pytest.raises(NoReplyError, match="too_long"):
         chat.reply(CONVERSATION, 2048)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mint_ray.common.json_lines import append_line, read_lines
-from mint_ray.config.teacher import EndpointConfig
+from mint_ray.config.teacher import ServerConfig
 from mint_ray.errors import TeacherError
 from mint_ray.teachers.endpoint.client import NoReplyError
 from mint_ray.teachers.endpoint.questions import Question
@@ -67,7 +67,7 @@ class ReplyFile:
         self.n_tokens += reply.tokens
 
 
-def is_budget_spent(config: EndpointConfig, file: ReplyFile, pending: int) -> bool:
+def is_budget_spent(config: ServerConfig, file: ReplyFile, pending: int) -> bool:
     """Return whether a limit allows no further question.
 
     Args:
@@ -80,12 +80,27 @@ def is_budget_spent(config: EndpointConfig, file: ReplyFile, pending: int) -> bo
     return bool(config.max_total_tokens and file.n_tokens >= config.max_total_tokens)
 
 
-def budget_error(config: EndpointConfig, file: ReplyFile) -> TeacherError:
+def budget_error(config: ServerConfig, file: ReplyFile) -> TeacherError:
     """Return the error of a spent budget."""
     return TeacherError(
         f"{config.base_url}: {file.n_replies} replies with {file.n_tokens} tokens reach "
         f"max_requests={config.max_requests} or max_total_tokens={config.max_total_tokens}; they "
         "are kept: raise the limit and run the same command again"
+    )
+
+
+def lost_error(config: ServerConfig, file: ReplyFile, in_a_row: int, kind: str) -> TeacherError:
+    """Return the error of a server that gives no replies any more.
+
+    Args:
+        config: of the server.
+        file: replies so far.
+        in_a_row: number of questions without a reply.
+        kind: of the last one's error.
+    """
+    return TeacherError(
+        f"{config.base_url}: no reply to {in_a_row} questions in a row ({kind}); "
+        f"{file.n_replies} replies are kept: see to the server, then run the same command again"
     )
 
 
@@ -108,7 +123,7 @@ class _Round:
     """One pass over questions with a pool of threads; only the caller's thread writes the file."""
 
     def __init__(
-        self, client: Asks, file: ReplyFile, config: EndpointConfig, on_reply: Callable[[], None]
+        self, client: Asks, file: ReplyFile, config: ServerConfig, on_reply: Callable[[], None]
     ) -> None:
         self._client, self._file, self._config, self._on_reply = client, file, config, on_reply
         self._pending: dict[Future[Reply], Question] = {}
@@ -158,18 +173,14 @@ class _Round:
         self.lost.append((question, kind))
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= MOST_LOST:
-            raise TeacherError(
-                f"{self._config.base_url}: no reply to {self._lost_in_a_row} questions in a row "
-                f"({kind}); {self._file.n_replies} replies are kept: see to the server, then run "
-                "the same command again"
-            )
+            raise lost_error(self._config, self._file, self._lost_in_a_row, kind)
 
 
 def ask_all(
     questions: Iterator[Question],
     client: Asks,
     path: Path,
-    config: EndpointConfig,
+    config: ServerConfig,
     on_reply: Callable[[], None],
 ) -> Asked:
     """Ask every question that the file of replies does not answer.
