@@ -70,6 +70,7 @@ STEPS: tuple[Step, ...] = (
         (),
         ("seed", "task", "cases", "knowledge"),
         files=(
+            "cases.answers",
             "cases.path",
             "knowledge.exclude_publications",
             "knowledge.more_names",

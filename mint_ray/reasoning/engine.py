@@ -13,8 +13,7 @@ from mint_ray.reasoning.wording import Wording
 from mint_ray.retrieval.index import Hit
 from mint_ray.tasks.prompts import Message, clean_note
 
-NOTE_TITLE = "Clinical note:"
-DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply to this patient:"
+DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply here:"
 
 Retrieve = Callable[[str], Sequence[Hit]]
 """Function from a query, used whole, to documents, best first."""
@@ -82,13 +81,13 @@ def run_case(
     if protocol.documents_before is not None and retrieve is None:
         raise ValueError(f"protocol {protocol.name}: expected a retriever, found none")
     cut, shortened = _shorten(clean_note(note), limits.note_words)
-    transcript: list[Message] = [{"role": "system", "content": wording.system}]
+    transcript: list[Message] = [{"role": "system", "content": wording.task.system}]
     asked = [*transcript]  # the transcript without the model's thoughts, which are not read again
     documents: list[ShownDocument] = []
     problem = None if cut else "empty_note"
     answers: dict[int, str] = {}
     for number in protocol.questions if cut else ():
-        parts = [f"{NOTE_TITLE}\n{cut}"] if len(transcript) == 1 else []
+        parts = [f"{wording.note}\n{cut}"] if len(transcript) == 1 else []
         if number == protocol.documents_before and retrieve is not None:
             query = cut if protocol.query == "note" else without_thoughts(answers[1]) or cut
             hits = retrieve(query)
@@ -106,7 +105,7 @@ def run_case(
         transcript.append({"role": "assistant", "content": answers[number]})
         asked.append({"role": "assistant", "content": without_thoughts(answers[number])})
     final = answers.get(FINAL)
-    names = parse_list(final, wording.header) if final else []
+    names = parse_list(final, wording.task.header) if final else []
     if final is not None and not names:
         problem = "no_list" if final.strip() else "empty_answer"
     return CaseRecord(

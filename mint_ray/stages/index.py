@@ -26,7 +26,7 @@ from mint_ray.retrieval.bm25 import BM25Index
 from mint_ray.retrieval.dense import DenseIndex
 from mint_ray.retrieval.documents import Document, chunk, in_order
 from mint_ray.retrieval.index import DocumentIndex
-from mint_ray.retrieval.knowledge_documents import Knowledge, disease_documents
+from mint_ray.retrieval.knowledge_documents import Knowledge, disease_documents, gene_documents
 from mint_ray.retrieval.own_documents import read_own_documents
 from mint_ray.runtime.inference import CaseInference, infer
 from mint_ray.runtime.session import begin_session
@@ -65,16 +65,17 @@ class FeatureMaker:
 def run(context: StepContext) -> StepOutcome:
     """Write the documents and index them."""
     config, cases = context.config, context.inputs["cases"]
-    if config.task != "disease":
+    if config.task == "tissue":
         raise ConfigError(
-            f"task={config.task}: expected disease, since documents are written about the labels "
-            "of patients"
+            "task=tissue: expected a task of notes, since documents are written about the labels "
+            "of notes"
         )
     started = time.monotonic()
     catalogue = Catalogue.read(cases / "catalogue.parquet")
     excluded = read_publications(cases / "excluded_publications.txt")
     knowledge = Knowledge.load(excluded, catalogue.release)
-    documents = list(disease_documents(catalogue, knowledge))
+    write = gene_documents if config.task == "gene" else disease_documents
+    documents = list(write(catalogue, knowledge))
     rejected: Mapping[str, int] = {}
     if config.retrieval.own_documents is not None:
         own = read_own_documents(config.retrieval.own_documents)

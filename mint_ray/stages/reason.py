@@ -25,7 +25,7 @@ from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reasoning.answering import ANSWER_SCHEMA, COLUMNS, record_of
-from mint_ray.reasoning.grounding import DiseaseNames
+from mint_ray.reasoning.grounding import names_for
 from mint_ray.reasoning.records import predictions
 from mint_ray.runtime.inference import CaseInference, infer
 from mint_ray.runtime.session import begin_session
@@ -39,8 +39,8 @@ NO_REPLY = "no_reply"
 def run(context: StepContext) -> StepOutcome:
     """Ask about the tested cases, read the lists in the answers, measure them."""
     config, cases, output = context.config, context.inputs["cases"], context.output
-    if config.task != "disease":
-        raise ConfigError(f"task={config.task}: expected disease, since notes are asked about")
+    if config.task == "tissue":
+        raise ConfigError("task=tissue: expected a task of notes, which are asked about")
     columns = ["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"]
     tested = choose_cases(
         pq.read_table(cases / "cases.parquet", columns=columns),
@@ -53,7 +53,7 @@ def run(context: StepContext) -> StepOutcome:
     pq.write_table(answers, output / "answers.parquet")
     catalogue, system = Catalogue.read(cases / "catalogue.parquet"), config.reasoning.protocol
     records = [record_of(row) for row in answers.to_pylist()]
-    listed = predictions(records, DiseaseNames(catalogue))
+    listed = predictions(records, names_for(config.task, catalogue))
     write_predictions(output / "predictions.parquet", listed)
     shortened = sum(record.shortened for record in records)
     measurement = measure_answers(

@@ -138,7 +138,7 @@ class Student:
             if isinstance(student_input, bytes):
                 return self.encoder.prompt(build_image_prompt(names, self.info.k), [student_input])
             return self.encoder.prompt(
-                build_prompt(student_input, self.info.k, self.info.prompt_form)
+                build_prompt(student_input, self.info.k, self.info.prompt_form, self.task)
             )
         except UnusableRow as error:
             if error.reason != "too_long":

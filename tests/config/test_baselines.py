@@ -1,4 +1,4 @@
-"""Settings of documents and of chat models."""
+"""Settings of documents and of chat models, and of answers other than diseases."""
 
 import pytest
 
@@ -34,3 +34,33 @@ def test_settings_that_do_not_fit_are_refused(
 def test_search_by_words_needs_no_features() -> None:
     settings = {"meaning": False, "method": "bm25", "rerank_of": None}
     assert parse_config({"retrieval": settings}).retrieval.method == "bm25"
+
+
+OWN = {"source": "notes", "path": "notes.csv", "answers": "answers.csv"}
+
+
+def test_other_answers_are_accepted() -> None:
+    assert parse_config({"task": "own", "cases": OWN}).cases.answers is not None
+    assert parse_config({"task": "gene"}).evaluation.group_limit("gene") == 10
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"task": "gene", "cases": {"source": "parquet", "path": "x"}}, "found parquet"),
+        (
+            {
+                "task": "gene",
+                "cases": {"source": "phenopackets", "path": "x", "simulated_per_disease": 2},
+            },
+            "expected 0 for task=gene",
+        ),
+        ({"task": "gene", "cases": {"source": "tiles"}}, "does not fit cases.source=tiles"),
+        ({"task": "own", "cases": OWN | {"answers": None}}, "expected a table of answers"),
+        ({"task": "disease", "cases": OWN}, "and none with another task"),
+        ({"task": "own", "cases": OWN | {"source": "phenopackets"}}, "expected cases.source notes"),
+    ],
+)
+def test_cases_without_such_answers_are_refused(tree: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_config(tree)

@@ -117,5 +117,5 @@ def test_own_documents_join_and_all_are_cut_into_parts(
 
 def test_images_have_no_documents(make: Callable[..., StepContext]) -> None:
     context = make(task="tissue", cases={"source": "tiles"}, teacher={"name": "clip"})
-    with pytest.raises(ConfigError, match="expected disease"):
+    with pytest.raises(ConfigError, match="expected a task of notes"):
         index.run(context)

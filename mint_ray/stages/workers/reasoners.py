@@ -13,7 +13,7 @@ from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.reasoning.answering import ANSWER_SCHEMA, RETRIEVER, CaseAnswerer, answer_row
-from mint_ray.reasoning.grounding import DiseaseNames
+from mint_ray.reasoning.grounding import names_for
 from mint_ray.reasoning.records import CaseRecord
 from mint_ray.reasoning.wording import WORDINGS
 from mint_ray.retrieval.index import DocumentIndex
@@ -44,13 +44,13 @@ class Reasoner:
         self._config = Config.model_validate(config)
         use_resources(self._config.resources)  # before a GPU is looked for
         labels = Catalogue.read(Path(catalogue))
-        self._names = DiseaseNames(labels)
+        self._names = names_for(self._config.task, labels)
         self._open = ExitStack()
         self._begin, chat = self._chat(Path(replies))
         self._answerer = CaseAnswerer(
             self._config.reasoning,
             self._config.retrieval,
-            WORDINGS["disease"],
+            WORDINGS[self._config.task],
             labels,
             load_ontology(labels.release),
             self._documents(Path(index)),
