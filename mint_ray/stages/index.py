@@ -59,7 +59,7 @@ class FeatureMaker:
         features = self._encoder.encode([part for of_text in parts for part in of_text])
         ends = np.cumsum([len(of_text) for of_text in parts])
         of_texts = [list(rows) for rows in np.split(features, ends[:-1])]
-        return pa.table([batch["case_id"], of_texts], schema=_FEATURES)
+        return pa.table({"case_id": batch["case_id"], "features": of_texts}, schema=_FEATURES)
 
 
 def run(context: StepContext) -> StepOutcome:
