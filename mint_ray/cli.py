@@ -84,6 +84,8 @@ for _name, _about in (
     ("calibrate", "fit a temperature and conformal sets, measure them"),
     ("tune", "search settings of the training (section tune), keep the best student"),
     ("compare", "train and rank with every system of section compare, measure their differences"),
+    ("index", "write and index documents of diseases (section retrieval)"),
+    ("reason", "ask a chat model about the tested cases (section reasoning), measure it"),
 ):
     _stage_command(_name, _about)
 
@@ -332,6 +334,8 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
         from mint_ray.reports.comparison.table import print_comparison
 
         print_comparison(last.folder)
+    elif last.step.name == "reason":
+        _show_answers(last.folder)
 
 
 def _show_result(folder: Path) -> None:
@@ -348,6 +352,14 @@ def _show_result(folder: Path) -> None:
     if knowledge := manifest.facts.get("knowledge"):
         click.echo(f"knowledge: {describe_knowledge(knowledge)}")
     click.echo(f"report: {folder / 'report.html'}")
+
+
+def _show_answers(folder: Path) -> None:
+    from mint_ray.evaluation.results import read_metrics
+    from mint_ray.reports.evaluation.table import print_table
+
+    print_table(read_metrics(folder / "metrics.json"))
+    click.echo(f"transcripts, which hold text of the notes: {folder / 'answers.parquet'}")
 
 
 def _show_campaign(config: Config, folder: Path) -> None:

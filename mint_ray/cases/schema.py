@@ -130,11 +130,15 @@ class ParsedCase:
             `unreadable_label`, `solved_without_disease` (all four: no known answer).
             Of the rest: `empty_notes` (without a word), `publications_found_in_text`,
             `unread_publications`.
+        genes: symbols and ids of the genes that the source gives as the cause; as they stand.
+        stated: texts of the columns of the answer of a table of notes; as they stand.
     """
 
     case: Case
     forbidden: tuple[str, ...]
     counts: Counter[str]
+    genes: tuple[str, ...] = ()
+    stated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

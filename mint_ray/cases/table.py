@@ -11,7 +11,7 @@ import pyarrow as pa
 from mint_ray.cases.demographics import UNSTATED, AgeUnit, read_age, read_coded_sex, read_sex
 from mint_ray.cases.findings import TermReader
 from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase, RejectedCase
-from mint_ray.cases.table_files import read_table_file
+from mint_ray.common.tables.files import read_table_file
 from mint_ray.errors import DataError
 from mint_ray.knowledge.grounding import DiseaseNames, disease_names
 from mint_ray.knowledge.ids import find_publications, is_gene_id, read_disease_ids

@@ -20,9 +20,9 @@ from mint_ray.cases.patients.finish import ANSWER_IN_NOTE, finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import CASE_SCHEMA, REJECTED_SCHEMA, ParsedCase, RejectedCase
 from mint_ray.cases.table import read_case_table
-from mint_ray.cases.table_files import is_table_file
 from mint_ray.cases.tiles.unlabelled import read_images
 from mint_ray.common.parquet import IMAGE_ROWS, TableFile
+from mint_ray.common.tables.files import is_table_file
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.config.evaluation import EvaluationConfig

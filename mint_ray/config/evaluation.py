@@ -99,11 +99,11 @@ class EvaluationConfig(Section):
             raise ValueError(f"expected at least 1, auto or null, found {limit}")
         return limit
 
-    def group_limit(self, task: Literal["disease", "tissue"]) -> int | None:
+    def group_limit(self, task: Literal["disease", "gene", "own", "tissue"]) -> int | None:
         """Return the largest number of cases of a group with a task; None for all."""
         if self.max_cases_per_group != "auto":
             return self.max_cases_per_group
-        return CASES_PER_GROUP if task == "disease" else None
+        return None if task == "tissue" else CASES_PER_GROUP
 
 
 def _dotted(overrides: Any) -> Any:

@@ -19,6 +19,7 @@ FORMER_NAMES: dict[str, str] = {
 """Today's dotted name of a setting, by its former one."""
 
 NEWER_SETTINGS: tuple[str, ...] = (
+    "cases.answers",
     "cases.images.label_names",
     "cases.images.levels",
     "cases.note_columns",

@@ -69,32 +69,18 @@ class ScoresConfig(Section):
     """Direction in which scores are better; `lower` for p-values."""
 
 
-class EndpointConfig(Section):
-    """The server of the teacher `endpoint`, which speaks OpenAI's chat completions.
+class ServerConfig(Section):
+    """A server that speaks OpenAI's chat completions.
 
-    It is asked once about every case, in the step `teach`. Answers are kept there, so a step that
-    was interrupted, or that reached a limit, continues with the cases that are not answered yet.
-    The last six settings limit or speed up the asking, and change no answer.
+    The settings from `api_key_env` on say how it is asked, and change no answer.
     """
 
     base_url: str | None = None
     """Address below which the server has `chat/completions`, such as `http://localhost:8000/v1`."""
     model: str | None = None
     """Name of the model at the server."""
-    reads: tuple[Literal["note", "terms", "image", "description"], ...] = ()
-    """Parts of a case that the server is shown. Empty for what the student sees: the note of a
-    patient, the image of a tissue."""
-    answer: Literal["list", "logprobs"] = "list"
-    """Form of the answer: a list of names, or log-probabilities of the options of a multiple-choice
-    question. The latter needs a catalogue of at most 52 labels."""
-    names: int = Field(10, ge=1)
-    """Number of names that are asked for in a list."""
-    top_logprobs: int = Field(20, ge=1)
-    """Number of tokens whose log-probabilities are asked for. OpenAI and vLLM allow 20."""
     temperature: float | None = Field(0.0, ge=0)
     """Sampling temperature. Empty for the server's own."""
-    answer_tokens: int = Field(512, ge=1)
-    """Largest length of a list, in tokens. A model that thinks first needs several thousand."""
     request: dict[str, Any] = Field({})
     """Further fields of each request, such as `{seed: 0}`. A null removes a field, for instance
     `{max_tokens: null, max_completion_tokens: 4000}`."""
@@ -114,6 +100,40 @@ class EndpointConfig(Section):
     max_total_tokens: int | None = Field(None, ge=1)
     """Largest number of tokens of prompts and answers, over all restarts of the step, as the server
     counts them. Empty for no limit."""
+
+
+UNHASHED_OF_SERVER = (
+    "api_key_env",
+    "concurrency",
+    "requests_per_minute",
+    "timeout",
+    "retries",
+    "max_requests",
+    "max_total_tokens",
+)
+"""Settings of a server that change no answer."""
+
+
+class EndpointConfig(ServerConfig):
+    """The server of the teacher `endpoint`, which speaks OpenAI's chat completions.
+
+    It is asked once about every case, in the step `teach`. Answers are kept there, so a step that
+    was interrupted, or that reached a limit, continues with the cases that are not answered yet.
+    The settings from `api_key_env` to `max_total_tokens` say how it is asked, and change no answer.
+    """
+
+    reads: tuple[Literal["note", "terms", "image", "description"], ...] = ()
+    """Parts of a case that the server is shown. Empty for what the student sees: the note of a
+    patient, the image of a tissue."""
+    answer: Literal["list", "logprobs"] = "list"
+    """Form of the answer: a list of names, or log-probabilities of the options of a multiple-choice
+    question. The latter needs a catalogue of at most 52 labels."""
+    names: int = Field(10, ge=1)
+    """Number of names that are asked for in a list."""
+    top_logprobs: int = Field(20, ge=1)
+    """Number of tokens whose log-probabilities are asked for. OpenAI and vLLM allow 20."""
+    answer_tokens: int = Field(512, ge=1)
+    """Largest length of a list, in tokens. A model that thinks first needs several thousand."""
 
 
 class GestaltMMLConfig(Section):

@@ -57,7 +57,8 @@ def measure_answers(
     def measure(runs: Sequence[SystemRun], table: pa.Table) -> Measurement:
         cases = index_tested(table, catalogue)
         predictions = answers.predictions_of(runs)
-        outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole)
+        asked = [run.name for run in runs]
+        outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole, systems=asked)
         metrics = evaluate(
             outcomes,
             cases,

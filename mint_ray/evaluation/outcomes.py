@@ -4,7 +4,7 @@ Every array covers every case. A case without predictions is a miss: its rank is
 probability and confidence are 0, and its list is empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,7 +157,12 @@ class Outcomes:
 
 
 def collect_outcomes(
-    predictions: pa.Table, cases: EvaluatedCases, top_k: int, *, whole: bool = False
+    predictions: pa.Table,
+    cases: EvaluatedCases,
+    top_k: int,
+    *,
+    whole: bool = False,
+    systems: Collection[str] = (),
 ) -> dict[str, Outcomes]:
     """Collect the outcomes of each system; rows of other cases are left out.
 
@@ -170,6 +175,7 @@ def collect_outcomes(
         top_k: length k of the lists.
         whole: the rows beyond the list give the rest of the catalogue, up to `MOST_LABELS`
             entries. `Outcomes.distribution` is set where the probabilities of each case sum to 1.
+        systems: names of systems that were asked. One without a single row has missed every case.
 
     Raises:
         DataError: the predictions are unusable; see `validate_predictions`.
@@ -186,7 +192,7 @@ def collect_outcomes(
     probability = table["probability"].to_numpy().astype(np.float64)
     text = np.array(table["text"].to_pylist(), dtype=object)
     outcomes = {}
-    for name in sorted(set(system.tolist())):
+    for name in sorted({*system.tolist(), *systems}):
         rows = np.flatnonzero((system == name) & (case >= 0))
         answers = _Answers(
             case=case[rows],
@@ -218,7 +224,7 @@ class _Answers:
 
 def _outcomes_of(answers: _Answers, cases: EvaluatedCases, top_k: int, whole: bool) -> Outcomes:
     rank = _known_ranks(answers, cases)
-    has_probabilities = not bool(np.isnan(answers.probability).any())
+    has_probabilities = len(answers.case) > 0 and not bool(np.isnan(answers.probability).any())
     return Outcomes(
         rank=rank,
         probability=_known_probabilities(answers, cases, rank),

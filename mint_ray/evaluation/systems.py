@@ -53,6 +53,13 @@ SYSTEMS: dict[str, str] = {
     "cft": "CFT student",
     "rcft": "RCFT student",
     "fused": "Student and look-ups",
+    "retriever": "Retriever alone",
+    "chat": "Chat model",
+    "cot": "Chain of thought",
+    "rag": "Documents",
+    "rag_cot": "Documents, then questions",
+    "cot_rag": "Questions, then documents",
+    "cot_rag_late": "Questions, documents at the end",
     "teacher": "Teacher",
     "mean_colour": "Mean colour",
 }

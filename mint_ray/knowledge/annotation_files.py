@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from mint_ray.common.cache import cached_table
+from mint_ray.common.tables.rows import read_rows
 from mint_ray.errors import DataError
 from mint_ray.knowledge.ids import read_disease_ids
 from mint_ray.knowledge.ontology import ONTOLOGY_VERSION, Ontology, load_ontology
@@ -31,8 +30,6 @@ _FREQUENCY_TERMS = {
 }
 _COUNT = re.compile(r"(\d+)/(\d+)")
 _PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-
-_NAME_COLUMNS = ("id", "name")  # of a table of further names
 
 ROW_SCHEMA = pa.schema(
     [
@@ -129,36 +126,23 @@ def load_gene_table(release: Release = PACKAGED) -> pa.Table:
 
 
 def read_more_names(path: Path) -> dict[str, str]:
-    """Read disease id -> name from a parquet or CSV table with the columns `id` and `name`.
+    """Read disease id -> name from a table with the columns `id` and `name`.
 
     Ids may be written as people write them ("OMIM 620000"). The first name of an id counts.
 
     Raises:
         DataError: the file cannot be read, a column is missing, or a row has no id or no name.
     """
-    try:
-        table = (
-            pq.read_table(path, columns=list(_NAME_COLUMNS))
-            if path.suffix == ".parquet"
-            else pacsv.read_csv(
-                path,
-                convert_options=pacsv.ConvertOptions(
-                    include_columns=list(_NAME_COLUMNS),
-                    column_types=dict.fromkeys(_NAME_COLUMNS, pa.string()),
-                ),
-            )
-        )
-        # OMIM ids without a prefix may be stored as numbers.
-        written = [table[name].cast(pa.string()).to_pylist() for name in _NAME_COLUMNS]
-    except (OSError, pa.ArrowException, KeyError) as error:
+    table = read_rows(path, "diseases", required=("id", "name"))
+    if table.bad:
         raise DataError(
-            f"{path}: expected a parquet or CSV table with the columns id and name, found "
-            f"one that cannot be read as such ({type(error).__name__}); check the file and its "
-            "columns"
-        ) from error
+            f"{path}: expected lines with as many fields as the header, found {table.bad} others; "
+            "correct or remove them"
+        )
     names: dict[str, str] = {}
-    for number, (text, name) in enumerate(zip(*written, strict=True), start=1):
-        ids, tidy = read_disease_ids(text or ""), (name or "").strip()
+    for number, row in enumerate(table.rows, start=1):
+        # OMIM ids without a prefix may be stored as numbers.
+        ids, tidy = read_disease_ids(row.get("id", "")), row.get("name", "")
         if len(ids) != 1 or not tidy:
             raise DataError(
                 f"{path}, row {number}: expected one disease id such as OMIM:620000 and a name, "

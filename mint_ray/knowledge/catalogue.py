@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.arrays import Ints
 from mint_ray.common.digests import digest_of
+from mint_ray.common.tables.rows import read_rows
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.names import normalise
@@ -171,6 +173,38 @@ def catalogue_of(labels: Mapping[str, str]) -> Catalogue:
     """Build a catalogue of answers without annotations, such as tissues, from id -> name."""
     empty = Annotations({}, {}, {}, {})
     return Catalogue(_with_unique_names([_draft([i], empty, labels) for i in sorted(labels)]))
+
+
+def read_answers(path: Path, release: Release = PACKAGED) -> Catalogue:
+    """Read a catalogue of a user's own answers.
+
+    Args:
+        path: table with the columns `id` and `name`, and, if present, `synonyms`, which | or ;
+            separate. Ids stay as they are.
+        release: of the findings that are read in texts.
+
+    Raises:
+        DataError: the file cannot be read, has no row, or a row has no id, no name or an id that is
+            there already.
+    """
+    table = read_rows(path, "answers", required=("id", "name"))
+    drafts: dict[str, Label] = {}
+    for number, row in enumerate(table.rows, start=1):
+        label_id, name = row.get("id", ""), tidy_name(row.get("name", ""))
+        if not label_id or not name or label_id in drafts:
+            raise DataError(
+                f"{path}, row {number}: expected an id that no other row has, and a name, found "
+                f"id={label_id!r} and name={name!r}; correct or remove the row"
+            )
+        others = map(tidy_name, re.split(r"[|;]", row.get("synonyms", "")))
+        _, *synonyms = _distinct((name, *others))
+        drafts[label_id] = Label(label_id, name, (label_id,), tuple(synonyms), ())
+    if not drafts or table.bad:
+        raise DataError(
+            f"{path}: expected rows with id and name, and as many fields as the header in each, "
+            f"found {len(drafts)} rows and {table.bad} other lines; correct the table"
+        )
+    return Catalogue(_with_unique_names(list(drafts.values())), release)
 
 
 def tidy_name(text: str) -> str:

@@ -54,8 +54,9 @@ def _check_names(config: Config) -> None:
     name, known = config.teacher.name, known_teachers()
     if name not in known:
         raise ConfigError(f"teacher.name: expected one of {', '.join(known)} (found {name!r})")
-    look_ups = sorted({*LOOK_UPS, "fused"} & {*config.evaluation.systems})
-    if look_ups and config.task != "disease":
+    fitting = {"disease": {*LOOK_UPS, "fused"}, "gene": {"neighbours"}}.get(config.task, set())
+    look_ups = sorted(({*LOOK_UPS, "fused"} & {*config.evaluation.systems}) - fitting)
+    if look_ups:
         raise ConfigError(
             f"evaluation.systems: {', '.join(look_ups)} rank diseases by the terms of patients, "
             f"but task={config.task}: leave them out"

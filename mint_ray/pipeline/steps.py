@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mint_ray.config.config import Config
+from mint_ray.config.teacher import UNHASHED_OF_SERVER
 from mint_ray.pipeline.extra_inputs import (
     ExtraInput,
     evaluations_of_systems,
@@ -81,6 +82,7 @@ STEPS: tuple[Step, ...] = (
         (),
         ("seed", "task", "cases", "knowledge"),
         files=(
+            "cases.answers",
             "cases.path",
             "knowledge.exclude_publications",
             "knowledge.more_names",
@@ -98,18 +100,7 @@ STEPS: tuple[Step, ...] = (
         ("cases",),
         ("seed", "teacher"),
         files=("teacher.gestaltmml.labels", "teacher.scores.path"),
-        unhashed=tuple(
-            f"teacher.endpoint.{name}"
-            for name in (
-                "api_key_env",
-                "concurrency",
-                "requests_per_minute",
-                "timeout",
-                "retries",
-                "max_requests",
-                "max_total_tokens",
-            )
-        ),
+        unhashed=tuple(f"teacher.endpoint.{name}" for name in UNHASHED_OF_SERVER),
         about="fit the multimodal teacher",
     ),
     Step(
@@ -208,6 +199,40 @@ STEPS: tuple[Step, ...] = (
         on_request=True,
         extra_inputs=required_evaluations,
         hashed_inputs=evaluations_of_systems,
+    ),
+    Step(
+        "index",
+        1,
+        ("cases",),
+        (
+            "retrieval.own_documents",
+            "retrieval.chunk_words",
+            "retrieval.overlap_words",
+            "retrieval.meaning",
+        ),
+        files=("retrieval.own_documents",),
+        about="write documents of all answers, index their words and their meaning",
+        on_request=True,
+    ),
+    Step(
+        "reason",
+        1,
+        ("cases", "index"),
+        (
+            "seed",
+            "reasoning",
+            "retrieval.method",
+            "retrieval.documents",
+            "retrieval.rerank_of",
+            "evaluation.top_k",
+            "evaluation.max_cases",
+            "evaluation.max_cases_per_group",
+            "evaluation.calibration_bins",
+            "evaluation.bootstrap_samples",
+        ),
+        unhashed=tuple(f"reasoning.server.{name}" for name in UNHASHED_OF_SERVER),
+        about="ask a chat model about the tested cases, with and without documents, measure",
+        on_request=True,
     ),
 )
 

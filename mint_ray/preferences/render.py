@@ -132,4 +132,4 @@ class CasePairs:
     def _prompt(self, note: str, n_names: int) -> list[Message]:
         if self._task.input_modality == "image":
             return build_image_prompt(self._names, n_names)
-        return build_prompt(note, n_names)
+        return build_prompt(note, n_names, task=self._task)

@@ -12,12 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mint_ray.common.digests import digest_of
-from mint_ray.config.teacher import EndpointConfig
-from mint_ray.errors import TeacherError
+from mint_ray.config.teacher import ServerConfig
 from mint_ray.reasoning.engine import NoReplyError
 from mint_ray.tasks.prompts import Message
 from mint_ray.teachers.endpoint import client as endpoint
-from mint_ray.teachers.endpoint.ask import Asks, ReplyFile
+from mint_ray.teachers.endpoint.ask import (
+    MOST_LOST,
+    Asks,
+    ReplyFile,
+    budget_error,
+    is_budget_spent,
+    lost_error,
+)
 from mint_ray.teachers.endpoint.questions import Question
 
 
@@ -30,35 +36,45 @@ class EndpointChat:
         file: of the replies, open.
     """
 
-    def __init__(self, config: EndpointConfig, client: Asks, file: ReplyFile) -> None:
+    def __init__(self, config: ServerConfig, client: Asks, file: ReplyFile) -> None:
         self._config, self._client, self._file = config, client, file
-        self._lock, self._in_flight = threading.Lock(), 0
+        self._lock, self._in_flight, self._lost_in_a_row = threading.Lock(), 0, 0
 
     def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
         """Return the next turn of the assistant; empty if the server refuses this conversation.
 
         Raises:
             NoReplyError: the server gave no usable reply, or none in time.
-            TeacherError: the budget is spent, or the server refuses everything; what was replied
-                is kept.
+            TeacherError: the budget is spent, the server refuses everything, or it has not replied
+                to `MOST_LOST` questions in a row; what was replied is kept.
         """
         question = self._question(messages, max_new_tokens)
         with self._lock:
             known = self._file.get(question)
             if known is not None:
                 return known.text
-            self._check_budget()
+            if is_budget_spent(self._config, self._file, self._in_flight):
+                raise budget_error(self._config, self._file)
             self._in_flight += 1
         try:
             reply = self._client.ask(question)
-        except endpoint.NoReplyError:
+        except endpoint.NoReplyError as error:
+            self._lose(error)
             raise NoReplyError("no_reply") from None
         finally:
             with self._lock:
                 self._in_flight -= 1
         with self._lock:
             self._file.add(question, reply)
+            self._lost_in_a_row = 0
         return reply.text
+
+    def _lose(self, error: endpoint.NoReplyError) -> None:
+        """Count a question without a reply; raise TeacherError if the server seems to be gone."""
+        with self._lock:
+            self._lost_in_a_row += 1
+            if self._lost_in_a_row >= MOST_LOST:
+                raise lost_error(self._config, self._file, self._lost_in_a_row, str(error))
 
     def _question(self, messages: Sequence[Message], max_new_tokens: int) -> Question:
         body = {
@@ -71,22 +87,9 @@ class EndpointChat:
         body = {name: value for name, value in body.items() if value is not None}
         return Question("", body, digest_of(json.dumps(body, sort_keys=True))[:16])
 
-    def _check_budget(self) -> None:
-        config, file = self._config, self._file
-        asked = file.n_replies + self._in_flight
-        if (config.max_requests and asked >= config.max_requests) or (
-            config.max_total_tokens and file.n_tokens >= config.max_total_tokens
-        ):
-            raise TeacherError(
-                f"{config.base_url}: {file.n_replies} replies with {file.n_tokens} tokens reach "
-                f"max_requests={config.max_requests} or max_total_tokens="
-                f"{config.max_total_tokens}; they are kept: raise the limit and run the same "
-                "command again"
-            )
-
 
 @contextmanager
-def open_endpoint_chat(config: EndpointConfig, path: Path) -> Iterator[EndpointChat]:
+def open_endpoint_chat(config: ServerConfig, path: Path) -> Iterator[EndpointChat]:
     """Yield a chat with the configured server.
 
     Args:

@@ -13,8 +13,7 @@ from mint_ray.reasoning.wording import Wording
 from mint_ray.retrieval.index import Hit
 from mint_ray.tasks.prompts import Message, clean_note
 
-NOTE_TITLE = "Clinical note:"
-DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply to this patient:"
+DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply here:"
 
 Retrieve = Callable[[str], Sequence[Hit]]
 """Function from a query, used whole, to documents, best first."""
@@ -82,17 +81,17 @@ def run_case(
     if protocol.documents_before is not None and retrieve is None:
         raise ValueError(f"protocol {protocol.name}: expected a retriever, found none")
     cut, shortened = _shorten(clean_note(note), limits.note_words)
-    transcript: list[Message] = [{"role": "system", "content": wording.system}]
+    transcript: list[Message] = [{"role": "system", "content": wording.task.system}]
     asked = [*transcript]  # the transcript without the model's thoughts, which are not read again
-    shown: list[ShownDocument] = []
+    documents: list[ShownDocument] = []
     problem = None if cut else "empty_note"
     answers: dict[int, str] = {}
     for number in protocol.questions if cut else ():
-        parts = [f"{NOTE_TITLE}\n{cut}"] if len(transcript) == 1 else []
+        parts = [f"{wording.note}\n{cut}"] if len(transcript) == 1 else []
         if number == protocol.documents_before and retrieve is not None:
             query = cut if protocol.query == "note" else without_thoughts(answers[1]) or cut
             hits = retrieve(query)
-            shown += map(_shown, hits)
+            documents += map(shown, hits)
             parts += [_documents(hits, limits.document_words)] if hits else []
         parts.append(wording.question(number))
         turn: Message = {"role": "user", "content": "\n\n".join(parts)}
@@ -106,11 +105,17 @@ def run_case(
         transcript.append({"role": "assistant", "content": answers[number]})
         asked.append({"role": "assistant", "content": without_thoughts(answers[number])})
     final = answers.get(FINAL)
-    names = parse_list(final, wording.header) if final else []
+    names = parse_list(final, wording.task.header) if final else []
     if final is not None and not names:
         problem = "no_list" if final.strip() else "empty_answer"
     return CaseRecord(
-        case_id, protocol.name, tuple(transcript), tuple(shown), tuple(names), problem, shortened
+        case_id,
+        protocol.name,
+        tuple(transcript),
+        tuple(documents),
+        tuple(names),
+        problem,
+        shortened,
     )
 
 
@@ -122,15 +127,16 @@ def _shorten(text: str, most_words: int | None) -> tuple[str, bool]:
     return text[: words[-1].end()] if words else "", True
 
 
-def _shown(hit: Hit) -> ShownDocument:
+def shown(hit: Hit) -> ShownDocument:
+    """Return what a record keeps of a document that was found."""
     document = hit.document
     return ShownDocument(document.id, document.title, document.part, hit.score)
 
 
 def _documents(hits: Sequence[Hit], most_words: int) -> str:
-    shown = [
+    texts = [
         f"[{number}] {clean_note(hit.document.title)}\n"
         f"{_shorten(clean_note(hit.document.text), most_words)[0]}"
         for number, hit in enumerate(hits, start=1)
     ]
-    return "\n\n".join([DOCUMENTS_TITLE, *shown])
+    return "\n\n".join([DOCUMENTS_TITLE, *texts])

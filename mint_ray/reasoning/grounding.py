@@ -79,6 +79,11 @@ class GeneNames:
         return next(filter(None, map(self._lookup.find, spelt)), None)
 
 
+def names_for(task: str, catalogue: Catalogue) -> DiseaseNames | GeneNames:
+    """Return the lookup of a task's answers: by symbols for `gene`, else by names."""
+    return GeneNames(catalogue) if task == "gene" else DiseaseNames(catalogue)
+
+
 def _shorter(line: str) -> Iterator[str]:
     yield line
     without_brackets = _BRACKETS.sub("", line)

@@ -28,7 +28,7 @@ class LocalChat:
     Args:
         model: a causal language model in evaluation mode.
         tokenizer: its tokenizer with a chat template.
-        sampling: of the tokens; None for greedy decoding. The seed is set once, here.
+        sampling: of the tokens; None for greedy decoding. The seed is set here and by `begin`.
 
     Attributes:
         tokens_computed: of prompts so far, those taken from the cache left out.
@@ -44,6 +44,15 @@ class LocalChat:
         self._special = sorted(special, key=len)[::-1]
         if sampling is not None:
             torch.manual_seed(sampling.seed)
+
+    def begin(self, seed: int) -> None:
+        """Forget all conversations, so that the next one depends on no earlier one.
+
+        Args:
+            seed: of the tokens that are drawn.
+        """
+        self._forget()
+        torch.manual_seed(seed)
 
     def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
         """Return the next turn of the assistant.

@@ -41,7 +41,7 @@ _ALL = (1, 2, 3, 4, FINAL)
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("base", (FINAL,)),
+        Protocol("chat", (FINAL,)),  # "base" in the paper, which here is the student's base model
         Protocol("cot", _ALL),
         Protocol("rag", (FINAL,), FINAL),
         Protocol("rag_cot", _ALL, 1),

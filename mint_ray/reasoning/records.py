@@ -69,28 +69,34 @@ class Names(Protocol):
         """Return a `label_id`, or None."""
 
 
+def grounded(names: Sequence[str], lookup: Names) -> list[str | None]:
+    """Return the label that each name means, None where there is none or it is listed already."""
+    labels: list[str | None] = []
+    for found in map(lookup.find, names):
+        labels.append(None if found in labels else found)
+    return labels
+
+
 def predictions(records: Iterable[CaseRecord], names: Names) -> pa.Table:
     """Return rows of `PREDICTION_SCHEMA`; a case without an answer has none.
 
     A name that means a label already listed keeps its place and gets no label, so that no label is
     counted twice.
     """
-    rows = []
-    for record in records:
-        listed: set[str | None] = set()
-        for rank, name in enumerate(record.names, start=1):
-            label = names.find(name)
-            rows.append(
-                {
-                    "case_id": record.case_id,
-                    "system": record.protocol,
-                    "rank": rank,
-                    "label_id": None if label in listed else label,
-                    "text": name,
-                    "probability": None,
-                }
-            )
-            listed.add(label)
+    rows = [
+        {
+            "case_id": record.case_id,
+            "system": record.protocol,
+            "rank": rank,
+            "label_id": label,
+            "text": name,
+            "probability": None,
+        }
+        for record in records
+        for rank, (name, label) in enumerate(
+            zip(record.names, grounded(record.names, names), strict=True), start=1
+        )
+    ]
     return pa.Table.from_pylist(rows, PREDICTION_SCHEMA)
 
 

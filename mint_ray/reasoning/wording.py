@@ -1,9 +1,9 @@
-"""Words of the questions, for diseases and for genes."""
+"""Words of the questions, for diseases, for genes and for a user's own answers."""
 
 from dataclasses import dataclass
 
 from mint_ray.reasoning.protocols import FINAL
-from mint_ray.tasks.task import DISEASE
+from mint_ray.tasks.task import DISEASE, GENE, OWN, Task
 
 LIST_LENGTH = 10
 """Names that are asked for; names beyond are not read."""
@@ -43,20 +43,14 @@ class Wording:
     """Words of one task.
 
     Attributes:
-        task: its name.
-        system: system message.
-        header: first line of the list.
-        item: what one line of the list holds, in the singular.
-        items: the same in the plural.
+        task: with the system message and the words of the list.
         steps: questions 1 to 4.
+        note: line above the note.
     """
 
-    task: str
-    system: str
-    header: str
-    item: str
-    items: str
+    task: Task
     steps: tuple[str, str, str, str]
+    note: str = "Clinical note:"
 
     def question(self, number: int) -> str:
         """Return the words of question 1 to 5.
@@ -65,9 +59,10 @@ class Wording:
             ValueError: there is no such question.
         """
         if number == FINAL:
+            task = self.task
             return (
-                f"List EXACTLY {LIST_LENGTH} {self.items}, most likely first, as a numbered list "
-                f"under the header {self.header} with lines such as 1. '{self.item}'. "
+                f"List EXACTLY {LIST_LENGTH} {task.items}, most likely first, as a numbered list "
+                f"under the header {task.header} with lines such as 1. '{task.item}'. "
                 "No explanations."
             )
         if not 1 <= number <= len(self.steps):
@@ -82,11 +77,7 @@ _FINDINGS = (
 )
 
 DISEASE_WORDING = Wording(
-    "disease",
-    DISEASE.system,
-    DISEASE.header,
-    "Disease",
-    "possible rare diseases",
+    DISEASE,
     (
         _FINDINGS,
         "How do age, age at onset, sex and ancestry, as far as they are stated, change which rare "
@@ -99,11 +90,7 @@ DISEASE_WORDING = Wording(
 )
 
 GENE_WORDING = Wording(
-    "gene",
-    "You are a geneticist. You name the genes whose variants best explain a patient's findings.",
-    "POTENTIAL_GENES:",
-    "SYMBOL",
-    "possible causative genes, by their HGNC symbols",
+    GENE,
     (
         _FINDINGS,
         "How do age, age at onset, sex and ancestry, as far as they are stated, and the pattern of "
@@ -116,5 +103,19 @@ GENE_WORDING = Wording(
     ),
 )
 
-WORDINGS = {wording.task: wording for wording in (DISEASE_WORDING, GENE_WORDING)}
+OWN_WORDING = Wording(
+    OWN,
+    (
+        "Which facts does the text state that bear on the answer? Sort them. Only what is stated "
+        "explicitly counts; add nothing that you infer.",
+        "How do the circumstances, such as time, place and what came before, as far as they are "
+        "stated, change which answers are likely?",
+        "Which groups of answers explain several of the facts together? Say for each group which "
+        "facts it explains.",
+        "Narrow these groups down to single answers by what sets one answer apart from another.",
+    ),
+    "Text:",
+)
+
+WORDINGS = {wording.task.name: wording for wording in (DISEASE_WORDING, GENE_WORDING, OWN_WORDING)}
 """Wordings by task."""

@@ -74,9 +74,18 @@ class DenseIndex:
             rows.append(encoder.encode(distinct[start : start + _AT_ONCE]))
             on_progress(min(start + _AT_ONCE, len(distinct)), len(distinct))
         row_of = {part: row for row, part in enumerate(distinct)}
-        vectors = np.concatenate(rows)[[row_of[part] for of_text in parts for part in of_text]]
-        starts = list(accumulate((len(of_text) for of_text in parts[:-1]), initial=0))
-        return cls(vectors, np.array(starts, dtype=np.int64))
+        vectors = np.concatenate(rows)
+        return cls.of_features([vectors[[row_of[part] for part in of_text]] for of_text in parts])
+
+    @classmethod
+    def of_features(cls, features: Sequence[Floats32]) -> Self:
+        """Make the index of features that were computed before.
+
+        Args:
+            features: (n_parts, width) of each document, in the order of the documents.
+        """
+        starts = list(accumulate((len(of_text) for of_text in features[:-1]), initial=0))
+        return cls(np.concatenate(features), np.array(starts, dtype=np.int64))
 
     def scores(self, query: str, encoder: Encoder) -> Floats32:
         """Return (n,) mean over the parts of the query of the cosine to the closest part."""

@@ -6,7 +6,6 @@ It is a selection; the committee's own table (https://www.genenames.org/download
 and HGNC ids, and can be read with `read_gene_names`.
 """
 
-import csv
 import json
 import re
 from collections import defaultdict
@@ -14,10 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from mint_ray.errors import DataError
+from mint_ray.common.tables.rows import read_rows
 from mint_ray.knowledge.annotation_files import load_gene_table
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.release import PACKAGED, Release
@@ -133,42 +129,20 @@ def read_gene_names(path: Path) -> dict[str, FurtherNames]:
     """Read ids and other symbols of genes from a table, such as that of the HUGO committee.
 
     Args:
-        path: parquet, CSV or TSV (also `.txt`) with a column `symbol`. Used if present: `hgnc_id`,
-            and `aliases`, `alias_symbol` and `prev_symbol` with symbols that |, ; or , separate.
+        path: a table with a column `symbol`. Used if present: `hgnc_id`, and `aliases`,
+            `alias_symbol` and `prev_symbol` with symbols that |, ; or , separate.
 
     Raises:
         DataError: the file cannot be read, or has no column `symbol`.
     """
-    try:
-        rows = _rows(path)
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: expected a parquet, CSV or TSV table of genes, found a file that cannot be "
-            f"read as one ({type(error).__name__}); check the path and the format"
-        ) from error
-    if rows and "symbol" not in rows[0]:
-        raise DataError(
-            f"{path}: expected a column symbol, found {', '.join(map(str, rows[0]))}; rename the "
-            "column of the gene symbols"
-        )
     names: dict[str, FurtherNames] = {}
-    for row in rows:
-        symbol = str(row["symbol"] or "").strip()
-        listed = (str(row.get(column) or "") for column in _ALIAS_COLUMNS)
+    for row in read_rows(path, "genes", required=("symbol",)).rows:
+        listed = (row.get(column, "") for column in _ALIAS_COLUMNS)
         found = _parts(part for text in listed for part in _SEPARATORS.split(text))
-        hgnc = str(row.get("hgnc_id") or "").strip()
-        if symbol:
+        hgnc = row.get("hgnc_id", "")
+        if symbol := row.get("symbol"):
             names[symbol] = FurtherNames((hgnc,) if hgnc else (), found)
     return names
-
-
-def _rows(path: Path) -> list[dict[str, object]]:
-    if path.suffix == ".parquet":
-        rows: list[dict[str, object]] = pq.read_table(path).to_pylist()
-        return rows
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        delimiter = "," if path.suffix == ".csv" else "\t"
-        return [dict(row) for row in csv.DictReader(stream, delimiter=delimiter)]
 
 
 def _parts(texts: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mint_ray.errors import ServingError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
-from mint_ray.evaluation.fused.mixture import ranked_by
+from mint_ray.evaluation.fused.pool import ranked_by
 from mint_ray.images.decode import sample_image
 from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import Catalogue

@@ -145,7 +145,9 @@ class Student:
     def note_prompt(self, note: str) -> Prompt:
         """Encode the prompt of a note (untrusted text); see `prompt`."""
         with self._in_words():
-            return self.encoder.prompt(build_prompt(note, self.info.k, self.info.prompt_form))
+            return self.encoder.prompt(
+                build_prompt(note, self.info.k, self.info.prompt_form, self.task)
+            )
 
     def image_prompt(self, image: ShownImage, names: Sequence[str]) -> Prompt:
         """Encode the prompt of an image that is decoded already; see `prompt`."""

@@ -1,4 +1,4 @@
-"""Prompts and answers of both tasks (MINT, arXiv 2505.05736).
+"""Prompts and answers of all tasks (MINT, arXiv 2505.05736).
 
 A prompt is a list of chat messages; an answer is a header and a numbered list of quoted names.
 Text of a note is untrusted: chat-template tokens in it are broken up here, in the stored messages,
@@ -45,18 +45,20 @@ class Message(TypedDict):
     content: Any
 
 
-def build_prompt(note: str, k: int, form: PromptForm = "instruction_first") -> list[Message]:
-    """Return messages that ask for exactly `k` diseases from a clinical note.
+def build_prompt(
+    note: str, k: int, form: PromptForm = "instruction_first", task: Task = DISEASE
+) -> list[Message]:
+    """Return messages that ask for exactly `k` diseases or genes from a clinical note.
 
     See `clean_note` for the changes to the note.
     """
-    instruction, cleaned = _INSTRUCTION + _instruction(k), clean_note(note)
+    instruction, cleaned = _INSTRUCTION + _instruction(k, task), clean_note(note)
     in_order = {
         "instruction_first": instruction + NOTE_START + cleaned,
         "note_first": f"{cleaned}\n\n{instruction}",
     }
     return [
-        {"role": "system", "content": DISEASE.system},
+        {"role": "system", "content": task.system},
         {"role": "user", "content": in_order[form]},
     ]
 
@@ -154,8 +156,8 @@ def parse_answer(text: str, task: Task = DISEASE) -> list[str]:
     return names
 
 
-def _instruction(k: int) -> str:
+def _instruction(k: int, task: Task) -> str:
     return (
-        f"{k} possible rare diseases, most likely first, as a numbered list under the header "
-        f"{DISEASE.header} with lines such as 1. 'Disease'. No explanations."
+        f"{k} {task.items}, most likely first, as a numbered list under the header "
+        f"{task.header} with lines such as 1. '{task.item}'. No explanations."
     )

@@ -16,7 +16,8 @@ from mint_ray.errors import ConfigError
 from mint_ray.teachers.base import Fit, find_plugin, plugin_names
 
 DISEASE, TISSUE = ("disease",), ("tissue",)
-BOTH = (*DISEASE, *TISSUE)
+NOTES = (*DISEASE, "gene")
+ALL = (*NOTES, "own", *TISSUE)
 
 
 def _nothing_to_check(config: Config) -> None:
@@ -75,7 +76,7 @@ FITTERS = {
         partial(_attribute, "stacked.fit", "fit_stacked"),
         reports=lambda config: int(_attribute("stacked.fit", "STEPS")),
     ),
-    "neighbours": Fitter(DISEASE, partial(_attribute, "neighbours.fit", "fit_neighbours")),
+    "neighbours": Fitter(NOTES, partial(_attribute, "neighbours.fit", "fit_neighbours")),
     "clip": _CLIP,
     "clip_fusion": _CLIP,
     "gestaltmml": Fitter(
@@ -84,13 +85,13 @@ FITTERS = {
         reports=_epochs_of_gestaltmml,
     ),
     "endpoint": Fitter(
-        BOTH,
+        ALL,
         partial(_attribute, "endpoint.fit", "fit_endpoint"),
         lambda config: _attribute("endpoint.fit", "check_settings")(config),
         lambda config: 100,
         recorded=True,
     ),
-    "scores": Fitter(BOTH, partial(_attribute, "scores.fit", "fit_scores"), recorded=True),
+    "scores": Fitter(ALL, partial(_attribute, "scores.fit", "fit_scores"), recorded=True),
 }
 """The package's own teachers."""
 
@@ -112,7 +113,7 @@ def find_fitter(config: Config) -> Fitter:
     if config.task not in fitter.tasks:
         fitting = [known for known, entry in FITTERS.items() if config.task in entry.tasks]
         raise ConfigError(
-            f"teacher.name={name} is a teacher of task {' and '.join(fitter.tasks)}, but "
+            f"teacher.name={name} is a teacher of task {' or '.join(fitter.tasks)}, but "
             f"task={config.task}: expected {' or '.join(fitting)}"
         )
     fitter.check(config)

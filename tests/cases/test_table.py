@@ -11,7 +11,7 @@ import pytest
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase
 from mint_ray.cases.splits import join_groups
 from mint_ray.cases.table import has_words, read_case_table
-from mint_ray.cases.table_files import is_table_file
+from mint_ray.common.tables.files import is_table_file
 from mint_ray.errors import DataError
 from mint_ray.knowledge.ontology import load_ontology
 

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,13 @@ from hypothesis import strategies as st
 
 from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import load_annotations
-from mint_ray.knowledge.catalogue import Catalogue, Label, build_catalogue, tidy_name
+from mint_ray.knowledge.catalogue import (
+    Catalogue,
+    Label,
+    build_catalogue,
+    read_answers,
+    tidy_name,
+)
 from mint_ray.knowledge.grounding import Grounder
 from mint_ray.knowledge.names import normalise
 
@@ -114,3 +121,27 @@ def test_packaged_catalogue_has_unique_names_that_ground_to_themselves():
 def test_a_label_without_a_usable_name_is_called_by_its_id(annotations):
     made = build_catalogue(annotations, {"OMIM:900010": " \n"}, "OMIM", "cases")
     assert made.labels == (Label("OMIM:900010", "OMIM:900010", ("OMIM:900010",), (), ()),)
+
+
+def test_own_answers_are_a_catalogue(tmp_path: Path) -> None:
+    table = tmp_path / "answers.csv"
+    table.write_text("id,name,synonyms\nF2,Loose bolt,\nF1,Worn  chain,long chain|worn chain\n")
+    answers = read_answers(table)
+    assert answers.ids == ("F1", "F2")
+    assert answers.label(0) == Label("F1", "Worn chain", ("F1",), ("long chain",), ())
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ("F1,\n", "row 1: .*name=''"),
+        (",Worn chain\n", "row 1: .*id=''"),
+        ("F1,Worn chain\nF1,Loose bolt\n", "row 2: .*id='F1'"),
+        ("", "found 0 rows"),
+        ("F1,Worn chain,more\nF2,Loose bolt\n", "1 other lines"),
+    ],
+)
+def test_unusable_answers_are_refused(tmp_path: Path, rows: str, found: str) -> None:
+    (tmp_path / "answers.csv").write_text("id,name\n" + rows)
+    with pytest.raises(DataError, match=found):
+        read_answers(tmp_path / "answers.csv")

@@ -38,13 +38,17 @@ def keys(made: Config) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("sections", "changed"),
     [
-        ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate", "compare"}),
+        ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate", "compare", "reason"}),
         ({"training": {"orpo_lambda": 0.2}}, TRAINED),
         ({"preferences": {"k": 3}}, {"prefer", *TRAINED}),
         ({"teacher": {"epochs": 3}}, {"teach", "prefer", *TRAINED}),
         ({"tune": {"trials": 9}}, {"tune"}),
         ({"tune": {"trials": 9}, "promotion": {"source": "tune"}}, {"tune", "calibrate"}),
         ({"promotion": {"coverage": 0.8}}, {"calibrate"}),
+        ({"retrieval": {"chunk_words": 256}}, {"index", "reason"}),
+        ({"retrieval": {"method": "bm25"}}, {"reason"}),
+        ({"reasoning": {"protocol": "cot"}}, {"reason"}),
+        ({"reasoning": {"server": {"retries": 9, "max_requests": 7}}}, set()),
         ({"promotion": {"metric": "nll", "model_name": "other"}}, set()),
         ({"tune": {"max_concurrent_trials": 1, "time_budget_minutes": 5}}, set()),
         ({"seed": 1}, {step.name for step in STEPS}),

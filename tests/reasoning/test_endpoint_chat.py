@@ -6,7 +6,7 @@ from pathlib import Path
 import openai._base_client as openai_client
 import pytest
 
-from mint_ray.config.teacher import EndpointConfig
+from mint_ray.config.teacher import ServerConfig
 from mint_ray.errors import TeacherError
 from mint_ray.reasoning.endpoint_chat import open_endpoint_chat
 from mint_ray.reasoning.engine import run_case
@@ -34,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
 
 
 def run_all(server: FakeServer, path: Path, **settings: object) -> list[CaseRecord]:
-    config = EndpointConfig(base_url=server.url, model="fake", timeout=5, **settings)
+    config = ServerConfig(base_url=server.url, model="fake", timeout=5, **settings)
     with open_endpoint_chat(config, path) as chat:
         return [
             run_case(str(i), note, PROTOCOLS["cot_rag"], GENE_WORDING, chat, searching([]))
@@ -84,7 +84,7 @@ def test_a_refused_conversation_is_an_empty_answer(server: FakeServer, tmp_path:
 
 
 def test_a_budget_ends_the_run_and_keeps_the_replies(server: FakeServer, tmp_path: Path) -> None:
-    with pytest.raises(TeacherError, match="3 replies"):
+    with pytest.raises(TeacherError, match=r"^http.* 3 replies"):
         run_all(server, tmp_path / "replies.jsonl", max_requests=3)
     assert len(server.bodies) == 3
     with pytest.raises(TeacherError, match="reach"):

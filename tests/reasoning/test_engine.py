@@ -27,7 +27,7 @@ def user_turns(record: CaseRecord) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "turns", "turn_with_documents", "query"),
     [
-        ("base", 1, None, None),
+        ("chat", 1, None, None),
         ("cot", 5, None, None),
         ("rag", 1, 1, NOTE),
         ("rag_cot", 5, 1, NOTE),
@@ -54,7 +54,7 @@ def test_documents_are_found_and_shown_where_the_protocol_says(
 
 
 def test_the_protocols_are_those_of_the_paper_and_its_release() -> None:
-    assert list(PROTOCOLS) == ["base", "cot", "rag", "rag_cot", "cot_rag", "cot_rag_late"]
+    assert list(PROTOCOLS) == ["chat", "cot", "rag", "rag_cot", "cot_rag", "cot_rag_late"]
 
 
 def test_turns_alternate_and_begin_with_the_system() -> None:
@@ -98,7 +98,7 @@ def test_a_case_without_an_answer_keeps_its_row(
 
 def test_an_empty_note_is_not_asked_about() -> None:
     chat = ScriptedChat()
-    record = run_case("case", " \n", PROTOCOLS["base"], DISEASE_WORDING, chat)
+    record = run_case("case", " \n", PROTOCOLS["chat"], DISEASE_WORDING, chat)
     assert (record.names, record.problem, chat.asked) == ((), "empty_note", [])
 
 
@@ -126,7 +126,7 @@ def test_lengths_are_limited_from_the_tail() -> None:
     assert "gamma" not in turn
     assert record.shortened
     assert chat.max_new_tokens == [7]
-    assert not run("base", LIST)[0].shortened
+    assert not run("chat", LIST)[0].shortened
 
 
 def test_a_note_and_documents_cannot_end_the_turn() -> None:

@@ -97,7 +97,7 @@ def test_a_template_without_system_messages_gets_them_in_the_first_turn(model: A
 
 def test_what_does_not_fit_gets_no_reply(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer)
-    record = run_case("case", "word " * 3000, PROTOCOLS["base"], DISEASE_WORDING, chat)
+    record = run_case("case", "word " * 3000, PROTOCOLS["chat"], DISEASE_WORDING, chat)
     assert (record.names, record.problem) == ((), "too_long")
     with pytest.raises(NoReplyError, match="too_long"):
         chat.reply(CONVERSATION, 2048)
@@ -120,3 +120,14 @@ def test_a_protocol_runs_through(model: Any, tokenizer: Any) -> None:
     )
     assert len(record.transcript) == 11 or record.problem in ("too_long", "empty_answer", "no_list")
     assert chat.tokens_computed < 0.6 * chat.tokens_shown
+
+
+def test_a_case_does_not_depend_on_those_before_it(model: Any, tokenizer: Any) -> None:
+    chat = LocalChat(model, tokenizer, Sampling())
+    chat.begin(7)
+    first, computed = chat.reply(CONVERSATION, 12), chat.tokens_computed
+    chat.reply(CONVERSATION[:2], 5)
+    before = chat.tokens_computed
+    chat.begin(7)
+    assert chat.reply(CONVERSATION, 12) == first
+    assert chat.tokens_computed - before == computed  # nothing was taken from the cache

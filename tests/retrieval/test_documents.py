@@ -153,8 +153,8 @@ def test_own_documents_are_read_and_bad_rows_counted(tmp_path: Path, kind: str) 
     [
         ("own.csv", "id,title\nA:1,x\n", "found id, title"),
         ("own.csv", "id,title,text\n,x,y\n", "found none"),
-        ("own.txt", "x", "found .txt"),
-        ("own.parquet", "x", "cannot be read"),
+        ("own.txt", "x", "columns id, text, found x"),
+        ("own.parquet", "x", "found text"),
         ("own.jsonl", "\xff", "cannot be read"),
     ],
 )

@@ -11,7 +11,7 @@ from mint_ray.tasks.prompts import (
     parse_answer,
     split_note,
 )
-from mint_ray.tasks.task import DISEASE
+from mint_ray.tasks.task import DISEASE, GENE, OWN
 
 
 def test_prompt_asks_for_exactly_k() -> None:
@@ -20,6 +20,15 @@ def test_prompt_asks_for_exactly_k() -> None:
     assert user["content"].startswith("List EXACTLY 7 ")
     assert user["content"].endswith("\nTall stature.")
     assert DISEASE.header in user["content"]
+
+
+def test_each_task_of_notes_asks_in_its_own_words() -> None:
+    asked = {task: build_prompt("A note.", 3, task=task) for task in (DISEASE, GENE, OWN)}
+    for task, (system, user) in asked.items():
+        assert system["content"] == task.system
+        assert f"under the header {task.header} with" in user["content"]
+    assert "3 possible rare diseases, most likely first" in asked[DISEASE][1]["content"]
+    assert "genes, by their HGNC symbols" in asked[GENE][1]["content"]
 
 
 def test_answer_has_header_and_quoted_lines() -> None:

@@ -157,7 +157,7 @@ def _parse(item: Packet, ontology: Ontology) -> ParsedCase | RejectedCase:
     }
     forbidden = {*answer_strings(packet), *publications}
     # `+counts` drops the kinds that were counted 0 times.
-    return ParsedCase(case, tuple(sorted(forbidden)), +counts)
+    return ParsedCase(case, tuple(sorted(forbidden)), +counts, tuple(sorted(stated_genes(packet))))
 
 
 def _misshapen(packet: Any) -> Reason | None:
@@ -194,6 +194,19 @@ def answer_strings(packet: Any) -> set[str]:
         if not (get_flag(disease, "excluded") or get_flag(disease, "negated")):
             strings |= get_texts(get_object(disease, "term"), "id", "label")
     return strings
+
+
+def stated_genes(packet: Any) -> set[str]:
+    """Return symbols and ids of the genes that a phenopacket's interpretations name."""
+    genes: set[str] = set()
+    for interpretation in get_objects(packet, "interpretations"):
+        diagnosis = get_object(interpretation, "diagnosis")
+        for genomic in get_objects(diagnosis, "genomic_interpretations"):
+            variant = get_object(genomic, "variant_interpretation")
+            descriptor = get_object(variant, "variation_descriptor")
+            for place in (get_object(genomic, "gene"), get_object(descriptor, "gene_context")):
+                genes |= get_texts(place, "symbol", "value_id")
+    return genes
 
 
 def _read_terms(

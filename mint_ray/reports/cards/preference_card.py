@@ -75,6 +75,20 @@ _WORDS = {
         "group": "source publication",
         "images": "",
     },
+    "gene": {
+        "category": "text-generation",
+        "tag": "rare-disease",
+        "asks": "asks for the most likely causative genes of one case",
+        "group": "source publication",
+        "images": "",
+    },
+    "own": {
+        "category": "text-generation",
+        "tag": "text",
+        "asks": "asks for the most likely answers to one text",
+        "group": "stated group",
+        "images": "",
+    },
     "tissue": {
         "category": "image-text-to-text",
         "tag": "histology",

@@ -54,6 +54,7 @@ from mint_ray.knowledge.release import Release, describe_knowledge, open_release
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.inference import actor_pool
 from mint_ray.runtime.session import begin_session
+from mint_ray.stages.cases.answers import in_scope, open_answers, relabel
 
 BATCH = 256
 WORK_SCHEMA = CASE_SCHEMA.append(pa.field("forbidden", pa.list_(pa.string())))
@@ -69,23 +70,25 @@ def run(context: StepContext) -> StepOutcome:
     outcomes = list(_read(config, release))
     parsed = [item for item in outcomes if isinstance(item, ParsedCase)]
     rejected = [vars(item) for item in outcomes if isinstance(item, RejectedCase)]
-    counts: Counter[str] = sum((item.counts for item in parsed), Counter())
     if not parsed:
         reasons = Counter(row["reason"] for row in rejected)
         raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
+    answers = open_answers(config, release)
+    if answers is not None:
+        parsed = relabel(parsed, answers, config)
+    counts: Counter[str] = sum((item.counts for item in parsed), Counter())
     cases = split_cases(join_groups([item.case for item in parsed]), config.cases, config.seed)
     excluded = _excluded_publications(config, cases)
     more_names = config.knowledge.more_names
-    further = read_more_names(more_names) if more_names else {}
+    further = read_more_names(more_names) if more_names and answers is None else {}
     annotated = load_annotations(excluded, release)
     annotations = annotated.with_names(further)
-    catalogue = build_catalogue(
-        annotations,
-        _labels(case for case in cases if case["split"] == "train"),
-        config.knowledge.namespace,
-        config.knowledge.labels,
-        release,
-    )
+    if answers is None:
+        labels = _labels(case for case in cases if case["split"] == "train")
+        namespace, scope = config.knowledge.namespace, config.knowledge.labels
+        catalogue = build_catalogue(annotations, labels, namespace, scope, release)
+    else:
+        catalogue = in_scope(answers, cases, config)
     cases = mark_answerable(cases, catalogue)
     sizes = Counter(case["group_id"] for case in cases)
     context.progress.say(

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mint_ray.common.json_lines import append_line, read_lines
-from mint_ray.config.teacher import EndpointConfig
+from mint_ray.config.teacher import ServerConfig
 from mint_ray.errors import TeacherError
 from mint_ray.teachers.endpoint.client import NoReplyError
 from mint_ray.teachers.endpoint.questions import Question
@@ -67,6 +67,43 @@ class ReplyFile:
         self.n_tokens += reply.tokens
 
 
+def is_budget_spent(config: ServerConfig, file: ReplyFile, pending: int) -> bool:
+    """Return whether a limit allows no further question.
+
+    Args:
+        config: limits.
+        file: replies so far, over all restarts.
+        pending: questions that have no reply yet.
+    """
+    if config.max_requests and file.n_replies + pending >= config.max_requests:
+        return True
+    return bool(config.max_total_tokens and file.n_tokens >= config.max_total_tokens)
+
+
+def budget_error(config: ServerConfig, file: ReplyFile) -> TeacherError:
+    """Return the error of a spent budget."""
+    return TeacherError(
+        f"{config.base_url}: {file.n_replies} replies with {file.n_tokens} tokens reach "
+        f"max_requests={config.max_requests} or max_total_tokens={config.max_total_tokens}; they "
+        "are kept: raise the limit and run the same command again"
+    )
+
+
+def lost_error(config: ServerConfig, file: ReplyFile, in_a_row: int, kind: str) -> TeacherError:
+    """Return the error of a server that gives no replies any more.
+
+    Args:
+        config: of the server.
+        file: replies so far.
+        in_a_row: number of questions without a reply.
+        kind: of the last one's error.
+    """
+    return TeacherError(
+        f"{config.base_url}: no reply to {in_a_row} questions in a row ({kind}); "
+        f"{file.n_replies} replies are kept: see to the server, then run the same command again"
+    )
+
+
 @dataclass
 class Asked:
     """Result of asking.
@@ -86,7 +123,7 @@ class _Round:
     """One pass over questions with a pool of threads; only the caller's thread writes the file."""
 
     def __init__(
-        self, client: Asks, file: ReplyFile, config: EndpointConfig, on_reply: Callable[[], None]
+        self, client: Asks, file: ReplyFile, config: ServerConfig, on_reply: Callable[[], None]
     ) -> None:
         self._client, self._file, self._config, self._on_reply = client, file, config, on_reply
         self._pending: dict[Future[Reply], Question] = {}
@@ -106,7 +143,7 @@ class _Round:
                         continue
                     while len(self._pending) >= self._config.concurrency:
                         self._collect()
-                    if self._spent():
+                    if is_budget_spent(self._config, self._file, len(self._pending)):
                         self.is_spent = True
                         break
                     self._pending[pool.submit(self._client.ask, question)] = question
@@ -115,12 +152,6 @@ class _Round:
             finally:
                 for future in self._pending:
                     future.cancel()
-
-    def _spent(self) -> bool:
-        config, pending = self._config, len(self._pending)
-        if config.max_requests and self._file.n_replies + pending >= config.max_requests:
-            return True
-        return bool(config.max_total_tokens and self._file.n_tokens >= config.max_total_tokens)
 
     def _collect(self) -> None:
         """Take the replies that are there, after waiting for at least one."""
@@ -142,18 +173,14 @@ class _Round:
         self.lost.append((question, kind))
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= MOST_LOST:
-            raise TeacherError(
-                f"{self._config.base_url}: no reply to {self._lost_in_a_row} questions in a row "
-                f"({kind}); {self._file.n_replies} replies are kept: see to the server, then run "
-                "the same command again"
-            )
+            raise lost_error(self._config, self._file, self._lost_in_a_row, kind)
 
 
 def ask_all(
     questions: Iterator[Question],
     client: Asks,
     path: Path,
-    config: EndpointConfig,
+    config: ServerConfig,
     on_reply: Callable[[], None],
 ) -> Asked:
     """Ask every question that the file of replies does not answer.
@@ -184,12 +211,7 @@ def ask_all(
             asked.n_asked += again.asked.n_asked
             lost, is_spent = again.lost, again.is_spent
         if is_spent:
-            raise TeacherError(
-                f"teacher.endpoint: {file.n_replies} replies with {file.n_tokens} tokens reach "
-                f"max_requests={config.max_requests} or max_total_tokens="
-                f"{config.max_total_tokens}; they are kept: raise the limit and run the same "
-                "command again"
-            )
+            raise budget_error(config, file)
         asked.unreached = Counter(kind for _, kind in lost)
         if len(lost) > max(1, len(asked.replies) // 50):
             raise TeacherError(

@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 
-from mint_ray.config.teacher import EndpointConfig
+from mint_ray.config.teacher import ServerConfig
 from mint_ray.errors import TeacherError
 from mint_ray.teachers.endpoint.questions import Question
 from mint_ray.teachers.endpoint.replies import Reply, read_completion
@@ -21,7 +21,7 @@ _NO_KEY = "none"  # the client insists on one; servers without keys ignore it
 _REFUSED = {
     401: "the key is refused: set the environment variable {env} where the step runs",
     403: "the key may not use the model",
-    404: "no such address or model: check teacher.endpoint.base_url and model",
+    404: "no such address or model: check the settings base_url and model",
 }
 
 
@@ -52,7 +52,7 @@ class EndpointClient:
         sent: number of HTTP requests so far, repeated ones included.
     """
 
-    def __init__(self, config: EndpointConfig) -> None:
+    def __init__(self, config: ServerConfig) -> None:
         for name in ("openai", "httpx2", "httpx"):  # at DEBUG they would log what is sent
             logging.getLogger(name).setLevel(logging.WARNING)
         self._config, self.sent = config, 0

@@ -114,7 +114,8 @@ class QuestionMaker:
         elif self._task.input_modality == "image":
             asked = _text_of(build_image_prompt(names, min(self._config.names, len(names)))[-1])
         else:
-            return self._task.system, _text_of(build_prompt(shown, self._config.names)[-1]).strip()
+            prompt = build_prompt(shown, self._config.names, task=self._task)
+            return self._task.system, _text_of(prompt[-1]).strip()
         words = clean_note(shown)
         return self._task.system, f"{words}\n\n{asked}" if words else asked
 

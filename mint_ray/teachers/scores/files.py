@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mint_ray.cases.table_files import is_table_file, read_table_file
 from mint_ray.common.arrays import Floats
+from mint_ray.common.tables.files import is_table_file, read_table_file
 from mint_ray.config.teacher import ScoresConfig
 from mint_ray.errors import DataError
 

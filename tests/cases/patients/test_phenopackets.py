@@ -13,6 +13,7 @@ from mint_ray.cases.patients.phenopackets import (
     parse_phenopackets,
     read_phenopackets,
     reject_duplicates,
+    stated_genes,
 )
 from mint_ray.cases.schema import ParsedCase, RejectedCase
 from mint_ray.cases.splits import assign_splits, check_no_leakage, join_groups
@@ -447,3 +448,14 @@ def test_the_public_store_is_read_and_split_without_leakage():
         for seed in range(8)
     }
     assert len(found) > 1
+
+
+def test_genes_are_those_of_the_interpretations() -> None:
+    variant = {"variation_descriptor": {"gene_context": {"symbol": "FBN2"}}}
+    genomic = [
+        {"gene": {"symbol": "FBN1", "value_id": "HGNC:3603"}},
+        {"variant_interpretation": variant},
+    ]
+    packet = {"interpretations": [{"diagnosis": {"genomic_interpretations": genomic}}]}
+    assert stated_genes(packet) == {"FBN1", "HGNC:3603", "FBN2"}
+    assert stated_genes({}) == set()

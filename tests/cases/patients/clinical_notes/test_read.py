@@ -155,3 +155,13 @@ def test_published_tables_are_read_by_their_usual_columns(
     assert sum(case["label_id"] is not None for case in parsed) == labelled
     assert sum(not case["publications"] for case in parsed) == 2
     assert len({case["group_id"] for case in join_groups(parsed)}) <= most_groups
+
+
+def test_genes_and_stated_answers_are_kept_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "mine.parquet"
+    columns = {"note": ["Ataxia."], "gene": ["CDK 10; GENB"], "label_id": ["F1"], "label": ["Worn"]}
+    pq.write_table(pa.table(columns), path)
+    (item,) = read_notes(path, NoteColumnsConfig(), ANNOTATIONS, "OMIM")
+    assert isinstance(item, ParsedCase)
+    assert item.stated == ("F1", "Worn")
+    assert {"CDK 10", "GENB"} <= set(item.genes)

@@ -1,4 +1,4 @@
-"""Files of case tables: parquet, CSV and tab-separated text, the latter also as .gz."""
+"""Table files: parquet, CSV and tab-separated text, the latter also as .gz."""
 
 import csv
 import gzip
@@ -24,14 +24,18 @@ _MAX_TEXT_BYTES = 2**31 - 1  # of a table of text, unpacked: Arrow's longest col
 
 
 def is_table_file(path: Path) -> bool:
-    """Return whether a path is read as a table of cases, by its name or its content."""
+    """Return whether a path is read as a table, by its name or its content."""
     if path.name.lower().endswith(TABLE_ENDINGS):
         return True
     return kind_of_file(path) in ("parquet", "csv", "tsv")
 
 
-def read_table_file(path: Path) -> tuple[pa.Table, int]:
+def read_table_file(path: Path, rows: str = "cases") -> tuple[pa.Table, int]:
     """Read a table, all columns of a table of text as text.
+
+    Args:
+        path: of the file.
+        rows: content of the rows in the plural, for errors.
 
     Returns:
         The table, and the number of lines that were left out because they have another number of
@@ -42,18 +46,18 @@ def read_table_file(path: Path) -> tuple[pa.Table, int]:
     """
     kind = kind_of_file(path)
     if kind in ("parquet", "folder"):
-        return _read_parquet(path, kind), 0
+        return _read_parquet(path, kind, rows), 0
     content: bytes | None = None
     if kind == "gzip":
-        content = _unpack(path)
+        content = _unpack(path, rows)
         kind = kind_of_content(content[:HEAD_BYTES], path.name.lower().removesuffix(".gz"))
     is_text = kind in ("csv", "tsv") or (kind in ("text", "yaml") and _is_named_text(path))
     if not is_text or path.name.lower().endswith(".parquet"):
-        raise _other_kind(path, kind)
-    return _read_text(path, content if content is not None else path.read_bytes())
+        raise _other_kind(path, kind, rows)
+    return _read_text(path, content if content is not None else path.read_bytes(), rows)
 
 
-def _read_parquet(path: Path, kind: FileKind) -> pa.Table:
+def _read_parquet(path: Path, kind: FileKind, rows: str) -> pa.Table:
     try:
         # Of a single file, a column that is there twice is read, and named by whoever asks for it.
         return pq.read_table(path) if kind == "folder" else pq.ParquetFile(path).read()
@@ -62,21 +66,21 @@ def _read_parquet(path: Path, kind: FileKind) -> pa.Table:
         if kind == "folder":
             found = "a folder that is not one"
         raise DataError(
-            f"{path}: expected a parquet table of cases, found {found} ({type(error).__name__}); "
+            f"{path}: expected a parquet table of {rows}, found {found} ({type(error).__name__}); "
             "check the path, or copy it again"
         ) from error
 
 
-def _other_kind(path: Path, kind: FileKind) -> DataError:
+def _other_kind(path: Path, kind: FileKind, rows: str) -> DataError:
     advice = "convert it"
     if kind in ("absent", "empty"):
         advice = "check the path"
-    elif kind in ("json", "yaml", "zip"):
+    elif rows == "cases" and kind in ("json", "yaml", "zip"):
         advice = "phenopackets are read with cases.source=phenopackets"
     elif kind in ("csv", "tsv"):
         advice = f"name it .{kind}"
     return DataError(
-        f"{path}: expected a parquet table of cases, or one as CSV or tab-separated text, found "
+        f"{path}: expected a parquet table of {rows}, or one as CSV or tab-separated text, found "
         f"{words_for(kind)}; {advice}"
     )
 
@@ -85,18 +89,18 @@ def _is_named_text(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
 
 
-def _unpack(path: Path) -> bytes:
+def _unpack(path: Path, rows: str) -> bytes:
     try:
         with gzip.open(path) as file:
             return file.read(_MAX_TEXT_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path}: expected a gzip file with a table of cases, found a damaged one "
+            f"{path}: expected a gzip file with a table of {rows}, found a damaged one "
             f"({type(error).__name__}); copy it again"
         ) from error
 
 
-def _read_text(path: Path, content: bytes) -> tuple[pa.Table, int]:
+def _read_text(path: Path, content: bytes, rows: str) -> tuple[pa.Table, int]:
     """Read a table whose header names the columns; blank lines do not count.
 
     Names of columns may be written in capitals. An empty field is null.
@@ -108,20 +112,20 @@ def _read_text(path: Path, content: bytes) -> tuple[pa.Table, int]:
     try:
         # Strict: an open quotation mark would swallow the lines after it.
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        header, *rows = (row for row in reader if any(cell.strip() for cell in row))
+        header, *lines = (row for row in reader if any(cell.strip() for cell in row))
     except csv.Error as error:
         raise DataError(
-            f"{path}: expected a table of text with a header and one case a line, found line "
+            f"{path}: expected a table of text with a header and {rows} below, found line "
             f"{reader.line_num} that cannot be divided into fields ({error}); check its quotation "
             "marks"
         ) from error
     finally:
         csv.field_size_limit(limit)
-    whole = [row for row in rows if len(row) == len(header)]
+    whole = [row for row in lines if len(row) == len(header)]
     columns = zip(*whole, strict=True) if whole else ([] for _ in header)
     arrays = [pa.array([cell or None for cell in column], pa.string()) for column in columns]
     names = [name.strip().lower() for name in header]
-    return pa.table(arrays, names=names), len(rows) - len(whole)
+    return pa.table(arrays, names=names), len(lines) - len(whole)
 
 
 def _decoded(path: Path, content: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Tables in files: parquet, CSV, tab-separated text and JSON lines."""

@@ -1,0 +1,121 @@
+"""The stage `index` without Ray: what is written, and what is left out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mint_ray.common.arrays import Floats32
+from mint_ray.config.config import Config
+from mint_ray.encoders import sentences
+from mint_ray.errors import ConfigError
+from mint_ray.knowledge.catalogue import Catalogue, Label
+from mint_ray.pipeline.steps import StepContext
+from mint_ray.retrieval.index import DocumentIndex
+from mint_ray.runtime.inference import CaseInference
+from mint_ray.stages import index
+
+Say = Callable[[str], None]
+KNOWN = "OMIM:619340"
+"""A disease of which one publication says all that is known."""
+CITED = "PMID:31675180"
+
+
+class Letters:
+    """An encoder of the first letters, in place of a model."""
+
+    weights = "letters"
+
+    def split(self, text: str) -> list[str]:
+        return [text[:40], text[40:]] if len(text) > 40 else [text]
+
+    def encode(self, texts: list[str]) -> Floats32:
+        found = np.array([[1 + text.lower().count(c) for c in "aeiost"] for text in texts])
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def in_this_process(
+    job: CaseInference, source: Path, output: Path, *_: object, **__: object
+) -> pa.Table:
+    """Do what Ray's actors do."""
+    actor = job.actor(**job.arguments)
+    table = pq.read_table(source, columns=list(job.columns))
+    parts = [actor(table.slice(at, 2)) for at in range(0, table.num_rows, 2)]
+    return pa.concat_tables(parts).sort_by("case_id")
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StepContext]:
+    """Return a function that makes the context of a step with three diseases."""
+    monkeypatch.setattr(index, "infer", in_this_process)
+    monkeypatch.setattr(index, "begin_session", lambda resources, say: None)
+    monkeypatch.setattr(sentences, "SentenceEncoder", Letters)
+    cases, output = tmp_path / "cases", tmp_path / "output"
+    cases.mkdir()
+    output.mkdir()
+    labels = [
+        Label(any_id, name, (any_id,), (), ())
+        for any_id, name in ((KNOWN, "Known"), ("OMIM:1", "Alpha"), ("OMIM:2", "Beta"))
+    ]
+    Catalogue(labels).write(cases / "catalogue.parquet")
+
+    def context(left_out: str = "", **sections: object) -> StepContext:
+        (cases / "excluded_publications.txt").write_text(left_out)
+        config = Config.model_validate(sections)
+        handle = SimpleNamespace(say=lambda text: None)
+        return StepContext(config, "key", {"cases": cases}, output, None, handle)  # type: ignore[arg-type]
+
+    return context
+
+
+BY_WORDS = {"meaning": False, "method": "bm25", "rerank_of": None}
+
+
+def test_every_label_has_a_document_that_is_found(make: Callable[..., StepContext]) -> None:
+    context = make()
+    outcome = index.run(context)
+    assert (outcome.rows_in, outcome.rows_out) == (3, 3)
+    found = DocumentIndex.read(context.output / "index", Letters())
+    assert [document.id for document in found.documents] == ["OMIM:1", "OMIM:2", KNOWN]
+    for method in ("bm25", "dense", "fused"):
+        assert found.retrieve("Beta", 1, method)[0].document.id == "OMIM:2"
+    # The features are those of the whole index, whatever batches they were computed in.
+    whole = DocumentIndex.build(found.documents, Letters())
+    np.testing.assert_allclose(found.scores("Beta", "dense"), whole.scores("Beta", "dense"))
+    assert not (context.output / "features").exists()
+
+
+@pytest.mark.parametrize(("left_out", "is_known"), [("", True), (CITED, False)])
+def test_what_rests_on_excluded_publications_is_left_out(
+    make: Callable[..., StepContext], left_out: str, is_known: bool
+) -> None:
+    context = make(left_out, retrieval=BY_WORDS)
+    outcome = index.run(context)
+    documents = DocumentIndex.read(context.output / "index").documents
+    assert ("findings" in documents[-1].text) is is_known
+    assert outcome.facts["publications_left_out"] == bool(left_out)
+
+
+def test_own_documents_join_and_all_are_cut_into_parts(
+    make: Callable[..., StepContext], tmp_path: Path
+) -> None:
+    (tmp_path / "own.csv").write_text(
+        "id,title,text\nOMIM:1,More of Alpha," + "word " * 50 + "\nX:1,,\n"
+    )
+    own = {"own_documents": str(tmp_path / "own.csv"), "chunk_words": 30, "overlap_words": 5}
+    context = make(retrieval=BY_WORDS | own)
+    outcome = index.run(context)
+    assert dict(outcome.rejected) == {"no_text": 1}
+    documents = DocumentIndex.read(context.output / "index").documents
+    parts = [(d.id, d.kind, d.part) for d in documents if d.kind == "own"]
+    assert parts == [("OMIM:1", "own", 0), ("OMIM:1", "own", 1)]
+
+
+def test_images_have_no_documents(make: Callable[..., StepContext]) -> None:
+    context = make(task="tissue", cases={"source": "tiles"}, teacher={"name": "clip"})
+    with pytest.raises(ConfigError, match="expected a task of notes"):
+        index.run(context)
