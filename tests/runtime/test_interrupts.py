@@ -43,6 +43,7 @@ def test_an_interrupt_ends_the_training_and_its_workers(monkeypatch: pytest.Monk
 
 
 def test_ray_train_still_registers_its_handler_where_ours_takes_its_place() -> None:
+    assert issubclass(TorchTrainer, DataParallelTrainer)
     assert "_register_sigint_handler" in vars(DataParallelTrainer)
     names = DataParallelTrainer._initialize_and_run_controller.__code__.co_names
     assert "_register_sigint_handler" in names
