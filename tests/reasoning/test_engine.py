@@ -5,7 +5,7 @@ import pytest
 from mint_ray.reasoning.engine import DOCUMENTS_TITLE, Limits, run_case
 from mint_ray.reasoning.protocols import FINAL, PROTOCOLS, Protocol
 from mint_ray.reasoning.records import CaseRecord, ShownDocument
-from mint_ray.reasoning.wording import DISEASE_WORDING, GENE_WORDING, WORDINGS
+from mint_ray.reasoning.wording import DISEASE_WORDING, GENE_WORDING, OWN_WORDING, WORDINGS
 from tests.reasoning.scripted import ScriptedChat, searching
 
 NOTE = "A boy with seizures."
@@ -150,10 +150,10 @@ def test_a_record_survives_json() -> None:
 
 @pytest.mark.parametrize("wording", WORDINGS.values(), ids=list(WORDINGS))
 def test_a_wording_asks_five_questions_in_its_own_words(wording: object) -> None:
-    assert wording in (DISEASE_WORDING, GENE_WORDING)
+    assert wording in (DISEASE_WORDING, GENE_WORDING, OWN_WORDING)
     questions = [wording.question(i) for i in range(1, 6)]  # type: ignore[attr-defined]
     assert len(set(questions)) == 5
-    assert "HPO term" in questions[0]
+    assert ("HPO term" in questions[0]) is (wording != OWN_WORDING)
     assert "explicitly" in questions[0]
     assert "EXACTLY 10" in questions[-1]
     with pytest.raises(ValueError, match="found 6"):

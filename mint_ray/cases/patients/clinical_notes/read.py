@@ -102,8 +102,8 @@ def _parsed(
     }
     genes = split_list(values.get("gene", ""))
     revealing = {label_text, label_name, label_id or "", *genes, *publications} - {""}
-    stated = tuple(filter(None, (label_text, label_name)))
-    return ParsedCase(case, tuple(sorted(revealing)), +counts, tuple(genes), stated)
+    answers = tuple(filter(None, (label_text, label_name)))
+    return ParsedCase(case, tuple(sorted(revealing)), +counts, tuple(genes), answers)
 
 
 def _free_id(case_id: str, taken: set[str]) -> str:
