@@ -12,6 +12,7 @@ from mint_ray.common.files import write_text
 from mint_ray.errors import DataError
 from mint_ray.evaluation.answers import Answers, SystemAnswers
 from mint_ray.evaluation.measurement import Measurement
+from mint_ray.evaluation.metrics.bootstrap import Interval
 from mint_ray.evaluation.metrics.compute import CLASS_COMPARED, COMPARED, compare
 from mint_ray.evaluation.metrics.mcnemar import McNemar, mcnemar
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
@@ -172,10 +173,14 @@ def paired_differences(
                 stratum=stratum,
             )
             differences[system][stratum] = PairedDifferences(
-                {item.metric: MetricValue(**asdict(item.interval)) for item in found},
+                {item.metric: _value_of(item.interval) for item in found},
                 mcnemar(outcomes[system].correct[inside], outcomes[reference].correct[inside]),
             )
     return differences
+
+
+def _value_of(interval: Interval) -> MetricValue:
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}
 
 
 def write_differences(path: Path, reference: str, differences: Differences) -> None:

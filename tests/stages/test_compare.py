@@ -23,6 +23,7 @@ from tests.evaluation.evaluated import RIGHT, finish, write_cases, write_evaluat
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 SYSTEMS = {
     "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
+    "trl_orpo": {"overrides": {"training.trainer": "trl"}},
     "orpo_cft": {"start_from": "orpo", "overrides": {"training.objective": "cft"}},
     "orpo": {},
 }
@@ -126,7 +127,7 @@ def test_an_evaluation_of_other_cases_is_refused(context: StepContext, tmp_path:
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
-def test_two_students_and_look_ups_are_compared_and_then_skipped(
+def test_students_and_look_ups_are_compared_and_then_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
 ) -> None:
     tree = yaml.safe_load(TINY.read_text())
@@ -141,7 +142,7 @@ def test_two_students_and_look_ups_are_compared_and_then_skipped(
     assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
     assert "paired differences to ORPO student" in printed.out
 
-    names = ["majority", "orpo", "orpo_cft", "teacher"]
+    names = ["majority", "orpo", "trl_orpo", "orpo_cft", "teacher"]
     metrics = json.loads((output / "metrics.json").read_text())
     assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
     rows = pq.read_table(output / "predictions.parquet").to_pylist()
@@ -149,7 +150,11 @@ def test_two_students_and_look_ups_are_compared_and_then_skipped(
     differences = json.loads((output / "differences.json").read_text())["differences"]
     assert set(differences) == set(names) - {"orpo"}
     costs = json.loads((output / "costs.json").read_text())
-    assert {name: cost["steps"] for name, cost in costs.items()} == {"orpo": 3, "orpo_cft": 6}
+    assert {name: cost["steps"] for name, cost in costs.items()} == {
+        "orpo": 3,
+        "trl_orpo": 3,
+        "orpo_cft": 6,
+    }
     for what in ("tokens", "training_seconds"):
         assert costs["orpo_cft"][what] > costs["orpo"][what] > 0
     assert "ORPO + CFT student" in (output / "report.html").read_text()
@@ -161,7 +166,8 @@ def test_two_students_and_look_ups_are_compared_and_then_skipped(
         evaluated = read_manifest(output.parent / manifest.inputs[f"evaluate {name}"])
         assert evaluated is not None
         trained[name] = evaluated.inputs["train"]
-    assert trained["look_ups"] == trained["orpo"] != trained["orpo_cft"]
+    assert trained["look_ups"] == trained["orpo"]
+    assert len(set(trained.values())) == 3
 
     assert main(["compare", str(file)]) == 0
     again = capsys.readouterr()

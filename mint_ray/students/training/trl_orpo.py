@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from mint_ray.common.devices import pick_device, pick_dtype
 from mint_ray.errors import ConfigError, TrainingError
@@ -31,10 +31,11 @@ _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": 
 def train_with_trl(spec: TrainingSpec, report: Report) -> TrainingSummary:
     """Align a student with TRL's `ORPOTrainer`, in this process alone, and write it to `spec.out`.
 
-    Pairs, prompts, answers, learning rates and the number of steps and pairs a step are those of
+    Pairs, prompts, answers, schedule, and the number of steps and of pairs a step are those of
     `trainer.train`. The rest is TRL's: every pair is a row of its own with its prompt twice, rows
-    are shuffled, losses are means of micro-batches, and the weights are float32 under autocast. It
-    keeps no checkpoint: an interrupted training starts again.
+    are shuffled, losses are means of micro-batches, the warm-up begins at a learning rate of 0, and
+    the weights are float32 under autocast. It keeps no checkpoint: an interrupted training starts
+    again.
 
     Args:
         spec: inputs and settings of the run; the objective is ORPO.
@@ -90,6 +91,7 @@ def train_with_trl(spec: TrainingSpec, report: Report) -> TrainingSummary:
             processing_class=tokenizer,
         )
         reports = _StepReports(report, trainer, steps, device)
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(reports)
         started = time.perf_counter()
         trainer.train()
