@@ -11,7 +11,7 @@ from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config.config import Config
 from mint_ray.errors import TrainingError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
-from mint_ray.evaluation.fused.mixture import read_mixture
+from mint_ray.evaluation.fused.pool import read_pool
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.stages import calibrate
@@ -98,7 +98,7 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return scorer
 
 
-def test_mixture_and_calibration_are_fitted_to_other_groups(tmp_path: Path, scorer: Asked) -> None:
+def test_pool_and_calibration_are_fitted_to_other_groups(tmp_path: Path, scorer: Asked) -> None:
     context = make_context(tmp_path, {"ranking": "fused"})
     outcome = calibrate.run(context)
     (student, fitting, named), (own, rest, _) = scorer.calls
@@ -106,9 +106,9 @@ def test_mixture_and_calibration_are_fitted_to_other_groups(tmp_path: Path, scor
     assert not fitting & rest
     assert len(fitting) == 12
     assert fitting | rest == frozenset(CASES)
-    mixture, calibration = read_mixture(context.output), read_calibration(context.output)
-    assert mixture is not None
-    assert (mixture.look_ups, mixture.cases) == (("knowledge",), 12)
+    pool, calibration = read_pool(context.output), read_calibration(context.output)
+    assert pool is not None
+    assert (pool.look_ups, pool.cases) == (("knowledge",), 12)
     assert calibration is not None
     assert (calibration.ranking, calibration.groups) == ("fused", 12)
     files = outcome.facts["files"]
@@ -121,7 +121,7 @@ def test_the_students_own_ranking_uses_all_validation_groups(tmp_path: Path, sco
     context = make_context(tmp_path, {})
     outcome = calibrate.run(context)
     assert [call[1] for call in scorer.calls] == [frozenset(CASES)]
-    assert read_mixture(context.output) is None
+    assert read_pool(context.output) is None
     calibration = read_calibration(context.output)
     assert calibration is not None
     assert (calibration.ranking, calibration.groups) == ("student", 24)

@@ -44,7 +44,7 @@ class Experts:
 
     def take(self, rows: Bools | Ints) -> tuple[Floats | Floats32, ...]:
         """Return what student and look-ups say about some cases, the student first."""
-        return tuple(logps[rows] for logps in (self.student, *self.look_ups))
+        return (self.student[rows], *(logps[rows] for logps in self.look_ups))
 
 
 def experts_of(

@@ -10,7 +10,7 @@ import pytest
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.config.config import Config
-from mint_ray.evaluation.fused.mixture import read_mixture
+from mint_ray.evaluation.fused.pool import read_pool
 from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.stages.evaluate import fused
@@ -82,7 +82,7 @@ def test_findings_of_the_note_lift_what_the_student_does_not_know(
     assert listed[("test-1", 1)] == IDS[0]
     # No finding: as the student ranks, and its answer was not reached.
     assert (listed[("test-2", 1)], listed[("test-2", 2)]) == (IDS[3], IDS[1])
-    mixture = read_mixture(comparison.output)
-    assert mixture is not None
-    assert (mixture.cases, mixture.informed) == (13, 12)
+    pool = read_pool(comparison.output)
+    assert pool is not None
+    assert (pool.cases, pool.informed) == (13, 12)
     assert {row["case_id"] for row in answers} == {"test-1", "test-2"}
