@@ -90,7 +90,8 @@ class _PenalisedLoss:
 
     def __call__(self, values: Floats) -> tuple[float, Floats]:
         """Return the loss of (2 experts,) weights and floors, and its gradient."""
-        weights, floors = np.split(values, 2)
+        n_experts = len(self._experts)
+        weights, floors = values[:n_experts], values[n_experts:]
         terms = [floored(p, f) for p, f in zip(self._experts, floors, strict=True)]
         pooled = sum(w * t for w, t in zip(weights, terms, strict=True))
         logps = log_softmax(np.where(self._is_candidate, pooled, -np.inf), axis=1)
