@@ -82,7 +82,7 @@ class _PenalisedLoss:
     ) -> None:
         logps = experts.take(rows)
         labels, self._is_candidate, self._answers = _candidates(logps, answers)
-        self._experts = [np.take_along_axis(p, labels, axis=1) for p in logps]
+        self._experts = [np.take_along_axis(p, labels, axis=1).astype(np.float64) for p in logps]
         self._start = start
         self._weights = weights * len(rows) / weights.sum()
         n_experts = len(self._experts)
