@@ -48,8 +48,8 @@ class EvaluationConfig(Section):
     """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ...
     `neighbours`, `knowledge` and `stacked` are fitted within a minute: the most similar training
     patients, the annotations of the diseases, and trees over both. They read the terms of patients.
-    `fused` joins the student with the
-    look-ups of `fused_look_ups`, which here read the findings of the same note and nothing else."""
+    `fused` joins the student with the look-ups of `fused_look_ups`, which here read the findings of
+    the same note and nothing else."""
     fused_look_ups: tuple[Literal["knowledge", "neighbours", "stacked"], ...] = Field(
         ("knowledge",), min_length=1
     )

@@ -98,7 +98,7 @@ class _Pool:
 
     @property
     def varies(self) -> bool:
-        """Whether a draw can differ from every patient."""
+        """Return whether a draw can differ from every patient."""
         annotated = bool(self._annotations) and self._share > 0
         return len(self.patients) > 1 or (bool(self.patients) and annotated)
 

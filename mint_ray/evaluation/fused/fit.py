@@ -20,7 +20,7 @@ FLOOR_BOUNDS = (-30.0, -0.5)
 PRIOR = 4.0
 """Strength of the prior, in nats for a weight that is one off, against a nat for each case."""
 FLOOR_PRIOR = 0.04
-"""The same for a floor that is a nat off."""
+"""Strength of the prior, in nats for a floor that is a nat off."""
 
 
 def fit_pool(

@@ -39,7 +39,7 @@ class Experts:
 
     @property
     def informed(self) -> Bools:
-        """Whether every look-up judges a case, (n,)."""
+        """Return (n,) whether every look-up judges a case."""
         judged: Bools = np.all([~np.isnan(logps).any(axis=1) for logps in self.look_ups], axis=0)
         return judged
 

@@ -184,5 +184,5 @@ def test_answers_are_ranked_by_the_pool(pool: OpinionPool) -> None:
         of_case = [item for item in rows if item["case_id"] == case_id]
         known = next(i for i in of_case if i["label_id"] == catalogue.ids[answers[row]])
         mine = logps[row, answers[row]]
-        assert known["rank"] >= 1 + int((logps[row] > mine).sum())
+        assert known["rank"] == 1 + int((logps[row] > mine).sum())
         assert known["probability"] == pytest.approx(np.exp(mine))

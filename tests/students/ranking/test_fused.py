@@ -32,7 +32,7 @@ def catalogue() -> Catalogue:
 def folder(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
     student = tmp_path_factory.mktemp("student")
     catalogue.write(student / "catalogue.parquet")
-    join_look_ups(student)
+    join_look_ups(student, replace(POOL, student_temperature=2.0))
     return student
 
 
