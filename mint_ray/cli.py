@@ -50,6 +50,7 @@ def run(
     config: Path, overrides: Sequence[str], dry_run: bool, until: str | None, force: str | None
 ) -> None:
     """Run every stage that is not complete."""
+    from mint_ray.commands.results import show_plan
     from mint_ray.pipeline import graph as pipeline
 
     resolved = _load(config, overrides)
@@ -58,7 +59,7 @@ def run(
         known = ", ".join(step.name for step in steps)
         raise ConfigError(f"--force {force}: expected one of the stages of this run: {known}")
     if dry_run:
-        _show_plan(resolved, force, steps)
+        show_plan(resolved, force, steps)
         return
     _run(resolved, steps, force)
 
@@ -111,9 +112,10 @@ def path(config: Path, stage: str, overrides: Sequence[str]) -> None:
 @OVERRIDES
 def status(config: Path, overrides: Sequence[str]) -> None:
     """Show which stages are complete, and their folders."""
+    from mint_ray.commands.results import show_plan
     from mint_ray.pipeline.steps import STEPS
 
-    _show_plan(_load(config, overrides), None, STEPS)
+    show_plan(_load(config, overrides), None, STEPS)
 
 
 @cli.command()
@@ -319,6 +321,7 @@ def _load(config: Path, overrides: Sequence[str]) -> Config:
 
 
 def _run(config: Config, steps: Any, force: str | None) -> None:
+    from mint_ray.commands.results import show_result
     from mint_ray.pipeline import graph as pipeline
     from mint_ray.pipeline.progress import Progress
 
@@ -326,63 +329,7 @@ def _run(config: Config, steps: Any, force: str | None) -> None:
     progress.say(f"run {config.name}, seed {config.seed}, store {Path(config.store).absolute()}")
     pipeline.run_steps(config, steps, force, progress)
     last = pipeline.plan(config)[steps[-1].name]
-    if last.step.name == "evaluate":
-        _show_result(last.folder)
-    elif last.step.name == "tune":
-        _show_campaign(config, last.folder)
-    elif last.step.name == "compare":
-        from mint_ray.reports.comparison.table import print_comparison
-
-        print_comparison(last.folder)
-    elif last.step.name == "reason":
-        _show_answers(last.folder)
-
-
-def _show_result(folder: Path) -> None:
-    from mint_ray.evaluation.case_sample import SampledFrom
-    from mint_ray.evaluation.results import read_metrics
-    from mint_ray.knowledge.release import describe_knowledge
-    from mint_ray.pipeline.manifest import read_manifest
-    from mint_ray.reports.evaluation.table import print_table
-
-    manifest = read_manifest(folder)
-    assert manifest is not None  # the step is complete
-    print_table(read_metrics(folder / "metrics.json"), student=manifest.facts["student"])
-    click.echo(f"tested: {SampledFrom(**manifest.facts['tested']).describe()}")
-    if knowledge := manifest.facts.get("knowledge"):
-        click.echo(f"knowledge: {describe_knowledge(knowledge)}")
-    click.echo(f"report: {folder / 'report.html'}")
-
-
-def _show_answers(folder: Path) -> None:
-    from mint_ray.evaluation.results import read_metrics
-    from mint_ray.reports.evaluation.table import print_table
-
-    print_table(read_metrics(folder / "metrics.json"))
-    click.echo(f"transcripts, which hold text of the notes: {folder / 'answers.parquet'}")
-
-
-def _show_campaign(config: Config, folder: Path) -> None:
-    from mint_ray.reports.campaign.table import print_trials
-    from mint_ray.tuning.results import read_results
-    from mint_ray.tuning.trials import read_trials
-
-    results = read_results(config, read_trials(folder))
-    print_trials(results)
-    click.echo(results.summary)
-    click.echo(f"report: {folder / 'report.html'}")
-    click.echo(f"winner: {folder} (as a train step's output: mint predict --student)")
-
-
-def _show_plan(config: Config, force: str | None, steps: Sequence[Any]) -> None:
-    from mint_ray.pipeline import graph as pipeline
-
-    planned = pipeline.plan(config)
-    for name, item in ((step.name, planned[step.name]) for step in steps):
-        complete = item.complete and name != force
-        not_begun = "on request" if item.step.on_request else "to run"
-        state = "complete" if complete else ("incomplete" if item.folder.exists() else not_begun)
-        click.echo(f"{name:<9} {state:<11} {item.folder}")
+    show_result(last.step.name, last.folder, config)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
