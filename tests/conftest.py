@@ -1,6 +1,7 @@
 """Shared fixtures: one Ray and one pair of ranks for all tests, and where optional data lies."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -22,6 +23,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 # Nobody takes nodes away from tests but tests, and one process less starts with each training.
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+# A shell starts its background jobs deaf to Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A Ray of the tests' own, whatever else runs on this machine.
 os.environ["RAY_ADDRESS"] = "local"
 

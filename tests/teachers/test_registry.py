@@ -13,12 +13,19 @@ OUTSIDE = {
 }
 
 
+CASES = {
+    "disease": {"source": "simulated"},
+    "gene": {"source": "simulated"},
+    "own": {"source": "notes", "path": "notes.csv", "answers": "answers.csv"},
+    "tissue": {"source": "tiles"},
+}
+
+
 @pytest.mark.parametrize("name", FITTERS)
 def test_every_teacher_has_a_fit_of_its_tasks(name: str) -> None:
     sections = {name: OUTSIDE[name]} if name in OUTSIDE else {}
     for task in FITTERS[name].tasks:
-        source = {"disease": "simulated", "tissue": "tiles"}[task]
-        tree = {"task": task, "cases": {"source": source}, "teacher": {"name": name, **sections}}
+        tree = {"task": task, "cases": CASES[task], "teacher": {"name": name, **sections}}
         assert callable(find_fitter(Config.model_validate(tree)).load())
 
 

@@ -8,12 +8,20 @@ from scipy.special import log_softmax
 
 from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.common.probabilities.group_weights import group_weights
-from mint_ray.evaluation.calibration.scores import ScoredCases, fit_temperature
+from mint_ray.common.probabilities.temperature import search_temperature
+from mint_ray.evaluation.calibration.scores import (
+    LOG_TEMPERATURE,
+    ScoredCases,
+    fit_temperature,
+)
 from mint_ray.evaluation.fused.pool import Experts, OpinionPool, experts_of, floored
 
 CANDIDATES = 60
-"""Best labels of each expert among which the answer is to be told; the thousands of others would
-rule the floors, though they hardly matter to a ranking."""
+"""Best labels of each expert. A ranking is decided among them."""
+CATALOGUE_SHARE = 0.3
+"""Share of the fit that tells the answer from all labels, in place of the candidates alone. With
+1.0, the thousands of labels that no expert holds likely rule weights and floors, and rankings are
+worse; with 0.0, these labels together get too much probability."""
 FLOOR = -8.0
 """Log ε before any case is seen, in nats; about one in three thousand labels."""
 FLOOR_BOUNDS = (-30.0, -0.5)
@@ -28,10 +36,12 @@ def fit_pool(
 ) -> OpinionPool:
     """Fit weights and floors to validation cases, by the likelihood of their known answers.
 
-    It is the likelihood among the best labels of each expert and the answer. A normal prior holds
-    the weights near equal ones that sum to one, the geometric mean, which few cases can hardly
-    change. Cases of large groups count less, and cases whose answer the catalogue lacks do not
-    count. Cases without findings count for the student's temperature only.
+    It is the likelihood among the best labels of each expert and the answer, and for a share of it
+    that among all labels. A normal prior holds the weights near equal ones that sum to one, the
+    geometric mean, which few cases can hardly change. Then one temperature for all weights is
+    fitted among all labels, which changes probabilities and no ranking. Cases of large groups count
+    less, and cases whose answer the catalogue lacks do not count. Cases without findings count for
+    the student's temperature only.
 
     Args:
         cases: the student's scores of n validation cases.
@@ -55,6 +65,7 @@ def fit_pool(
         )
         bounds = [(0.0, None)] * n_experts + [FLOOR_BOUNDS] * n_experts
         fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        fitted[:n_experts] /= loss.fit_temperature(fitted)
     weights, floors = fitted[:n_experts].tolist(), fitted[n_experts:].tolist()
     return OpinionPool(
         tuple(look_ups),
@@ -80,55 +91,64 @@ class _PenalisedLoss:
     def __init__(
         self, experts: Experts, rows: Ints, answers: Ints, weights: Floats, start: Floats
     ) -> None:
-        logps = experts.take(rows)
-        labels, self._is_candidate, self._answers = _candidates(logps, answers)
-        self._experts = [np.take_along_axis(p, labels, axis=1).astype(np.float64) for p in logps]
+        self._experts = experts.take(rows)
+        self._is_candidate = _candidates(self._experts, answers)
+        self._at_answer = (np.arange(len(rows)), answers)
         self._start = start
         self._weights = weights * len(rows) / weights.sum()
-        n_experts = len(self._experts)
-        self._prior = np.repeat([PRIOR, FLOOR_PRIOR], n_experts)
+        self._prior = np.repeat([PRIOR, FLOOR_PRIOR], len(self._experts))
 
     def __call__(self, values: Floats) -> tuple[float, Floats]:
         """Return the loss of (2 experts,) weights and floors, and its gradient."""
-        n_experts = len(self._experts)
-        weights, floors = values[:n_experts], values[n_experts:]
-        terms = [floored(p, f) for p, f in zip(self._experts, floors, strict=True)]
+        weights, floors = np.split(values, 2)
+        terms = self._terms(floors)
         pooled = sum(w * t for w, t in zip(weights, terms, strict=True))
-        logps = log_softmax(np.where(self._is_candidate, pooled, -np.inf), axis=1)
-        probabilities, at_answer = np.exp(logps), (np.arange(len(logps)), self._answers)
+        among_all = log_softmax(pooled, axis=1)
+        among_candidates = log_softmax(np.where(self._is_candidate, pooled, -np.inf), axis=1)
+        expected = CATALOGUE_SHARE * np.exp(among_all)
+        expected += (1 - CATALOGUE_SHARE) * np.exp(among_candidates)
 
         def slope(derivative: Floats) -> float:
             """Return the slope of the loss, for that of the unnormalised log-probabilities."""
-            expected = (probabilities * derivative).sum(axis=1)
-            return -float(self._weights @ (derivative[at_answer] - expected))
+            mean = np.einsum("ij,ij->i", expected, derivative)
+            return -float(self._weights @ (derivative[self._at_answer] - mean))
 
         of_weights = [slope(term) for term in terms]
         of_floors = [
             weight * slope(np.exp(floor - term))
             for weight, floor, term in zip(weights, floors, terms, strict=True)
         ]
+        logps = CATALOGUE_SHARE * among_all[self._at_answer]
+        logps += (1 - CATALOGUE_SHARE) * among_candidates[self._at_answer]
         off = values - self._start
-        loss = -float(self._weights @ logps[at_answer]) + float(self._prior @ off**2)
+        loss = -float(self._weights @ logps) + float(self._prior @ off**2)
         return loss, np.array([*of_weights, *of_floors]) + 2 * self._prior * off
 
+    def fit_temperature(self, values: Floats) -> float:
+        """Fit the temperature of a pool, by the likelihood of the answers among all labels."""
+        weights, floors = np.split(values, 2)
+        pooled = sum(w * t for w, t in zip(weights, self._terms(floors), strict=True))
 
-def _candidates(experts: Sequence[Floats | Floats32], answers: Ints) -> tuple[Ints, Bools, Ints]:
-    """Return the labels among which each answer is to be told.
+        def loss(temperature: float) -> float:
+            logps = log_softmax(pooled / temperature, axis=1)[self._at_answer]
+            return -float(self._weights @ logps)
+
+        return search_temperature(loss, LOG_TEMPERATURE)
+
+    def _terms(self, floors: Floats) -> list[Floats]:
+        return [floored(logps, floor) for logps, floor in zip(self._experts, floors, strict=True)]
+
+
+def _candidates(experts: Sequence[Floats | Floats32], answers: Ints) -> Bools:
+    """Return (m, n_labels) whether a label is among the best of an expert, or the answer.
 
     Args:
         experts: of each (m, n_labels) log-probabilities.
         answers: (m,) labels that are always among them.
-
-    Returns:
-        (m, k) labels, (m, k) whether each is a candidate or fills its row, and (m,) the columns of
-        the answers.
     """
-    n_labels = experts[0].shape[1]
     is_candidate = np.zeros(experts[0].shape, dtype=np.bool_)
     for logps in experts:
-        best = np.argsort(-logps, axis=1)[:, : min(CANDIDATES, n_labels)]
+        best = np.argsort(-logps, axis=1)[:, :CANDIDATES]
         np.put_along_axis(is_candidate, best, True, axis=1)
     np.put_along_axis(is_candidate, answers[:, None], True, axis=1)
-    labels = np.argsort(~is_candidate, axis=1, kind="stable")[:, : is_candidate.sum(axis=1).max()]
-    columns = (labels == answers[:, None]).argmax(axis=1)
-    return labels, np.take_along_axis(is_candidate, labels, axis=1), columns
+    return is_candidate

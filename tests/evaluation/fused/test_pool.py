@@ -98,7 +98,20 @@ def test_an_expert_that_knows_nothing_gets_no_weight() -> None:
     assert fitted.weights[1] < 0.1 < fitted.weights[0]
 
 
-def test_the_gradient_is_that_of_the_loss() -> None:
+def test_no_other_sharpness_explains_the_answers_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mint_ray.evaluation.fused.fit.CANDIDATES", 2)  # the fit sees few labels
+    data = invent(200, 0)
+    logps = fit(data).log_probabilities(on(data))
+
+    def likelihood(scale: float) -> float:
+        scaled = log_softmax(scale * logps, axis=1)
+        return float(scaled[np.arange(200), data.answers].mean())
+
+    assert likelihood(1) > max(likelihood(0.95), likelihood(1.05))
+
+
+def test_the_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mint_ray.evaluation.fused.fit.CANDIDATES", 3)
     data = invent(20, 3)
     start = np.array([0.5, 0.5, -8.0, -8.0])
     loss = _PenalisedLoss(on(data), np.arange(20), data.answers, np.linspace(1, 2, 20), start)
