@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from textwrap import wrap
 
 import numpy as np
 from markupsafe import Markup
@@ -27,6 +28,8 @@ RANK_BUCKETS: tuple[tuple[str, float], ...] = (
 """Title and highest rank of each bucket of the rank plot."""
 
 _WIDTH, _LEFT, _RIGHT, _ROW = 320, 106, 36, 28
+_LABEL = 15
+"""Most characters on a line of a row's label, which has 96 units of room."""
 
 
 def colour_class(system: str, student: str) -> str:
@@ -81,15 +84,16 @@ def stratum_dots(metrics: Metrics, metric: str, strata: tuple[str, str], student
 
 
 def _row_label(x: float, y: float, system: str) -> list[str]:
-    """Draw the title of a system, centred on y; text after a comma goes on a second line.
+    """Draw the title of a system, centred on y; text after a comma goes on a line of its own.
 
-    Titles such as `ORPO + CFT student` lose their last word, which has no room.
+    Titles such as `ORPO + CFT student` lose their last word; other long ones are broken.
     """
     parts = system_title(system).split(", ", 1)
     if "+" in parts[0]:
         parts[0] = parts[0].removesuffix(" student")
-    top = y + 4 - 6.5 * (len(parts) - 1)
-    return [text(x, top + 13 * i, part, "label", "end") for i, part in enumerate(parts)]
+    lines = [row for part in parts for row in wrap(part, _LABEL, break_on_hyphens=False)]
+    top = y + 4 - 6.5 * (len(lines) - 1)
+    return [text(x, top + 13 * i, row, "label", "end") for i, row in enumerate(lines)]
 
 
 def _share_axis(bottom: float) -> list[str]:

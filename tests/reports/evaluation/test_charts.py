@@ -57,10 +57,10 @@ def test_every_system_has_a_colour() -> None:
 
 
 def test_a_long_title_keeps_to_its_column(outcomes: dict[str, Outcomes]) -> None:
-    named = {"orpo": outcomes["orpo"], "orpo_rcft_generated": outcomes["orpo"]}
+    named = dict.fromkeys(("orpo", "fused", "orpo_rcft_generated"), outcomes["orpo"])
     svg = ElementTree.fromstring(charts.rank_bars(named))
     labels = [element.text for element in svg.iter("text") if element.attrib["class"] == "label"]
-    assert labels == ["ORPO student", "ORPO + RCFT", "generated"]
+    assert labels == ["ORPO student", "Student and", "look-ups", "ORPO + RCFT", "generated"]
 
 
 @pytest.mark.parametrize("student", ["orpo", "dpo", "orpo_cft"])
