@@ -44,11 +44,13 @@ def _show_evaluation(folder: Path, config: Config) -> None:
     from mint_ray.evaluation.case_sample import SampledFrom
     from mint_ray.knowledge.release import describe_knowledge
     from mint_ray.pipeline.manifest import read_manifest
-    from mint_ray.reports.evaluation.table import print_table
+    from mint_ray.reports.evaluation.table import print_free_answers, print_table
 
     manifest = read_manifest(folder)
     assert manifest is not None  # the step is complete
-    print_table(read_metrics(folder / "metrics.json"), student=manifest.facts["student"])
+    metrics, student = read_metrics(folder / "metrics.json"), manifest.facts["student"]
+    print_table(metrics, student=student)
+    print_free_answers(metrics, student=student)
     click.echo(f"tested: {SampledFrom(**manifest.facts['tested']).describe()}")
     if knowledge := manifest.facts.get("knowledge"):
         click.echo(f"knowledge: {describe_knowledge(knowledge)}")

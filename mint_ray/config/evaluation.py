@@ -29,6 +29,18 @@ SAME_FOR_ALL = (
 Setting = bool | int | float | str | None | tuple[bool | int | float | str, ...]
 
 
+class SamplingConfig(Section):
+    """Draw of the tokens of a freely generated answer; what is empty is the paper's."""
+
+    temperature: float | None = Field(None, gt=0)
+    """Divisor of the scores of the tokens. Empty for 0.8 with notes and 0.7 with images."""
+    top_p: float | None = Field(None, gt=0, le=1)
+    """Least probability that the likeliest tokens, which are drawn from, have together. Empty for
+    0.8 with notes and 0.6 with images."""
+    top_k: int | None = Field(None, ge=1)
+    """Largest number of tokens that one is drawn from. Empty for 10."""
+
+
 class EvaluationConfig(Section):
     """Compared systems, tested cases and measures."""
 
@@ -78,7 +90,12 @@ class EvaluationConfig(Section):
     """Number of test cases for which the language models also write a list freely, whose names are
     then looked up in the catalogue."""
     max_new_tokens: int = Field(160, ge=8)
-    """Largest length of a freely generated answer, in tokens."""
+    """Largest length of a freely generated answer, in tokens. The paper has 512 with notes and 100
+    with images."""
+    decoding: Literal["greedy", "sampled"] = "greedy"
+    """Choice of the tokens of a freely generated answer: the likeliest one, or one that is drawn as
+    `sampling` says, with a seed from the run's seed and the case."""
+    sampling: SamplingConfig = SamplingConfig()
     bootstrap_samples: int = Field(1000, ge=100)
     """Number of bootstrap resamples of groups for the 95 % intervals."""
     calibration_bins: int = Field(10, ge=2)

@@ -1,6 +1,6 @@
 """Metrics of all compared systems, computed from their answers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.evaluation.answers import Answers
 from mint_ray.evaluation.metrics.compute import evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes, index_cases
-from mint_ray.evaluation.results import Metrics
+from mint_ray.evaluation.results import ANSWERED_FREELY, Metrics
 from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.tasks.task import MOST_LABELS, Task
@@ -40,6 +40,8 @@ def measure_answers(
 ) -> Measurement:
     """Measure rankings on all tested cases, and free answers on the cases that have them.
 
+    These cases are a stratum of both, `ANSWERED_FREELY`, unless all tested cases are among them.
+
     Args:
         answers: of all systems.
         tested: case_id, group_id, label_id, label_name, seen of the tested cases, and publications
@@ -52,10 +54,13 @@ def measure_answers(
     Raises:
         DataError: there is no tested case, or one is unusable; see `index_cases`.
     """
+    free_runs = [run for run in answers.runs if run.free]
+    is_subset = bool(free_runs) and len(answers.free_cases) < tested.num_rows
+    apart = answers.free_cases if is_subset else frozenset()
     whole = task.input_modality == "image" and len(catalogue) <= MOST_LABELS
 
     def measure(runs: Sequence[SystemRun], table: pa.Table) -> Measurement:
-        cases = index_tested(table, catalogue)
+        cases = index_tested(table, catalogue, apart)
         predictions = answers.predictions_of(runs)
         asked = [run.name for run in runs]
         outcomes = collect_outcomes(predictions, cases, settings.top_k, whole=whole, systems=asked)
@@ -71,7 +76,6 @@ def measure_answers(
         return Measurement(cases, outcomes, metrics)
 
     rankings = measure([run for run in answers.runs if not run.free], tested)
-    free_runs = [run for run in answers.runs if run.free]
     if not free_runs:
         return rankings
     answered_freely = pa.array(sorted(answers.free_cases), pa.string())
@@ -83,15 +87,28 @@ def measure_answers(
     )
 
 
-def index_tested(tested: pa.Table, catalogue: Catalogue) -> EvaluatedCases:
+def index_tested(
+    tested: pa.Table, catalogue: Catalogue, free_cases: Collection[str] = ()
+) -> EvaluatedCases:
     """Index tested cases by the answers of a catalogue, with the strata of publications.
+
+    Args:
+        tested: as of `measure_answers`.
+        catalogue: the labels.
+        free_cases: ids of the cases of the stratum `ANSWERED_FREELY`; without them there is none.
 
     Raises:
         DataError: there is no tested case, or one is unusable; see `index_cases`.
     """
     primary_ids = {any_id: label.label_id for label in catalogue.labels for any_id in label.ids}
     names = {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels}
-    return index_cases(tested, primary_ids, names, _publication_strata(tested))
+    strata = _publication_strata(tested)
+    if free_cases:
+        chosen = set(free_cases)
+        strata[ANSWERED_FREELY] = np.array(
+            [case_id in chosen for case_id in tested["case_id"].to_pylist()], dtype=np.bool_
+        )
+    return index_cases(tested, primary_ids, names, strata)
 
 
 def _publication_strata(cases: pa.Table) -> dict[str, Bools]:

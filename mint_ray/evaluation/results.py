@@ -175,12 +175,17 @@ def is_macro(metric: str) -> bool:
     return metric.endswith(MACRO)
 
 
+ANSWERED_FREELY = "answered_freely"
+"""Stratum of the cases with freely generated answers, where other cases have none: rankings and
+free answers are compared on it."""
+
 STRATA: dict[str, str] = {
     "all": "All cases",
     "seen": "Diseases seen in training",
     "unseen": "Diseases not seen in training",
     "published": "Cases with a publication",
     "unpublished": "Cases without a publication",
+    ANSWERED_FREELY: "Cases that were also answered freely",
 }
 
 

@@ -55,6 +55,16 @@ def test_free_answers_are_measured_on_the_cases_that_were_answered_so(
     assert (top1["orpo_generated"]["value"], top1["orpo_generated"]["n"]) == (1.0, 1)
     assert len(measured.cases) == len(measured.outcomes["orpo"].rank) == 4
     assert len(measured.outcomes["orpo_generated"].rank) == 1
+    same = [by["answered_freely"]["top1"] for by in measured.metrics.values()]
+    assert [(value["value"], value["n"]) for value in same] == [(1.0, 1), (1.0, 1)]
+
+
+def test_cases_with_free_answers_are_no_stratum_where_all_have_them(case_table: pa.Table) -> None:
+    ranked, free = SystemRun("orpo"), SystemRun("orpo", free=True)
+    first = dict.fromkeys("abcd", "OMIM:1")
+    tables = {run: whole_ranking(run, first) for run in (ranked, free)}
+    answers = Answers({"orpo": SystemAnswers(tables)}, "orpo", frozenset("abcd"))
+    assert set(measure(answers, case_table).metrics["orpo"]) == {"all", "seen", "unseen"}
 
 
 def test_small_catalogues_of_tissues_are_measured_by_answer(case_table: pa.Table) -> None:

@@ -37,7 +37,10 @@ _MAIN = (
     *("top1_macro", "top3_macro", "top10_macro", "top1"),
     *("balanced_accuracy", "macro_f1", "mrr", "nll", "ece"),
 )
-_FURTHER = ("top3", "top10", "brier", "ece_mass")
+_FURTHER = (
+    *("top3", "top10", "brier", "ece_mass"),
+    *("hallucination_free", "top1_lenient", "top10_lenient"),
+)
 _COMPARED = ("top1_macro", "top10_macro", "top1", "mrr", "balanced_accuracy")
 
 

@@ -8,7 +8,7 @@ from mint_ray.common.files import read_json
 from mint_ray.evaluation.results import METRICS, MetricValue, read_metrics
 from mint_ray.evaluation.systems import system_title
 from mint_ray.reports.evaluation.report import format_difference
-from mint_ray.reports.evaluation.table import print_table
+from mint_ray.reports.evaluation.table import print_free_answers, print_table
 
 _SHOWN = ("top1_macro", "top1")
 
@@ -16,7 +16,9 @@ _SHOWN = ("top1_macro", "top1")
 def print_comparison(folder: Path) -> None:
     """Print table, paired differences and the report's path of a finished `compare` step."""
     comparison = read_json(folder / "differences.json")
-    print_table(read_metrics(folder / "metrics.json"), student=comparison["reference"])
+    metrics, reference = read_metrics(folder / "metrics.json"), comparison["reference"]
+    print_table(metrics, student=reference)
+    print_free_answers(metrics, student=reference)
     print("\n".join(difference_lines(comparison)))
     print(f"report: {folder / 'report.html'}")
 

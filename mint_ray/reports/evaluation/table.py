@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mint_ray.evaluation.results import (
+    ANSWERED_FREELY,
     METRICS,
     Metrics,
     MetricValue,
@@ -17,13 +18,18 @@ from mint_ray.evaluation.results import (
     stratum_title,
     system_size,
 )
-from mint_ray.evaluation.systems import in_order, system_title
+from mint_ray.evaluation.systems import SystemRun, in_order, system_title
 
 COLUMNS: tuple[str, ...] = ("top1_macro", "top3_macro", "top10_macro", "top1", "nll", "ece")
 MICRO_COLUMNS: tuple[str, ...] = ("top1", "top3", "top10", "mrr", "nll", "ece")
 """Columns of files from before there were macro metrics."""
 CLASS_COLUMNS: tuple[str, ...] = ("top1", "balanced_accuracy", "macro_f1", "top3", "nll", "ece")
 """Columns for catalogues with few answers, which are also measured one by one."""
+FREE_COLUMNS: tuple[str, ...] = (
+    *("hallucination_free", "top1_lenient", "top10_lenient"),
+    *("top1", "top10"),
+)
+"""Columns of rankings beside freely generated answers: the paper's metrics, then those by id."""
 _WIDTH_WITH_INTERVALS = 112
 _LEAST_NAME = 16
 _PADDING = 2
@@ -34,39 +40,57 @@ def print_table(
     stratum: str = "all",
     console: Console | None = None,
     student: str | None = None,
+    columns: Sequence[str] | None = None,
 ) -> None:
     """Print the comparison: a drawn table on a terminal, plain lines elsewhere.
 
     Intervals are left out on a terminal that is too narrow for them. The row of the trained
-    `student` is highlighted.
+    `student` is highlighted. The metrics are those of `columns_of` unless `columns` names others.
     """
     console = console or Console()
     if not console.is_terminal:
-        console.out(plain_table(metrics, stratum), highlight=False)
+        console.out(plain_table(metrics, stratum, columns), highlight=False)
         return
     wide = console.width >= _WIDTH_WITH_INTERVALS
     title: str | None = caption(metrics, stratum, intervals=wide)
-    for columns in _parts(metrics, stratum, console.width, wide):
+    for part in _parts(metrics, stratum, columns or columns_of(metrics), console.width, wide):
         table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         title = None
-        names, *heads = header(columns)
+        names, *heads = header(part)
         table.add_column(names, overflow="fold")
-        for head, width in zip(heads, _widths(metrics, stratum, columns, wide), strict=True):
+        for head, width in zip(heads, _widths(metrics, stratum, part, wide), strict=True):
             table.add_column(head, justify="right", no_wrap=True, min_width=width)
         for system in in_order(metrics):
             values = metrics[system].get(stratum, {})
-            cells = [_drawn_cell(name, values.get(name), wide) for name in columns]
+            cells = [_drawn_cell(name, values.get(name), wide) for name in part]
             style = "bold green" if system == student else ""
             table.add_row(_row_title(metrics, system, stratum), *cells, style=style)
         console.print(table)
 
 
-def _parts(metrics: Metrics, stratum: str, width: int, intervals: bool) -> list[tuple[str, ...]]:
+def print_free_answers(
+    metrics: Metrics, console: Console | None = None, student: str | None = None
+) -> None:
+    """Print the systems that also answered freely: ranked and generated, on the same cases.
+
+    Prints nothing where no system did.
+    """
+    generated = {system: SystemRun(system, free=True).name for system in metrics}
+    shown = [name for pair in generated.items() if pair[1] in metrics for name in pair]
+    if not shown:
+        return
+    both = {name: metrics[name] for name in shown}
+    stratum = ANSWERED_FREELY if ANSWERED_FREELY in both[shown[0]] else "all"
+    print_table(both, stratum, console, student, FREE_COLUMNS)
+
+
+def _parts(
+    metrics: Metrics, stratum: str, columns: Sequence[str], width: int, intervals: bool
+) -> list[tuple[str, ...]]:
     """Divide the columns among tables that fit the terminal, so that no number is cut.
 
     Names of systems may take several lines, and have at least `_LEAST_NAME` characters.
     """
-    columns = columns_of(metrics)
     longest = max(len(_row_title(metrics, system, stratum)) for system in metrics)
     room = width - min(longest, _LEAST_NAME) - 2 * _PADDING
     parts: list[tuple[str, ...]] = [()]
@@ -98,9 +122,11 @@ def _widths(metrics: Metrics, stratum: str, columns: Sequence[str], intervals: b
     ]
 
 
-def plain_table(metrics: Metrics, stratum: str = "all") -> str:
+def plain_table(
+    metrics: Metrics, stratum: str = "all", columns: Sequence[str] | None = None
+) -> str:
     """Return the comparison in aligned columns without colour or frame, for logs and pipes."""
-    columns = columns_of(metrics)
+    columns = columns or columns_of(metrics)
     rows = [header(columns), *rows_of(metrics, stratum, columns)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = [caption(metrics, stratum)]

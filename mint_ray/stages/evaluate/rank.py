@@ -144,7 +144,8 @@ def _rank_by_model(
     comparison: Comparison, runs: Sequence[SystemRun], folder: str, student: Path | None
 ) -> SystemAnswers:
     config = comparison.config
-    tree = config.model_dump(mode="json", include={"evaluation", "resources", "student", "task"})
+    sections = {"evaluation", "resources", "seed", "student", "task"}
+    tree = config.model_dump(mode="json", include=sections)
     arguments = {
         "student": None if student is None else str(student),
         "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),

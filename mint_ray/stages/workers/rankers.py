@@ -1,6 +1,7 @@
 """Ray Data actors that rank the catalogue for batches of cases: teacher and student."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mint_ray.common.arrays import Floats32
+from mint_ray.common.seeds import stable_seed
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.config.resources import ResourcesConfig
@@ -29,6 +31,7 @@ from mint_ray.teachers.base import (
 )
 
 if TYPE_CHECKING:  # torch is slow to import
+    from mint_ray.students.ranking.generation import Sampling
     from mint_ray.students.ranking.ranker import Ranking
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
@@ -140,7 +143,7 @@ class StudentRanker:
     Args:
         student: folder of a finished student; None for the base model alone.
         catalogue: file of the labels that may be answered.
-        settings: evaluation, resources, student sections, `task` and `k`, as plain values.
+        settings: evaluation, resources, student sections, `seed`, `task` and `k`, as plain values.
         generate: ids of cases that are also answered by free generation.
         stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
     """
@@ -195,7 +198,7 @@ class StudentRanker:
             else with_look_ups(ranker, Path(student), self._catalogue, calibration, listed=depth)
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
-        self._stain = stain
+        self._stain, self._seed = stain, settings["seed"]
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
@@ -254,7 +257,11 @@ class StudentRanker:
         ]
         inputs = [row[self._task.input_modality] for row in wanted]
         texts = generate(
-            self._student, inputs, self._evaluation.max_new_tokens, names=self._catalogue.names
+            self._student,
+            inputs,
+            self._evaluation.max_new_tokens,
+            self._draws([row["case_id"] for row in wanted]),
+            self._catalogue.names,
         )
         return {
             row["case_id"]: [
@@ -266,6 +273,16 @@ class StudentRanker:
             ]
             for row, text in zip(wanted, texts, strict=True)
         }
+
+    def _draws(self, case_ids: Sequence[str]) -> "list[Sampling]":
+        """Return the draw of each answer, seeded by its case; empty for greedy decoding."""
+        from mint_ray.students.ranking.generation import sampling_of
+
+        if self._evaluation.decoding == "greedy":
+            return []
+        sampling = sampling_of(self._evaluation.sampling, self._task)
+        seeds = (stable_seed(self._seed, "generated", case_id) for case_id in case_ids)
+        return [replace(sampling, seed=seed) for seed in seeds]
 
 
 def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:

@@ -1,13 +1,15 @@
 """Free generation of answers by a student, not constrained to the catalogue's names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from mint_ray.config.evaluation import SamplingConfig
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.encoding.vision_inputs import image_inputs, token_inputs
 from mint_ray.students.student import Student
+from mint_ray.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,20 @@ class Sampling:
     seed: int = 0
 
 
+PAPER = {"note": Sampling(), "image": Sampling(temperature=0.7, top_p=0.6)}
+"""Settings of the paper's two applications (arXiv 2505.05736), by the student's input."""
+
+
+def sampling_of(settings: SamplingConfig, task: Task) -> Sampling:
+    """Return the settings of a draw, with the paper's where none are given; the seed is 0."""
+    return replace(PAPER[task.input_modality], **settings.model_dump(exclude_none=True))
+
+
 def generate(
     student: Student,
     inputs: Sequence[str | bytes],
     max_new_tokens: int,
-    sampling: Sampling | None = None,
+    sampling: Sequence[Sampling] = (),
     names: Sequence[str] = (),
 ) -> list[str]:
     """Return the student's answer to each case, as text.
@@ -33,16 +44,16 @@ def generate(
         student: a loaded student or base model.
         inputs: clinical notes (untrusted text), or encoded images for a student of images.
         max_new_tokens: longest answer, in tokens.
-        sampling: None for greedy decoding, which gives the same answer every time.
+        sampling: of each answer, whose tokens are drawn with its own seed, so that an answer does
+            not depend on those before it. Empty for greedy decoding.
         names: the catalogue's names, among which the prompt of a student of images lets it choose.
 
     Raises:
         ConfigError: `student.max_prompt_length` has no room for the instruction.
     """
-    if sampling is not None:
-        torch.manual_seed(sampling.seed)
     return [
-        _answer(student, student.prompt(item, names), max_new_tokens, sampling) for item in inputs
+        _answer(student, student.prompt(item, names), max_new_tokens, draw)
+        for item, draw in zip(inputs, sampling or [None] * len(inputs), strict=True)
     ]
 
 
@@ -60,6 +71,8 @@ def _answer(
             "top_k": sampling.top_k,
         }
     )
+    if sampling is not None:
+        torch.manual_seed(sampling.seed)
     with torch.inference_mode():
         output = student.model.generate(
             input_ids=ids,

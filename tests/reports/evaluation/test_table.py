@@ -12,6 +12,7 @@ from mint_ray.reports.evaluation.table import (
     columns_of,
     header,
     plain_table,
+    print_free_answers,
     print_table,
     rows_of,
 )
@@ -120,3 +121,30 @@ def test_means_over_groups_stand_first_for_patients_and_files_without_them_are_s
     assert columns_of(patients)[:4] == ("top1_macro", "top3_macro", "top10_macro", "top1")
     tiles: Metrics = {"orpo": {"all": {"balanced_accuracy": value, **patients["orpo"]["all"]}}}
     assert columns_of(tiles) == CLASS_COLUMNS
+
+
+def free_table(metrics: Metrics) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_free_answers(metrics, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_free_answers_stand_beside_the_ranking_of_the_same_cases(metrics: Metrics) -> None:
+    few = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20}
+    named = {"hallucination_free": few, "top1_lenient": few}
+    assert free_table(metrics) == ""
+    both: Metrics = {
+        **metrics,
+        "orpo": metrics["orpo"] | {"answered_freely": named},
+        "orpo_generated": {"all": named, "answered_freely": named},
+    }
+    lines = free_table(both).splitlines()
+    assert lines[0].startswith("Cases that were also answered freely, n = 20;")
+    assert "Hallucination-free" in lines[1]
+    assert [line.split("  ")[0] for line in lines[2:]] == [
+        "ORPO student",
+        "ORPO student, generated",
+    ]
+    every: Metrics = {"orpo": {"all": named}, "orpo_generated": {"all": named}}
+    assert free_table(every).startswith("All cases, n = 20;")

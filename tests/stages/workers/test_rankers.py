@@ -35,7 +35,8 @@ def arguments(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[
     config = config.model_copy(
         update={"student": config.student.model_copy(update={"base_model": str(folder / "model")})}
     )
-    tree = config.model_dump(mode="json", include={"evaluation", "resources", "student", "task"})
+    sections = {"evaluation", "resources", "seed", "student", "task"}
+    tree = config.model_dump(mode="json", include=sections)
     catalogue = str(folder / "catalogue.parquet")
     return {"student": None, "catalogue": catalogue, "settings": tree | {"k": 2}}
 
@@ -76,6 +77,37 @@ def test_every_tissue_is_ranked_by_the_image(arguments: dict[str, Any], cases: p
     assert rows["damaged"]["listed"] == rows["damaged"]["generated"] == []
     assert rows["a"]["reason"] is None
     assert rows["a"]["generated"]
+
+
+def generated(
+    arguments: dict[str, Any], cases: pa.Table, **evaluation: Any
+) -> dict[str, list[str]]:
+    """Freely generated names by case."""
+    settings = arguments["settings"]
+    changed = settings | {"evaluation": settings["evaluation"] | evaluation}
+    rows = rows_of(arguments | {"settings": changed}, cases, generate=["a", "b", "other"])
+    return {name: [place["text"] for place in row["generated"]] for name, row in rows.items()}
+
+
+def test_the_decoding_of_the_settings_is_used(
+    arguments: dict[str, Any], cases: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def answer(student: Any, inputs: Any, n: int, draws: Any, names: Any) -> list[str]:
+        drawn.append(list(draws))
+        return ["MOST_LIKELY_TISSUE:\n1. 'Colon'\n2. 'Moon'"] * len(inputs)
+
+    monkeypatch.setattr("mint_ray.students.ranking.generation.generate", answer)
+    assert generated(arguments, cases)["a"] == ["Colon", "Moon"]
+    hot = {"decoding": "sampled", "sampling": {"temperature": 2.0}}
+    generated(arguments, cases, **hot)
+    generated(arguments, cases.slice(1), **hot)
+    greedy, all_draws, without_first = drawn
+    assert greedy == []
+    assert [draw.temperature for draw in all_draws] == [2.0] * 3
+    assert len({draw.seed for draw in all_draws}) == 3
+    assert without_first == all_draws[1:]  # the same seed in another batch
 
 
 def test_a_stain_shift_reaches_the_student(arguments: dict[str, Any], cases: pa.Table) -> None:

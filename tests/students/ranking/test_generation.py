@@ -2,8 +2,10 @@ from typing import Any
 
 import pytest
 
-from mint_ray.students.ranking.generation import Sampling, generate
+from mint_ray.config.evaluation import SamplingConfig
+from mint_ray.students.ranking.generation import Sampling, generate, sampling_of
 from mint_ray.students.student import Student, StudentInfo
+from mint_ray.tasks.task import DISEASE, TISSUE
 
 
 @pytest.fixture
@@ -20,7 +22,20 @@ def test_greedy_answers_repeat(student: Student) -> None:
 
 def test_sampling_depends_on_its_seed(student: Student) -> None:
     texts = [
-        generate(student, ["a note"], 12, Sampling(temperature=3.0, seed=seed))
+        generate(student, ["a note"], 12, [Sampling(temperature=3.0, seed=seed)])
         for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_drawn_answer_does_not_depend_on_those_before_it(student: Student) -> None:
+    draws = [Sampling(temperature=3.0, seed=seed) for seed in (1, 2)]
+    both = generate(student, ["a note", "another"], 12, draws)
+    assert generate(student, ["another"], 12, draws[1:]) == both[1:]
+    assert generate(student, ["another", "a note"], 12, draws[::-1]) == both[::-1]
+
+
+def test_what_is_not_set_is_the_papers() -> None:
+    assert sampling_of(SamplingConfig(), DISEASE) == Sampling(0.8, 0.8, 10)
+    assert sampling_of(SamplingConfig(), TISSUE) == Sampling(0.7, 0.6, 10)
+    assert sampling_of(SamplingConfig(top_p=1.0, top_k=3), TISSUE) == Sampling(0.7, 1.0, 3)
