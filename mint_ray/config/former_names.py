@@ -43,6 +43,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.options",
     "teacher.scores",
     "training.answers",
+    "training.rcft_targets",
     "training.trainer",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""

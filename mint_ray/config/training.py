@@ -86,6 +86,10 @@ class TrainingConfig(Section):
     """Target of `sft`: the teacher's chosen list, or the known answer alone."""
     rcft_weight: float = Field(1.0, ge=0)
     """Weight of RCFT's calibration term."""
+    rcft_targets: Literal["paper", "proportional"] = "paper"
+    """Targets of the candidates below the first in RCFT's calibration term. Those of the `paper`
+    are nearly equal where there are many candidates. `proportional` ones keep the ratio of the
+    student's own probabilities, and none is above the first."""
     calibration_bins: int = Field(10, ge=2)
     """Number of equal-width confidence bins of RCFT's E-step and of the reported calibration
     regime."""

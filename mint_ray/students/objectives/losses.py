@@ -13,7 +13,7 @@ from mint_ray.config.training import TrainingConfig
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.odds import log_odds
-from mint_ray.students.objectives.rcft import CaseBins, calibration_terms
+from mint_ray.students.objectives.rcft import TARGETS, CaseBins, calibration_terms
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ class ScoredBatch:
         return indices[:, 0], indices[:, 1]
 
     def negative_log_likelihood(self) -> Tensor:
-        """Return minus the summed log-probability of the examples' likelihood terms."""
+        """Return minus the summed log-probability of the examples' likelihood terms.
+
+        An example whose likelihood runs over no completion has that of its prompt alone.
+        """
         terms = [
             (start + local, row)
             for row, (start, example) in enumerate(zip(self.starts, self.examples, strict=True))
@@ -69,7 +72,9 @@ class ScoredBatch:
         # Completion and prompt of each term; a prompt counts as often as its completions do.
         indices = torch.tensor(terms, device=self.logps.sums.device, dtype=torch.long).view(-1, 2)
         completions = self.logps.sums[indices[:, 0]].sum()
-        return -(completions + self.logps.prompt_sums[indices[:, 1]].sum())
+        prompts = self.logps.prompt_sums[indices[:, 1]].sum()
+        alone = [row for row, example in enumerate(self.examples) if not example.nll_completions]
+        return -(completions + prompts + self.logps.prompt_sums[alone].sum())
 
 
 def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
@@ -131,16 +136,20 @@ def rcft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """Compute RCFT: NLL of prompt and known answer + `rcft_weight` * calibration term.
 
     The regularised form of the paper of `cft`. `rcft.calibration_terms` states the second term;
-    every example's bin, and that bin's accuracy, are those of the last E-step.
+    every example's bin, and that bin's accuracy, are those of the last E-step. An example whose
+    known answer is not among its candidates has the NLL of its prompt alone: its probabilities are
+    those of a choice among wrong answers, so they are not pulled anywhere.
     """
     if scored.bins is None:
         raise ValueError("rcft: expected the bins of an E-step, found None; pass `bins`")
     loss = scored.negative_log_likelihood()
+    targets = TARGETS[settings.rcft_targets]
     terms = [
-        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.index)
+        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.index, targets)
         for example, sums in zip(scored.examples, _by_example(scored), strict=True)
+        if example.gold is not None
     ]
-    calibration = torch.stack(terms).sum()
+    calibration = torch.stack(terms).sum() if terms else _zero(loss)
     metrics = _candidate_metrics(scored) | {"calibration_loss": calibration}
     return _terms(loss, settings.rcft_weight * calibration, metrics)
 

@@ -141,6 +141,47 @@ def test_rcft_pulls_an_overconfident_student_down() -> None:
     assert (sums.grad[1:] < 0).all()
 
 
+def test_rcft_without_the_answer_among_the_candidates_keeps_the_prompt_alone() -> None:
+    sums = torch.tensor([-1.0, -2.0, -3.0, -4.0] * 2)
+    prompts = torch.tensor([-7.0, -11.0])
+    bins = CaseBins(torch.tensor([0, -1]), torch.tensor([0.3]), torch.tensor([1]))
+    examples = [candidates(0), candidates(None, 1)]
+    settings = training_config(objective="rcft")
+    batch = ScoredBatch(examples, Logps(sums, torch.ones_like(sums), prompts), bins=bins)
+    both = OBJECTIVES["rcft"].terms(batch, settings)
+    assert float(both.token_sum) == pytest.approx(1.0 + 7.0 + 11.0)
+    first = OBJECTIVES["rcft"].terms(scored(sums[:4], [candidates(0)], bins=bins), settings)
+    assert float(both.unit_sum) == pytest.approx(float(first.unit_sum))
+    alone = scored(sums[:4], [candidates(None, 1)], bins=bins)
+    assert float(OBJECTIVES["rcft"].terms(alone, settings).unit_sum) == 0.0
+
+
+def test_the_tokens_of_a_prompt_without_its_answer_count() -> None:
+    example = Example(("x",), (1, 2, 3), ((4,), (5,)))
+    assert example.likelihood_tokens(with_prompt=True) == 2
+    assert example.likelihood_tokens(with_prompt=False) == 0
+
+
+def test_rcft_takes_the_targets_of_the_setting() -> None:
+    bins = CaseBins(torch.tensor([0]), torch.tensor([0.6]), torch.tensor([1]))
+    # At the accuracy already, and in the ratio of the proportional targets.
+    sums = torch.tensor([0.6, 0.3, 0.1]).log()
+    example = Example(("x",), (1,), ((2,), (3,), (4,)), (), (0,), 0)
+    losses = {
+        name: float(
+            OBJECTIVES["rcft"]
+            .terms(
+                scored(sums, [example], bins=bins),
+                training_config(objective="rcft", rcft_targets=name),
+            )
+            .unit_sum
+        )
+        for name in ("paper", "proportional")
+    }
+    assert losses["proportional"] == pytest.approx(0.0, abs=1e-9)
+    assert losses["paper"] > 1e-3
+
+
 @pytest.mark.parametrize("name", ["dpo", "rcft"])
 def test_what_an_objective_needs_is_said(name: str) -> None:
     with pytest.raises(ValueError, match=name):
