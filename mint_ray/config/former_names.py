@@ -43,6 +43,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.options",
     "teacher.scores",
     "training.answers",
+    "training.label_smoothing",
     "training.rcft_targets",
     "training.trainer",
 )

@@ -96,6 +96,9 @@ class TrainingConfig(Section):
     nll_on: Literal["chosen", "prompt_and_chosen"] = "chosen"
     """Tokens of the likelihood term of `orpo` and `sft`. `rcft` always takes prompt and chosen
     answer."""
+    label_smoothing: Fraction = Field(0.0, ge=0, lt=1)
+    """Part of each token's weight that all tokens of the vocabulary share, in the likelihood term
+    of `orpo` and `sft`. It keeps probabilities below 1."""
     prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
     """Compute the prompt once for both answers. `auto` checks on a real pair that this
     layout agrees with the padded one, and uses the padded one if not."""

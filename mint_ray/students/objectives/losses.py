@@ -59,11 +59,30 @@ class ScoredBatch:
         indices = torch.tensor(pairs, device=self.logps.sums.device).view(-1, 2)
         return indices[:, 0], indices[:, 1]
 
-    def negative_log_likelihood(self) -> Tensor:
+    def negative_log_likelihood(self, smoothing: float = 0.0) -> Tensor:
         """Return minus the summed log-probability of the examples' likelihood terms.
 
         An example whose likelihood runs over no completion has that of its prompt alone.
+
+        Args:
+            smoothing: weight of the mean log-probability of all tokens of the vocabulary, which
+                takes that part of each token's own (Szegedy et al., "Rethinking the Inception
+                Architecture for Computer Vision", arXiv 1512.00567).
+
+        Raises:
+            ValueError: there is smoothing, and the log-probabilities came without those means.
         """
+        logps = self.logps
+        plain = self._summed(logps.sums, logps.prompt_sums)
+        if not smoothing:
+            return -plain
+        if logps.mean_sums is None or logps.mean_prompt_sums is None:
+            raise ValueError("label smoothing: expected `mean_sums`; score with `with_means`")
+        means = self._summed(logps.mean_sums, logps.mean_prompt_sums)
+        return -((1.0 - smoothing) * plain + smoothing * means)
+
+    def _summed(self, sums: Tensor, prompt_sums: Tensor) -> Tensor:
+        """Add up the values of completions (N,) and prompts (B,) that the likelihood runs over."""
         terms = [
             (start + local, row)
             for row, (start, example) in enumerate(zip(self.starts, self.examples, strict=True))
@@ -71,10 +90,9 @@ class ScoredBatch:
         ]
         # Completion and prompt of each term; a prompt counts as often as its completions do.
         indices = torch.tensor(terms, device=self.logps.sums.device, dtype=torch.long).view(-1, 2)
-        completions = self.logps.sums[indices[:, 0]].sum()
-        prompts = self.logps.prompt_sums[indices[:, 1]].sum()
         alone = [row for row, example in enumerate(self.examples) if not example.nll_completions]
-        return -(completions + prompts + self.logps.prompt_sums[alone].sum())
+        prompts = prompt_sums[indices[:, 1]].sum() + prompt_sums[alone].sum()
+        return sums[indices[:, 0]].sum() + prompts
 
 
 def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
@@ -92,7 +110,8 @@ def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     weight = settings.orpo_lambda
     metrics = _preference_metrics(weight * chosen, weight * rejected, chosen, rejected)
     metrics |= {"log_odds_ratio": log_ratio.sum(), "log_odds_chosen": odds.sum()}
-    return _terms(scored.negative_log_likelihood(), -weight * log_ratio.sum(), metrics)
+    likelihood = scored.negative_log_likelihood(settings.label_smoothing)
+    return _terms(likelihood, -weight * log_ratio.sum(), metrics)
 
 
 def dpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
@@ -116,7 +135,7 @@ def sft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
 
     The likelihood term of ORPO alone; MINT's baseline (arXiv 2505.05736) uses the chosen answer.
     """
-    loss = scored.negative_log_likelihood()
+    loss = scored.negative_log_likelihood(settings.label_smoothing)
     mean_logps = scored.logps.sums / scored.logps.counts
     return _terms(loss, _zero(loss), {"logps/chosen": mean_logps.sum()})
 
