@@ -181,8 +181,9 @@ def attention_of(base: Any) -> str:
 
 
 def _joined(parts: Sequence[Logps]) -> Logps:
-    fields = (tuple(t for t in field if t is not None) for field in zip(*parts, strict=True))
-    return Logps(*(torch.cat(field) if field else None for field in fields))
+    """Join the sums of examples that were scored apart, all of them with means or none."""
+    fields = zip(*(tuple(t for t in part if t is not None) for part in parts), strict=True)
+    return Logps(*map(torch.cat, fields))
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

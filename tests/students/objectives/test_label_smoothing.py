@@ -1,4 +1,4 @@
-"""The smoothed likelihood equals torch's cross entropy of the same tokens, `label_smoothing` too."""
+"""The smoothed likelihood equals torch's cross entropy with `label_smoothing`, token by token."""
 
 from typing import Any
 
