@@ -44,6 +44,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.scores",
     "training.answers",
     "training.label_smoothing",
+    "training.odds_over",
     "training.rcft_targets",
     "training.trainer",
 )

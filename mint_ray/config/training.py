@@ -80,6 +80,10 @@ class TrainingConfig(Section):
     answer is then lost."""
     orpo_lambda: float = Field(0.1, ge=0)
     """Weight of the odds-ratio term, which TRL calls beta."""
+    odds_over: Literal["answer", "names"] = "answer"
+    """Tokens of an answer whose mean log-probability enters the odds ratio of `orpo`: all of them
+    (`answer`), or all but the header, number and quote that every answer begins with (`names`).
+    These are soon certain, and are about half of the tokens of a single name."""
     dpo_beta: float = Field(0.1, gt=0)
     """Strength of DPO's pull towards the reference model."""
     sft_on: Literal["chosen", "answer"] = "chosen"

@@ -27,7 +27,8 @@ class Example:
     separate rows. Without any it is that of the prompt alone, where the prompt counts. `gold` is
     the index of the known answer where the objective compares one. `index` is the example's number
     among the usable ones, from 0. `vision_inputs` are the prompt's images, whose tokens are in
-    `prompt`.
+    `prompt`. `header` counts the tokens that every completion begins with because all answers of
+    the task do; it is 0 where nobody asks for them.
     """
 
     preference_ids: tuple[str, ...]
@@ -39,6 +40,7 @@ class Example:
     shortened: bool = False
     index: int = 0
     vision_inputs: VisionInputs | None = None
+    header: int = 0
 
     @cached_property
     def prompt_targets(self) -> tuple[int, ...]:
@@ -105,4 +107,5 @@ def merge(parts: Sequence[Example], index: int = 0) -> Example:
         any(part.shortened for part in parts),
         index,
         first.vision_inputs,
+        min(part.header for part in parts),
     )

@@ -36,7 +36,8 @@ class Logps(NamedTuple):
     """Summed token log-probabilities, in nats, of B examples with N completions in all.
 
     `prompt_sums` (B,) cover the prompts' tokens except the first, which no token predicts, and
-    except image tokens. They are zero where the likelihood does not need them. `mean_sums` and
+    except image tokens. They are zero where the likelihood does not need them. `header_sums` cover
+    the first `Example.header` tokens of each of the example's completions. `mean_sums` and
     `mean_prompt_sums` have the mean log-probability of all tokens of the vocabulary in place of
     that of each token; None where they are not asked for.
     """
@@ -44,6 +45,7 @@ class Logps(NamedTuple):
     sums: Tensor  # (N,) float, examples one after the other
     counts: Tensor  # (N,) tokens
     prompt_sums: Tensor  # (B,) float
+    header_sums: Tensor | None = None  # (B,) float; None without any header
     mean_sums: Tensor | None = None  # (N,) float
     mean_prompt_sums: Tensor | None = None  # (B,) float
 
@@ -87,14 +89,18 @@ def padded_logps(
     for row, example in zip(in_prompt, examples, strict=True):
         row[list(example.prompt_targets)] = with_prompt
 
-    def sums_of(logps: Tensor) -> tuple[Tensor, Tensor]:
+    headers = torch.tensor([[example.header] for example in examples], device=device)
+    in_header = in_completion[first] & (positions[1:] < starts[first] + headers)
+
+    def sums_of(logps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Logits are one shorter than the ids: the first token has none.
         prompts = torch.where(in_prompt[:, 1:], logps[first], 0.0).sum(-1)
-        return torch.where(in_completion, logps, 0.0).sum(-1), prompts
+        in_headers = torch.where(in_header, logps[first], 0.0).sum(-1)
+        return torch.where(in_completion, logps, 0.0).sum(-1), prompts, in_headers
 
-    sums, prompt_sums = sums_of(select_logps(logits[:, :-1], ids[:, 1:]))
-    means = sums_of(mean_logps(logits[:, :-1])) if with_means else ()
-    return Logps(sums, in_completion.sum(-1), prompt_sums, *means)
+    sums, prompt_sums, header_sums = sums_of(select_logps(logits[:, :-1], ids[:, 1:]))
+    means = sums_of(mean_logps(logits[:, :-1]))[:2] if with_means else ()
+    return Logps(sums, in_completion.sum(-1), prompt_sums, header_sums, *means)
 
 
 def prefix_shared_logps(
@@ -135,19 +141,20 @@ def prefix_shared_logps(
     targets = packed.ids.reshape(-1)[packed.targets]
     head = base.get_output_embeddings()
     split = len(examples)
-    total = split + sum(len(example.completions) for example in examples)
+    end = split + sum(len(example.completions) for example in examples)
+    total = end + split
 
-    def sums_of(logps: Tensor) -> tuple[Tensor, Tensor]:
+    def sums_of(logps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         sums = logps.new_zeros(total).index_add(0, packed.slots, logps[packed.terms])
-        return sums[split:], sums[:split]
+        return sums[split:end], sums[:split], sums[end:]
 
-    counts = torch.bincount(packed.slots, minlength=total)[split:]
+    counts = torch.bincount(packed.slots, minlength=total)[split:end]
     if not with_means:
-        sums, prompt_sums = sums_of(token_logps(predicting, head, targets))
-        return Logps(sums, counts, prompt_sums)
+        sums, prompt_sums, header_sums = sums_of(token_logps(predicting, head, targets))
+        return Logps(sums, counts, prompt_sums, header_sums)
     logps, means = token_and_mean_logps(predicting, head, targets)
-    sums, prompt_sums = sums_of(logps)
-    return Logps(sums, counts, prompt_sums, *sums_of(means))
+    sums, prompt_sums, header_sums = sums_of(logps)
+    return Logps(sums, counts, prompt_sums, header_sums, *sums_of(means)[:2])
 
 
 LAYOUTS: dict[str, Layout] = {"padded": padded_logps, "prefix_shared": prefix_shared_logps}

@@ -59,6 +59,20 @@ class ScoredBatch:
         indices = torch.tensor(pairs, device=self.logps.sums.device).view(-1, 2)
         return indices[:, 0], indices[:, 1]
 
+    def mean_logps(self, without_header: bool = False) -> Tensor:
+        """Return the mean token log-probability (N,) of each completion, in nats.
+
+        Args:
+            without_header: whether to leave out the tokens that all answers begin with.
+        """
+        sums, counts, headers = self.logps.sums, self.logps.counts, self.logps.header_sums
+        if not without_header or headers is None:
+            return sums / counts
+        sizes = torch.tensor([len(e.completions) for e in self.examples], device=sums.device)
+        lengths = torch.tensor([example.header for example in self.examples], device=sums.device)
+        own = counts - lengths.repeat_interleave(sizes)
+        return (sums - headers.repeat_interleave(sizes)) / own
+
     def negative_log_likelihood(self, smoothing: float = 0.0) -> Tensor:
         """Return minus the summed log-probability of the examples' likelihood terms.
 
@@ -101,9 +115,10 @@ def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     Hong et al., "ORPO: Monolithic Preference Optimization without Reference Model",
     arXiv 2403.07691, equations 6 and 7; log odds of the mean token log-probability. The NLL
     runs over the chosen answer, and over the prompt where `training.nll_on` says so. Rewards
-    are lambda * mean log-probability, as in TRL.
+    are lambda * mean log-probability, as in TRL. `training.odds_over` can leave the tokens that all
+    answers begin with out of the mean.
     """
-    mean_logps = scored.logps.sums / scored.logps.counts
+    mean_logps = scored.mean_logps(without_header=settings.odds_over == "names")
     chosen, rejected = (mean_logps[indices] for indices in scored.pairs)
     odds = log_odds(chosen) - log_odds(rejected)
     log_ratio = F.logsigmoid(odds)
@@ -136,7 +151,7 @@ def sft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     The likelihood term of ORPO alone; MINT's baseline (arXiv 2505.05736) uses the chosen answer.
     """
     loss = scored.negative_log_likelihood(settings.label_smoothing)
-    mean_logps = scored.logps.sums / scored.logps.counts
+    mean_logps = scored.mean_logps()
     return _terms(loss, _zero(loss), {"logps/chosen": mean_logps.sum()})
 
 

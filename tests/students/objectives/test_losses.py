@@ -97,6 +97,26 @@ def test_orpo_by_hand() -> None:
     assert float(terms.metrics["rewards/accuracies"]) == 1.0
 
 
+def test_odds_over_names_by_hand() -> None:
+    """Four header tokens of log-probability -0.4 in all; two own tokens, or a single one."""
+    example = Example(
+        ("x",), (1,), ((9, 9, 9, 9, 2, 3), (9, 9, 9, 9, 4)), ((0, 1),), (0,), header=4
+    )
+    own = 2 * math.log(0.8), math.log(0.5)  # mean probabilities 0.8 and 0.5: odds 4 and 1
+    sums = torch.tensor([own[0] - 0.4, own[1] - 0.4])
+    logps = Logps(sums, torch.tensor([6, 5]), torch.zeros(1), torch.tensor([-0.4]))
+    batch = ScoredBatch([example], logps)
+    names = orpo(batch, training_config(odds_over="names"))
+    assert float(names.metrics["log_odds_chosen"]) == pytest.approx(math.log(4), rel=1e-5)
+    assert float(names.unit_sum) == pytest.approx(-0.1 * math.log(0.8), rel=1e-5)
+    answer = orpo(batch, training_config())
+    odds = [math.exp(float(sums[i]) / n) for i, n in ((0, 6), (1, 5))]
+    by_hand = math.log(odds[0] / (1 - odds[0])) - math.log(odds[1] / (1 - odds[1]))
+    assert float(answer.metrics["log_odds_chosen"]) == pytest.approx(by_hand, rel=1e-4)
+    # The likelihood is that of the whole answer either way.
+    assert float(names.token_sum) == float(answer.token_sum) == pytest.approx(0.4 - own[0])
+
+
 def test_rejected_sets_of_a_case_count_as_rows_apart() -> None:
     sums = torch.tensor([-1.0, -2.0, -3.0])
     together = Example(("a", "b"), (1,), ((2,), (3,), (4,)), ((0, 1), (0, 2)), (0, 0))
