@@ -66,7 +66,10 @@ def test_smoothing_without_its_means_is_refused(adapted: Any, examples: list[Exa
         sft(batch, training_config(label_smoothing=SMOOTHING))
 
 
-def test_trl_does_not_smooth() -> None:
-    settings = training_config(trainer="trl", label_smoothing=SMOOTHING)
-    with pytest.raises(ValueError, match="label_smoothing"):
+@pytest.mark.parametrize(
+    ("name", "value"), [("label_smoothing", SMOOTHING), ("odds_over", "names")]
+)
+def test_trl_has_the_paper_s_loss_alone(name: str, value: object) -> None:
+    settings = training_config(trainer="trl", **{name: value})
+    with pytest.raises(ValueError, match=name):
         Config(training=settings, resources=ResourcesConfig(train_workers=1))
