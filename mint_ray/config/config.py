@@ -164,6 +164,16 @@ class Config(Section):
                 "training.trainer=trl: expected training.objective=orpo, task=disease and "
                 f"resources.train_workers=1, found {training.objective}, {self.task} and {workers}"
             )
+        if training.trainer == "trl" and training.label_smoothing:
+            raise ValueError(
+                "training.trainer=trl: expected training.label_smoothing=0, since TRL's trainer of "
+                f"ORPO does not smooth labels, found {training.label_smoothing}"
+            )
+        if training.trainer == "trl" and training.odds_over != "answer":
+            raise ValueError(
+                "training.trainer=trl: expected training.odds_over=answer, since TRL's odds are "
+                f"those of whole answers, found {training.odds_over}"
+            )
         return self
 
     @model_validator(mode="after")

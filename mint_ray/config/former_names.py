@@ -45,6 +45,9 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.options",
     "teacher.scores",
     "training.answers",
+    "training.label_smoothing",
+    "training.odds_over",
+    "training.rcft_targets",
     "training.trainer",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""

@@ -80,18 +80,29 @@ class TrainingConfig(Section):
     answer is then lost."""
     orpo_lambda: float = Field(0.1, ge=0)
     """Weight of the odds-ratio term, which TRL calls beta."""
+    odds_over: Literal["answer", "names"] = "answer"
+    """Tokens of an answer whose mean log-probability enters the odds ratio of `orpo`: all of them
+    (`answer`), or all but the header, number and quote that every answer begins with (`names`).
+    These are soon certain, and are about half of the tokens of a single name."""
     dpo_beta: float = Field(0.1, gt=0)
     """Strength of DPO's pull towards the reference model."""
     sft_on: Literal["chosen", "answer"] = "chosen"
     """Target of `sft`: the teacher's chosen list, or the known answer alone."""
     rcft_weight: float = Field(1.0, ge=0)
     """Weight of RCFT's calibration term."""
+    rcft_targets: Literal["paper", "proportional"] = "paper"
+    """Targets of the candidates below the first in RCFT's calibration term. Those of the `paper`
+    are nearly equal where there are many candidates. `proportional` ones keep the ratio of the
+    student's own probabilities, and none is above the first."""
     calibration_bins: int = Field(10, ge=2)
     """Number of equal-width confidence bins of RCFT's E-step and of the reported calibration
     regime."""
     nll_on: Literal["chosen", "prompt_and_chosen"] = "chosen"
     """Tokens of the likelihood term of `orpo` and `sft`. `rcft` always takes prompt and chosen
     answer."""
+    label_smoothing: Fraction = Field(0.0, ge=0, lt=1)
+    """Part of each token's weight that all tokens of the vocabulary share, in the likelihood term
+    of `orpo` and `sft`. It keeps probabilities below 1."""
     prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
     """Compute the prompt once for both answers. `auto` checks on a real pair that this
     layout agrees with the padded one, and uses the padded one if not."""

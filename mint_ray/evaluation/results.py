@@ -99,6 +99,29 @@ _OVER_CASES: dict[str, MetricDefinition] = {
         "however confidences are spread; equal confidences stay in one bin (Nixon et al., arXiv "
         "1904.01685).",
     ),
+    "ece_debiased": MetricDefinition(
+        "ECE debiased",
+        False,
+        False,
+        "Root mean square of |confidence − accuracy| of the first answer over equal-width bins, "
+        "weighted by their cases, less what chance alone explains, so that perfect calibration has "
+        "0 on average; negative where the gaps are smaller than chance makes them (Kumar et al., "
+        "arXiv 1909.10155, between groups).",
+    ),
+    "ece_mass_debiased": MetricDefinition(
+        "ECE mass debiased",
+        False,
+        False,
+        "The debiased ECE over bins that hold equally many cases instead (equal mass).",
+    ),
+    "auroc": MetricDefinition(
+        "AUROC",
+        True,
+        False,
+        "Probability that a right first answer has a higher confidence than a wrong one, ties "
+        "counting half: 0.5 says that confidence tells nothing, 1 that it separates them. There is "
+        "none where all answers are right, or all wrong.",
+    ),
     "classwise_ece": MetricDefinition(
         "Classwise ECE",
         False,

@@ -30,7 +30,7 @@ from mint_ray.evaluation.calibration.scores import (
     probabilities,
 )
 from mint_ray.evaluation.metrics.bootstrap import macro_weights
-from mint_ray.evaluation.metrics.columns import Columns, gap_blocks, measure_columns
+from mint_ray.evaluation.metrics.columns import Columns, confidence_blocks, measure_columns
 from mint_ray.evaluation.results import MetricValue
 
 FILE = "calibration.json"
@@ -210,8 +210,9 @@ def measure(
         seed: of the resamples.
 
     Returns:
-        Metric by name for `before` and `after`: top1, top3, top10, mrr, nll, ece and ece_mass, and
-        for `after` also set_size (names), none_of_these (share of the cases with an empty set; with
+        Metric by name for `before` and `after`: top1, top3, top10, mrr, nll, ece, ece_mass, both
+        with the end _debiased, and auroc where some first answers are right and some wrong; and for
+        `after` also set_size (names), none_of_these (share of the cases with an empty set; with
         the ends _outside and _inside of those whose answer the catalogue lacks and of the others)
         and coverage (share of the cases whose answer the catalogue has). Names that end in
         `_macro` are the same with each group counting once.
@@ -233,7 +234,7 @@ def measure(
         measured[name] = {}
         for macro in (False, True):
             weights = macro_weights(cases.groups) if macro else None
-            blocks = gap_blocks(confidence, correct, bins, weights)
+            blocks = confidence_blocks(confidence, correct, bins, cases.groups, weights)
             columns = Columns(means, blocks, cases.groups, weights)
             measured[name] |= measure_columns(columns, samples, seed)
             for metric, values, part in of_parts:

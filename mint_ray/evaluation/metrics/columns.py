@@ -6,12 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from mint_ray.common.arrays import Bools, Floats, Ints
+from mint_ray.evaluation.metrics.auroc import auroc, auroc_blocks
 from mint_ray.evaluation.metrics.bootstrap import resample_blocks
-from mint_ray.evaluation.metrics.ece import assign_bins, ece_of_sums, equal_mass_bins, gap_columns
+from mint_ray.evaluation.metrics.ece import (
+    PAIR_BLOCKS,
+    assign_bins,
+    debiased_ece,
+    ece_of_sums,
+    equal_mass_bins,
+    gap_columns,
+    pair_blocks,
+)
 from mint_ray.evaluation.metrics.per_class import class_statistics
 from mint_ray.evaluation.metrics.shares import UNBOUNDED, Evidence, evidence_of, metric_value
 from mint_ray.evaluation.metrics.teacher_agreement import coverage_avoidance_rate
 from mint_ray.evaluation.results import MACRO, MetricValue
+
+_MASS = "mass_"
+"""Beginning of the names of blocks in bins of equal mass."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,7 @@ class Columns:
     means: Mapping[str, Floats]
     """(n,) of each metric that is a mean over cases."""
     blocks: Mapping[str, Floats]
-    """(n, m) by name for the other metrics: those of `gap_blocks` and of `per_class`."""
+    """(n, m) by name for the other metrics: those of `confidence_blocks` and of `per_class`."""
     groups: Ints
     """(n,) group of each case."""
     weights: Floats | None = None
@@ -42,23 +54,27 @@ class Columns:
         return resample_blocks(blocks, self.groups, samples, seed, self.weights)
 
 
-def gap_blocks(
-    confidence: Floats, correct: Bools, bins: int, weights: Floats | None = None
+def confidence_blocks(
+    confidence: Floats, correct: Bools, bins: int, groups: Ints, weights: Floats | None = None
 ) -> dict[str, Floats]:
-    """Return the blocks of `ece` and `ece_mass`.
+    """Return the blocks of `ece` and `ece_mass`, plain and debiased, and of `auroc`.
 
     Args:
         confidence: (n,) probability of the first answers.
         correct: (n,) whether they are right.
         bins: number of bins.
-        weights: of the cases, which decide on bins of equal mass.
+        groups: (n,) group of each case.
+        weights: of the cases, which decide on bins of equal mass; equal within a group.
     """
-    equal_width = assign_bins(confidence, bins)
-    equal_mass = equal_mass_bins(confidence, bins, weights)
-    return {
-        "gaps": gap_columns(confidence, correct, equal_width, bins),
-        "mass_gaps": gap_columns(confidence, correct, equal_mass, bins),
-    }
+    blocks = auroc_blocks(confidence, correct, weights)
+    for prefix, bin_of_case in (
+        ("", assign_bins(confidence, bins)),
+        (_MASS, equal_mass_bins(confidence, bins, weights)),
+    ):
+        gaps = gap_columns(confidence, correct, bin_of_case, bins)
+        pairs = pair_blocks(gaps, bin_of_case, groups, weights)
+        blocks |= {f"{prefix}{name}": block for name, block in {"gaps": gaps, **pairs}.items()}
+    return blocks
 
 
 def measure_columns(columns: Columns, samples: int, seed: int) -> dict[str, MetricValue]:
@@ -102,8 +118,13 @@ def _statistics(sums: Mapping[str, Floats], means: Iterable[str]) -> dict[str, F
     size = sums["cases"][:, 0]
     values = {name: sums[name][:, 0] / size for name in means}
     if "gaps" in sums:
-        values["ece"] = ece_of_sums(sums["gaps"], size)
-        values["ece_mass"] = ece_of_sums(sums["mass_gaps"], size)
+        for name, prefix in (("ece", ""), ("ece_mass", _MASS)):
+            gaps = sums[f"{prefix}gaps"]
+            pairs = {block: sums[f"{prefix}{block}"] for block in PAIR_BLOCKS}
+            values[name] = ece_of_sums(gaps, size)
+            values[f"{name}_debiased"] = debiased_ece(gaps, pairs)
+    if "order" in sums:
+        values["auroc"] = auroc(sums)
     if "avoidance" in values:
         values["car"] = coverage_avoidance_rate(values["coverage"], values["avoidance"])
     return values | class_statistics(sums) if "known" in sums else values

@@ -11,7 +11,7 @@ from mint_ray.common.arrays import Bools, Floats
 from mint_ray.evaluation.metrics.bootstrap import Interval, macro_weights, percentile_interval
 from mint_ray.evaluation.metrics.columns import (
     Columns,
-    gap_blocks,
+    confidence_blocks,
     measure_columns,
     resampled_metrics,
 )
@@ -114,7 +114,7 @@ def _columns_of(
     blocks: dict[str, Floats] = {}
     if outcome.has_probabilities:
         confidence, correct = outcome.confidence[inside], outcome.correct[inside]
-        blocks |= gap_blocks(confidence, correct, bins, weights)
+        blocks |= confidence_blocks(confidence, correct, bins, groups, weights)
     if by_class:
         blocks |= _class_blocks(outcome, cases, inside, bins, macro)
     return Columns({name: means[name][inside] for name in means}, blocks, groups, weights)

@@ -73,7 +73,10 @@ def write_model_card(
     titles = {
         **means,
         "ece": "ECE",
+        "ece_debiased": "ECE, debiased",
         "ece_mass": "ECE over bins of equal mass",
+        "ece_mass_debiased": "ECE over bins of equal mass, debiased",
+        "auroc": "AUROC of confidence",
         "coverage": "coverage of the set, where the catalogue has the answer",
         "set_size": "answers in a set",
         "none_of_these": "empty sets (none of these)",

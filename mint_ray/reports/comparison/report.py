@@ -35,10 +35,10 @@ from mint_ray.reports.page import render_page, write_page
 
 _MAIN = (
     *("top1_macro", "top3_macro", "top10_macro", "top1"),
-    *("balanced_accuracy", "macro_f1", "mrr", "nll", "ece"),
+    *("balanced_accuracy", "macro_f1", "mrr", "nll", "ece", "ece_debiased"),
 )
 _FURTHER = (
-    *("top3", "top10", "brier", "ece_mass"),
+    *("top3", "top10", "brier", "ece_mass", "ece_mass_debiased", "auroc"),
     *("hallucination_free", "top1_lenient", "top10_lenient"),
 )
 _COMPARED = ("top1_macro", "top10_macro", "top1", "mrr", "balanced_accuracy")

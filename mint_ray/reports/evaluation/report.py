@@ -30,7 +30,8 @@ from mint_ray.reports.page import render_page, write_page
 
 _MAIN_METRICS = (
     *("top1_macro", "top3_macro", "top10_macro"),
-    *("top1", "top3", "top10", "mrr", "nll", "brier", "ece", "ece_mass"),
+    *("top1", "top3", "top10", "mrr", "nll", "brier"),
+    *("ece", "ece_debiased", "ece_mass", "ece_mass_debiased", "auroc"),
 )
 _MAIN_CLASS_METRICS = (
     "top1",
@@ -40,6 +41,7 @@ _MAIN_CLASS_METRICS = (
     "top3",
     "nll",
     "ece",
+    "ece_debiased",
     "classwise_ece",
 )
 

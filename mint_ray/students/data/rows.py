@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mint_ray.students.data.conversations import Conversation, Message, read_conversation
-from mint_ray.students.encoding.name_trie import first_names
+from mint_ray.students.encoding.name_trie import common_prefix, first_names
 from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow, text_of
 from mint_ray.students.logprobs.examples import CompletionKind, Example, Tokens
 from mint_ray.tasks.prompts import answer_text
@@ -21,13 +21,23 @@ class RowEncoder:
             them, or counts as missing.
         names: display name of every label id; needed by `answer` and `candidates`.
         k: names that a prompt asks for; decides which tokens follow the first name.
+        with_header: whether to count `Example.header` of answers.
     """
 
     def __init__(
-        self, encoder: Encoder, compares: CompletionKind, names: Mapping[str, str], k: int
+        self,
+        encoder: Encoder,
+        compares: CompletionKind,
+        names: Mapping[str, str],
+        k: int,
+        with_header: bool = False,
     ) -> None:
         self.encoder = encoder
         self._compares, self._names, self._k = compares, names, k
+        self._header: Tokens = ()
+        if with_header:
+            start = answer_text([""], encoder.task).removesuffix("'")
+            self._header = encoder.tokens(start)
 
     def encode_row(self, row: Mapping[str, Any]) -> Example:
         """Encode one row.
@@ -80,6 +90,8 @@ class RowEncoder:
             None,
             prompt.shortened,
             vision_inputs=prompt.vision_inputs,
+            # A tokenizer may merge the last of these tokens with the name.
+            header=min(common_prefix((self._header, ids[:-1])) for ids in answers),
         )
 
     def _candidates(

@@ -52,7 +52,8 @@ def read_data(
         tokenizer, processor, student.max_prompt_length, student.max_length, spec.task
     )
     names = _names(spec.training.objective, compares, spec.catalogue)
-    maker = RowEncoder(encoder, compares, names, spec.k)
+    with_header = spec.training.odds_over == "names"
+    maker = RowEncoder(encoder, compares, names, spec.k, with_header)
     return TrainingData(table, maker, _scan(table, maker))
 
 

@@ -115,8 +115,11 @@ class Encoder:
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Return the token ids of an assistant's answer and of the end of its turn."""
-        ids = self.tokenizer(self.clean(text.strip()), add_special_tokens=False)["input_ids"]
-        return (*ids, *self.turn_end)
+        return (*self.tokens(self.clean(text.strip())), *self.turn_end)
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text alone."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _turn(self, message: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(message, Mapping):

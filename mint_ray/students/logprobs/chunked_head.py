@@ -6,6 +6,7 @@ incoming gradient: d log p(t) / d h = -sum_v (p_v - [v = t]) W_v. So nothing of 
 width is kept for the backward pass, and the head gets no gradient buffer.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -38,13 +39,46 @@ def token_logps(hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
             logps: Tensor = _FrozenHead.apply(hidden, head.weight, head.bias, targets, rows)  # type: ignore[no-untyped-call]
         return logps
     pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
-    return torch.cat([_recomputed(head, *piece) for piece in pieces])
+    return torch.cat([_recomputed(head, *piece, select_logps) for piece in pieces])
+
+
+def token_and_mean_logps(hidden: Tensor, head: nn.Module, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `token_logps`, and the mean log-probability of all tokens at the same positions.
+
+    mean_v log p(v) = log p(t) + h (mean_v W_v - W_t) + mean_v b_v - b_t, so that a frozen
+    `nn.Linear` needs nothing more of the vocabulary's width. Shapes are those of `token_logps`.
+    """
+    if isinstance(head, nn.Linear) and not any(p.requires_grad for p in head.parameters()):
+        logps = token_logps(hidden, head, targets)
+        with _gathered(head):
+            weight, bias = head.weight, head.bias
+            contrast = weight.mean(0, dtype=logps.dtype) - weight[targets].to(logps.dtype)
+            offset = 0.0 if bias is None else bias.mean(dtype=logps.dtype) - bias[targets]
+        return logps, logps + (hidden.to(logps.dtype) * contrast).sum(-1) + offset
+    rows = _rows_per_chunk(head, hidden.device)
+    pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
+    both = torch.cat([_recomputed(head, *piece, _select_both) for piece in pieces], -1)
+    return both[0], both[1]
 
 
 def select_logps(logits: Tensor, targets: Tensor) -> Tensor:
     """Return each target's log-probability under logits (..., V), in float32 or wider."""
-    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+    wide = _wide(logits)
     return wide.gather(-1, targets[..., None]).squeeze(-1) - wide.logsumexp(-1)
+
+
+def mean_logps(logits: Tensor) -> Tensor:
+    """Return the mean log-probability of all tokens under logits (..., V), as (...)."""
+    wide = _wide(logits)
+    return wide.mean(-1) - wide.logsumexp(-1)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+
+def _select_both(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.stack([select_logps(logits, targets), mean_logps(logits)])
 
 
 class _FrozenHead(torch.autograd.Function):
@@ -76,9 +110,11 @@ class _FrozenHead(torch.autograd.Function):
         return incoming[:, None].to(gradients.dtype) * gradients, None, None, None, None
 
 
-def _recomputed(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+def _recomputed(
+    head: nn.Module, hidden: Tensor, targets: Tensor, select: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
     def compute(states: Tensor) -> Tensor:
-        return select_logps(head(states), targets)
+        return select(head(states), targets)
 
     logps: Tensor = checkpoint(compute, hidden, use_reentrant=False)
     return logps

@@ -24,9 +24,11 @@ class Example:
 
     `preference_pairs` are (chosen, rejected) indices of `completions`. `nll_completions` are the
     indices that the likelihood term runs over: once per pair, so that the term equals that of the
-    separate rows. `gold` is the index of the known answer where the objective compares one.
-    `index` is the example's number among the usable ones, from 0. `vision_inputs` are the prompt's
-    images, whose tokens are in `prompt`.
+    separate rows. Without any it is that of the prompt alone, where the prompt counts. `gold` is
+    the index of the known answer where the objective compares one. `index` is the example's number
+    among the usable ones, from 0. `vision_inputs` are the prompt's images, whose tokens are in
+    `prompt`. `header` counts the tokens that every completion begins with because all answers of
+    the task do; it is 0 where nobody asks for them.
     """
 
     preference_ids: tuple[str, ...]
@@ -38,6 +40,7 @@ class Example:
     shortened: bool = False
     index: int = 0
     vision_inputs: VisionInputs | None = None
+    header: int = 0
 
     @cached_property
     def prompt_targets(self) -> tuple[int, ...]:
@@ -64,8 +67,13 @@ class Example:
         return max(1, len(self.preference_pairs))
 
     def likelihood_tokens(self, with_prompt: bool) -> int:
-        """Count the tokens of the likelihood term: its completions', and the prompt's if asked."""
+        """Count the tokens of the likelihood term: its completions', and the prompt's if asked.
+
+        The prompt counts once for each of these completions, and once where there is none.
+        """
         prompt = len(self.prompt_targets) if with_prompt else 0
+        if not self.nll_completions:
+            return prompt
         return sum(len(self.completions[index]) + prompt for index in self.nll_completions)
 
 
@@ -99,4 +107,5 @@ def merge(parts: Sequence[Example], index: int = 0) -> Example:
         any(part.shortened for part in parts),
         index,
         first.vision_inputs,
+        min(part.header for part in parts),
     )

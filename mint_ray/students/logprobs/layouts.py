@@ -19,7 +19,12 @@ from mint_ray.students.encoding.vision_inputs import (
     prompt_positions,
     token_inputs,
 )
-from mint_ray.students.logprobs.chunked_head import select_logps, token_logps
+from mint_ray.students.logprobs.chunked_head import (
+    mean_logps,
+    select_logps,
+    token_and_mean_logps,
+    token_logps,
+)
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.packing import first_fit, own_tokens, pack, with_grids
 from mint_ray.students.logprobs.prefixes import compute_prefix, shared_beginning
@@ -31,28 +36,36 @@ class Logps(NamedTuple):
     """Summed token log-probabilities, in nats, of B examples with N completions in all.
 
     `prompt_sums` (B,) cover the prompts' tokens except the first, which no token predicts, and
-    except image tokens. They are zero where the likelihood does not need them.
+    except image tokens. They are zero where the likelihood does not need them. `header_sums` cover
+    the first `Example.header` tokens of each of the example's completions. `mean_sums` and
+    `mean_prompt_sums` have the mean log-probability of all tokens of the vocabulary in place of
+    that of each token; None where they are not asked for.
     """
 
     sums: Tensor  # (N,) float, examples one after the other
     counts: Tensor  # (N,) tokens
     prompt_sums: Tensor  # (B,) float
+    header_sums: Tensor | None = None  # (B,) float; None without any header
+    mean_sums: Tensor | None = None  # (N,) float
+    mean_prompt_sums: Tensor | None = None  # (B,) float
 
 
-Layout = Callable[[Any, Sequence[Example], bool], Logps]
+Layout = Callable[[Any, Sequence[Example], bool, bool], Logps]
 
 
-def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+def padded_logps(
+    model: Any, examples: Sequence[Example], with_prompt: bool, with_means: bool = False
+) -> Logps:
     """Score every completion as a right-padded sequence: N sequences in one forward pass.
 
     Args:
         model: causal or image-and-text language model, PEFT-wrapped or not.
         examples: B examples.
         with_prompt: also score the prompts' tokens.
+        with_means: also give `mean_sums` and `mean_prompt_sums`.
     """
     if not can_stand_together([example.vision_inputs for example in examples]):
-        by_example = [padded_logps(model, [example], with_prompt) for example in examples]
-        return Logps(*map(torch.cat, zip(*by_example, strict=True)))
+        return _joined([padded_logps(model, [e], with_prompt, with_means) for e in examples])
     device = next(model.parameters()).device
     rows = [(*example.prompt, *answer) for example in examples for answer in example.completions]
     ids = _padded(rows, device)
@@ -68,24 +81,31 @@ def padded_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> 
         **image_inputs(vision_inputs, model),
         **{name: value.to(device) for name, value in per_token.items()},
     ).logits
-    logps = select_logps(logits[:, :-1], ids[:, 1:])
     in_completion = (positions[1:] >= starts) & (positions[1:] < ends)
-    sums = torch.where(in_completion, logps, 0.0).sum(-1)
-    counts = in_completion.sum(-1)
-    if not with_prompt:
-        return _without_prompt(sums, counts, len(examples))
     # The prompt is the same before every completion: it is read off the first.
     sizes = torch.tensor([0, *(len(e.completions) for e in examples[:-1])], device=device)
     first = sizes.cumsum(0)
     in_prompt = torch.zeros(len(examples), ids.shape[1], dtype=torch.bool, device=device)
     for row, example in zip(in_prompt, examples, strict=True):
-        row[list(example.prompt_targets)] = True
-    # Logits are one shorter than the ids: the first token has none.
-    prompt_sums = torch.where(in_prompt[:, 1:], logps[first], 0.0).sum(-1)
-    return Logps(sums, counts, prompt_sums)
+        row[list(example.prompt_targets)] = with_prompt
+
+    headers = torch.tensor([[example.header] for example in examples], device=device)
+    in_header = in_completion[first] & (positions[1:] < starts[first] + headers)
+
+    def sums_of(logps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # Logits are one shorter than the ids: the first token has none.
+        prompts = torch.where(in_prompt[:, 1:], logps[first], 0.0).sum(-1)
+        in_headers = torch.where(in_header, logps[first], 0.0).sum(-1)
+        return torch.where(in_completion, logps, 0.0).sum(-1), prompts, in_headers
+
+    sums, prompt_sums, header_sums = sums_of(select_logps(logits[:, :-1], ids[:, 1:]))
+    means = sums_of(mean_logps(logits[:, :-1]))[:2] if with_means else ()
+    return Logps(sums, in_completion.sum(-1), prompt_sums, header_sums, *means)
 
 
-def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bool) -> Logps:
+def prefix_shared_logps(
+    model: Any, examples: Sequence[Example], with_prompt: bool, with_means: bool = False
+) -> Logps:
     """Score each prompt once, with its images, then its completions; see `padded_logps`.
 
     What all prompts start with is computed once for all of them, unless it is scored too.
@@ -119,12 +139,22 @@ def prefix_shared_logps(model: Any, examples: Sequence[Example], with_prompt: bo
     ).last_hidden_state
     predicting = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
     targets = packed.ids.reshape(-1)[packed.targets]
-    logps = token_logps(predicting, base.get_output_embeddings(), targets)
-    total = len(examples) + sum(len(example.completions) for example in examples)
-    sums = logps.new_zeros(total).index_add(0, packed.slots, logps[packed.terms])
-    counts = torch.bincount(packed.slots, minlength=total)
+    head = base.get_output_embeddings()
     split = len(examples)
-    return Logps(sums[split:], counts[split:], sums[:split])
+    end = split + sum(len(example.completions) for example in examples)
+    total = end + split
+
+    def sums_of(logps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        sums = logps.new_zeros(total).index_add(0, packed.slots, logps[packed.terms])
+        return sums[split:end], sums[:split], sums[end:]
+
+    counts = torch.bincount(packed.slots, minlength=total)[split:end]
+    if not with_means:
+        sums, prompt_sums, header_sums = sums_of(token_logps(predicting, head, targets))
+        return Logps(sums, counts, prompt_sums, header_sums)
+    logps, means = token_and_mean_logps(predicting, head, targets)
+    sums, prompt_sums, header_sums = sums_of(logps)
+    return Logps(sums, counts, prompt_sums, header_sums, *sums_of(means)[:2])
 
 
 LAYOUTS: dict[str, Layout] = {"padded": padded_logps, "prefix_shared": prefix_shared_logps}
@@ -133,15 +163,18 @@ LAYOUTS: dict[str, Layout] = {"padded": padded_logps, "prefix_shared": prefix_sh
 class Policy(nn.Module):
     """A language model whose forward pass gives `Logps`; engines wrap it."""
 
-    def __init__(self, model: Any, layout: str, with_prompt: bool) -> None:
+    def __init__(
+        self, model: Any, layout: str, with_prompt: bool, with_means: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.layout = layout
         self.with_prompt = with_prompt
+        self.with_means = with_means
 
     def forward(self, examples: Sequence[Example]) -> Logps:
         """Score the completions of a micro-batch; see `padded_logps`."""
-        return LAYOUTS[self.layout](self.model, examples, self.with_prompt)
+        return LAYOUTS[self.layout](self.model, examples, self.with_prompt, self.with_means)
 
 
 def base_of(model: Any) -> Any:
@@ -154,8 +187,10 @@ def attention_of(base: Any) -> str:
     return str(getattr(base.config, "_attn_implementation", "eager"))
 
 
-def _without_prompt(sums: Tensor, counts: Tensor, examples: int) -> Logps:
-    return Logps(sums, counts, sums.new_zeros(examples))
+def _joined(parts: Sequence[Logps]) -> Logps:
+    """Join the sums of examples that were scored apart, all of them with means or none."""
+    fields = zip(*(tuple(t for t in part if t is not None) for part in parts), strict=True)
+    return Logps(*map(torch.cat, fields))
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -28,7 +28,8 @@ class Packed:
     `targets` (T,) are flat indices (row * L + column) of the tokens to predict, `sources` (T,)
     those of the tokens before them, whose hidden states predict. Number `terms[i]` of the T
     log-probabilities is added to sum `slots[i]`: sum b is that of the prompt of example b; the
-    completions of all examples follow. `prefix` tokens before all rows are computed elsewhere.
+    completions of all examples follow, then the examples' headers. `prefix` tokens before all rows
+    are computed elsewhere.
     """
 
     ids: Tensor
@@ -186,6 +187,8 @@ def pack(
                 targets += [at + position for position in counted]
                 slots += [item] * len(counted)
             common = predict(end, shared, end - 1)
+            terms += common[: example.header]
+            slots += [len(examples) + first_completion[-1] + item] * example.header
             for number, answer in enumerate(example.completions):
                 first, own = len(ids), len(answer) - shared
                 ids += answer[shared:]

@@ -13,7 +13,7 @@ from mint_ray.config.training import TrainingConfig
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.odds import log_odds
-from mint_ray.students.objectives.rcft import CaseBins, calibration_terms
+from mint_ray.students.objectives.rcft import TARGETS, CaseBins, calibration_terms
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,44 @@ class ScoredBatch:
         indices = torch.tensor(pairs, device=self.logps.sums.device).view(-1, 2)
         return indices[:, 0], indices[:, 1]
 
-    def negative_log_likelihood(self) -> Tensor:
-        """Return minus the summed log-probability of the examples' likelihood terms."""
+    def mean_logps(self, without_header: bool = False) -> Tensor:
+        """Return the mean token log-probability (N,) of each completion, in nats.
+
+        Args:
+            without_header: whether to leave out the tokens that all answers begin with.
+        """
+        sums, counts, headers = self.logps.sums, self.logps.counts, self.logps.header_sums
+        if not without_header or headers is None:
+            return sums / counts
+        sizes = torch.tensor([len(e.completions) for e in self.examples], device=sums.device)
+        lengths = torch.tensor([example.header for example in self.examples], device=sums.device)
+        own = counts - lengths.repeat_interleave(sizes)
+        return (sums - headers.repeat_interleave(sizes)) / own
+
+    def negative_log_likelihood(self, smoothing: float = 0.0) -> Tensor:
+        """Return minus the summed log-probability of the examples' likelihood terms.
+
+        An example whose likelihood runs over no completion has that of its prompt alone.
+
+        Args:
+            smoothing: weight of the mean log-probability of all tokens of the vocabulary, which
+                takes that part of each token's own (Szegedy et al., "Rethinking the Inception
+                Architecture for Computer Vision", arXiv 1512.00567).
+
+        Raises:
+            ValueError: there is smoothing, and the log-probabilities came without those means.
+        """
+        logps = self.logps
+        plain = self._summed(logps.sums, logps.prompt_sums)
+        if not smoothing:
+            return -plain
+        if logps.mean_sums is None or logps.mean_prompt_sums is None:
+            raise ValueError("label smoothing: expected `mean_sums`; score with `with_means`")
+        means = self._summed(logps.mean_sums, logps.mean_prompt_sums)
+        return -((1.0 - smoothing) * plain + smoothing * means)
+
+    def _summed(self, sums: Tensor, prompt_sums: Tensor) -> Tensor:
+        """Add up the values of completions (N,) and prompts (B,) that the likelihood runs over."""
         terms = [
             (start + local, row)
             for row, (start, example) in enumerate(zip(self.starts, self.examples, strict=True))
@@ -68,8 +104,9 @@ class ScoredBatch:
         ]
         # Completion and prompt of each term; a prompt counts as often as its completions do.
         indices = torch.tensor(terms, device=self.logps.sums.device, dtype=torch.long).view(-1, 2)
-        completions = self.logps.sums[indices[:, 0]].sum()
-        return -(completions + self.logps.prompt_sums[indices[:, 1]].sum())
+        alone = [row for row, example in enumerate(self.examples) if not example.nll_completions]
+        prompts = prompt_sums[indices[:, 1]].sum() + prompt_sums[alone].sum()
+        return sums[indices[:, 0]].sum() + prompts
 
 
 def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
@@ -78,16 +115,18 @@ def orpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     Hong et al., "ORPO: Monolithic Preference Optimization without Reference Model",
     arXiv 2403.07691, equations 6 and 7; log odds of the mean token log-probability. The NLL
     runs over the chosen answer, and over the prompt where `training.nll_on` says so. Rewards
-    are lambda * mean log-probability, as in TRL.
+    are lambda * mean log-probability, as in TRL. `training.odds_over` can leave the tokens that all
+    answers begin with out of the mean.
     """
-    mean_logps = scored.logps.sums / scored.logps.counts
+    mean_logps = scored.mean_logps(without_header=settings.odds_over == "names")
     chosen, rejected = (mean_logps[indices] for indices in scored.pairs)
     odds = log_odds(chosen) - log_odds(rejected)
     log_ratio = F.logsigmoid(odds)
     weight = settings.orpo_lambda
     metrics = _preference_metrics(weight * chosen, weight * rejected, chosen, rejected)
     metrics |= {"log_odds_ratio": log_ratio.sum(), "log_odds_chosen": odds.sum()}
-    return _terms(scored.negative_log_likelihood(), -weight * log_ratio.sum(), metrics)
+    likelihood = scored.negative_log_likelihood(settings.label_smoothing)
+    return _terms(likelihood, -weight * log_ratio.sum(), metrics)
 
 
 def dpo(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
@@ -111,8 +150,8 @@ def sft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
 
     The likelihood term of ORPO alone; MINT's baseline (arXiv 2505.05736) uses the chosen answer.
     """
-    loss = scored.negative_log_likelihood()
-    mean_logps = scored.logps.sums / scored.logps.counts
+    loss = scored.negative_log_likelihood(settings.label_smoothing)
+    mean_logps = scored.mean_logps()
     return _terms(loss, _zero(loss), {"logps/chosen": mean_logps.sum()})
 
 
@@ -131,16 +170,20 @@ def rcft(scored: ScoredBatch, settings: TrainingConfig) -> LossTerms:
     """Compute RCFT: NLL of prompt and known answer + `rcft_weight` * calibration term.
 
     The regularised form of the paper of `cft`. `rcft.calibration_terms` states the second term;
-    every example's bin, and that bin's accuracy, are those of the last E-step.
+    every example's bin, and that bin's accuracy, are those of the last E-step. An example whose
+    known answer is not among its candidates has the NLL of its prompt alone: its probabilities are
+    those of a choice among wrong answers, so they are not pulled anywhere.
     """
     if scored.bins is None:
         raise ValueError("rcft: expected the bins of an E-step, found None; pass `bins`")
     loss = scored.negative_log_likelihood()
+    targets = TARGETS[settings.rcft_targets]
     terms = [
-        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.index)
+        calibration_terms(F.log_softmax(sums, -1), scored.bins, example.index, targets)
         for example, sums in zip(scored.examples, _by_example(scored), strict=True)
+        if example.gold is not None
     ]
-    calibration = torch.stack(terms).sum()
+    calibration = torch.stack(terms).sum() if terms else _zero(loss)
     metrics = _candidate_metrics(scored) | {"calibration_loss": calibration}
     return _terms(loss, settings.rcft_weight * calibration, metrics)
 

@@ -6,7 +6,7 @@ the softmax over the candidates' summed log-probabilities.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,8 @@ _LOG_TEMPERATURE = (-4.0, 6.0)
 class CaseBins:
     """Result of an E-step: `bin_of` (N,) of each example, each bin's `accuracy` and `sizes` (K,).
 
-    An empty bin has size 0 and its own centre as accuracy; no example refers to it.
+    An empty bin has size 0 and its own centre as accuracy; no example refers to it. `bin_of` is -1
+    for an example that has no calibration term.
     """
 
     bin_of: Tensor
@@ -80,17 +81,18 @@ class Regime:
         }
 
 
-def expectation(confidence: Floats, correct: Bools, bins: int) -> CaseBins:
+def expectation(confidence: Floats, correct: Bools, answerable: Bools, bins: int) -> CaseBins:
     """Take an E-step: bin examples by confidence (equal widths), estimate bins' accuracies.
 
     Args:
         confidence: (N,) highest probability of each example.
         correct: (N,) whether the known answer has the highest probability.
+        answerable: (N,) whether the known answer is a candidate; other examples have no bin.
         bins: number of bins K.
     """
-    bin_of = assign_bins(confidence, bins)
-    sizes = np.bincount(bin_of, minlength=bins)
-    n_correct = np.bincount(bin_of, weights=correct, minlength=bins)
+    bin_of = np.where(answerable, assign_bins(confidence, bins), -1)
+    sizes = np.bincount(bin_of[answerable], minlength=bins)
+    n_correct = np.bincount(bin_of[answerable], weights=correct[answerable], minlength=bins)
     centres = (np.arange(bins) + 0.5) / bins
     accuracy = np.where(sizes > 0, n_correct / np.maximum(sizes, 1), centres)
     return CaseBins(
@@ -100,7 +102,12 @@ def expectation(confidence: Floats, correct: Bools, bins: int) -> CaseBins:
     )
 
 
-def calibration_terms(log_p: Tensor, bins: CaseBins, number: int) -> Tensor:
+Targets = Callable[[Tensor, Tensor], Tensor]
+"""Targets (M,) of the candidates below the top, from their log-probabilities (M,) and the bin's
+accuracy (); they sum to 1 - accuracy."""
+
+
+def calibration_terms(log_p: Tensor, bins: CaseBins, number: int, targets: Targets) -> Tensor:
     """Compute one example's share of L_cal, so that the mean over all N examples is L_cal.
 
     L_cal = sum_k 1/n_k sum_{i in bin k} [(p_max - acc_k)^2 + sum_{j != max} (p_j - t_j)^2]
@@ -108,7 +115,8 @@ def calibration_terms(log_p: Tensor, bins: CaseBins, number: int) -> Tensor:
     Args:
         log_p: (C,) log-probabilities of the candidates, normalised.
         bins: the last E-step.
-        number: the example's index in it.
+        number: the example's index in it; the example has a bin.
+        targets: gives the t_j, `paper_targets` or `proportional_targets`.
     """
     bin_index = bins.bin_of[number]
     accuracy = bins.accuracy[bin_index].to(log_p.device)
@@ -121,17 +129,13 @@ def calibration_terms(log_p: Tensor, bins: CaseBins, number: int) -> Tensor:
     return weight * ((p[top] - accuracy) ** 2 + ((p[others] - target) ** 2).sum())
 
 
-def targets(log_p: Tensor, accuracy: Tensor) -> Tensor:
-    """Return rank-keeping targets t_j (M,) of the candidates below the top; they sum to 1 - acc.
+def paper_targets(log_p: Tensor, accuracy: Tensor) -> Tensor:
+    """Return the paper's rank-keeping `Targets` t_j, which lie between a and 1.8 a.
 
     t_j = a tanh(gamma p_j) + a, gamma = (ln 3 / p_2nd) / (1 - acc),
     a = (1 - acc) / (sum_j tanh(gamma p_j) + M); t = 0 where acc = 1. The paper's M is 3; its ln 3
     is artanh 0.8 and stays. p_j / p_2nd is computed from log-probabilities, so that a p_2nd near 0
-    does no harm.
-
-    Args:
-        log_p: (M,) log-probabilities of these candidates.
-        accuracy: (), of the example's bin.
+    does no harm. Many candidates flatten the targets: the more there are, the smaller is a.
     """
     if not len(log_p):
         return log_p
@@ -140,6 +144,34 @@ def targets(log_p: Tensor, accuracy: Tensor) -> Tensor:
         return torch.zeros_like(log_p)
     curve = torch.tanh(_SECOND * (log_p - log_p.max()).exp() / remainder)
     return remainder / (curve.sum() + len(log_p)) * (curve + 1.0)
+
+
+def proportional_targets(log_p: Tensor, accuracy: Tensor) -> Tensor:
+    """Return `Targets` in the ratio of the student's own probabilities, (1 - acc) p_j / sum p.
+
+    None is above the accuracy, which is the top's target, or the student would learn another
+    order; what a target would have above it goes to the others, in the same ratio. All are equal
+    where the accuracy is below that of guessing.
+    """
+    if not len(log_p):
+        return log_p
+    remainder = 1.0 - accuracy
+    if float(remainder) >= float(accuracy) * len(log_p):
+        return (remainder / len(log_p)).expand(len(log_p)).to(log_p.dtype)
+    target = torch.empty_like(log_p)
+    free = torch.ones_like(log_p, dtype=torch.bool)
+    while True:
+        target[~free] = accuracy.to(target.dtype)
+        # A softmax, so that probabilities which are 0 in floating point have a ratio too.
+        target[free] = (remainder - accuracy * (~free).sum()) * log_p[free].softmax(-1)
+        above = free & (target > accuracy)
+        if not above.any():
+            return target
+        free &= ~above
+
+
+TARGETS: dict[str, Targets] = {"paper": paper_targets, "proportional": proportional_targets}
+"""Targets by the name of `training.rcft_targets`."""
 
 
 def regime(

@@ -19,9 +19,10 @@ class Objective:
 
     `terms` computes the loss's sums, and `compares` names the completions of an example.
     `prompt_likelihood` says whether the likelihood term covers the prompt (None:
-    `training.nll_on` decides); `likelihood` is False where there is no such term. `reference` asks
-    for log-probabilities at step 0, `measures` for the calibration of the starting student, `bins`
-    for an E-step before every epoch.
+    `training.nll_on` decides); `likelihood` is False where there is no such term. `smooths` says
+    whether that term takes `training.label_smoothing`. `reference` asks for log-probabilities at
+    step 0, `measures` for the calibration of the starting student, `bins` for an E-step before
+    every epoch.
     """
 
     terms: Callable[[ScoredBatch, TrainingConfig], LossTerms]
@@ -29,14 +30,15 @@ class Objective:
     reference: bool = False
     prompt_likelihood: bool | None = None
     likelihood: bool = True
+    smooths: bool = False
     measures: bool = False
     bins: bool = False
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "orpo": Objective(orpo, "pairs"),
+    "orpo": Objective(orpo, "pairs", smooths=True),
     "dpo": Objective(dpo, "pairs", reference=True, prompt_likelihood=False, likelihood=False),
-    "sft": Objective(sft, "chosen"),
+    "sft": Objective(sft, "chosen", smooths=True),
     "cft": Objective(cft, "candidates", prompt_likelihood=False, measures=True),
     "rcft": Objective(rcft, "candidates", prompt_likelihood=True, measures=True, bins=True),
 }

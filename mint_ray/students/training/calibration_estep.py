@@ -78,8 +78,12 @@ class EStep:
         sample = self._count if self._objective.bins else min(self._count, _REGIME_EXAMPLES)
         scores, answers = self._scores(sample)
         if self._objective.bins:
-            confidence, correct = top_confidence(scores), is_correct(scores, answers)
-            self.bins = expectation(confidence, correct, self._training.calibration_bins)
+            self.bins = expectation(
+                top_confidence(scores),
+                is_correct(scores, answers),
+                np.array([answer is not None for answer in answers]),
+                self._training.calibration_bins,
+            )
         return regime(scores, answers, self._training.calibration_bins)
 
     def _is_due(self, step: int, first: int) -> bool:

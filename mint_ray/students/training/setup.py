@@ -133,7 +133,8 @@ def _make_policy(
     if attention_of(base_of(model)) != attention:
         base_of(model).set_attn_implementation(attention)
     layout = agree(choose_layout(training.prefix_sharing, model, sample))
-    return Policy(model, layout, _with_prompt(objective, training))
+    smooths = objective.smooths and training.label_smoothing > 0
+    return Policy(model, layout, _with_prompt(objective, training), with_means=smooths)
 
 
 def _make_reference(

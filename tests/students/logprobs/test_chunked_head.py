@@ -3,7 +3,12 @@ import torch
 from torch import nn
 
 from mint_ray.students.logprobs import chunked_head as module
-from mint_ray.students.logprobs.chunked_head import select_logps, token_logps
+from mint_ray.students.logprobs.chunked_head import (
+    mean_logps,
+    select_logps,
+    token_and_mean_logps,
+    token_logps,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +41,26 @@ def test_values_and_gradients_are_those_of_all_logits(frozen: bool, bias: bool) 
     if frozen:
         assert head.weight.grad is None
     else:
+        torch.testing.assert_close(head.weight.grad, expected_head)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_means_over_the_vocabulary_are_those_of_all_logits(frozen: bool, bias: bool) -> None:
+    head, hidden = make(bias, frozen, torch.float64)
+    weights = torch.linspace(-1, 1, 8).double()
+    logits = head(hidden)
+    reference = logits.log_softmax(-1).mean(-1)
+    ((reference + select_logps(logits, TARGETS)) * weights).sum().backward()
+    expected, expected_head = hidden.grad.clone(), head.weight.grad
+    hidden.grad, head.weight.grad = None, None
+    logps, means = token_and_mean_logps(hidden, head, TARGETS)
+    ((logps + means) * weights).sum().backward()
+    torch.testing.assert_close(logps, token_logps(hidden, head, TARGETS))
+    torch.testing.assert_close(means, reference)
+    torch.testing.assert_close(mean_logps(logits), reference)
+    torch.testing.assert_close(hidden.grad, expected)
+    if not frozen:
         torch.testing.assert_close(head.weight.grad, expected_head)
 
 

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from mint_ray.errors import ConfigError
+from mint_ray.students.data.rows import RowEncoder
+from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
 from mint_ray.students.logprobs.layouts import FLEX, attention_of, padded_logps, prefix_shared_logps
 from mint_ray.students.logprobs.packing import first_fit, own_tokens
 from mint_ray.students.logprobs.prefixes import shared_beginning
-from tests.students.conftest import assert_same_gradients, take_gradients
+from tests.students.conftest import assert_same_gradients, pair_row, take_gradients
 
 
 def test_both_layouts_agree(model: Any, examples: list[Example]) -> None:
@@ -167,3 +169,26 @@ def test_settings_are_obeyed(
     model: Any, examples: list[Example], setting: str, layout: str
 ) -> None:
     assert choose_layout(setting, model, examples[0]) == layout
+
+
+def test_both_layouts_sum_the_header(model: Any, tokenizer: Any) -> None:
+    maker = RowEncoder(Encoder(tokenizer, 700, 1400), "pairs", {}, 2, with_header=True)
+    with_header = [maker.encode_row(pair_row(number)) for number in range(3)]
+    for example in with_header:
+        chosen, rejected = (tokenizer.decode(ids) for ids in example.completions)
+        header = tokenizer.decode(example.completions[0][: example.header])
+        assert header in ("POTENTIAL_DISEASES:\n1. '", "POTENTIAL_DISEASES:\n1. ")
+        assert chosen.startswith(header)
+        assert rejected.startswith(header)
+    plain = padded_logps(model, with_header, with_prompt=False)
+    shared = prefix_shared_logps(model, with_header, with_prompt=False)
+    torch.testing.assert_close(shared.header_sums, plain.header_sums, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(shared.counts, plain.counts)
+    torch.testing.assert_close(shared.sums, plain.sums, rtol=1e-5, atol=1e-4)
+    first = with_header[0]
+    row = torch.tensor([[*first.prompt, *first.completions[0]]])
+    logps = model(row).logits.log_softmax(-1)[0].detach()
+    places = range(len(first.prompt), len(first.prompt) + first.header)
+    by_hand = sum(float(logps[at - 1, row[0, at]]) for at in places)
+    assert plain.header_sums is not None
+    assert float(plain.header_sums[0]) == pytest.approx(by_hand, rel=1e-5)

@@ -97,6 +97,26 @@ def test_orpo_by_hand() -> None:
     assert float(terms.metrics["rewards/accuracies"]) == 1.0
 
 
+def test_odds_over_names_by_hand() -> None:
+    """Four header tokens of log-probability -0.4 in all; two own tokens, or a single one."""
+    example = Example(
+        ("x",), (1,), ((9, 9, 9, 9, 2, 3), (9, 9, 9, 9, 4)), ((0, 1),), (0,), header=4
+    )
+    own = 2 * math.log(0.8), math.log(0.5)  # mean probabilities 0.8 and 0.5: odds 4 and 1
+    sums = torch.tensor([own[0] - 0.4, own[1] - 0.4])
+    logps = Logps(sums, torch.tensor([6, 5]), torch.zeros(1), torch.tensor([-0.4]))
+    batch = ScoredBatch([example], logps)
+    names = orpo(batch, training_config(odds_over="names"))
+    assert float(names.metrics["log_odds_chosen"]) == pytest.approx(math.log(4), rel=1e-5)
+    assert float(names.unit_sum) == pytest.approx(-0.1 * math.log(0.8), rel=1e-5)
+    answer = orpo(batch, training_config())
+    odds = [math.exp(float(sums[i]) / n) for i, n in ((0, 6), (1, 5))]
+    by_hand = math.log(odds[0] / (1 - odds[0])) - math.log(odds[1] / (1 - odds[1]))
+    assert float(answer.metrics["log_odds_chosen"]) == pytest.approx(by_hand, rel=1e-4)
+    # The likelihood is that of the whole answer either way.
+    assert float(names.token_sum) == float(answer.token_sum) == pytest.approx(0.4 - own[0])
+
+
 def test_rejected_sets_of_a_case_count_as_rows_apart() -> None:
     sums = torch.tensor([-1.0, -2.0, -3.0])
     together = Example(("a", "b"), (1,), ((2,), (3,), (4,)), ((0, 1), (0, 2)), (0, 0))
@@ -139,6 +159,47 @@ def test_rcft_pulls_an_overconfident_student_down() -> None:
     OBJECTIVES["rcft"].terms(scored(sums, [candidates(0)], bins=bins), settings).unit_sum.backward()
     assert float(sums.grad[0]) > 0
     assert (sums.grad[1:] < 0).all()
+
+
+def test_rcft_without_the_answer_among_the_candidates_keeps_the_prompt_alone() -> None:
+    sums = torch.tensor([-1.0, -2.0, -3.0, -4.0] * 2)
+    prompts = torch.tensor([-7.0, -11.0])
+    bins = CaseBins(torch.tensor([0, -1]), torch.tensor([0.3]), torch.tensor([1]))
+    examples = [candidates(0), candidates(None, 1)]
+    settings = training_config(objective="rcft")
+    batch = ScoredBatch(examples, Logps(sums, torch.ones_like(sums), prompts), bins=bins)
+    both = OBJECTIVES["rcft"].terms(batch, settings)
+    assert float(both.token_sum) == pytest.approx(1.0 + 7.0 + 11.0)
+    first = OBJECTIVES["rcft"].terms(scored(sums[:4], [candidates(0)], bins=bins), settings)
+    assert float(both.unit_sum) == pytest.approx(float(first.unit_sum))
+    alone = scored(sums[:4], [candidates(None, 1)], bins=bins)
+    assert float(OBJECTIVES["rcft"].terms(alone, settings).unit_sum) == 0.0
+
+
+def test_the_tokens_of_a_prompt_without_its_answer_count() -> None:
+    example = Example(("x",), (1, 2, 3), ((4,), (5,)))
+    assert example.likelihood_tokens(with_prompt=True) == 2
+    assert example.likelihood_tokens(with_prompt=False) == 0
+
+
+def test_rcft_takes_the_targets_of_the_setting() -> None:
+    bins = CaseBins(torch.tensor([0]), torch.tensor([0.6]), torch.tensor([1]))
+    # At the accuracy already, and in the ratio of the proportional targets.
+    sums = torch.tensor([0.6, 0.3, 0.1]).log()
+    example = Example(("x",), (1,), ((2,), (3,), (4,)), (), (0,), 0)
+    losses = {
+        name: float(
+            OBJECTIVES["rcft"]
+            .terms(
+                scored(sums, [example], bins=bins),
+                training_config(objective="rcft", rcft_targets=name),
+            )
+            .unit_sum
+        )
+        for name in ("paper", "proportional")
+    }
+    assert losses["proportional"] == pytest.approx(0.0, abs=1e-9)
+    assert losses["paper"] > 1e-3
 
 
 @pytest.mark.parametrize("name", ["dpo", "rcft"])

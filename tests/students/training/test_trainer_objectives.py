@@ -115,6 +115,26 @@ def test_rcft_estimates_its_bins_anew_every_epoch(
     assert measured == [0, 3, 6]
 
 
+@pytest.mark.parametrize("objective", ["orpo", "sft"])
+def test_labels_are_smoothed_while_training(
+    pairs: Path, base_folder: Path, tmp_path: Path, objective: str
+) -> None:
+    settings: dict[str, Any] = {"objective": objective, "max_steps": 1}
+    plain = losses_of(pairs, base_folder, tmp_path / "a", 4, **settings)
+    smoothed = losses_of(pairs, base_folder, tmp_path / "b", 4, label_smoothing=0.2, **settings)
+    assert smoothed[0] != pytest.approx(plain[0], rel=1e-3)
+
+
+def test_the_odds_ratio_leaves_out_the_header_while_training(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"max_steps": 1}
+    (plain,) = curves_of(pairs, base_folder, tmp_path / "a", 4, **settings)
+    (names,) = curves_of(pairs, base_folder, tmp_path / "b", 4, odds_over="names", **settings)
+    assert names["nll_loss"] == pytest.approx(plain["nll_loss"], rel=1e-6)
+    assert names["log_odds_chosen"] != pytest.approx(plain["log_odds_chosen"], rel=1e-3)
+
+
 def test_rejected_sets_share_a_prompt_and_change_nothing(
     write_pairs: WritePairs, base_folder: Path, tmp_path: Path
 ) -> None:
