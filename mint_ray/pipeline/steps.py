@@ -10,9 +10,9 @@ from mint_ray.config.config import Config
 from mint_ray.config.teacher import UNHASHED_OF_SERVER
 from mint_ray.pipeline.extra_inputs import (
     ExtraInput,
-    evaluations_of_systems,
+    answers_of_systems,
     pairs_of_trials,
-    required_evaluations,
+    required_answers,
 )
 
 if TYPE_CHECKING:  # workers import this module, and need neither
@@ -197,8 +197,8 @@ STEPS: tuple[Step, ...] = (
         ),
         about="join the rankings of all compared systems, measure their differences, report",
         on_request=True,
-        extra_inputs=required_evaluations,
-        hashed_inputs=evaluations_of_systems,
+        extra_inputs=required_answers,
+        hashed_inputs=answers_of_systems,
     ),
     Step(
         "index",
