@@ -18,6 +18,8 @@ instead of 40 to 69 %.
 
 OVERRIDDEN = ("student", "training", "preferences", "teacher", "evaluation")
 """Sections whose settings a compared system may override."""
+ASKED = ("reasoning", "retrieval")
+"""Sections whose settings a system may override that is asked; see `SystemConfig`."""
 SAME_FOR_ALL = (
     "evaluation.max_cases",
     "evaluation.max_cases_per_group",
@@ -147,28 +149,48 @@ class SystemConfig(Section):
     By default its evaluation ranks the trained student alone, under the name of the system. With
     `evaluation.systems` among the overrides it ranks those systems: a single one under the name of
     the system, several under their own names, the trained student under that of the system.
+
+    With `reasoning.protocol` among the overrides nothing is trained: a chat model is asked, or
+    documents alone are searched, about the same test cases (step `reason`).
     """
 
     overrides: Annotated[dict[str, Setting], BeforeValidator(_dotted)] = Field({})
     """Settings that differ from those of the config, by dotted name, in `student`, `training`,
-    `preferences`, `teacher` and `evaluation`."""
+    `preferences`, `teacher` and `evaluation`; or in `reasoning` and `retrieval` alone, with
+    `reasoning.protocol` among them, for a system that is asked."""
     start_from: str | None = None
     """Name of the system whose finished student this training continues from. Empty to start from
     the base model, or from the config's `student.init_adapter`."""
     compared: bool = True
     """Evaluate and compare the system. Switch off for a student that others only start from."""
 
+    @property
+    def asked(self) -> bool:
+        """Whether the system answers by the step `reason` and not by `evaluate`."""
+        return "reasoning.protocol" in self.overrides
+
     @model_validator(mode="after")
     def _overridable(self) -> "SystemConfig":
         for name in self.overrides:
             section, _, leaf = name.partition(".")
-            if section not in OVERRIDDEN or not leaf or name in SAME_FOR_ALL:
+            if section not in OVERRIDDEN + ASKED or not leaf or name in SAME_FOR_ALL:
                 raise ValueError(
                     f"overrides: {name} is the same for all systems, which rank the same cases; "
                     f"expected other settings, of {', '.join(OVERRIDDEN)}"
                 )
             if name == "student.init_adapter":
                 raise ValueError(f"overrides: expected start_from instead of {name}")
+            if (section in ASKED) is not self.asked:
+                raise ValueError(
+                    f"overrides: {name} is of a system that is "
+                    f"{'trained' if self.asked else 'asked'}: expected either reasoning.protocol "
+                    f"with settings of {' and '.join(ASKED)}, or settings of the others"
+                )
+        if self.asked and (self.start_from is not None or not self.compared):
+            raise ValueError(
+                "expected neither start_from nor compared: false for a system with "
+                "reasoning.protocol, which has no training"
+            )
         return self
 
 
@@ -179,6 +201,23 @@ class CompareConfig(Section):
     """Compared systems by name, in small letters, digits and underscores."""
     reference: str = "orpo"
     """System that the others are held against in paired differences."""
+    crossovers: dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], tuple[str, str, str, str]
+    ] = Field({})
+    """Differences of differences by name, each of four systems: `[a, b, c, d]` is
+    (a − b) − (c − d), with a paired interval."""
+
+    @field_validator("crossovers")
+    @classmethod
+    def _of_four_systems(
+        cls, crossovers: dict[str, tuple[str, str, str, str]]
+    ) -> dict[str, tuple[str, str, str, str]]:
+        for name, systems in crossovers.items():
+            if len(set(systems)) < len(systems):
+                raise ValueError(
+                    f"{name}: expected four different systems, found {', '.join(systems)}"
+                )
+        return crossovers
 
     @model_validator(mode="after")
     def _starts_lead_to_an_end(self) -> "CompareConfig":
@@ -189,6 +228,11 @@ class CompareConfig(Section):
                     raise ValueError(
                         f"compare.systems.{chain[-1]}.start_from: expected one of "
                         f"{', '.join(self.systems)} (found {start!r})"
+                    )
+                if self.systems[start].asked:
+                    raise ValueError(
+                        f"compare.systems.{chain[-1]}.start_from: expected a system with a "
+                        f"training, found {start}, which is asked"
                     )
                 if start in chain:
                     raise ValueError(

@@ -29,6 +29,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.renderings",
     "cases.simulated_per_disease",
     "cases.without_publication",
+    "compare.crossovers",
     "evaluation.decoding",
     "evaluation.fused_cases",
     "evaluation.fused_look_ups",

@@ -62,6 +62,11 @@ class ServingConfig(Section):
     """Student that reads notes. Empty to serve none."""
     vision: ServedStudentConfig | None = None
     """Student that reads images. Empty to serve none."""
+    documents: Path | None = None
+    """Folder of a finished `index` step (`mint path CONFIG index`), whose documents are searched by
+    words for requests with `explain: documents`. Every node must see it. Empty to refuse those
+    requests. `mint serve` takes the config's own index, if it is finished and the student is the
+    config's own."""
     api_keys: Path | None = None
     """File with the SHA-256 of one API key per line, in hex. It is read again when it changes.
     Hashes in MINT_API_KEY_HASHES, separated by commas, are accepted too."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +12,8 @@ import pyarrow.compute as pc
 from mint_ray.common.files import write_text
 from mint_ray.errors import DataError
 from mint_ray.evaluation.answers import Answers, SystemAnswers
+from mint_ray.evaluation.crossovers import Crossover
 from mint_ray.evaluation.measurement import Measurement
-from mint_ray.evaluation.metrics.bootstrap import Interval
 from mint_ray.evaluation.metrics.compute import CLASS_COMPARED, COMPARED, compare
 from mint_ray.evaluation.metrics.mcnemar import McNemar, mcnemar
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
@@ -55,16 +56,17 @@ Differences = dict[str, dict[str, PairedDifferences]]
 
 @dataclass(frozen=True)
 class SystemCost:
-    """Cost of a trained system; its training includes those that it continues from."""
+    """Cost of a system; its training includes those that it continues from."""
 
     steps: int
-    """Optimizer steps."""
+    """Optimizer steps; 0 for a chat model that is asked."""
     tokens: float | None
     """Tokens of prompts and answers in those steps; None for trainings that did not count them."""
     training_seconds: float | None
     """Seconds of those steps; None as for tokens."""
     ranking_seconds: float | None
-    """Seconds of the whole evaluation; None where that ranks other systems too."""
+    """Seconds of the whole evaluation, or of all questions; None where other systems were ranked
+    too."""
 
 
 def join_evaluations(
@@ -173,28 +175,32 @@ def paired_differences(
                 stratum=stratum,
             )
             differences[system][stratum] = PairedDifferences(
-                {item.metric: _value_of(item.interval) for item in found},
+                {item.metric: item.interval.as_value() for item in found},
                 mcnemar(outcomes[system].correct[inside], outcomes[reference].correct[inside]),
             )
     return differences
 
 
-def _value_of(interval: Interval) -> MetricValue:
-    return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}
-
-
-def write_differences(path: Path, reference: str, differences: Differences) -> None:
+def write_differences(
+    path: Path,
+    reference: str,
+    differences: Differences,
+    crossovers: Mapping[str, Crossover] | None = None,
+) -> None:
     """Write `differences.json`; it appears whole or not at all.
 
     It holds `{reference, differences: {system: {stratum: {metrics: {metric: {value, low, high, n}},
     mcnemar: {only_first, only_second, p_value}}}}}`; the system is the first, the reference the
-    second.
+    second. Where there are crossovers, it also holds `{crossovers: {name: {systems: [a, b, c, d],
+    strata: {stratum: {metric: {value, low, high, n}}}}}}`.
     """
-    tree = {
+    tree: dict[str, Any] = {
         "reference": reference,
         "differences": {
             system: {stratum: asdict(item) for stratum, item in strata.items()}
             for system, strata in differences.items()
         },
     }
+    if crossovers:
+        tree["crossovers"] = {name: asdict(item) for name, item in crossovers.items()}
     write_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")

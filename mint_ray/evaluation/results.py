@@ -241,6 +241,15 @@ def system_size(metrics: Metrics, system: str, stratum: str) -> int:
     return max((value["n"] for value in values), default=0)
 
 
+def has_ranks_only(metrics: Metrics, system: str) -> bool:
+    """Return whether a system lists names without probabilities, beside systems that have them.
+
+    Its calibration and the likelihood of its answers are not measured.
+    """
+    sure = {name for name, strata in metrics.items() if "nll" in strata.get("all", {})}
+    return bool(sure) and system not in sure
+
+
 def write_metrics(path: Path, metrics: Metrics) -> None:
     """Write `metrics.json`; it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

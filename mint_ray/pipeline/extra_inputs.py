@@ -1,8 +1,9 @@
-"""Outputs of other configs that a step reads: pairs of a campaign, evaluations of systems."""
+"""Outputs of other configs that a step reads: pairs of a campaign, answers of systems."""
 
 from dataclasses import dataclass
 
 from mint_ray.config.config import Config
+from mint_ray.config.evaluation import SystemConfig
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.systems import VARIANTS
@@ -33,23 +34,25 @@ def pairs_of_trials(config: Config) -> dict[str, ExtraInput]:
     return {name: ExtraInput("prefer", each) for name, each in pair_variants(config).items()}
 
 
-def required_evaluations(config: Config) -> dict[str, ExtraInput]:
-    """Return `evaluations_of_systems`, of which a comparison needs at least one.
+def required_answers(config: Config) -> dict[str, ExtraInput]:
+    """Return `answers_of_systems`, of which a comparison needs at least one.
 
     Raises:
         ConfigError: no system is named, or one is not legal; see `system_configs`.
     """
-    evaluations = evaluations_of_systems(config)
-    if not evaluations:
+    answers = answers_of_systems(config)
+    if not answers:
         raise ConfigError(
             "compare.systems: expected at least one system, found none; "
             "configs/compare_phenopackets.yaml is an example"
         )
-    return evaluations
+    return answers
 
 
-def evaluations_of_systems(config: Config) -> dict[str, ExtraInput]:
-    """Return the evaluation of each compared system by the name of the input.
+def answers_of_systems(config: Config) -> dict[str, ExtraInput]:
+    """Return the step with the answers of each compared system by the name of the input.
+
+    It is `evaluate`, or `reason` for a system that is asked.
 
     Raises:
         ConfigError: a system is not legal; see `system_configs`.
@@ -61,15 +64,20 @@ def evaluations_of_systems(config: Config) -> dict[str, ExtraInput]:
         return ExtraInput(step, configs[name], output("train", start) if start else None)
 
     return {
-        evaluation_of(name): output("evaluate", name)
+        answers_input(name, system): output(_step_of(system), name)
         for name, system in systems.items()
         if system.compared
     }
 
 
-def evaluation_of(system: str) -> str:
-    """Return the name of the input with the evaluation of a compared system."""
-    return f"evaluate {system}"
+def answers_input(name: str, system: SystemConfig) -> str:
+    """Return the name of the input with the answers of a compared system."""
+    return f"{_step_of(system)} {name}"
+
+
+def _step_of(system: SystemConfig) -> str:
+    """Return the step that writes the answers of a compared system."""
+    return "reason" if system.asked else "evaluate"
 
 
 def system_configs(config: Config) -> dict[str, Config]:
@@ -84,13 +92,16 @@ def system_configs(config: Config) -> dict[str, Config]:
     return configs
 
 
-def shown_names(system: str, config: Config) -> dict[str, str]:
-    """Return the names that a comparison shows, by word of `evaluation.systems`.
+def shown_names(system: str, config: Config, asked: bool = False) -> dict[str, str]:
+    """Return the names that a comparison shows, by word of `evaluation.systems`, or by protocol.
 
     Args:
         system: name of the compared system.
         config: of this system.
+        asked: whether the system is asked, and so has one name alone.
     """
+    if asked:
+        return {config.reasoning.protocol: system}
     words = config.evaluation.systems
     alone = len(words) == 1
     return {word: system if alone or word == STUDENT else word for word in words}
@@ -98,8 +109,13 @@ def shown_names(system: str, config: Config) -> dict[str, str]:
 
 def _config_of(config: Config, name: str) -> Config:
     ranked = {"evaluation.systems": [STUDENT], "evaluation.controls": False}
-    overrides = ranked | config.compare.systems[name].overrides
+    system = config.compare.systems[name]
+    overrides = ranked | system.overrides
     origin = f"compare.systems.{name}"
+    if system.asked and config.task == "tissue":
+        raise ConfigError(
+            f"{origin}: expected no reasoning.protocol with task=tissue, since it asks about notes"
+        )
     try:
         tree = overridden_tree(config, overrides)
     except ConfigError as error:
@@ -109,12 +125,13 @@ def _config_of(config: Config, name: str) -> Config:
 
 
 def _check_shown(config: Config, configs: dict[str, Config]) -> None:
-    """Raise ConfigError unless all shown names are plain, differ, and include the reference."""
+    """Raise ConfigError unless all shown names are plain, differ, and include the named ones."""
     origin: dict[str, str] = {}
     for system, each in configs.items():
-        if not config.compare.systems[system].compared:
+        settings = config.compare.systems[system]
+        if not settings.compared:
             continue
-        for name in shown_names(system, each).values():
+        for name in shown_names(system, each, settings.asked).values():
             if name in origin:
                 raise ConfigError(
                     f"compare.systems: expected every system once, but {origin[name]} and {system} "
@@ -131,3 +148,9 @@ def _check_shown(config: Config, configs: dict[str, Config]) -> None:
             f"compare.reference: expected one of {', '.join(origin)} "
             f"(found {config.compare.reference!r})"
         )
+    for name, systems in config.compare.crossovers.items():
+        if unknown := [system for system in systems if system not in origin]:
+            raise ConfigError(
+                f"compare.crossovers.{name}: expected four of {', '.join(origin) or 'no systems'} "
+                f"(found {', '.join(unknown)})"
+            )

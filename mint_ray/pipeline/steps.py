@@ -10,9 +10,9 @@ from mint_ray.config.config import Config
 from mint_ray.config.teacher import UNHASHED_OF_SERVER
 from mint_ray.pipeline.extra_inputs import (
     ExtraInput,
-    evaluations_of_systems,
+    answers_of_systems,
     pairs_of_trials,
-    required_evaluations,
+    required_answers,
 )
 
 if TYPE_CHECKING:  # workers import this module, and need neither
@@ -56,9 +56,13 @@ class Step:
     """Higher versions for some values of `cases.source`, whose reader changed. Finished steps of
     the other sources stay finished."""
 
+    version_by_task: Mapping[str, int] = field(default_factory=dict)
+    """Higher versions for some values of `task`, likewise."""
+
     def version_for(self, config: Config) -> int:
         """Return the version that counts with a config."""
-        return max(self.version, self.version_by_source.get(config.cases.source, 0))
+        by_source = self.version_by_source.get(config.cases.source, 0)
+        return max(self.version, by_source, self.version_by_task.get(config.task, 0))
 
     def inputs_of(self, config: Config) -> tuple[str, ...]:
         """Return the names of the steps that this step reads with a config."""
@@ -111,6 +115,7 @@ STEPS: tuple[Step, ...] = (
         about="rank every label for every case, write preference pairs",
         # The instruction stands before the note; prompts with an image are the same.
         version_by_source=dict.fromkeys(("simulated", "phenopackets", "notes", "parquet"), 3),
+        version_by_task={"own": 4},  # the prompt no longer calls the text a clinical note
     ),
     Step(
         "train",
@@ -197,8 +202,8 @@ STEPS: tuple[Step, ...] = (
         ),
         about="join the rankings of all compared systems, measure their differences, report",
         on_request=True,
-        extra_inputs=required_evaluations,
-        hashed_inputs=evaluations_of_systems,
+        extra_inputs=required_answers,
+        hashed_inputs=answers_of_systems,
     ),
     Step(
         "index",

@@ -87,7 +87,7 @@ def run_case(
     problem = None if cut else "empty_note"
     answers: dict[int, str] = {}
     for number in protocol.questions if cut else ():
-        parts = [f"{wording.note}\n{cut}"] if len(transcript) == 1 else []
+        parts = [f"{wording.task.note_title}\n{cut}"] if len(transcript) == 1 else []
         if number == protocol.documents_before and retrieve is not None:
             query = cut if protocol.query == "note" else without_thoughts(answers[1]) or cut
             hits = retrieve(query)

@@ -43,14 +43,12 @@ class Wording:
     """Words of one task.
 
     Attributes:
-        task: with the system message and the words of the list.
+        task: with the system message, the line above the note, and the words of the list.
         steps: questions 1 to 4.
-        note: line above the note.
     """
 
     task: Task
     steps: tuple[str, str, str, str]
-    note: str = "Clinical note:"
 
     def question(self, number: int) -> str:
         """Return the words of question 1 to 5.
@@ -114,7 +112,6 @@ OWN_WORDING = Wording(
         "facts it explains.",
         "Narrow these groups down to single answers by what sets one answer apart from another.",
     ),
-    "Text:",
 )
 
 WORDINGS = {wording.task.name: wording for wording in (DISEASE_WORDING, GENE_WORDING, OWN_WORDING)}

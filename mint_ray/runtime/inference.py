@@ -11,7 +11,9 @@ images. A limit on the store does not help: with large blocks Ray then waits ten
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,39 @@ def infer_in_order(
         rows = [row for row, case_id in enumerate(ids) if case_id in missing]
         _write_rows(job, source, output, resources, rows)
     return _in_order(output, job.schema, sorted(wanted))
+
+
+@contextmanager
+def reporting(folder: Path, report: Callable[[int], None], seconds: float = 2.0) -> Iterator[None]:
+    """Report the number of finished rows in a folder, again and again, while the body runs.
+
+    Args:
+        folder: output of `infer`, which the body runs.
+        report: called in a thread of its own with the rows of all whole files.
+        seconds: between two reports.
+    """
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(seconds):
+            report(_finished_rows(folder))
+
+    thread = threading.Thread(target=watch, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _finished_rows(folder: Path) -> int:
+    """Return the number of rows in the whole files of a folder; files at work are left out."""
+    rows = 0
+    for file in folder.rglob("*.parquet"):
+        with suppress(pa.ArrowInvalid, OSError):
+            rows += pq.read_metadata(file).num_rows
+    return rows
 
 
 def finished_cases(folder: Path, schema: pa.Schema) -> set[str]:

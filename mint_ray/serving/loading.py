@@ -23,9 +23,13 @@ class Loaded:
     """When it was loaded, in seconds since 1970."""
 
     def about(self) -> dict[str, Any]:
-        """Return name, version, coverage, lineage and the time of loading (seconds since 1970)."""
+        """Return name, version, coverage, lineage and the time of loading (seconds since 1970).
+
+        `documents` says whether `explain: documents` is answered.
+        """
         return {
             **self.predictor.model.model_dump(),
+            "documents": self.predictor.has_documents,
             "lineage": self.lineage,
             "loaded": int(self.at),
         }
@@ -40,7 +44,8 @@ def load_predictor(
     """Load a student and warm it up.
 
     Args:
-        config: `batch_size` (requests computed together), and `tracking`, the URI of the registry.
+        config: `batch_size` (requests computed together), `tracking`, the URI of the registry, and
+            `documents`, the folder of a finished `index` step, where there is one.
         student: a folder, or `models:/NAME@ALIAS` or `models:/NAME/VERSION` of the registry.
         name: name of the model in answers; None for the registered name, or `mint-text` and
             `mint-vision` for a folder.
@@ -50,12 +55,17 @@ def load_predictor(
         RegistryError: the registry does not have the student.
         MintError: the student cannot be loaded.
     """
-    size = int(config["batch_size"])
+    documents = config.get("documents")
+    settings: dict[str, Any] = {
+        "batch_size": int(config["batch_size"]),
+        "beside": beside,
+        "documents": None if documents is None else Path(documents),
+    }
     if not student.startswith(SCHEME):
         folder = Path(student)
         kind = "text" if TASKS[read_info(folder).task].input_modality == "note" else "vision"
         name, version = name or f"mint-{kind}", folder.name
-        predictor = Predictor(folder, name=name, version=version, batch_size=size, beside=beside)
+        predictor = Predictor(folder, name=name, version=version, **settings)
         predictor.warm_up()
         return Loaded(predictor, predictor.student.info.lineage)
     registry = Registry(config["tracking"])
@@ -63,7 +73,7 @@ def load_predictor(
     with tempfile.TemporaryDirectory(prefix="mint-serve-") as work:
         folder = registry.download(f"{SCHEME}{registered.name}/{registered.number}", Path(work))
         name, version = name or registered.name, str(registered.number)
-        predictor = Predictor(folder, name=name, version=version, batch_size=size, beside=beside)
+        predictor = Predictor(folder, name=name, version=version, **settings)
     predictor.warm_up()
     tags = {k: v for k, v in registered.tags.items() if k.startswith("mint_ray.")}
     return Loaded(predictor, tags or predictor.student.info.lineage)

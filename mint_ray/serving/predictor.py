@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +20,13 @@ from mint_ray.serving.api.requests import (
     MEASURED_SIDE,
     MOST_ANSWERS,
     Asked,
+    DiagnoseRequest,
     Options,
     PatientReader,
+    UnusableRequest,
     read_image,
 )
+from mint_ray.serving.documents import find_documents, read_documents
 from mint_ray.students.encoding.images import ShownImage
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.models.processors import seen_side
@@ -69,11 +72,14 @@ class Predictor:
         batch_size: requests computed together.
         beside: a predictor whose base model is shared if it is the same one. Neither predictor
             may compute while this one is constructed, and the two never at the same time.
+        documents: folder of a finished `index` step, which `explain: documents` searches; None to
+            refuse that. A student of images reads none.
 
     Raises:
         TrainingError: the folder does not hold a finished student.
         ServingError: the folder has no catalogue.
-        DataError: the calibration or the pool is damaged, or a look-up is missing.
+        DataError: the calibration, the pool or a document is damaged, or a look-up is missing.
+        ConfigError: the folder of documents is not that of a finished `index` step.
         TeacherError: a look-up is damaged.
     """
 
@@ -85,6 +91,7 @@ class Predictor:
         version: str,
         batch_size: int = 8,
         beside: "Predictor | None" = None,
+        documents: Path | None = None,
     ) -> None:
         info = read_info(folder)
         self.task = TASKS[info.task]
@@ -124,12 +131,15 @@ class Predictor:
             coverage=calibration.coverage if calibration else None,
             ranking=ranked_by(folder),
         )
+        index = read_documents(documents) if documents is not None and reads_notes else None
+        self.has_documents = index is not None
         self._answerer = Answerer(
             catalogue,
             calibration,
             self.model,
             knowledge.ontology if knowledge else None,
             knowledge.explainer if knowledge else None,
+            None if index is None else partial(find_documents, index=index, catalogue=catalogue),
         )
 
     @property
@@ -154,6 +164,23 @@ class Predictor:
         """
         if not self._rank([self._sample])[0].labels:
             raise ServingError("expected a ranking of the sample input, found an empty one")
+
+    def read_patient(self, request: DiagnoseRequest) -> Asked:
+        """Parse a request about a patient; only a student of notes can.
+
+        Raises:
+            UnusableRequest: `wrong_model` if the student reads images, `no_documents` if it asks
+                for documents and there are none, or as `PatientReader.read` says.
+        """
+        if self.reader is None:
+            raise UnusableRequest("wrong_model", "this model answers about images")
+        if request.explain == "documents" and not self.has_documents:
+            raise UnusableRequest(
+                "no_documents",
+                "expected explain to be true or false, found documents, which this service does "
+                "not have",
+            )
+        return self.reader.read(request)
 
     def read_image(self, data: bytes, options: Options) -> Asked:
         """Parse a request about an encoded image; it is decoded here and nowhere else.

@@ -22,11 +22,12 @@ from mint_ray.evaluation.comparison import (
     paired_differences,
     write_differences,
 )
+from mint_ray.evaluation.crossovers import crossovers_of
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import read_predictions, write_predictions
 from mint_ray.evaluation.results import Metrics, has_classes, write_metrics
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline.extra_inputs import STUDENT, evaluation_of, shown_names, system_configs
+from mint_ray.pipeline.extra_inputs import STUDENT, answers_input, shown_names, system_configs
 from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.comparison.report import ComparisonReport, write_report
@@ -41,12 +42,13 @@ def run(context: StepContext) -> StepOutcome:
     """Join the predictions of all systems, measure them and their differences, write the report."""
     config, output, cases = context.config, context.output, context.inputs["cases"]
     settings, reference = config.evaluation, config.compare.reference
+    compared = {name: each for name, each in config.compare.systems.items() if each.compared}
+    configs = system_configs(config)
     names = {
-        system: shown_names(system, each)
-        for system, each in system_configs(config).items()
-        if config.compare.systems[system].compared
+        system: shown_names(system, configs[system], each.asked)
+        for system, each in compared.items()
     }
-    folders = {system: context.inputs[evaluation_of(system)] for system in names}
+    folders = {name: context.inputs[answers_input(name, each)] for name, each in compared.items()}
     _, tested = read_tested(cases, config)
     ids = tested["case_id"].to_pylist()  # ascending, as `evaluate` takes those with free answers
     answers = join_evaluations(
@@ -75,7 +77,15 @@ def run(context: StepContext) -> StepOutcome:
         seed=config.seed,
         by_class=has_classes(metrics),
     )
-    write_differences(output / "differences.json", reference, differences)
+    crossovers = crossovers_of(
+        outcomes,
+        measurement.cases,
+        config.compare.crossovers,
+        samples=settings.bootstrap_samples,
+        seed=config.seed,
+        by_class=has_classes(metrics),
+    )
+    write_differences(output / "differences.json", reference, differences, crossovers)
     costs = {
         name: cost
         for system in names
@@ -91,6 +101,7 @@ def run(context: StepContext) -> StepOutcome:
             groups=len(np.unique(measurement.cases.groups)),
             reference=reference,
             differences=differences,
+            crossovers=crossovers,
             costs=costs,
             systems=config.compare.systems,
             tested=sampled_from(config, "test").describe(),
@@ -118,17 +129,21 @@ def run(context: StepContext) -> StepOutcome:
 
 def _read_evaluation(folder: Path, names: Mapping[str, str]) -> Evaluated:
     manifest = _manifest_of(folder)
-    student = manifest.facts["student"]
     return Evaluated(
         predictions=read_predictions(folder / "predictions.parquet"),
-        names={student if word == STUDENT else word: name for word, name in names.items()},
+        names={
+            manifest.facts["student"] if word == STUDENT else word: name
+            for word, name in names.items()
+        },
         tested=manifest.rows_out,
     )
 
 
 def _costs_of(folder: Path, names: Mapping[str, str]) -> dict[str, SystemCost]:
-    """Return the cost of each system of an evaluation that answers with the trained student."""
+    """Return the cost of each system that answers with the trained student, or is asked."""
     evaluated = _manifest_of(folder)
+    if evaluated.stage == "reason":
+        return dict.fromkeys(names.values(), SystemCost(0, 0.0, 0.0, evaluated.wall_seconds))
     trainings = _trainings(folder.parent / evaluated.inputs["train"])
     cost = SystemCost(
         steps=sum(training.facts["steps"] for training in trainings),
@@ -174,14 +189,14 @@ def _track(context: StepContext, names: Mapping[str, Mapping[str, str]], metrics
         context.run.log_artifact(context.output / file)
     for system, by_word in names.items():
         settings = context.config.compare.systems[system]
-        evaluation = context.inputs[evaluation_of(system)].name
+        answers = context.inputs[answers_input(system, settings)].name
         for name in by_word.values():
             child = context.run.child(context.output / CHILDREN / name)
             child.log_params(
                 {
                     "overrides": settings.overrides,
                     "start_from": settings.start_from,
-                    "evaluation": evaluation,
+                    "evaluation": answers,
                 }
             )
             child.log_metrics(_overall(metrics, name))

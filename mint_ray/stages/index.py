@@ -28,7 +28,7 @@ from mint_ray.retrieval.documents import Document, chunk, in_order
 from mint_ray.retrieval.index import DocumentIndex
 from mint_ray.retrieval.knowledge_documents import Knowledge, disease_documents, gene_documents
 from mint_ray.retrieval.own_documents import read_own_documents
-from mint_ray.runtime.inference import CaseInference, infer
+from mint_ray.runtime.inference import CaseInference, infer, reporting
 from mint_ray.runtime.session import begin_session
 
 FOLDER = "index"
@@ -137,7 +137,14 @@ def _features(context: StepContext, documents: Sequence[Document], work: Path) -
         BATCH,
     )
     started = time.monotonic()
-    rows = infer(job, source, work / "encoded", resources)
+    encoded, total = work / "encoded", len(texts)
+
+    def report(done: int) -> None:
+        context.progress.update(done, total, f"documents, {time.monotonic() - started:.0f} s")
+
+    with reporting(encoded, report):
+        rows = infer(job, source, encoded, resources)
+    report(total)
     context.progress.say(f"meaning of {len(texts)} documents in {time.monotonic() - started:.0f} s")
     flat = pc.list_flatten(pc.list_flatten(rows["features"])).to_numpy()
     n_parts = pc.list_value_length(rows["features"]).to_numpy()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.answers import Answers, SystemAnswers
-from mint_ray.evaluation.case_sample import choose_cases
+from mint_ray.evaluation.case_sample import read_tested
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.evaluation.results import write_metrics
@@ -41,13 +41,7 @@ def run(context: StepContext) -> StepOutcome:
     config, cases, output = context.config, context.inputs["cases"], context.output
     if config.task == "tissue":
         raise ConfigError("task=tissue: expected a task of notes, which are asked about")
-    columns = ["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"]
-    tested = choose_cases(
-        pq.read_table(cases / "cases.parquet", columns=columns),
-        config.evaluation.max_cases,
-        config.seed,
-        max_per_group=config.evaluation.group_limit(config.task),
-    )
+    _, tested = read_tested(cases, config)
     begin_session(config.resources, context.progress.say)
     answers = _ask(context, frozenset(tested["case_id"].to_pylist()))
     pq.write_table(answers, output / "answers.parquet")

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
-from mint_ray.tasks.task import DISEASE, TISSUE, Task
+from mint_ray.tasks.task import DISEASE, TASKS, TISSUE, Task
 
 # What the instruction starts with, and what stands between it and the note. `encoding` shortens
 # only the note.
 _INSTRUCTION = "List EXACTLY "
-NOTE_START = "\n\nClinical note:\n"
+NOTE_STARTS = tuple(dict.fromkeys(f"\n\n{task.note_title}\n" for task in TASKS.values()))
 NOTE_END = "\n\n" + _INSTRUCTION
 
 PromptForm = Literal["instruction_first", "note_first"]
@@ -48,13 +48,13 @@ class Message(TypedDict):
 def build_prompt(
     note: str, k: int, form: PromptForm = "instruction_first", task: Task = DISEASE
 ) -> list[Message]:
-    """Return messages that ask for exactly `k` diseases or genes from a clinical note.
+    """Return messages that ask for exactly `k` diseases, genes or own answers from a note.
 
     See `clean_note` for the changes to the note.
     """
     instruction, cleaned = _INSTRUCTION + _instruction(k, task), clean_note(note)
     in_order = {
-        "instruction_first": instruction + NOTE_START + cleaned,
+        "instruction_first": f"{instruction}\n\n{task.note_title}\n{cleaned}",
         "note_first": f"{cleaned}\n\n{instruction}",
     }
     return [
@@ -110,9 +110,12 @@ def split_note(content: str) -> tuple[str, str, str] | None:
         None where the message has no separator, that is, `build_prompt` did not build it.
     """
     if content.startswith(_INSTRUCTION):
-        head, separator, note = content.partition(NOTE_START)
-        if separator:
-            return head + separator, note, ""
+        # The note of one task may hold the separator of another, which then comes later.
+        found = [(content.find(start), start) for start in NOTE_STARTS if start in content]
+        if found:
+            at, separator = min(found)
+            end = at + len(separator)
+            return content[:end], content[end:], ""
     note, separator, tail = content.rpartition(NOTE_END)
     return ("", note, separator + tail) if separator else None
 

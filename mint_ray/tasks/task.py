@@ -17,6 +17,7 @@ class Task:
         header: first line of an answer.
         items: what a list holds, as it is asked for.
         item: what one line of it holds.
+        note_title: line above the note.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Task:
     header: str
     items: str
     item: str
+    note_title: str = "Clinical note:"
 
     def why_unusable(self, student_input: object) -> str | None:
         """Return why the student cannot read this input, as a reason of `open_tile`, or None.
@@ -64,6 +66,7 @@ OWN = Task(
     "POSSIBLE_ANSWERS:",
     "possible answers",
     "Answer",
+    "Text:",
 )
 
 

@@ -1,6 +1,6 @@
 """Finished evaluations in a store: four tested cases, whose first answers a test chooses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,27 @@ def write_evaluation(
     tested = len({case_id for case_id, *_ in rows})
     inputs = {"cases": "cases-1", "train": train}
     finish(folder, "evaluate", inputs, {}, rows_out=tested, facts=facts)
+    return folder
+
+
+def write_answers(
+    store: Path, name: str, protocol: str, listed: Mapping[str, Sequence[str]]
+) -> Path:
+    """Write a finished `reason` step: lists of names without probabilities by case.
+
+    Args:
+        listed: of each case, labels of the list; a case without an answer has none.
+    """
+    folder = store / name
+    folder.mkdir(parents=True)
+    rows = [
+        (case_id, protocol, rank, label, NAMES[label][0], None)
+        for case_id, labels in listed.items()
+        for rank, label in enumerate(labels, 1)
+    ]
+    write_predictions(folder / "predictions.parquet", predictions_of(list(rows)))
+    inputs = {"cases": "cases-1", "index": "index-1"}
+    finish(folder, "reason", inputs, {}, rows_out=len(listed), facts={"system": protocol})
     return folder
 
 

@@ -7,8 +7,8 @@ from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline.check import check_config
 from mint_ray.pipeline.extra_inputs import (
-    evaluations_of_systems,
-    required_evaluations,
+    answers_of_systems,
+    required_answers,
     shown_names,
     system_configs,
 )
@@ -56,7 +56,7 @@ def test_a_student_and_a_single_system_have_the_name_in_the_config(
 
 def test_a_system_knows_the_trainings_that_it_starts_from() -> None:
     systems = {"rcft": {"start_from": "cft"}, "cft": {"start_from": "orpo"}, "orpo": {}}
-    extras = evaluations_of_systems(compare(systems))
+    extras = answers_of_systems(compare(systems))
     assert list(extras) == ["evaluate rcft", "evaluate cft", "evaluate orpo"]
     chain, extra = [], extras["evaluate rcft"]
     while extra is not None:
@@ -68,16 +68,16 @@ def test_a_system_knows_the_trainings_that_it_starts_from() -> None:
 def test_a_system_that_others_only_start_from_is_not_evaluated() -> None:
     systems = {"orpo": {"start_from": "half"}, "half": {"compared": False}}
     made = compare(systems)
-    assert list(evaluations_of_systems(made)) == ["evaluate orpo"]
+    assert list(answers_of_systems(made)) == ["evaluate orpo"]
     check_config(made)
     with pytest.raises(ConfigError, match=r"expected one of orpo \(found 'half'\)"):
         check_config(compare(systems, reference="half"))
 
 
 def test_a_comparison_needs_a_system() -> None:
-    assert evaluations_of_systems(compare({})) == {}
+    assert answers_of_systems(compare({})) == {}
     with pytest.raises(ConfigError, match="expected at least one system, found none"):
-        required_evaluations(compare({}))
+        required_answers(compare({}))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,19 @@ def test_a_comparison_needs_a_system() -> None:
         ({"orpo": {"overrides": {"training": 3}}}, r"training is the same for all"),
         ({"orpo": {"overrides": {"evaluation.max_cases": 3}}}, r"rank the same cases"),
         ({"orpo": {"overrides": {"student.init_adapter": "x"}}}, r"expected start_from instead"),
+        ({"orpo": {"overrides": {"reasoning.note": "noisy"}}}, r"reasoning\.note .* is asked"),
+        (
+            {"rag": {"overrides": {"reasoning.protocol": "rag", "training.epochs": 2}}},
+            r"training\.epochs is of a system that is trained: expected either reasoning\.protocol",
+        ),
+        (
+            {"rag": {"overrides": {"reasoning.protocol": "rag"}, "start_from": "orpo"}, "orpo": {}},
+            r"systems\.rag: .*expected neither start_from nor compared",
+        ),
+        (
+            {"orpo": {"start_from": "rag"}, "rag": {"overrides": {"reasoning.protocol": "rag"}}},
+            r"orpo\.start_from: expected a system with a training, found rag",
+        ),
     ],
 )
 def test_systems_that_cannot_be_are_refused_by_the_config(
@@ -133,6 +146,39 @@ def test_systems_that_do_not_fit_the_config_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_config(compare(systems))
+
+
+def test_a_system_with_a_protocol_is_asked_and_not_trained() -> None:
+    overrides = {"reasoning": {"protocol": "cot_rag", "note": "noisy"}, "retrieval.documents": 2}
+    made = compare({"orpo": {}, "noisy": {"overrides": overrides}})
+    check_config(made)
+    extra = answers_of_systems(made)["reason noisy"]
+    assert (extra.step, extra.start) == ("reason", None)
+    assert (extra.config.reasoning.protocol, extra.config.reasoning.note) == ("cot_rag", "noisy")
+    assert extra.config.retrieval.documents == 2
+    assert list(answers_of_systems(made)) == ["evaluate orpo", "reason noisy"]
+    assert shown_names("noisy", extra.config, asked=True) == {"cot_rag": "noisy"}
+    images = {"task": "tissue", "cases": {"source": "tiles", "path": "x"}}
+    tree = {"compare": {"systems": {"noisy": {"overrides": overrides}}}, **images}
+    of_images = parse_config(tree)
+    with pytest.raises(ConfigError, match=r"systems\.noisy: expected no reasoning\.protocol"):
+        system_configs(of_images)
+
+
+@pytest.mark.parametrize(
+    ("four", "message"),
+    [
+        (["orpo", "sft", "dpo", "base"], r"order: expected four of orpo, sft, dpo \(found base\)"),
+        (
+            ["orpo", "sft", "dpo", "orpo"],
+            r"order: expected four different systems, found orpo, sft",
+        ),
+        (["orpo", "sft"], r"crossovers\.order"),
+    ],
+)
+def test_a_crossover_is_of_four_systems(four: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_config(compare({"orpo": {}, "sft": {}, "dpo": {}}, crossovers={"order": four}))
 
 
 def test_a_system_of_another_evaluation_may_be_the_reference() -> None:

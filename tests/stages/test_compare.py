@@ -18,7 +18,14 @@ from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.stages.compare import run
 from mint_ray.tracking.tracker import NullRun
-from tests.evaluation.evaluated import RIGHT, finish, write_cases, write_evaluation, write_training
+from tests.evaluation.evaluated import (
+    RIGHT,
+    finish,
+    write_answers,
+    write_cases,
+    write_evaluation,
+    write_training,
+)
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 SYSTEMS = {
@@ -123,6 +130,44 @@ def test_an_evaluation_of_other_cases_is_refused(context: StepContext, tmp_path:
     with pytest.raises(DataError, match=r"systems\.pulled: .* 4 tested cases .* found one of 3"):
         run(changed)
     assert not (context.output / "metrics.json").exists()
+
+
+def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_path: Path) -> None:
+    """Two protocols on two kinds of notes, of which no list has a probability."""
+    listed = {
+        "late_noisy": {"a": ["OMIM:1"], "b": ["OMIM:2"], "c": ["OMIM:1", "OMIM:3"], "d": []},
+        "early_noisy": {"a": ["OMIM:2"], "b": ["OMIM:3"], "c": [], "d": []},
+        "late_clean": {"a": ["OMIM:1"], "b": [], "c": [], "d": []},
+        "early_clean": {"a": ["OMIM:1"], "b": ["OMIM:2"], "c": [], "d": []},
+    }
+    tree = context.config.model_dump(mode="json")
+    inputs = dict(context.inputs)
+    for name, by_case in listed.items():
+        protocol = "cot_rag" if name.startswith("late") else "rag_cot"
+        overrides = {"reasoning.protocol": protocol, "reasoning.note": name.split("_")[1]}
+        tree["compare"]["systems"][name] = {"overrides": overrides}
+        inputs[f"reason {name}"] = write_answers(tmp_path, f"reason-{name}", protocol, by_case)
+    tree["compare"]["crossovers"] = {"order_by_noise": list(listed)}
+    run(dataclasses.replace(context, config=parse_config(tree), inputs=inputs))
+
+    metrics = json.loads((context.output / "metrics.json").read_text())
+    assert metrics["late_noisy"]["all"]["top3"]["value"] == 0.75
+    assert metrics["late_noisy"]["all"]["top1"]["n"] == 4  # d is a miss
+    assert not {"nll", "brier", "ece"} & set(metrics["late_noisy"]["all"])
+    assert "nll" in metrics["orpo"]["all"]
+    written = json.loads((context.output / "differences.json").read_text())
+    gaps = written["differences"]["late_noisy"]["all"]
+    assert gaps["metrics"]["top1"]["value"] == -0.5  # less ORPO, which is right everywhere
+    assert gaps["mcnemar"]["only_second"] == 2
+    # (1/2 - 0) - (1/4 - 1/2)
+    crossover = written["crossovers"]["order_by_noise"]["strata"]["all"]["top1"]
+    assert crossover["value"] == pytest.approx(0.75)
+    costs = json.loads((context.output / "costs.json").read_text())
+    free = {"steps": 0, "tokens": 0.0, "training_seconds": 0.0, "ranking_seconds": 60.0}
+    assert costs["late_noisy"] == free
+    page = (context.output / "report.html").read_text()
+    assert "late_noisy <small>ranks only</small>" in page
+    assert "order_by_noise<small>(late_noisy − early_noisy) − (late_clean − early_clean)" in page
 
 
 @pytest.mark.cluster

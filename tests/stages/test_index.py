@@ -1,6 +1,8 @@
 """The stage `index` without Ray: what is written, and what is left out."""
 
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +18,7 @@ from mint_ray.errors import ConfigError
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.retrieval.index import DocumentIndex
-from mint_ray.runtime.inference import CaseInference
+from mint_ray.runtime.inference import CaseInference, reporting
 from mint_ray.stages import index
 
 Say = Callable[[str], None]
@@ -55,6 +57,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StepC
     monkeypatch.setattr(index, "begin_session", lambda resources, say: None)
     monkeypatch.setattr(sentences, "SentenceEncoder", Letters)
     cases, output = tmp_path / "cases", tmp_path / "output"
+    updates: list[tuple[float, float, str]] = []
     cases.mkdir()
     output.mkdir()
     labels = [
@@ -66,7 +69,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StepC
     def context(left_out: str = "", **sections: object) -> StepContext:
         (cases / "excluded_publications.txt").write_text(left_out)
         config = Config.model_validate(sections)
-        handle = SimpleNamespace(say=lambda text: None)
+        handle = SimpleNamespace(say=lambda text: None, update=lambda *shown: updates.append(shown))
+        handle.updates = updates
         return StepContext(config, "key", {"cases": cases}, output, None, handle)  # type: ignore[arg-type]
 
     return context
@@ -87,6 +91,34 @@ def test_every_label_has_a_document_that_is_found(make: Callable[..., StepContex
     whole = DocumentIndex.build(found.documents, Letters())
     np.testing.assert_allclose(found.scores("Beta", "dense"), whole.scores("Beta", "dense"))
     assert not (context.output / "features").exists()
+
+
+def test_the_encoding_of_documents_is_shown_while_it_lasts(
+    make: Callable[..., StepContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make()
+    updates: list[tuple[float, float, str]] = context.progress.updates  # type: ignore[attr-defined]
+
+    def slowly(job: CaseInference, source: Path, output: Path, *_: object) -> pa.Table:
+        output.mkdir()
+        rows = in_this_process(job, source, output)
+        (output / "torn.parquet").write_bytes(b"PAR1")
+        pq.write_table(rows.slice(0, 2), output / "first.parquet")
+        deadline = time.monotonic() + 20
+        while not any(done == 2 for done, *_ in updates):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return rows
+
+    def often(folder: Path, report: Callable[[int], None]) -> AbstractContextManager[None]:
+        return reporting(folder, report, seconds=0.01)
+
+    monkeypatch.setattr(index, "infer", slowly)
+    monkeypatch.setattr(index, "reporting", often)
+    index.run(context)
+    assert {total for _, total, _ in updates} == {3}
+    assert updates[-1][0] == 3
+    assert "documents" in updates[-1][2]
 
 
 @pytest.mark.parametrize(("left_out", "is_known"), [("", True), (CITED, False)])

@@ -2,7 +2,7 @@ import pytest
 
 from mint_ray.tasks.prompts import (
     NOTE_END,
-    NOTE_START,
+    NOTE_STARTS,
     PromptForm,
     answer_message,
     answer_text,
@@ -11,7 +11,7 @@ from mint_ray.tasks.prompts import (
     parse_answer,
     split_note,
 )
-from mint_ray.tasks.task import DISEASE, GENE, OWN
+from mint_ray.tasks.task import DISEASE, GENE, OWN, Task
 
 
 def test_prompt_asks_for_exactly_k() -> None:
@@ -29,6 +29,8 @@ def test_each_task_of_notes_asks_in_its_own_words() -> None:
         assert f"under the header {task.header} with" in user["content"]
     assert "3 possible rare diseases, most likely first" in asked[DISEASE][1]["content"]
     assert "genes, by their HGNC symbols" in asked[GENE][1]["content"]
+    for task, title in ((DISEASE, "Clinical note:"), (GENE, "Clinical note:"), (OWN, "Text:")):
+        assert asked[task][1]["content"].endswith(f"\n\n{title}\nA note.")
 
 
 def test_answer_has_header_and_quoted_lines() -> None:
@@ -72,18 +74,25 @@ def test_text_that_cannot_be_encoded_is_replaced() -> None:
     assert clean_note("a\ud800b\x00c") == "a?b c"
 
 
+@pytest.mark.parametrize("task", [DISEASE, OWN])
 @pytest.mark.parametrize("form", ["instruction_first", "note_first"])
 @pytest.mark.parametrize(
     "note",
-    ["Tall stature.", f"x{NOTE_END}3 things", f"x{NOTE_START}y", f"{NOTE_START}{NOTE_END}", ""],
+    [
+        "Tall stature.",
+        f"x{NOTE_END}3 things",
+        f"x{NOTE_STARTS[0]}y",
+        f"{NOTE_STARTS[1]}{NOTE_END}",
+        "",
+    ],
 )
-def test_a_note_is_found_whatever_it_contains(note: str, form: PromptForm) -> None:
-    content = build_prompt(note, 5, form)[1]["content"]
+def test_a_note_is_found_whatever_it_contains(note: str, form: PromptForm, task: Task) -> None:
+    content = build_prompt(note, 5, form, task)[1]["content"]
     parts = split_note(content)
     assert parts is not None
     assert parts[1] == clean_note(note)
     assert "".join(parts) == content
-    assert build_prompt("", 5, form)[1]["content"] == parts[0] + parts[2]
+    assert build_prompt("", 5, form, task)[1]["content"] == parts[0] + parts[2]
 
 
 def test_a_prompt_of_someone_else_has_no_note() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import permutation_test
 
 from mint_ray.common.arrays import Floats, Ints
+from mint_ray.evaluation.results import MetricValue
 
 _MOST_CELLS = 4_000_000  # of the (resamples, groups) matrix of draws in memory: 32 MB
 
@@ -24,6 +25,10 @@ class Interval:
     low: float
     high: float
     n: int
+
+    def as_value(self) -> MetricValue:
+        """Return the interval as `metrics.json` has it."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
 
 def resample_sums(values: Floats, groups: Ints, samples: int, seed: int) -> tuple[Floats, Floats]:

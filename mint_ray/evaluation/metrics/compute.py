@@ -156,19 +156,47 @@ def compare(
             end `_macro`, over groups. A metric that one of the systems lacks is left out.
         stratum: of `cases.strata`, which must have a case.
     """
+    found = contrast(
+        {first: outcomes[first], second: outcomes[second]},
+        cases,
+        {first: 1.0, second: -1.0},
+        samples=samples,
+        seed=seed,
+        metrics=metrics,
+        stratum=stratum,
+    )
+    return [Difference(first, second, metric, interval) for metric, interval in found.items()]
+
+
+def contrast(
+    outcomes: Mapping[str, Outcomes],
+    cases: EvaluatedCases,
+    weights: Mapping[str, float],
+    *,
+    samples: int,
+    seed: int,
+    metrics: Sequence[str] = COMPARED,
+    stratum: str = "all",
+) -> dict[str, Interval]:
+    """Compute the weighted sum of systems on the same cases and the same resamples, by metric.
+
+    Args:
+        weights: of each system, of which there is at least one; see `compare` for the other
+            arguments. A metric that one of the systems lacks is left out.
+    """
     inside = cases.strata[stratum]
-    values = [
-        _compared_statistics(outcomes[system], cases, inside, metrics, samples, seed)
-        for system in (first, second)
-    ]
-    differences = []
+    values = {
+        system: _compared_statistics(outcomes[system], cases, inside, metrics, samples, seed)
+        for system in weights
+    }
+    found = {}
     for metric in metrics:
-        if metric in values[0] and metric in values[1]:
-            gap = values[0][metric] - values[1][metric]
+        if all(metric in of_system for of_system in values.values()):
+            parts = [weight * values[system][metric] for system, weight in weights.items()]
+            total = np.sum(parts, axis=0)
             n = len(np.unique(cases.groups[inside])) if is_macro(metric) else int(inside.sum())
-            interval = percentile_interval(float(gap[0]), gap[1:], n)
-            differences.append(Difference(first, second, metric, interval))
-    return differences
+            found[metric] = percentile_interval(float(total[0]), total[1:], n)
+    return found
 
 
 def _compared_statistics(

@@ -1,7 +1,7 @@
 """The page `report.html` of a comparison, self-contained and made to be printed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from markupsafe import Markup
 
 from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import Differences, SystemCost, compared_outcomes
+from mint_ray.evaluation.crossovers import Crossover
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.results import (
     METRICS,
     Metrics,
     format_value,
+    has_ranks_only,
     strata_of,
     stratum_size,
     stratum_title,
@@ -57,7 +59,7 @@ class ComparisonReport:
     reference: str
     differences: Differences
     costs: Mapping[str, SystemCost]
-    """Of the trained systems."""
+    """Of the trained systems, and of those that are asked."""
     systems: Mapping[str, SystemConfig]
     """Compared systems as the config names them."""
     tested: str
@@ -67,6 +69,8 @@ class ComparisonReport:
     samples: int
     """Bootstrap resamples of the intervals."""
     versions: Mapping[str, str]
+    crossovers: Mapping[str, Crossover] = field(default_factory=dict)
+    """By name."""
 
     @property
     def metrics(self) -> Metrics:
@@ -111,11 +115,13 @@ def render_report(report: ComparisonReport) -> str:
         strata={name: stratum_title(metrics, name) for name in strata_of(metrics)},
         stratum_size=partial(stratum_size, metrics),
         system_size=partial(system_size, metrics),
+        has_ranks_only=partial(has_ranks_only, metrics),
         main_metrics=main,
         further_metrics=further,
         compared_metrics=compared,
         definitions={name: METRICS[name] for name in METRICS if name in {*main, *further}},
         top1=top1_metric(metrics),
+        unsure=[name for name in in_order(metrics) if "nll" not in metrics[name]["all"]],
         plots=_plots(report, compared),
         settings={name: _settings(system) for name, system in report.systems.items()},
     )

@@ -40,7 +40,7 @@ def difference_text(metric: str, value: MetricValue | None) -> str:
 
 
 def difference_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """Return one line per system: its paired difference to the reference.
+    """Return one line per system, its paired difference to the reference, and one per crossover.
 
     Args:
         comparison: content of `differences.json`.
@@ -52,4 +52,12 @@ def difference_lines(comparison: Mapping[str, Any]) -> list[str]:
         shown = f"{METRICS[metric].title} {difference_text(metric, metrics[metric])}"
         p_value = strata["all"]["mcnemar"]["p_value"]
         lines.append(f"  {system_title(system):<26} {shown:<36} McNemar p {p_value:.2g}")
+    for name, crossover in comparison.get("crossovers", {}).items():
+        metrics = crossover["strata"]["all"]
+        metric = next(name for name in _SHOWN if name in metrics)
+        a, b, c, d = crossover["systems"]
+        lines.append(
+            f"crossover {name}, ({a} - {b}) - ({c} - {d}): {METRICS[metric].title} "
+            f"{difference_text(metric, metrics[metric])}"
+        )
     return lines

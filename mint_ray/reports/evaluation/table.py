@@ -14,6 +14,7 @@ from mint_ray.evaluation.results import (
     MetricValue,
     format_value,
     has_classes,
+    has_ranks_only,
     stratum_size,
     stratum_title,
     system_size,
@@ -156,10 +157,11 @@ def caption(metrics: Metrics, stratum: str, intervals: bool = True) -> str:
 
 
 def _row_title(metrics: Metrics, system: str, stratum: str) -> str:
-    """Return the system's title, with its number of cases if it was measured on fewer."""
+    """Return the system's title, with `ranks only` and the number of cases if that is smaller."""
     size = system_size(metrics, system, stratum)
-    fewer = size != stratum_size(metrics, stratum)
-    return f"{system_title(system)} (n = {size:,})" if fewer else system_title(system)
+    remarks = ["ranks only"] if has_ranks_only(metrics, system) else []
+    remarks += [f"n = {size:,}"] if size != stratum_size(metrics, stratum) else []
+    return f"{system_title(system)} ({', '.join(remarks)})" if remarks else system_title(system)
 
 
 def header(columns: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Answers of the service: ranked catalogue entries, calibrated probabilities and evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.evidence import Evidence, Explainer
 from mint_ray.knowledge.ontology import Ontology
+from mint_ray.serving.api.found import DocumentModel
 from mint_ray.serving.api.requests import Asked
 from mint_ray.students.ranking.ranker import Ranking
 
@@ -116,6 +117,11 @@ class Answer(BaseModel):
         default_factory=list,
         description="What was dropped while the request was read, or could not be judged.",
     )
+    documents: list[DocumentModel] | None = Field(
+        None,
+        description="What was found for the note, best first; null unless it was asked for. The "
+        "ranking does not depend on it.",
+    )
     morphology: str | None = Field(None, description="What was measured in an image.")
     shortened: bool = Field(description="The note was too long for the model: its tail was cut.")
     intended_use: str = INTENDED_USE
@@ -144,6 +150,8 @@ class Answerer:
     model: ModelInfo
     ontology: Ontology | None = None
     explainer: Explainer | None = None
+    find: Callable[[str], list[DocumentModel]] | None = None
+    """Search for documents with a note."""
 
     def answer(self, request_id: str, asked: Asked, ranking: Ranking) -> Answer:
         """Build the answer to a request from the ranking of its input."""
@@ -171,6 +179,7 @@ class Answerer:
                 self._finding(term, excluded=term in asked.excluded) for term in asked.left_out
             ],
             notices=[*asked.notices, *([] if self.calibration else [NOT_CALIBRATED])],
+            documents=self.find(asked.note) if asked.documents and self.find else None,
             morphology=asked.morphology,
             shortened=ranking.shortened,
         )
@@ -189,6 +198,7 @@ class Answerer:
             set_size=None if self.calibration is None else 0,
             none_of_these=NoneOfThese(p_value=None, flagged=True, reason=asked.caveat),
             findings=[],
+            documents=[] if asked.documents else None,
             shortened=False,
         )
 

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -63,7 +63,11 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top_k: int = Field(10, ge=1, le=MOST_ANSWERS, description="Answers to list.")
-    explain: bool = Field(False, description="Findings for and against each answer.")
+    explain: bool | Literal["documents"] = Field(
+        False,
+        description="Findings for and against each answer; with `documents` also the documents "
+        "that share words with the note.",
+    )
     model: str | None = Field(
         None, max_length=200, description="One of `/v1/models`; by default the first of its kind."
     )
@@ -128,6 +132,8 @@ class Asked:
     spans: tuple[NoteSpan, ...] = ()
     top_k: int = 10
     explain: bool = False
+    documents: bool = False
+    """Whether documents that were found for the note are listed, too."""
     caveat: str | None = None
     """Why the catalogue may lack the right answer, as far as known before a model runs."""
     left_out: tuple[str, ...] = ()
@@ -170,7 +176,7 @@ class PatientReader:
 
     def _from_note(self, note: str, options: Options) -> Asked:
         if not any(character.isalnum() for character in note):
-            return Asked(top_k=options.top_k, explain=options.explain, caveat=NO_WORDS)
+            return replace(_asked("", (), (), options), caveat=NO_WORDS)
         findings = self._findings.read(note)
         present, excluded = present_and_excluded(findings)
         spans = tuple(NoteSpan(item.term, item.start, item.end, item.excluded) for item in findings)
@@ -258,8 +264,13 @@ def read_image(
         side: longest side, in pixels, at which the image is judged and measured.
 
     Raises:
-        UnusableRequest: `too_large`, or the reason why it cannot be decoded (`images.decode`).
+        UnusableRequest: `too_large`, `no_documents` (they are found for notes alone), or the reason
+            why it cannot be decoded (`images.decode`).
     """
+    if options.explain == "documents":
+        raise UnusableRequest(
+            "no_documents", "expected explain to be true or false for an image, found documents"
+        )
     if len(data) > MOST_IMAGE_BYTES:
         raise UnusableRequest("too_large", f"expected an image of at most {MOST_IMAGE_BYTES} bytes")
     try:
@@ -274,7 +285,7 @@ def read_image(
     return Asked(
         image=encoded,
         top_k=options.top_k,
-        explain=options.explain,
+        explain=bool(options.explain),
         caveat=None if looks_stained(pixels) else NOT_STAINED,
         morphology=describe(measure(pixels, microns_per_pixel=scale)) if options.explain else None,
     )
@@ -307,5 +318,6 @@ def _asked(
         excluded=tuple(excluded),
         spans=spans,
         top_k=options.top_k,
-        explain=options.explain,
+        explain=bool(options.explain),
+        documents=options.explain == "documents",
     )

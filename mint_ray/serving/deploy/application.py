@@ -1,6 +1,7 @@
 """Ray Serve application: an HTTP ingress, and one deployment per student."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -12,6 +13,7 @@ from mint_ray.config.serving import LOOPBACK, ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
 from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.deploy.replica import StudentReplica
+from mint_ray.serving.documents import check_folder
 from mint_ray.serving.http.app import RETRY_AFTER, make_app
 from mint_ray.serving.http.security import ApiKeys
 from mint_ray.serving.http.service import Service
@@ -74,7 +76,9 @@ def build(config: ServingConfig, tracking: str) -> serve.Application:
     """
     needs_keys = check(config)
     students = {
-        kind: _student(kind, getattr(config, kind), tracking) if getattr(config, kind) else None
+        kind: _student(kind, getattr(config, kind), tracking, config.documents)
+        if getattr(config, kind)
+        else None
         for kind in STUDENTS
     }
     settings = config.model_dump(mode="json")
@@ -93,14 +97,16 @@ def check(config: ServingConfig) -> bool:
     """Check that a config can be served, and safely; return whether requests need a key.
 
     Raises:
-        ConfigError: no student is named, or the address is not a loopback one and there are no
-            API keys.
+        ConfigError: no student is named, the documents are not those of a finished step, or the
+            address is not a loopback one and there are no API keys.
     """
     if config.text is None and config.vision is None:
         raise ConfigError(
             "serving: expected serving.text or serving.vision, found neither; name a student in "
             "one of them"
         )
+    if config.documents is not None:
+        check_folder(config.documents)
     has_keys = ApiKeys(config.api_keys).required
     if config.host not in LOOPBACK and not has_keys:
         raise ConfigError(
@@ -110,7 +116,9 @@ def check(config: ServingConfig) -> bool:
     return has_keys
 
 
-def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.Application:
+def _student(
+    kind: str, config: ServedStudentConfig, tracking: str, documents: Path | None
+) -> serve.Application:
     size = config.batch_size
     deployment = StudentReplica.options(  # type: ignore[attr-defined]
         name=kind,
@@ -118,6 +126,7 @@ def _student(kind: str, config: ServedStudentConfig, tracking: str) -> serve.App
             "student": config.student,
             "more_models": config.more_models,
             "tracking": tracking,
+            "documents": None if documents is None else str(documents),
             "refresh_seconds": config.refresh_seconds,
             "batch_size": size,
             "batch_wait_seconds": config.batch_wait_seconds,

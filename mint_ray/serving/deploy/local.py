@@ -91,7 +91,7 @@ def with_students(config: Config) -> ServingConfig:
     """Return the serving section, completed with the config's own student if it names none.
 
     The own student is the output of the first finished step among `calibrate`, `tune` and
-    `train`, in this order.
+    `train`, in this order. If it reads notes, the documents of a finished step `index` join it.
 
     Raises:
         ConfigError: no student is named and none of these steps is finished.
@@ -109,5 +109,7 @@ def with_students(config: Config) -> ServingConfig:
             "config whose student is finished; found neither; train one with mint run CONFIG"
         )
     kind = "vision" if TASKS[config.task].input_modality == "image" else "text"
-    student = ServedStudentConfig(student=str(finished.folder))
-    return serving.model_copy(update={kind: student})
+    update: dict[str, object] = {kind: ServedStudentConfig(student=str(finished.folder))}
+    if serving.documents is None and kind == "text" and planned["index"].complete:
+        update["documents"] = planned["index"].folder
+    return serving.model_copy(update=update)

@@ -35,7 +35,8 @@ class StudentReplica:
 
     Its user config has `student` (a folder, or `models:/NAME@ALIAS`), `more_models` (name ->
     further student, loaded at its first request, on the same base model if possible), `tracking`
-    (URI of the registry), `refresh_seconds`, `batch_size` and `batch_wait_seconds`.
+    (URI of the registry), `documents` (folder of a finished `index` step, or None),
+    `refresh_seconds`, `batch_size` and `batch_wait_seconds`.
 
     After a change of the user config, or of the version under the registry alias, the new student
     is loaded while the old one answers; the two are exchanged between two batches.
@@ -110,10 +111,8 @@ class StudentReplica:
         predictor = await self._predictor_named(request.model)
         if predictor is None:
             return _UNKNOWN_MODEL
-        if predictor.reader is None:
-            return Refusal("wrong_model", "this model answers about images")
         try:
-            return await self._answer(predictor, request_id, predictor.reader.read(request))
+            return await self._answer(predictor, request_id, predictor.read_patient(request))
         except UnusableRequest as error:
             return Refusal(error.reason, str(error))
 

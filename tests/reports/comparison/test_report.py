@@ -1,5 +1,6 @@
 """The page of a comparison: figures as they were measured, every tag closed, nothing unescaped."""
 
+import copy
 import dataclasses
 import re
 
@@ -13,6 +14,7 @@ from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.reports.comparison.plots import cost_plot, forest_plot
 from mint_ray.reports.comparison.report import ComparisonReport, render_report
 from mint_ray.reports.comparison.table import difference_lines
+from mint_ray.reports.evaluation.table import plain_table
 from tests.reports.evaluation.test_report import NASTY, Page
 
 
@@ -62,6 +64,29 @@ def test_the_page_shows_tables_plots_and_costs(report: ComparisonReport) -> None
     costs = re.findall(r'class="number">([^<]*)</td>', html[html.index('id="cost"') :])
     assert costs[:4] == ["60", "54,321", "720", "31"]
     assert costs[5:9] == ["1", "–", "2", "–"]
+
+
+def test_systems_that_only_rank_are_named(report: ComparisonReport) -> None:
+    assert "Ranks only" not in render_report(report)
+    metrics = copy.deepcopy(report.metrics)
+    for by_metric in metrics["teacher"].values():
+        for name in [name for name in by_metric if name.startswith(("nll", "brier", "ece"))]:
+            del by_metric[name]
+    measurement = dataclasses.replace(report.measurement, metrics=metrics)
+    html = render_report(dataclasses.replace(report, measurement=measurement))
+    assert "Ranks only: Teacher answer with a list" in html
+    assert "Teacher <small>ranks only</small>" in html
+    table = plain_table(metrics)
+    assert "Teacher (ranks only)" in table
+    assert "ORPO student (" not in table
+
+
+def test_crossovers_are_printed_behind_the_differences(report: ComparisonReport) -> None:
+    gaps = {"top1_macro": {"value": 0.25, "low": 0.05, "high": 0.4, "n": 3}}
+    crossover = {"systems": ["a", "b", "c", "d"], "strata": {"all": gaps}}
+    comparison = {"reference": "orpo", "differences": {}, "crossovers": {"order": crossover}}
+    *_, line = difference_lines(comparison)
+    assert line == "crossover order, (a - b) - (c - d): Top-1, macro +25.0 [+5.0, +40.0]"
 
 
 def test_names_from_outside_are_escaped(report: ComparisonReport) -> None:

@@ -25,7 +25,7 @@ from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.serving.api import requests
 from mint_ray.serving.api.answers import Answer, Answerer, ModelInfo
-from mint_ray.serving.api.requests import Asked, Options, PatientReader
+from mint_ray.serving.api.requests import Asked, DiagnoseRequest, Options, PatientReader
 from mint_ray.serving.deploy.replica import StudentReplica
 from mint_ray.serving.http.app import make_app
 from mint_ray.serving.http.guard import Guard
@@ -57,6 +57,10 @@ class Model:
         self.model = ModelInfo(name="tiny", version="1", coverage=None)
         self.reader = None if sees_images else PatientReader(ontology)
         self._answerer = Answerer(Catalogue(labels), None, self.model, ontology)
+
+    def read_patient(self, request: DiagnoseRequest) -> Asked:
+        assert self.reader is not None
+        return self.reader.read(request)
 
     def read_image(self, data: bytes, options: Options) -> Asked:
         def prompt(image: ShownImage) -> Prompt:

@@ -68,7 +68,7 @@ function question(accept) {
   if (state.kind === "vision") {
     return ["v1/tissue?top_k=10&explain=true", { ...common, body: state.image, headers: { ...common.headers, "Content-Type": "application/octet-stream" } }];
   }
-  const body = { ...readText($("note").value).body, top_k: 10, explain: true };
+  const body = { ...readText($("note").value).body, top_k: 10, explain: state.models.text?.documents ? "documents" : true };
   return ["v1/diagnose", { ...common, body: JSON.stringify(body), headers: { ...common.headers, "Content-Type": "application/json" } }];
 }
 
@@ -123,6 +123,7 @@ function show(answer, note) {
   $("set-line").textContent = lines.join(" ");
   $("ranking").replaceChildren(...ranking.map((entry, place) => entryRow(entry, coverage, place === 0 && !none.flagged)));
   showRead(note, answer.findings);
+  showDocuments(answer.documents ?? []);
   $("measured").textContent = answer.morphology ? `Measured in the image: ${answer.morphology}` : "";
   $("trace").textContent = `${model.name} ${model.version}, request ${answer.request_id}`;
   $("intended").textContent = answer.intended_use;
@@ -188,6 +189,19 @@ function markOf(found, text) {
   const mark = make("mark", { className: found.excluded ? "denied" : "present", title: `${found.name} (${found.id})${found.excluded ? ", denied" : ""}` }, text);
   mark.dataset.id = found.id;
   return mark;
+}
+
+function showDocuments(documents) {
+  $("documents").hidden = !documents.length;
+  $("documents-list").replaceChildren(...documents.map((found) => make("li", {}, make("details", {},
+    make("summary", {}, found.title),
+    make("p", { className: "sources" }, ...found.sources.flatMap((source) => [sourceLink(source), " "])),
+    make("div", { className: "text" }, found.text)))));
+}
+
+function sourceLink({ id, url }) {
+  if (!url?.startsWith("https://")) return make("span", {}, id);
+  return make("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, id);
 }
 
 async function save(button) {
