@@ -55,7 +55,7 @@ Differences = dict[str, dict[str, PairedDifferences]]
 
 @dataclass(frozen=True)
 class SystemCost:
-    """Cost of a trained system; its training includes those that it continues from."""
+    """Cost of a language model; its training includes those that it continues from."""
 
     steps: int
     """Optimizer steps."""

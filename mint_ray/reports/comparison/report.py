@@ -57,7 +57,7 @@ class ComparisonReport:
     reference: str
     differences: Differences
     costs: Mapping[str, SystemCost]
-    """Of the trained systems."""
+    """Of the language models; a model that is taken as it is has no training."""
     systems: Mapping[str, SystemConfig]
     """Compared systems as the config names them."""
     tested: str
