@@ -53,6 +53,7 @@ class EvaluationConfig(Section):
             "knowledge",
             "stacked",
             "base",
+            "larger",
             "student",
             "fused",
             "teacher",
@@ -62,8 +63,12 @@ class EvaluationConfig(Section):
     """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ...
     `neighbours`, `knowledge` and `stacked` are fitted within a minute: the most similar training
     patients, the annotations of the diseases, and trees over both. They read the terms of patients.
+    `larger` is the model of `larger_model`, untrained as `base` is; it is asked for `top_k` names.
     `fused` joins the student with the look-ups of `fused_look_ups`, which here read the findings of
     the same note and nothing else."""
+    larger_model: str | None = None
+    """Model of the system `larger`: the folder of a model, or a Hugging Face name. Empty without
+    that system. `scripts/larger_model.py` makes a folder."""
     fused_look_ups: tuple[Literal["knowledge", "neighbours", "stacked"], ...] = Field(
         ("knowledge",), min_length=1
     )
@@ -103,6 +108,15 @@ class EvaluationConfig(Section):
     calibration_bins: int = Field(10, ge=2)
     """Number of confidence bins of the expected calibration error (ECE): of equal width, and of
     equal mass for `ece_mass`."""
+
+    @model_validator(mode="after")
+    def _larger_is_named(self) -> "EvaluationConfig":
+        if "larger" in self.systems and not self.larger_model:
+            raise ValueError(
+                "systems: expected larger_model, the folder or name of a model, for the system "
+                "`larger`, found none"
+            )
+        return self
 
     @field_validator("fused_look_ups")
     @classmethod

@@ -33,6 +33,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "evaluation.decoding",
     "evaluation.fused_cases",
     "evaluation.fused_look_ups",
+    "evaluation.larger_model",
     "evaluation.sampling",
     "knowledge.more_names",
     "knowledge.release",

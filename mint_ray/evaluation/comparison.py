@@ -56,10 +56,10 @@ Differences = dict[str, dict[str, PairedDifferences]]
 
 @dataclass(frozen=True)
 class SystemCost:
-    """Cost of a system; its training includes those that it continues from."""
+    """Cost of a language model; its training includes those that it continues from."""
 
     steps: int
-    """Optimizer steps; 0 for a chat model that is asked."""
+    """Optimizer steps; 0 for a model without a training."""
     tokens: float | None
     """Tokens of prompts and answers in those steps; None for trainings that did not count them."""
     training_seconds: float | None

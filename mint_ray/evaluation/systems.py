@@ -37,6 +37,7 @@ SYSTEMS: dict[str, str] = {
     "knowledge": "Annotations",
     "stacked": "Stacked evidence",
     "base": "Base model",
+    "larger": "Larger model",
     "sft": "SFT student",
     "sft_gold": "SFT on answers",
     "sft_lists": "SFT on lists",

@@ -36,6 +36,8 @@ from mint_ray.tracking.tracker import CHILDREN
 
 _TRAINED = (STUDENT, "fused")
 """Words of `evaluation.systems` that answer with the trained student."""
+_UNTRAINED = ("base", "larger")
+"""Words for language models that cost no training here."""
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -140,18 +142,21 @@ def _read_evaluation(folder: Path, names: Mapping[str, str]) -> Evaluated:
 
 
 def _costs_of(folder: Path, names: Mapping[str, str]) -> dict[str, SystemCost]:
-    """Return the cost of each system that answers with the trained student, or is asked."""
+    """Return the cost of each system that answers with a language model, or is asked."""
     evaluated = _manifest_of(folder)
+    alone = evaluated.wall_seconds if len(names) == 1 else None
+    untrained = SystemCost(steps=0, tokens=0.0, training_seconds=0.0, ranking_seconds=alone)
     if evaluated.stage == "reason":
-        return dict.fromkeys(names.values(), SystemCost(0, 0.0, 0.0, evaluated.wall_seconds))
+        return dict.fromkeys(names.values(), untrained)
     trainings = _trainings(folder.parent / evaluated.inputs["train"])
     cost = SystemCost(
         steps=sum(training.facts["steps"] for training in trainings),
         tokens=_total(trainings, "tokens_seen"),
         training_seconds=_total(trainings, "training_seconds"),
-        ranking_seconds=evaluated.wall_seconds if len(names) == 1 else None,
+        ranking_seconds=alone,
     )
-    return {name: cost for word, name in names.items() if word in _TRAINED}
+    costs = dict.fromkeys(_TRAINED, cost) | dict.fromkeys(_UNTRAINED, untrained)
+    return {name: costs[word] for word, name in names.items() if word in costs}
 
 
 def _trainings(folder: Path) -> list[Manifest]:

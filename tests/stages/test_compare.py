@@ -120,6 +120,8 @@ def test_costs_count_what_a_training_continues_from(context: StepContext) -> Non
     assert costs == {
         "orpo": {"steps": 2, "tokens": 100.0, "training_seconds": 2.0, "ranking_seconds": 60.0},
         "pulled": {"steps": 4, "tokens": 400.0, "training_seconds": 4.0, "ranking_seconds": 60.0},
+        # Taken as it is, and ranked together with another system.
+        "base": {"steps": 0, "tokens": 0.0, "training_seconds": 0.0, "ranking_seconds": None},
     }
 
 

@@ -59,7 +59,7 @@ class ComparisonReport:
     reference: str
     differences: Differences
     costs: Mapping[str, SystemCost]
-    """Of the trained systems, and of those that are asked."""
+    """Of the language models; one that is taken as it is, or asked, has no training."""
     systems: Mapping[str, SystemConfig]
     """Compared systems as the config names them."""
     tested: str

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -135,21 +135,38 @@ def rank_by_base_model(comparison: Comparison, runs: Sequence[SystemRun]) -> Sys
     return _rank_by_model(comparison, runs, "base", None)
 
 
+def rank_by_larger_model(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
+    """Rank by the likelihood of the model `evaluation.larger_model`; resumable.
+
+    No answer of another length was learnt, so its prompt asks for as many names as are listed.
+    """
+    config = comparison.config
+    model = {"base_model": config.evaluation.larger_model, "revision": None}
+    student = config.student.model_copy(update=model)
+    larger = replace(comparison, config=config.model_copy(update={"student": student}))
+    return _rank_by_model(larger, runs, "larger", None, names=config.evaluation.top_k)
+
+
 def rank_by_student(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
     """Rank by the trained student's likelihood; resumable."""
     return _rank_by_model(comparison, runs, "student", comparison.inputs["train"])
 
 
 def _rank_by_model(
-    comparison: Comparison, runs: Sequence[SystemRun], folder: str, student: Path | None
+    comparison: Comparison,
+    runs: Sequence[SystemRun],
+    folder: str,
+    student: Path | None,
+    names: int | None = None,
 ) -> SystemAnswers:
+    """Rank by a model, whose prompt asks for `names` names or for those of a chosen answer."""
     config = comparison.config
     sections = {"evaluation", "resources", "seed", "student", "task"}
     tree = config.model_dump(mode="json", include=sections)
     arguments = {
         "student": None if student is None else str(student),
         "catalogue": str(comparison.inputs["cases"] / "catalogue.parquet"),
-        "settings": tree | {"k": config.preferences.chosen_size},
+        "settings": tree | {"k": names or config.preferences.chosen_size},
         "generate": comparison.free_cases if any(run.free for run in runs) else [],
         "stain": config.seed,
     }

@@ -18,6 +18,7 @@ from mint_ray.stages.evaluate.fused import rank_by_fused
 from mint_ray.stages.evaluate.rank import (
     Comparison,
     rank_by_base_model,
+    rank_by_larger_model,
     rank_by_look_up,
     rank_by_majority,
     rank_by_student,
@@ -51,6 +52,7 @@ def known_systems(student: str) -> dict[str, System]:
         "majority": System("majority", rank_by_majority),
         **{name: System(name, partial(rank_by_look_up, name)) for name in LOOK_UPS},
         "base": System("base", rank_by_base_model, answers_freely=True),
+        "larger": System("larger", rank_by_larger_model, answers_freely=True),
         "student": System(
             student, rank_by_student, perturbations=tuple(Perturbation), answers_freely=True
         ),

