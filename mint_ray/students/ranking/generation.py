@@ -51,9 +51,10 @@ def generate(
     Raises:
         ConfigError: `student.max_prompt_length` has no room for the instruction.
     """
+    draws: Sequence[Sampling | None] = sampling or [None] * len(inputs)
     return [
         _answer(student, student.prompt(item, names), max_new_tokens, draw)
-        for item, draw in zip(inputs, sampling or [None] * len(inputs), strict=True)
+        for item, draw in zip(inputs, draws, strict=True)
     ]
 
 
