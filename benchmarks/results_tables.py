@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tables import campaigns, notes, runs, serving, teachers, training
+from tables import campaigns, comparisons, notes, runs, serving, teachers, training
 from tables.records import recorded
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "tissue_teacher": ("tissue_teacher", teachers.tissue_teacher_section),
     "note_findings": ("note_findings", notes.note_findings_section),
     "retrieval": ("retrieval", notes.retrieval_section),
+    "compare_phenopackets": ("compare_phenopackets", comparisons.section),
     "throughput": ("orpo_throughput", training.throughput_section),
     "curves": ("training_curves", training.curves_section),
     "rank_scaling": ("rank_scaling", training.rank_section),
