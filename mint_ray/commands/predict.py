@@ -115,7 +115,9 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         else:
             rejected, changed = _write_notes(cases, source, Catalogue.read(catalogue))
         connect(config.resources)
-        tree = config.model_dump(mode="json", include={"evaluation", "resources", "student"})
+        tree = config.model_dump(
+            mode="json", include={"evaluation", "resources", "seed", "student"}
+        )
         job = CaseInference(
             StudentRanker,
             {"student": str(student), "catalogue": str(catalogue), "settings": tree},

@@ -79,7 +79,7 @@ def score_cases(
         Rows of the scorer's schema, sorted by case.
     """
     tree: Mapping[str, Any] = config.model_dump(
-        mode="json", include={"evaluation", "resources", "student", "task"}
+        mode="json", include={"evaluation", "resources", "seed", "student", "task"}
     )
     arguments = {
         "student": str(student),

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from mint_ray.errors import TrainingError
@@ -33,6 +32,8 @@ def read_gguf_header(file: Path) -> GgufHeader:
     Raises:
         TrainingError: the file is not of this format, or ends too early.
     """
+    from gguf import GGUFReader  # who loads a converted model may have none
+
     try:
         reader = GGUFReader(file)
         # A memory map of a file that was cut would end a process that reads it.
