@@ -180,7 +180,7 @@ class SystemConfig(Section):
 
     @property
     def asked(self) -> bool:
-        """Whether the system answers by the step `reason` and not by `evaluate`."""
+        """Return whether the system answers by the step `reason` and not by `evaluate`."""
         return "reasoning.protocol" in self.overrides
 
     @model_validator(mode="after")

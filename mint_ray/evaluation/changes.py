@@ -16,7 +16,7 @@ class CaseChange:
     known_id: str
     """Primary id of the known answer."""
     seen: bool
-    """Whether the known answer has training cases."""
+    """True if the known answer has training cases."""
     first_rank: float
     """Rank of the known answer from 1, infinite for a miss."""
     second_rank: float

@@ -1,13 +1,17 @@
 """Finished evaluations in a store: four tested cases, whose first answers a test chooses."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import CASE_SCHEMA, blank_case
+from mint_ray.common.arrays import Ints
+from mint_ray.evaluation.outcomes import EvaluatedCases
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.manifest import Manifest, write_manifest
@@ -15,6 +19,20 @@ from tests.evaluation.conftest import NAMES, predictions_of
 
 RIGHT = {"a": "OMIM:1", "b": "OMIM:2", "c": "OMIM:3", "d": "OMIM:1"}
 """Known answer of each case; a and b are of one publication."""
+
+
+def cases_of_one_answer(cases: EvaluatedCases, groups: Ints) -> EvaluatedCases:
+    """Return cases "0" to "n - 1" of these groups, (n,), whose known answer is OMIM:1."""
+    n = len(groups)
+    return dataclasses.replace(
+        cases,
+        case_ids=tuple(map(str, range(n))),
+        groups=groups,
+        known=np.zeros(n, dtype=np.int64),
+        known_ids=("OMIM:1",) * n,
+        known_names=(("Alpha syndrome",),) * n,
+        strata={"all": np.ones(n, dtype=np.bool_)},
+    )
 
 
 def write_cases(store: Path, name: str = "cases-1") -> Path:

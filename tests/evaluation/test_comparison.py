@@ -1,6 +1,5 @@
 """Evaluations that are joined: names, refusals, and paired differences against a reference."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outco
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.tasks.task import TASKS
 from tests.evaluation.conftest import NAMES, PRIMARY, Row, predictions_of
+from tests.evaluation.evaluated import cases_of_one_answer
 
 IDS = ["a", "b", "c", "d"]
 
@@ -141,15 +141,7 @@ def test_an_interval_is_that_of_resampled_groups(cases: EvaluatedCases) -> None:
     rng = np.random.default_rng(3)
     n = 120
     groups = rng.integers(0, 40, n)
-    many = dataclasses.replace(
-        cases,
-        case_ids=tuple(map(str, range(n))),
-        groups=groups,
-        known=np.zeros(n, dtype=np.int64),
-        known_ids=("OMIM:1",) * n,
-        known_names=(("Alpha syndrome",),) * n,
-        strata={"all": np.ones(n, dtype=np.bool_)},
-    )
+    many = cases_of_one_answer(cases, groups)
     rights = {name: rng.random(n) < share for name, share in (("orpo", 0.4), ("sft", 0.6))}
     rows = [
         row(str(case), name, "OMIM:1" if rights[name][case] else "OMIM:2")

@@ -1,6 +1,5 @@
 """Crossovers: the difference of two differences, with the same resamples for all four systems."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mint_ray.evaluation.crossovers import crossovers_of
 from mint_ray.evaluation.metrics.compute import COMPARED
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes
 from tests.evaluation.conftest import NAMES, Row, predictions_of
+from tests.evaluation.evaluated import cases_of_one_answer
 
 FOUR = ("late_noisy", "early_noisy", "late_clean", "early_clean")
 
@@ -54,15 +54,7 @@ def test_the_interval_is_that_of_resampled_groups(cases: EvaluatedCases) -> None
     rng = np.random.default_rng(5)
     n = 120
     groups = rng.integers(0, 40, n)
-    many = dataclasses.replace(
-        cases,
-        case_ids=tuple(map(str, range(n))),
-        groups=groups,
-        known=np.zeros(n, dtype=np.int64),
-        known_ids=("OMIM:1",) * n,
-        known_names=(("Alpha syndrome",),) * n,
-        strata={"all": np.ones(n, dtype=np.bool_)},
-    )
+    many = cases_of_one_answer(cases, groups)
     shares = dict(zip(FOUR, (0.6, 0.3, 0.4, 0.5), strict=True))
     rights = {name: rng.random(n) < share for name, share in shares.items()}
     rows: list[Row] = [

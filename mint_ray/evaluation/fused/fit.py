@@ -14,7 +14,7 @@ from mint_ray.evaluation.calibration.scores import (
     ScoredCases,
     fit_temperature,
 )
-from mint_ray.evaluation.fused.pool import Experts, OpinionPool, experts_of, floored
+from mint_ray.evaluation.fused.pool import Experts, OpinionPool, experts_of, floored, weighted_sum
 
 CANDIDATES = 60
 """Best labels of each expert. A ranking is decided among them."""
@@ -101,7 +101,7 @@ class _PenalisedLoss:
     def __call__(self, values: Floats) -> tuple[float, Floats]:
         """Return the loss of (2 experts,) weights and floors, and its gradient."""
         weights, floors = np.split(values, 2)
-        terms = self._terms(floors)
+        terms = [floored(p, floor) for p, floor in zip(self._experts, floors, strict=True)]
         pooled = sum(w * t for w, t in zip(weights, terms, strict=True))
         among_all = log_softmax(pooled, axis=1)
         among_candidates = log_softmax(np.where(self._is_candidate, pooled, -np.inf), axis=1)
@@ -127,16 +127,13 @@ class _PenalisedLoss:
     def fit_temperature(self, values: Floats) -> float:
         """Fit the temperature of a pool, by the likelihood of the answers among all labels."""
         weights, floors = np.split(values, 2)
-        pooled = sum(w * t for w, t in zip(weights, self._terms(floors), strict=True))
+        pooled = weighted_sum(weights, floors, self._experts)
 
         def loss(temperature: float) -> float:
             logps = log_softmax(pooled / temperature, axis=1)[self._at_answer]
             return -float(self._weights @ logps)
 
         return search_temperature(loss, LOG_TEMPERATURE)
-
-    def _terms(self, floors: Floats) -> list[Floats]:
-        return [floored(logps, floor) for logps, floor in zip(self._experts, floors, strict=True)]
 
 
 def _candidates(experts: Sequence[Floats | Floats32], answers: Ints) -> Bools:

@@ -7,7 +7,7 @@ hold against a label that it does not know. A case without findings is the stude
 Genest and Zidek, "Combining Probability Distributions", 1986; the floors are ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,8 @@ class OpinionPool:
         pooled: Floats = log_softmax(floored(alone, self.floors[0]), axis=1)
         rows = experts.informed
         if rows.any():
-            terms = zip(self.weights, self.floors, experts.take(rows), strict=True)
-            pooled[rows] = log_softmax(sum(w * floored(p, floor) for w, floor, p in terms), axis=1)
+            taken = experts.take(rows)
+            pooled[rows] = log_softmax(weighted_sum(self.weights, self.floors, taken), axis=1)
         return pooled
 
     def plain(self) -> dict[str, Any]:
@@ -116,6 +116,21 @@ def floored(log_probabilities: Floats | Floats32, floor: float) -> Floats:
     """Return log(p + ε) for log-probabilities and the floor log ε."""
     result: Floats = np.logaddexp(np.asarray(log_probabilities, dtype=np.float64), floor)
     return result
+
+
+def weighted_sum(
+    weights: Iterable[float], floors: Iterable[float], experts: Sequence[Floats | Floats32]
+) -> Floats:
+    """Return the pool's (n, n_labels) Σ wᵢ log(pᵢ + εᵢ), before it is normalised.
+
+    Args:
+        weights: w of each expert.
+        floors: log ε of each expert.
+        experts: of each (n, n_labels) log-probabilities.
+    """
+    terms = zip(weights, floors, experts, strict=True)
+    total: Floats = np.sum([w * floored(logps, floor) for w, floor, logps in terms], axis=0)
+    return total
 
 
 def write_pool(folder: Path, pool: OpinionPool) -> None:

@@ -133,7 +133,7 @@ class Asked:
     top_k: int = 10
     explain: bool = False
     documents: bool = False
-    """Whether documents that were found for the note are listed, too."""
+    """Also list the documents that are found for the note."""
     caveat: str | None = None
     """Why the catalogue may lack the right answer, as far as known before a model runs."""
     left_out: tuple[str, ...] = ()

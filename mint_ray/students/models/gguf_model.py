@@ -12,7 +12,7 @@ from mint_ray.students.models.model_cache import save_model_folder
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What a GGUF file says of its model; None where it does not say it.
+    """The header of a GGUF file describes its model in these fields; one that it lacks is None.
 
     `parameters` counts the weights as stored: an output layer that is tied to the embeddings counts
     again where the file holds it apart.
