@@ -48,6 +48,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.scores",
     "training.answers",
     "training.label_smoothing",
+    "training.max_tokens",
     "training.odds_over",
     "training.rcft_targets",
     "training.trainer",

@@ -126,6 +126,11 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1)
     """Number of optimizer steps after which training stops, whatever `epochs` is. Empty for no
     limit."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Number of tokens of prompts and answers that the optimizer steps read together at most, as
+    `tokens_seen` counts them. Objectives then train on equally much text, in unequally many steps;
+    the schedule of the learning rate ends with the last of them. At least one step is taken, and
+    `epochs` and `max_steps` hold as well. Empty for no limit."""
     batch_size: int = Field(8, ge=1)
     """Number of cases per optimizer step, over all workers and accumulated micro-batches. Each case
     has all of its pairs, one per rejected set."""
