@@ -65,6 +65,18 @@ class StudentConfig(Section):
         return self
 
 
+class WatchConfig(Section):
+    """Validation cases that a student ranks while it trains, which changes nothing about it."""
+
+    cases: int = Field(0, ge=0)
+    """Number of validation cases to rank, drawn as those of an evaluation. Confidence, entropy,
+    accuracy and calibration are recorded with the steps and in MLflow, and `mint compare` plots
+    them against the tokens. 0 for none. TRL's trainer is not watched."""
+    steps: int = Field(10, ge=1)
+    """Number of optimizer steps between two rankings. The cases are also ranked before the first
+    step and after the last one."""
+
+
 class TrainingConfig(Section):
     """Alignment of the student on preference pairs."""
 
@@ -140,6 +152,7 @@ class TrainingConfig(Section):
     """Precision of the model. `auto` is bfloat16 on GPUs that support it, and on CPUs that have
     instructions for it if a short product then is faster; else float32. What is trained has float32
     weights for the optimizer in any case."""
+    watch: WatchConfig = WatchConfig()
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass. This takes less memory and about
     a third more time."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
 from mint_ray.runtime.ray_train import fit
@@ -16,24 +17,35 @@ from mint_ray.stages.workers.training import (
     refuse_leakage,
     train_worker,
     worker_settings,
+    write_validation_cases,
 )
 
+WATCHED_CASES = "validation.parquet"
+"""File in the step's folder with the cases of `training.watch`."""
 USUAL_STARTS = {"dpo": "sft", "cft": "orpo", "rcft": "orpo"}
 """Objective of the student from which the papers' trainings continue, by objective."""
 
 
 def run(context: StepContext) -> StepOutcome:
     """Train the student or continue an interrupted training, and write the finished student."""
-    config, output = context.config, context.output
+    # Watched cases are drawn and ranked by the defaults: the step does not depend on `evaluation`.
+    config = context.config.model_copy(update={"evaluation": EvaluationConfig()})
+    output = context.output
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
     warning = missing_start(config.training.objective, config.student.init_adapter)
     if warning:
         context.progress.say(warning)
-    begin_training_session(context.config.resources, context.output, context.progress.say)
+    begin_training_session(config.resources, output, context.progress.say)
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)
+    watch_settings = config.training.watch
+    if watch_settings.cases and config.training.trainer == "mint_ray":
+        file = output / WATCHED_CASES
+        n_cases = write_validation_cases(config, cases, watch_settings.cases, file)
+        context.progress.say(f"[Watch] {n_cases} validation cases, {watch_settings.steps} steps")
+        settings["validation"] = {"cases": str(file), "every": watch_settings.steps}
     worker_lines = new_worker_lines(output)
 
     def say_worker_lines() -> None:
@@ -65,6 +77,8 @@ def missing_start(objective: str, start: Path | None) -> str | None:
 
 
 def _progress_detail(metrics: Mapping[str, float]) -> str:
+    if "loss" not in metrics:
+        return "validation cases before the first step"
     parts = [f"loss {metrics['loss']:.3f}"]
     for name, words in (("rewards/accuracies", "pair accuracy"), ("accuracy", "accuracy")):
         if name in metrics:

@@ -15,7 +15,8 @@ class ValidationPlan:
 
     `cases` has the columns case_id, group_id, label_id and the student's input (note or image).
     `shares` (0 to 1) are the parts of the run's steps after which cases are ranked, besides the
-    run's end. `folder` gets a file of answers for each of these steps.
+    run's end. With `every`, cases are ranked after each so many steps instead, and before the
+    first one. `folder` gets a file of answers for each of these steps.
     """
 
     cases: Path
@@ -23,9 +24,12 @@ class ValidationPlan:
     shares: Sequence[float]
     folder: Path
     evaluation: EvaluationConfig
+    every: int | None = None
 
     def steps(self, total: int) -> list[int]:
         """Return the steps after which cases are ranked, ascending; the last one is `total`."""
+        if self.every is not None:
+            return [*range(0, total, self.every), total]
         early = {max(1, round(share * total)) for share in self.shares}
         return [*sorted(step for step in early if step < total), total]
 
@@ -56,5 +60,5 @@ class TrainingSpec:
     task: Task = DISEASE
     """The pairs' task: the input modality and the form of prompt and answer."""
     validation: ValidationPlan | None = None
-    """Cases to rank on the way. The result is reported with a checkpoint, as `validation/...`, and
-    changes nothing about the training."""
+    """Cases to rank on the way. The result is reported as `validation/...`, with a checkpoint if
+    the plan has shares, and changes nothing about the training."""

@@ -136,17 +136,22 @@ class _Loop:
         _announce(self._spec, state)
         started = time.perf_counter()
         metrics: dict[str, float] = dict(state.restored.get("metrics", {}))
+        if self._validator and state.first_step == 0 and 0 in self._validated:
+            start = {"step": 0.0, "steps": float(state.steps), "tokens_seen": 0.0}
+            report(start | self._validator.measure(0), None)
         for step in range(state.first_step, state.steps):
             metrics = self._step(step) | eta.step(state.steps - step - 1, state.device)
             done = step + 1
             if state.device.type == "cpu" and not done % TRIM_STEPS:
                 release_freed_memory()
+            due = not done % self._training.checkpoint_steps or done == state.steps
             if self._validator and done in self._validated:
                 metrics |= self._validator.measure(done)
-            elif done % self._training.checkpoint_steps and done < state.steps:
+                due = due or self._validator.keeps_checkpoints
+            if due:
+                self._report_checkpoint(done, metrics, report)
+            else:
                 report(metrics, None)
-                continue
-            self._report_checkpoint(done, metrics, report)
         return TrainingSummary(
             steps=state.steps,
             pairs=state.data.usable.rows,

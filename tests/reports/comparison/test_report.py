@@ -14,6 +14,7 @@ from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.reports.comparison.plots import cost_plot, forest_plot
 from mint_ray.reports.comparison.report import ComparisonReport, render_report
 from mint_ray.reports.comparison.table import difference_lines
+from mint_ray.reports.comparison.watched import line_styles
 from mint_ray.reports.evaluation.table import plain_table
 from tests.reports.evaluation.test_report import NASTY, Page
 
@@ -87,6 +88,26 @@ def test_crossovers_are_printed_behind_the_differences(report: ComparisonReport)
     comparison = {"reference": "orpo", "differences": {}, "crossovers": {"order": crossover}}
     *_, line = difference_lines(comparison)
     assert line == "crossover order, (a - b) - (c - d): Top-1, macro +25.0 [+5.0, +40.0]"
+
+
+def test_what_was_watched_has_a_line_for_each_system(report: ComparisonReport) -> None:
+    assert 'id="training"' not in render_report(report)
+    rows = [
+        {"step": step, "tokens": 1000 * step, "top1": 0.1, "ece": 0.2, "confidence": share}
+        | {"entropy": 3 * (1 - share)}
+        for step, share in ((0, 0.25), (10, 0.5), (20, 1.0))
+    ]
+    names = ["orpo", *(f"s{number}" for number in range(8))]
+    html = render_report(dataclasses.replace(report, watched=dict.fromkeys(names, rows)))
+    assert Page(html).open == []
+    part = html[html.index('id="training"') : html.index('id="cost"')]
+    assert part.count("<polyline") == 4 * len(names)
+    assert "ORPO student, step 20: 1" in part
+    assert len(set(line_styles(names, "orpo").values())) == len(names)
+    first = re.search(r'<polyline points="([^"]*)" class="curve c-teal"', part)
+    assert first is not None
+    heights = [float(point.split(",")[1]) for point in first.group(1).split()]
+    assert heights == sorted(heights, reverse=True)  # confidence, the first panel, rises
 
 
 def test_names_from_outside_are_escaped(report: ComparisonReport) -> None:
