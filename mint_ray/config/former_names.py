@@ -47,6 +47,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.options",
     "teacher.scores",
     "training.answers",
+    "training.candidates",
     "training.label_smoothing",
     "training.max_tokens",
     "training.odds_over",

@@ -100,6 +100,12 @@ class TrainingConfig(Section):
     """Strength of DPO's pull towards the reference model."""
     sft_on: Literal["chosen", "answer"] = "chosen"
     """Target of `sft`: the teacher's chosen list, or the known answer alone."""
+    candidates: Literal["pairs", "beam"] = "pairs"
+    """Candidates of `cft` and `rcft`: those of the `pairs`, which are the teacher's best and worst
+    names; or the names that the student itself takes for likeliest (`beam`). The student that the
+    training starts from then ranks every training case once, by the default search of an
+    evaluation, and its best 16 names are the candidates. A known answer that is not among them is
+    not added."""
     rcft_weight: float = Field(1.0, ge=0)
     """Weight of RCFT's calibration term."""
     rcft_targets: Literal["paper", "proportional"] = "paper"

@@ -55,6 +55,9 @@ class TrainingSpec:
     catalogue: Path | None = None
     """`catalogue.parquet` to keep with the student. It names the labels that `cft`, `rcft` and
     `sft` on the known answer compare."""
+    candidates: Path | None = None
+    """Parquet of `case_id` and `candidates` (ids of the catalogue), which `cft` and `rcft` compare
+    instead of the candidates of the pairs."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Ids of the inputs that the student is made from."""
     task: Task = DISEASE

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -13,12 +14,15 @@ import yaml
 from mint_ray.cli import main
 from mint_ray.config.load import load_config, parse_config
 from mint_ray.errors import DataError
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.runtime.metrics_stream import append_metrics
 from mint_ray.stages.compare import run
 from mint_ray.stages.compare.trainings import watched_of
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.student import load_student
 from mint_ray.tracking.tracker import NullRun
 from tests.evaluation.evaluated import (
     RIGHT,
@@ -30,10 +34,11 @@ from tests.evaluation.evaluated import (
 )
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
+OF_BEAM = {"training.objective": "cft", "training.candidates": "beam"}
 SYSTEMS = {
     "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
     "trl_orpo": {"overrides": {"training.trainer": "trl"}},
-    "orpo_cft": {"start_from": "orpo", "overrides": {"training.objective": "cft"}},
+    "orpo_cft": {"start_from": "orpo", "overrides": OF_BEAM},
     "orpo": {},
 }
 
@@ -204,6 +209,24 @@ def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_p
     assert "order_by_noise<small>(late_noisy − early_noisy) − (late_clean − early_clean)" in page
 
 
+def check_candidates(calibrated: Path, start: Path) -> None:
+    """The candidates of a calibration are the names that its starting student ranks first."""
+    table = pq.read_table(calibrated / "candidates.parquet")
+    manifest = read_manifest(calibrated)
+    assert manifest is not None
+    pairs = pq.read_table(calibrated.parent / manifest.inputs["prefer"] / "train.parquet")
+    assert set(table["case_id"].to_pylist()) == set(pairs["case_id"].to_pylist())
+    cases = calibrated.parent / manifest.inputs["cases"]
+    row = table.slice(0, 1).to_pylist()[0]
+    only = pc.field("case_id") == row["case_id"]
+    (note,) = pq.read_table(cases / "cases.parquet", filters=only)["note"].to_pylist()
+    catalogue = Catalogue.read(cases / "catalogue.parquet")
+    names, ids = catalogue.names, catalogue.ids
+    ranking = Ranker(load_student(start, "cpu"), names, top_k=10, listed=16).rank([note])[0]
+    assert row["candidates"] == [ids[label] for label in ranking.labels][: len(row["candidates"])]
+    assert len(row["candidates"]) == min(16, len(ids))
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_students_and_look_ups_are_compared_and_then_skipped(
@@ -252,6 +275,7 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
         trained[name] = evaluated.inputs["train"]
     assert trained["look_ups"] == trained["orpo"]
     assert len(set(trained.values())) == 3
+    check_candidates(output.parent / trained["orpo_cft"], output.parent / trained["orpo"])
 
     assert main(["compare", str(file)]) == 0
     again = capsys.readouterr()

@@ -59,7 +59,7 @@ class NamedCaseScorer(CaseScorer):
 
 def score_cases(
     config: Config,
-    student: Path,
+    student: Path | None,
     cases: Path,
     wanted: frozenset[str],
     output: Path,
@@ -69,7 +69,7 @@ def score_cases(
 
     Args:
         config: settings of evaluation, resources and student.
-        student: folder of a finished student.
+        student: folder of a finished student; None for the base model alone.
         cases: folder of the cases step.
         wanted: ids of the cases to score.
         output: folder of the scores, with which a repeated call continues.
@@ -82,7 +82,7 @@ def score_cases(
         mode="json", include={"evaluation", "resources", "seed", "student", "task"}
     )
     arguments = {
-        "student": str(student),
+        "student": None if student is None else str(student),
         "catalogue": str(cases / "catalogue.parquet"),
         "settings": {**tree, "k": config.preferences.chosen_size},
     }

@@ -68,6 +68,7 @@ def train_worker(settings: dict[str, Any]) -> None:
         settings: see `worker_settings`. With `validation` (the path of `cases`, and `shares` of
             the steps) the cases are ranked after these shares, and the metrics kept as rungs. With
             `every` instead of `shares` they are ranked after each so many steps, without rungs.
+            `candidates` is the file of `TrainingSpec.candidates`.
     """
     config = Config.model_validate(settings["config"])
     output = Path(settings["output"])
@@ -93,6 +94,7 @@ def train_worker(settings: dict[str, Any]) -> None:
             pairs=Path(settings["pairs"]),
             out=output,
             student=config.student,
+            candidates=Path(settings["candidates"]) if "candidates" in settings else None,
             training=config.training,
             k=config.preferences.chosen_size,
             seed=config.seed,
