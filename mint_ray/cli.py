@@ -54,7 +54,7 @@ def run(
     from mint_ray.pipeline import graph as pipeline
 
     resolved = _load(config, overrides)
-    steps = pipeline.select(until)
+    steps = pipeline.select(resolved, until)
     if force is not None and force not in {step.name for step in steps}:
         known = ", ".join(step.name for step in steps)
         raise ConfigError(f"--force {force}: expected one of the stages of this run: {known}")
@@ -80,6 +80,7 @@ for _name, _about in (
     ("cases", "read or simulate cases"),
     ("teach", "fit the teacher"),
     ("prefer", "write preference pairs"),
+    ("rates", "try learning rates in short trainings (training.trials), choose one"),
     ("train", "align the student"),
     ("evaluate", "measure every system and write the report"),
     ("calibrate", "fit a temperature and conformal sets, measure them"),

@@ -233,7 +233,7 @@ def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     everything = client.search_runs(experiments)
     planned = pipeline.plan(config(store))
-    names = {planned[step.name].folder.name for step in pipeline.select()}
+    names = {planned[step.name].folder.name for step in pipeline.select(config(store))}
     runs = [run for run in everything if run.info.run_name in names]
     assert sorted(run.info.run_name for run in runs) == sorted(names)
     assert {run.info.status for run in everything} == {"FINISHED"}

@@ -53,6 +53,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "training.odds_over",
     "training.rcft_targets",
     "training.trainer",
+    "training.trials",
     "training.watch",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""

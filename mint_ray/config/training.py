@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mint_ray.config.base import Fraction, Section, Word
 
@@ -63,6 +63,29 @@ class StudentConfig(Section):
                 f"student.max_length={self.max_length}, or no answer fits"
             )
         return self
+
+
+class TrialsConfig(Section):
+    """Short trainings with several learning rates, of which the training takes the best."""
+
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Peak learning rates to try, each in a `train` step of its own. The step `rates` lets their
+    students rank validation cases, and the training takes the best rate in place of
+    `training.learning_rate`. Empty for no trials. Campaigns of `mint tune` do not read it."""
+    share: float = Field(0.25, gt=0, le=1)
+    """Part of `max_steps` and of `max_tokens` that each trial has."""
+    cases: int = Field(200, ge=1)
+    """Largest number of validation cases that are ranked, drawn as those of an evaluation."""
+    metric: Literal["mrr", "top1", "nll"] = "mrr"
+    """Metric that decides, as a mean over groups. `nll` suits `cft` and `rcft`, which are to mend
+    probabilities. Of equal rates, the lowest is taken."""
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _at_least_two(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if rates and len({f"{rate:g}" for rate in rates}) < max(2, len(rates)):
+            raise ValueError(f"expected at least two different rates, found {list(rates)}")
+        return rates
 
 
 class WatchConfig(Section):
@@ -159,9 +182,19 @@ class TrainingConfig(Section):
     instructions for it if a short product then is faster; else float32. What is trained has float32
     weights for the optimizer in any case."""
     watch: WatchConfig = WatchConfig()
+    trials: TrialsConfig = TrialsConfig()
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass. This takes less memory and about
     a third more time."""
     deepspeed: Annotated[str, Word, AfterValidator(_deepspeed_exists)] = "zero2"
     """`off`, a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or the path of a
     DeepSpeed JSON file."""
+
+    @model_validator(mode="after")
+    def _trials_have_a_budget(self) -> "TrainingConfig":
+        if self.trials.learning_rates and self.max_steps is None and self.max_tokens is None:
+            raise ValueError(
+                "trials.learning_rates: expected max_steps or max_tokens, of which each trial has "
+                "the part trials.share, found neither"
+            )
+        return self

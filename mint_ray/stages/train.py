@@ -1,6 +1,7 @@
 """Stage `train`: alignment of the student on preference pairs, on Ray Train with DeepSpeed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 from mint_ray.common.files import replacing
 from mint_ray.config.config import Config
 from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.evaluation.learning_rates import read_choice
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
@@ -26,6 +28,7 @@ from mint_ray.stages.workers.training import (
     worker_settings,
     write_validation_cases,
 )
+from mint_ray.tuning.space import with_overrides
 
 CANDIDATES = "candidates.parquet"
 """File in the step's folder with the candidates of `training.candidates: beam`."""
@@ -40,6 +43,11 @@ def run(context: StepContext) -> StepOutcome:
     # Watched cases are drawn and ranked by the defaults: the step does not depend on `evaluation`.
     config = context.config.model_copy(update={"evaluation": EvaluationConfig()})
     output = context.output
+    if "rates" in context.inputs:
+        rate = read_choice(context.inputs["rates"]).chosen
+        context.progress.say(f"[Rates] learning rate {rate:g}, chosen by validation cases")
+        context.run.log_params({"chosen_learning_rate": rate})
+        config = with_overrides(config, {"training.learning_rate": rate})
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
     warning = missing_start(config.training.objective, config.student.init_adapter)
@@ -73,7 +81,9 @@ def run(context: StepContext) -> StepOutcome:
             fit(train_worker, settings, output, config.resources.train_workers, config.resources)
     finally:
         say_worker_lines()
-    return outcome_of(read_summary(output))
+    outcome = outcome_of(read_summary(output))
+    rate = config.training.learning_rate
+    return replace(outcome, facts={**outcome.facts, "learning_rate": rate})
 
 
 def _write_candidates(context: StepContext, config: Config) -> Path:

@@ -18,7 +18,7 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext
-from mint_ray.runtime.metrics_stream import append_metrics
+from mint_ray.runtime.metrics_stream import append_metrics, read_metrics_lines
 from mint_ray.stages.compare import run
 from mint_ray.stages.compare.trainings import watched_of
 from mint_ray.students.ranking.ranker import Ranker
@@ -34,7 +34,11 @@ from tests.evaluation.evaluated import (
 )
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
-OF_BEAM = {"training.objective": "cft", "training.candidates": "beam"}
+OF_BEAM = {
+    "training.objective": "cft",
+    "training.candidates": "beam",
+    "training.trials": {"learning_rates": [1e-3, 1e-4], "share": 0.3, "cases": 2},
+}
 SYSTEMS = {
     "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
     "trl_orpo": {"overrides": {"training.trainer": "trl"}},
@@ -209,6 +213,18 @@ def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_p
     assert "order_by_noise<small>(late_noisy − early_noisy) − (late_clean − early_clean)" in page
 
 
+def check_rate(folder: Path, rate: float) -> None:
+    """The training took the chosen rate, which its schedule ends at 0 from."""
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert manifest.facts["learning_rate"] == rate
+    assert max(row["learning_rate"] for row in steps_of(folder)) == pytest.approx(rate)
+
+
+def steps_of(folder: Path) -> list[dict[str, float]]:
+    return [row for row in read_metrics_lines(folder) if row["step"]]
+
+
 def check_candidates(calibrated: Path, start: Path) -> None:
     """The candidates of a calibration are the names that its starting student ranks first."""
     table = pq.read_table(calibrated / "candidates.parquet")
@@ -275,6 +291,10 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
         trained[name] = evaluated.inputs["train"]
     assert trained["look_ups"] == trained["orpo"]
     assert len(set(trained.values())) == 3
+    (chosen,) = json.loads((output / "rates.json").read_text()).items()
+    assert chosen[0] == "orpo_cft"
+    assert [trial["learning_rate"] for trial in chosen[1]["tried"]] == [1e-4, 1e-3]
+    check_rate(output.parent / trained["orpo_cft"], chosen[1]["chosen"])
     check_candidates(output.parent / trained["orpo_cft"], output.parent / trained["orpo"])
 
     assert main(["compare", str(file)]) == 0

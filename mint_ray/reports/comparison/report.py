@@ -11,6 +11,7 @@ from markupsafe import Markup
 from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import Differences, SystemCost, compared_outcomes
 from mint_ray.evaluation.crossovers import Crossover
+from mint_ray.evaluation.learning_rates import RateChoice
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.results import (
     METRICS,
@@ -74,6 +75,8 @@ class ComparisonReport:
     """By name."""
     watched: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     """Rows of what was watched along the training of a system; see `watched_plots`."""
+    rates: Mapping[str, RateChoice] = field(default_factory=dict)
+    """Learning rates that were chosen by trials, by system."""
 
     @property
     def metrics(self) -> Metrics:

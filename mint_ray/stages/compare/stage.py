@@ -1,7 +1,7 @@
 """Stage `compare`: the rankings of all compared systems, joined, measured and set side by side.
 
 No model runs here. Writes `predictions.parquet`, `metrics.json`, `differences.json`, `costs.json`,
-`watched.json` and `report.html`.
+`watched.json`, `rates.json` and `report.html`.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ from mint_ray.pipeline.extra_inputs import STUDENT, answers_input, shown_names, 
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.comparison.report import ComparisonReport, write_report
 from mint_ray.stages.compare.trainings import (
-    Watched,
     costs_of,
     manifest_of,
+    rates_of,
     watched_of,
 )
 from mint_ray.tasks.task import TASKS
@@ -92,8 +92,13 @@ def run(context: StepContext) -> StepOutcome:
         for name, cost in costs_of(folders[system], names[system]).items()
     }
     write_json(output / "costs.json", {name: asdict(cost) for name, cost in costs.items()})
-    watched = _watched(folders, names)
+    students = _students(folders, names)
+    along = {name: watched_of(folder) for name, folder in students.items()}
+    watched = {name: rows for name, rows in along.items() if rows}
     write_json(output / "watched.json", watched)
+    choices = {name: rates_of(folder) for name, folder in students.items()}
+    rates = {name: choice for name, choice in choices.items() if choice is not None}
+    write_json(output / "rates.json", {name: asdict(choice) for name, choice in rates.items()})
     write_report(
         output / "report.html",
         ComparisonReport(
@@ -106,6 +111,7 @@ def run(context: StepContext) -> StepOutcome:
             crossovers=crossovers,
             costs=costs,
             watched=watched,
+            rates=rates,
             systems=config.compare.systems,
             tested=sampled_from(config, "test").describe(),
             bins=settings.calibration_bins,
@@ -142,18 +148,16 @@ def _read_evaluation(folder: Path, names: Mapping[str, str]) -> Evaluated:
     )
 
 
-def _watched(
+def _students(
     folders: Mapping[str, Path], names: Mapping[str, Mapping[str, str]]
-) -> dict[str, Watched]:
-    """Return what was watched along the training of each system that has one and was watched."""
-    students = {
+) -> dict[str, Path]:
+    """Return the evaluation of each compared student that was trained, by its shown name."""
+    return {
         name: folders[system]
         for system, by_word in names.items()
         for word, name in by_word.items()
         if word == STUDENT
     }
-    found = {name: watched_of(folder) for name, folder in students.items()}
-    return {name: rows for name, rows in found.items() if rows}
 
 
 def _overall(metrics: Metrics, system: str) -> dict[str, float]:
@@ -163,7 +167,14 @@ def _overall(metrics: Metrics, system: str) -> dict[str, float]:
 
 def _track(context: StepContext, names: Mapping[str, Mapping[str, str]], metrics: Metrics) -> None:
     """Record the files, and each system as a run below that of the comparison."""
-    for file in ("metrics.json", "differences.json", "costs.json", "watched.json", "report.html"):
+    for file in (
+        "metrics.json",
+        "differences.json",
+        "costs.json",
+        "watched.json",
+        "rates.json",
+        "report.html",
+    ):
         context.run.log_artifact(context.output / file)
     for system, by_word in names.items():
         settings = context.config.compare.systems[system]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mint_ray.errors import DataError
 from mint_ray.evaluation.comparison import SystemCost
+from mint_ray.evaluation.learning_rates import RateChoice, read_choice
 from mint_ray.evaluation.metrics.validation import WATCHED
 from mint_ray.pipeline.extra_inputs import STUDENT
 from mint_ray.pipeline.manifest import Manifest, read_manifest
@@ -79,6 +80,20 @@ def watched_of(folder: Path) -> Watched:
         folder: of a finished `evaluate` step.
     """
     return list(_watched(reversed(trainings_of(folder))))
+
+
+def rates_of(folder: Path) -> RateChoice | None:
+    """Return how the learning rate of the training behind an evaluation was chosen.
+
+    Args:
+        folder: of a finished `evaluate` step.
+
+    Returns:
+        None where it was not chosen but set.
+    """
+    training = trainings_of(folder)[0]
+    rates = manifest_of(training).inputs.get("rates")
+    return None if rates is None else read_choice(training.parent / rates)
 
 
 def _watched(trainings: Iterator[Path]) -> Iterator[dict[str, float]]:

@@ -8,6 +8,7 @@ import pytest
 
 from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import SystemCost, paired_differences
+from mint_ray.evaluation.learning_rates import RateChoice, Trial
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
@@ -108,6 +109,18 @@ def test_what_was_watched_has_a_line_for_each_system(report: ComparisonReport) -
     assert first is not None
     heights = [float(point.split(",")[1]) for point in first.group(1).split()]
     assert heights == sorted(heights, reverse=True)  # confidence, the first panel, rises
+
+
+def test_chosen_learning_rates_are_shown_with_their_trials(report: ComparisonReport) -> None:
+    assert 'id="rates"' not in render_report(report)
+    value = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 12}
+    tried = (Trial(1e-4, value), Trial(3e-4, value | {"value": None, "low": None, "high": None}))
+    choice = RateChoice(1e-4, "mrr_macro", 40, tried)
+    html = render_report(dataclasses.replace(report, rates={"orpo": choice}))
+    assert Page(html).open == []
+    part = html[html.index('id="rates"') : html.index('id="systems"')]
+    assert "<b>0.0001: 0.250</b> <small>0.125–0.500</small>; 0.0003: –" in part
+    assert " <small>40 cases</small>" in part
 
 
 def test_names_from_outside_are_escaped(report: ComparisonReport) -> None:
