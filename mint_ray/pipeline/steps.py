@@ -61,10 +61,14 @@ class Step:
     version_by_task: Mapping[str, int] = field(default_factory=dict)
     """Higher versions for some values of `task`, likewise."""
 
+    version_where: Callable[[Config], int] = lambda config: 0
+    """Function that returns a higher version for some configs, likewise."""
+
     def version_for(self, config: Config) -> int:
         """Return the version that counts with a config."""
         by_source = self.version_by_source.get(config.cases.source, 0)
-        return max(self.version, by_source, self.version_by_task.get(config.task, 0))
+        by_task = self.version_by_task.get(config.task, 0)
+        return max(self.version, by_source, by_task, self.version_where(config))
 
     def inputs_of(self, config: Config) -> tuple[str, ...]:
         """Return the names of the steps that this step reads with a config."""
@@ -141,6 +145,8 @@ STEPS: tuple[Step, ...] = (
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",
+        # Lists in free answers are read in every form.
+        version_where=lambda config: 6 if config.evaluation.generate_cases else 0,
     ),
     Step(
         "tune",

@@ -335,6 +335,14 @@ def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
     assert ran == ["train", "train", "evaluate", "evaluate", "compare"]
 
 
+def test_only_evaluations_with_free_answers_have_the_version_of_their_reading(
+    tmp_path: Path,
+) -> None:
+    (step,) = [step for step in STEPS if step.name == "evaluate"]
+    assert step.version_for(config(tmp_path)) == step.version
+    assert step.version_for(config(tmp_path, evaluation={"generate_cases": 5})) > step.version
+
+
 TRIALS = {"max_steps": 60, "trials": {"learning_rates": [1e-4, 1e-3]}}
 
 
