@@ -121,13 +121,35 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 
 @cli.command()
 @click.argument("predictions", type=click.Path(path_type=Path))
-@click.argument("evaluation", type=click.Path(path_type=Path))
-def score(predictions: Path, evaluation: Path) -> None:
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    help="A list by mint split: FOLDER may then be that of a finished cases.",
+)
+def score(predictions: Path, folder: Path, split: Path | None) -> None:
     """Measure a file of predictions on the cases that a finished evaluate or compare tested."""
     from mint_ray.commands.score import score as measure
     from mint_ray.reports.evaluation.table import print_table
 
-    print_table(measure(predictions, evaluation))
+    print_table(measure(predictions, folder, split))
+
+
+@cli.command()
+@CONFIG
+@click.argument("out", type=click.Path(path_type=Path))
+@OVERRIDES
+def split(config: Path, out: Path, overrides: Sequence[str]) -> None:
+    """Write the splits of the config's cases to OUT, a CSV file for mint score.
+
+    Runs the stage cases first.
+    """
+    from mint_ray.commands.split import split as write_list
+    from mint_ray.pipeline import graph as pipeline
+
+    resolved = _load(config, overrides)
+    _run(resolved, pipeline.needed_for("cases", resolved), None)
+    click.echo(write_list(resolved, out))
 
 
 @cli.command()

@@ -21,9 +21,11 @@ import torch
 from datasets import load_dataset
 
 from mint_ray.cli import main
+from mint_ray.commands.score import score
 from mint_ray.config.config import Config
 from mint_ray.config.load import load_config
 from mint_ray.config.training import StudentConfig
+from mint_ray.evaluation.split_list import read_split_list
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.students.data.pair_table import PairTable
@@ -242,6 +244,22 @@ def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
     assert train.data.tags["input.prefer"] == folder(store, "prefer").name
     losses = client.get_metric_history(train.info.run_id, "loss")
     assert sorted(metric.step for metric in losses) == [1, 2, 3]
+
+
+def test_others_measure_as_the_evaluation_does(store: Path, tmp_path: Path) -> None:
+    """A split list and the cases alone give what the finished evaluation says of its systems."""
+    out = tmp_path / "split.csv"
+    assert main(["split", TINY, str(out), f"store={store}"]) == 0
+    listed = read_split_list(out)
+    assert {"train", "validation", "test"} == set(listed["split"].to_pylist())
+    evaluated = folder(store, "evaluate")
+    expected = json.loads((evaluated / "metrics.json").read_text())
+    found = score(evaluated / "predictions.parquet", folder(store, "cases"), out)
+    for system in ("majority", "base", "orpo", "teacher"):
+        for stratum, named in found[system].items():
+            for name in ("top1", "top10_macro", "mrr"):
+                wanted = expected[system][stratum][name]
+                assert (named[name]["value"], named[name]["n"]) == (wanted["value"], wanted["n"])
 
 
 def test_predict_ranks_new_cases_with_the_finished_student(
