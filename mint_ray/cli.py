@@ -136,6 +136,22 @@ def score(predictions: Path, folder: Path, split: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("evaluation", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--most", default=5, show_default=True, type=click.IntRange(1), help="Rows a list.")
+def trace(evaluation: Path, out: Path, most: int) -> None:
+    """Write the preference rows behind each first answer of a student to OUT, as parquet.
+
+    EVALUATION is the folder of a finished evaluate.
+    """
+    from mint_ray.commands.trace import trace as write_rows
+
+    table = write_rows(evaluation, out, most)
+    unseen = sum(rows == 0 for rows in table["rows_for"].to_pylist())
+    click.echo(f"{out}: {table.num_rows} answers, {unseen} of them by no row of their label")
+
+
+@cli.command()
 @CONFIG
 @click.argument("out", type=click.Path(path_type=Path))
 @OVERRIDES

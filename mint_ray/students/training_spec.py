@@ -8,6 +8,10 @@ from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.tasks.task import DISEASE, Task
 
+TAUGHT = "taught.parquet"
+"""File beside a finished student: the preference rows that its training read, by id, and how often
+it read each."""
+
 
 @dataclass(frozen=True)
 class ValidationPlan:

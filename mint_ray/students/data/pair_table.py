@@ -127,6 +127,11 @@ class PairTable:
             values["candidates"] = self._candidates.get(values.get("case_id") or "", ())
         return values
 
+    def preference_id(self, number: int) -> str:
+        """Return the id of one row; a row without one is named by its number."""
+        columns = [name for name in ("preference_id",) if name in self._table.schema.names]
+        return str(self._row(number, columns)["preference_id"])
+
     def _row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
         values = self._values(number, columns)
         if values.get("preference_id") is None:

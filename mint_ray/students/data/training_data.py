@@ -40,7 +40,7 @@ class TrainingData:
     def preference_ids(self, number: int) -> list[str]:
         """Return the preference ids of an example's rows."""
         rows = self.usable.examples[number]
-        return [str(self.table.row(row)["preference_id"]) for row in rows]
+        return [self.table.preference_id(row) for row in rows]
 
 
 def read_data(

@@ -16,7 +16,7 @@ from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_base_student, load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training.validation import ValidationPlan
-from mint_ray.students.training_spec import TrainingSpec
+from mint_ray.students.training_spec import TAUGHT, TrainingSpec
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
 NOTES = [f"A patient with finding {number}." for number in range(7)]
@@ -70,6 +70,11 @@ def test_a_watched_run_begins_with_the_base_model_and_keeps_its_checkpoints(
     assert tokens == sorted(tokens)
     assert tokens[0] == 0
     assert all(0 < row["validation/confidence"] <= 1 for row in watched)
+
+    taught = pq.read_table(tmp_path / "out" / TAUGHT).to_pylist()
+    assert {row["preference_id"]: row["times"] for row in taught} == {
+        f"pair-{number:03d}": 2 for number in range(12)
+    }
 
     base = load_base_student(student, 2, "cpu")
     expected = Ranker(base, NAMES, top_k=1).rank(NOTES)
