@@ -43,6 +43,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "promotion.ranking",
     "student.adapter",
     "teacher.endpoint",
+    "teacher.faces",
     "teacher.gestaltmml",
     "teacher.options",
     "teacher.scores",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.evaluation.evaluated import (
     write_evaluation,
     write_training,
 )
+from tests.teachers.endpoint.server import Body, FakeServer, serving
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 OF_BEAM = {
@@ -243,13 +244,34 @@ def check_candidates(calibrated: Path, start: Path) -> None:
     assert len(row["candidates"]) == min(16, len(ids))
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FakeServer]:
+    """A server that speaks OpenAI's chat completions, whose model knows all answers."""
+
+    def answer(body: Body) -> str:
+        (file,) = tmp_path.glob("runs/cases-*/cases.parquet")
+        asked = " ".join(message["content"] for message in body["messages"])
+        rows = pq.read_table(file, columns=["note", "label_name"]).to_pylist()
+        return "\n".join(f"1. {row['label_name']}" for row in rows if row["note"] in asked)
+
+    with serving(FakeServer(answer)) as running:
+        yield running
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_students_and_look_ups_are_compared_and_then_skipped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None, server: FakeServer
 ) -> None:
     tree = yaml.safe_load(TINY.read_text())
-    tree |= {"store": str(tmp_path / "runs"), "compare": {"systems": SYSTEMS}}
+    external = {
+        "reasoning.protocol": "chat",
+        "reasoning.chat": "server",
+        "reasoning.server": {"base_url": server.url, "model": "fake"},
+    }
+    systems = {**SYSTEMS, "external": {"overrides": external}}
+    tree |= {"store": str(tmp_path / "runs"), "compare": {"systems": systems}}
+    tree["retrieval"] = {"method": "bm25", "meaning": False, "rerank_of": None}
     tree["teacher"] = {"name": "knowledge"}  # without training
     tree["evaluation"] |= {"generate_cases": 0}
     tree["training"] |= {"watch": {"cases": 3, "steps": 2}}
@@ -261,7 +283,7 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
     assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
     assert "paired differences to ORPO student" in printed.out
 
-    names = ["majority", "orpo", "trl_orpo", "orpo_cft", "teacher"]
+    names = ["majority", "orpo", "trl_orpo", "orpo_cft", "teacher", "external"]
     metrics = json.loads((output / "metrics.json").read_text())
     assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
     rows = pq.read_table(output / "predictions.parquet").to_pylist()
@@ -273,7 +295,11 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
         "orpo": 3,
         "trl_orpo": 3,
         "orpo_cft": 6,
+        "external": 0,
     }
+    assert len(server.bodies) == 6  # once each, although the model is compared and then skipped
+    assert metrics["external"]["all"]["top1"]["value"] == 1.0
+    assert "external <small>ranks only</small>" in (output / "report.html").read_text()
     for what in ("tokens", "training_seconds"):
         assert costs["orpo_cft"][what] > costs["orpo"][what] > 0
     assert "ORPO + CFT student" in (output / "report.html").read_text()
