@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -182,17 +183,23 @@ def _file_digest(file: Path) -> str:
     """Return the hash of a file's content.
 
     Of a file above `HASHED_WHOLE`, only size, time of change and evenly spaced pieces are hashed:
-    reading tens of gigabytes before every command would take minutes.
+    reading tens of gigabytes before every command would take minutes. A file that has not changed
+    is read once: a comparison plans as many configs as it has systems and trials.
     """
     status = file.stat()
-    if status.st_size <= HASHED_WHOLE:
+    return _digest_at(file, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2**16)
+def _digest_at(file: Path, size: int, changed_ns: int) -> str:
+    if size <= HASHED_WHOLE:
         return sha256(file)
     pieces = []
     with file.open("rb") as stream:
         for piece in range(_PIECES):
-            stream.seek(piece * (status.st_size - _PIECE_BYTES) // (_PIECES - 1))
+            stream.seek(piece * (size - _PIECE_BYTES) // (_PIECES - 1))
             pieces.append(stream.read(_PIECE_BYTES))
-    return digest_of(f"{status.st_size} {status.st_mtime_ns}", *pieces)
+    return digest_of(f"{size} {changed_ns}", *pieces)
 
 
 def select(config: Config, until: str | None = None) -> list[Step]:

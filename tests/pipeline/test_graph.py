@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from mint_ray.cli import main
+from mint_ray.common.digests import sha256
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import without_newer_defaults
 from mint_ray.config.load import parse_config
@@ -152,6 +153,22 @@ def test_a_missing_input_file_is_named_before_any_work(tmp_path: Path) -> None:
     made = config(tmp_path, cases={"source": "phenopackets", "path": "gone.zip"})
     with pytest.raises(ConfigError, match=r"gone\.zip"):
         pipeline.plan(made)
+
+
+def test_an_input_file_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "patients.zip"
+    file.write_bytes(b"first")
+    read: list[Path] = []
+    monkeypatch.setattr(pipeline, "sha256", lambda path: read.append(path) or sha256(path))
+    cases = {"source": "phenopackets", "path": str(file)}
+    made = config(tmp_path, cases=cases, compare={"systems": SYSTEMS})
+    before = keys(made)
+    assert read == [file]
+    file.write_bytes(b"another")
+    assert keys(made)["cases"] != before["cases"]
+    assert read == [file, file]
 
 
 def test_a_store_that_cannot_be_written_is_an_error_for_people(tmp_path: Path) -> None:
