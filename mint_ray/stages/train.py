@@ -64,7 +64,7 @@ def run(context: StepContext) -> StepOutcome:
         context.progress.say(f"[Watch] {n_cases} validation cases, {watch_settings.steps} steps")
         settings["validation"] = {"cases": str(file), "every": watch_settings.steps}
     if config.training.candidates == "beam" and config.training.objective in ("cft", "rcft"):
-        settings["candidates"] = str(_write_candidates(context, config))
+        settings["candidates"] = str(write_candidates(context, config))
     worker_lines = new_worker_lines(output)
 
     def say_worker_lines() -> None:
@@ -86,7 +86,7 @@ def run(context: StepContext) -> StepOutcome:
     return replace(outcome, facts={**outcome.facts, "learning_rate": rate})
 
 
-def _write_candidates(context: StepContext, config: Config) -> Path:
+def write_candidates(context: StepContext, config: Config) -> Path:
     """Let the student that the training starts from rank the training cases; resumable.
 
     The file holds the best `evaluation.beam_width` names of each case, as its search found them.
