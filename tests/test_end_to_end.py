@@ -18,6 +18,7 @@ import mlflow
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from datasets import load_dataset
 
 from mint_ray.cli import main
@@ -49,6 +50,13 @@ ENVIRONMENT = {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
 del ENVIRONMENT["RAY_ADDRESS"]  # the head's jobs find the head
+SYSTEMS = {
+    "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
+    "trl_orpo": {"overrides": {"training.trainer": "trl"}},
+    "orpo_rcft": {"start_from": "orpo", "overrides": {"training.objective": "rcft"}},
+    "orpo": {},
+}
+"""Systems of a comparison, of which `orpo` is the run that the tests before it made."""
 
 
 @pytest.fixture(scope="module")
@@ -154,23 +162,6 @@ def test_training_cases_are_ranked_by_teachers_that_have_not_seen_them(store: Pa
     assert "2 teachers, each fitted without" in (pairs / "README.md").read_text()
 
 
-# One with a reference and one with an E-step; `sft` and `cft` need less of the same.
-@pytest.mark.parametrize("objective", ["rcft"])
-def test_objectives_train_from_the_command(store: Path, objective: str, ray_cluster: None) -> None:
-    start = folder(store, "train")
-    overrides = [f"store={store}", f"objective={objective}", f"student.init_adapter={start}"]
-    assert main(["train", TINY, *overrides]) == 0
-    trained = pipeline.plan(load_config(TINY, overrides))["train"]
-    assert trained.complete
-    assert trained.folder != start
-    assert read_info(trained.folder).objective == objective
-    metrics = read_manifest(trained.folder).metrics
-    assert math.isfinite(metrics["final.loss"])
-    if objective == "rcft":
-        regime = read_manifest(trained.folder).facts["regime"]
-        assert "calibratable" in regime
-
-
 def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path) -> None:
     base = resolve_base_model("embedded")
     tokenizer, student = load_tokenizer(base), StudentConfig(lora_rank=4)
@@ -237,11 +228,65 @@ def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
     runs = [run for run in everything if run.info.run_name in names]
     assert sorted(run.info.run_name for run in runs) == sorted(names)
     assert {run.info.status for run in everything} == {"FINISHED"}
-    assert len(everything) == len(names) + 1  # the other objective's train step
+    assert len(everything) == len(names)
     train = next(run for run in runs if run.data.tags["stage"] == "train")
     assert train.data.tags["input.prefer"] == folder(store, "prefer").name
     losses = client.get_metric_history(train.info.run_id, "loss")
     assert sorted(metric.step for metric in losses) == [1, 2, 3]
+
+
+def test_students_and_look_ups_are_compared_and_then_skipped(
+    store: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
+) -> None:
+    tree = yaml.safe_load(Path(TINY).read_text())
+    tree |= {"store": str(store), "compare": {"systems": SYSTEMS}}
+    tree["evaluation"] |= {"generate_cases": 0}
+    file = store / "compare.yaml"
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert main(["compare", str(file)]) == 0
+    printed = capsys.readouterr()
+    output = pipeline.plan(load_config(file))["compare"].folder
+    assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
+    assert "paired differences to ORPO student" in printed.out
+
+    names = ["majority", "orpo", "trl_orpo", "orpo_rcft", "teacher"]
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
+    rows = pq.read_table(output / "predictions.parquet").to_pylist()
+    assert {row["system"] for row in rows} == set(names)
+    differences = json.loads((output / "differences.json").read_text())["differences"]
+    assert set(differences) == set(names) - {"orpo"}
+    costs = json.loads((output / "costs.json").read_text())
+    assert {name: cost["steps"] for name, cost in costs.items()} == {
+        "orpo": 3,
+        "trl_orpo": 3,
+        "orpo_rcft": 6,
+    }
+    for what in ("tokens", "training_seconds"):
+        assert costs["orpo_rcft"][what] > costs["orpo"][what] > 0
+    assert "ORPO + RCFT student" in (output / "report.html").read_text()
+
+    trained = {name: trained_for(output, name) for name in SYSTEMS}
+    assert trained["look_ups"] == trained["orpo"] == folder(store, "train")
+    assert len(set(trained.values())) == 3
+    assert read_info(trained["orpo_rcft"]).objective == "rcft"
+    calibrated = read_manifest(trained["orpo_rcft"])
+    assert math.isfinite(calibrated.metrics["final.loss"])
+    assert "calibratable" in calibrated.facts["regime"]
+
+    assert main(["compare", str(file)]) == 0
+    again = capsys.readouterr()
+    assert again.err.count("complete, skipped") == 2  # cases and the comparison
+    assert "done in" not in again.err
+    assert again.out == printed.out
+
+
+def trained_for(comparison: Path, system: str) -> Path:
+    """Return the folder of the training behind a system of a comparison."""
+    evaluated = read_manifest(
+        comparison.parent / read_manifest(comparison).inputs[f"evaluate {system}"]
+    )
+    return comparison.parent / evaluated.inputs["train"]
 
 
 def test_predict_ranks_new_cases_with_the_finished_student(
