@@ -1,28 +1,20 @@
-"""Stage `compare`: on finished evaluations, and once from the command to what a reader gets."""
+"""Stage `compare` on finished evaluations; tests/test_end_to_end.py has it from the command."""
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from mint_ray.cli import main
-from mint_ray.config.load import load_config, parse_config
+from mint_ray.config.load import parse_config
 from mint_ray.errors import DataError
-from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline import graph as pipeline
-from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext
-from mint_ray.runtime.metrics_stream import append_metrics, read_metrics_lines
+from mint_ray.runtime.metrics_stream import append_metrics
 from mint_ray.stages.compare import run
 from mint_ray.stages.compare.trainings import watched_of
-from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import load_student
 from mint_ray.tracking.tracker import NullRun
 from tests.evaluation.evaluated import (
     RIGHT,
@@ -32,21 +24,6 @@ from tests.evaluation.evaluated import (
     write_evaluation,
     write_training,
 )
-from tests.teachers.endpoint.server import Body, FakeServer, serving
-
-TINY = Path(__file__).parents[1] / "tiny.yaml"
-OF_BEAM = {
-    "training.objective": "cft",
-    "training.candidates": "beam",
-    "training.trials": {"learning_rates": [1e-3, 1e-4], "share": 0.3, "cases": 2},
-}
-SYSTEMS = {
-    "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
-    "trl_orpo": {"overrides": {"training.trainer": "trl"}},
-    "orpo_cft": {"start_from": "orpo", "overrides": OF_BEAM},
-    "orpo": {},
-}
-
 
 WRONG = {**RIGHT, "c": "OMIM:1", "d": "OMIM:2"}
 
@@ -212,119 +189,3 @@ def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_p
     page = (context.output / "report.html").read_text()
     assert "late_noisy <small>ranks only</small>" in page
     assert "order_by_noise<small>(late_noisy − early_noisy) − (late_clean − early_clean)" in page
-
-
-def check_rate(folder: Path, rate: float) -> None:
-    """The training took the chosen rate, which its schedule ends at 0 from."""
-    manifest = read_manifest(folder)
-    assert manifest is not None
-    assert manifest.facts["learning_rate"] == rate
-    assert max(row["learning_rate"] for row in steps_of(folder)) == pytest.approx(rate)
-
-
-def steps_of(folder: Path) -> list[dict[str, float]]:
-    return [row for row in read_metrics_lines(folder) if row["step"]]
-
-
-def check_candidates(calibrated: Path, start: Path) -> None:
-    """The candidates of a calibration are the names that its starting student ranks first."""
-    table = pq.read_table(calibrated / "candidates.parquet")
-    manifest = read_manifest(calibrated)
-    assert manifest is not None
-    pairs = pq.read_table(calibrated.parent / manifest.inputs["prefer"] / "train.parquet")
-    assert set(table["case_id"].to_pylist()) == set(pairs["case_id"].to_pylist())
-    cases = calibrated.parent / manifest.inputs["cases"]
-    row = table.slice(0, 1).to_pylist()[0]
-    only = pc.field("case_id") == row["case_id"]
-    (note,) = pq.read_table(cases / "cases.parquet", filters=only)["note"].to_pylist()
-    catalogue = Catalogue.read(cases / "catalogue.parquet")
-    names, ids = catalogue.names, catalogue.ids
-    ranking = Ranker(load_student(start, "cpu"), names, top_k=10, listed=16).rank([note])[0]
-    assert row["candidates"] == [ids[label] for label in ranking.labels][: len(row["candidates"])]
-    assert len(row["candidates"]) == min(16, len(ids))
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FakeServer]:
-    """A server that speaks OpenAI's chat completions, whose model knows all answers."""
-
-    def answer(body: Body) -> str:
-        (file,) = tmp_path.glob("runs/cases-*/cases.parquet")
-        asked = " ".join(message["content"] for message in body["messages"])
-        rows = pq.read_table(file, columns=["note", "label_name"]).to_pylist()
-        return "\n".join(f"1. {row['label_name']}" for row in rows if row["note"] in asked)
-
-    with serving(FakeServer(answer)) as running:
-        yield running
-
-
-@pytest.mark.cluster
-@pytest.mark.timeout(600)
-def test_students_and_look_ups_are_compared_and_then_skipped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None, server: FakeServer
-) -> None:
-    tree = yaml.safe_load(TINY.read_text())
-    external = {
-        "reasoning.protocol": "chat",
-        "reasoning.chat": "server",
-        "reasoning.server": {"base_url": server.url, "model": "fake"},
-    }
-    systems = {**SYSTEMS, "external": {"overrides": external}}
-    tree |= {"store": str(tmp_path / "runs"), "compare": {"systems": systems}}
-    tree["retrieval"] = {"method": "bm25", "meaning": False, "rerank_of": None}
-    tree["teacher"] = {"name": "knowledge"}  # without training
-    tree["evaluation"] |= {"generate_cases": 0}
-    tree["training"] |= {"watch": {"cases": 3, "steps": 2}}
-    file = tmp_path / "compare.yaml"
-    file.write_text(yaml.safe_dump(tree, sort_keys=False))
-    assert main(["compare", str(file)]) == 0
-    printed = capsys.readouterr()
-    output = pipeline.plan(load_config(file))["compare"].folder
-    assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
-    assert "paired differences to ORPO student" in printed.out
-
-    names = ["majority", "orpo", "trl_orpo", "orpo_cft", "teacher", "external"]
-    metrics = json.loads((output / "metrics.json").read_text())
-    assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
-    rows = pq.read_table(output / "predictions.parquet").to_pylist()
-    assert {row["system"] for row in rows} == set(names)
-    differences = json.loads((output / "differences.json").read_text())["differences"]
-    assert set(differences) == set(names) - {"orpo"}
-    costs = json.loads((output / "costs.json").read_text())
-    assert {name: cost["steps"] for name, cost in costs.items()} == {
-        "orpo": 3,
-        "trl_orpo": 3,
-        "orpo_cft": 6,
-        "external": 0,
-    }
-    assert len(server.bodies) == 6  # once each, although the model is compared and then skipped
-    assert metrics["external"]["all"]["top1"]["value"] == 1.0
-    assert "external <small>ranks only</small>" in (output / "report.html").read_text()
-    for what in ("tokens", "training_seconds"):
-        assert costs["orpo_cft"][what] > costs["orpo"][what] > 0
-    assert "ORPO + CFT student" in (output / "report.html").read_text()
-    watched = json.loads((output / "watched.json").read_text())
-    steps = {name: [row["step"] for row in rows] for name, rows in watched.items()}
-    assert steps == {"orpo": [0, 2, 3], "orpo_cft": [0, 2, 3, 3, 5, 6]}
-    assert watched["orpo"][-1]["tokens"] == costs["orpo"]["tokens"]
-
-    manifest = read_manifest(output)
-    assert manifest is not None
-    trained = {}
-    for name in SYSTEMS:
-        evaluated = read_manifest(output.parent / manifest.inputs[f"evaluate {name}"])
-        assert evaluated is not None
-        trained[name] = evaluated.inputs["train"]
-    assert trained["look_ups"] == trained["orpo"]
-    assert len(set(trained.values())) == 3
-    (chosen,) = json.loads((output / "rates.json").read_text()).items()
-    assert chosen[0] == "orpo_cft"
-    assert [trial["learning_rate"] for trial in chosen[1]["tried"]] == [1e-4, 1e-3]
-    check_rate(output.parent / trained["orpo_cft"], chosen[1]["chosen"])
-    check_candidates(output.parent / trained["orpo_cft"], output.parent / trained["orpo"])
-
-    assert main(["compare", str(file)]) == 0
-    again = capsys.readouterr()
-    assert again.err.count("complete, skipped") == 2  # cases and the comparison
-    assert "done in" not in again.err
-    assert again.out == printed.out
