@@ -59,8 +59,9 @@ def measured() -> dict[str, MetricValue]:
     ]
     indexed = index_cases(pa.table(cases), {label: label for label in IDS})
     predictions = pa.Table.from_pylist(rows, PREDICTION_SCHEMA)
-    outcomes = collect_outcomes(predictions, indexed, 10)
-    return evaluate(outcomes, indexed, bins=BINS, samples=100, seed=0)["student"]["all"]
+    outcomes = collect_outcomes(predictions, indexed, 10, whole=True)
+    metrics = evaluate(outcomes, indexed, bins=BINS, samples=100, seed=0, by_class=True)
+    return metrics["student"]["all"]
 
 
 @pytest.mark.parametrize(("end", "weights"), [("", None), ("_macro", SIZES)])
@@ -99,9 +100,13 @@ def test_ranks_are_those_of_ir_measures(measured: dict[str, MetricValue]) -> Non
 def test_calibration_errors_are_those_of_torchmetrics(measured: dict[str, MetricValue]) -> None:
     classification = pytest.importorskip("torchmetrics.classification")
     torch = pytest.importorskip("torch")
+    probabilities, known = torch.tensor(PROBABILITIES), torch.tensor(KNOWN)
     error = classification.MulticlassCalibrationError(LABELS, n_bins=BINS, norm="l1")
-    theirs = error(torch.tensor(PROBABILITIES), torch.tensor(KNOWN))
-    assert measured["ece"]["value"] == pytest.approx(float(theirs), rel=1e-4)
+    theirs = float(error(probabilities, known))
+    assert measured["ece"]["value"] == pytest.approx(theirs, rel=1e-4)
+    of_class = classification.BinaryCalibrationError(n_bins=BINS, norm="l1")
+    each = [float(of_class(probabilities[:, label], known == label)) for label in range(LABELS)]
+    assert measured["classwise_ece"]["value"] == pytest.approx(np.mean(each), rel=1e-4)
 
 
 def test_intervals_of_means_are_scipy_s_where_each_case_is_a_group() -> None:
