@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol as Interface
 
-from mint_ray.reasoning.answers import parse_list, without_thoughts
 from mint_ray.reasoning.protocols import FINAL, Protocol
 from mint_ray.reasoning.records import CaseRecord, ShownDocument
-from mint_ray.reasoning.wording import Wording
+from mint_ray.reasoning.wording import LIST_LENGTH, Wording
 from mint_ray.retrieval.index import Hit
+from mint_ray.tasks.answers import parse_list, without_thoughts
 from mint_ray.tasks.prompts import Message, clean_note
 
 DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply here:"
@@ -137,7 +137,7 @@ def dialogue(
         transcript.append({"role": "assistant", "content": answers[number]})
         asked.append({"role": "assistant", "content": without_thoughts(answers[number])})
     final = answers.get(FINAL)
-    names = parse_list(final, wording.task.header) if final else []
+    names = parse_list(final, wording.task.header, LIST_LENGTH) if final else []
     if final is not None and not names:
         problem = "no_list" if final.strip() else "empty_answer"
     return CaseRecord(

@@ -12,7 +12,9 @@ import pytest
 from mint_ray.config.load import parse_config
 from mint_ray.errors import DataError
 from mint_ray.pipeline.steps import StepContext
+from mint_ray.runtime.metrics_stream import append_metrics
 from mint_ray.stages.compare import run
+from mint_ray.stages.compare.trainings import watched_of
 from mint_ray.tracking.tracker import NullRun
 from tests.evaluation.evaluated import (
     RIGHT,
@@ -110,6 +112,36 @@ def test_costs_count_what_a_training_continues_from(context: StepContext) -> Non
         # Taken as it is, and ranked together with another system.
         "base": {"steps": 0, "tokens": 0.0, "training_seconds": 0.0, "ranking_seconds": None},
     }
+
+
+def test_what_was_watched_counts_what_a_training_continues_from(
+    context: StepContext, tmp_path: Path
+) -> None:
+    assert watched_of(tmp_path / "e-1") == []
+
+    def watched(step: float, tokens: float, confidence: float) -> dict[str, float]:
+        values = {"confidence": confidence, "entropy": 2.0, "top1": 0.5, "ece": 0.25}
+        named = {f"validation/{name}": value for name, value in values.items()}
+        return {"step": step, "steps": 2.0, "tokens_seen": tokens} | named
+
+    for name, rows in {
+        "train-1": [watched(0, 0.0, 0.1), {"step": 1.0, "tokens_seen": 50.0}],
+        "train-2": [watched(0, 0.0, 0.3), watched(2, 300.0, 0.9)],
+    }.items():
+        for row in rows:
+            append_metrics(tmp_path / name, row)
+    append_metrics(tmp_path / "train-1", watched(2, 100.0, 0.2))
+    run(context)
+    written = json.loads((context.output / "watched.json").read_text())
+    found = {
+        name: [(row["step"], row["tokens"], row["confidence"]) for row in rows]
+        for name, rows in written.items()
+    }
+    orpo = [(0, 0, 0.1), (2, 100, 0.2)]
+    assert found == {"orpo": orpo, "pulled": [*orpo, (2, 100, 0.3), (4, 400, 0.9)]}
+    page = (context.output / "report.html").read_text()
+    assert "Entropy of the answers, nats against training tokens" in page
+    assert "pulled, step 4: 0.9" in page
 
 
 def test_an_evaluation_of_other_cases_is_refused(context: StepContext, tmp_path: Path) -> None:
