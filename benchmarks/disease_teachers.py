@@ -35,7 +35,12 @@ from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.evaluation.metrics.bootstrap import mean_interval
 from mint_ray.evaluation.metrics.ece import equal_mass_bins
 from mint_ray.evaluation.metrics.shares import mean_share_interval
-from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
+from mint_ray.knowledge.annotations import (
+    Annotations,
+    PooledLines,
+    load_annotations,
+    read_publications,
+)
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.manifest import package_versions
@@ -96,9 +101,13 @@ def strata_of(source: Path, tested: pa.Table) -> np.ndarray:
     return np.array([STRATA.index(kind) for kind in kinds])
 
 
-def fit_teacher(name: str, source: Path, seed: int) -> tuple[Teacher, float]:
+def fit_teacher(
+    name: str, source: Path, seed: int, pooled: PooledLines = "keep"
+) -> tuple[Teacher, float]:
     """Fit a teacher with its default settings; return it and the seconds of the fit."""
-    config = Config.model_validate({"teacher": {"name": name}, "seed": seed})
+    knowledge = {"pooled_lines": pooled}
+    settings = {"teacher": {"name": name}, "seed": seed, "knowledge": knowledge}
+    config = Config.model_validate(settings)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         find_fitter(config).load()(source, config, Path(folder), lambda report: None)

@@ -70,7 +70,7 @@ def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict
         cases = pq.read_table(source / "cases.parquet", columns=list(COLUMNS), filters=rows)
         catalogue = Catalogue.read(source / "catalogue.parquet")
         excluded = read_publications(source / "excluded_publications.txt")
-        annotations = load_annotations(excluded, catalogue.release)
+        annotations = load_annotations(excluded, catalogue.release, config.knowledge.pooled_lines)
         ontology = load_ontology(catalogue.release)
         knowledge = KnowledgeMatch.of_annotations(catalogue, annotations, ontology)
         metrics = fit_cases(
