@@ -317,6 +317,28 @@ def provenance(seed: int) -> dict[str, Any]:
     }
 
 
+def earlier(file: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier result says of `stacked`, and of teachers that were not fitted now.
+
+    Args:
+        file: result of the same cases and seed.
+        result: of now.
+
+    Raises:
+        ValueError: the earlier result has another seed, or other numbers of folds or cases.
+    """
+    known = json.loads(file.read_text(encoding="utf-8"))
+    same = ("seed", "folds", "max_cases_per_group")
+    if [known[name] for name in same] != [result[name] for name in same]:
+        raise ValueError(f"{file}: expected the result of the same folds, found other settings")
+    kept = {
+        name: measured
+        for name, measured in known["teachers"].items()
+        if name == "stacked" or name not in result["teachers"]
+    }
+    return {"date": known["date"], "hardware": known["hardware"], "teachers": kept}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -327,6 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
     parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--earlier", type=Path, help="result of the same folds to keep beside it")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cases = read_cases(options.cases)
@@ -340,6 +363,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "max_cases_per_group": CAP,
         **summarise(options.work, TEACHERS, options.seed, largest),
     }
+    if options.earlier:
+        result["earlier"] = earlier(options.earlier, result)
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -68,8 +68,13 @@ def disease_teachers_section(result: dict[str, Any]) -> str:
         "| Top-10 % macro | micro |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for name, measured in result["teachers"].items():
-        title = f"`{name}` ({len(measured['folds'])}, {measured['fit_seconds']:.0f} s)"
+    before = result.get("earlier", {"teachers": {}})
+    rows = [(f"`{name}`", measured) for name, measured in result["teachers"].items()]
+    rows += [
+        (f"`{name}` of {before['date']}", measured) for name, measured in before["teachers"].items()
+    ]
+    for name, measured in rows:
+        title = f"{name} ({len(measured['folds'])}, {measured['fit_seconds']:.0f} s)"
         for stratum, row in measured["strata"].items():
             lines.append(f"| {title} | {_STRATA[stratum]} | {row['n']:,} | {top_k_cells(row)} |")
             title = ""

@@ -211,7 +211,7 @@ def count_lines(
     pooled: PooledLines = "keep",
 ) -> int:
     """Return the number of lines that `load_annotations` reads."""
-    return _kept_rows(exclude_publications, release, pooled).num_rows
+    return int(_kept_rows(exclude_publications, release, pooled).num_rows)
 
 
 def _kept_rows(
