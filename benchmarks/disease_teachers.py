@@ -336,7 +336,13 @@ def earlier(file: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         for name, measured in known["teachers"].items()
         if name == "stacked" or name not in result["teachers"]
     }
-    return {"date": known["date"], "hardware": known["hardware"], "teachers": kept}
+    differences = {
+        name: measured
+        for name, measured in known["differences"].items()
+        if name not in result["differences"]
+    }
+    facts = {name: known[name] for name in ("date", "hardware")}
+    return facts | {"teachers": kept, "differences": differences}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -100,6 +100,9 @@ def disease_teachers_section(result: dict[str, Any]) -> str:
         for stratum, row in measured["strata"].items():
             lines.append(f"| {title} | {_STRATA[stratum]} | {top_k_cells(row)} |")
             title = ""
+    for name, row in before.get("differences", {}).items():
+        title = f"{name} of {before['date']} ({len(row['folds'])})"
+        lines.append(f"| {title} | all | {top_k_cells(row)} |")
     return "\n".join(lines)
 
 
