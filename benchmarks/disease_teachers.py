@@ -14,6 +14,7 @@ import json
 import logging
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,14 @@ from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.evaluation.metrics.bootstrap import mean_interval
+from mint_ray.evaluation.metrics.ece import equal_mass_bins
 from mint_ray.evaluation.metrics.shares import mean_share_interval
-from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
+from mint_ray.knowledge.annotations import (
+    Annotations,
+    PooledLines,
+    load_annotations,
+    read_publications,
+)
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.manifest import package_versions
@@ -47,8 +54,13 @@ CAP = 10
 AT_ONCE = 256
 TEACHERS = ("knowledge", "neighbours", "stacked", "fusion")
 STRATA = ("all", "seen", "annotated", "named", "not_in_catalogue")
+UNSEEN = (2, 3, 4)
+"""Positions in `STRATA` of the answers that no training patient has."""
+BINS = 10
 PAIRS = (("stacked", "neighbours"), ("stacked", "fusion"))
 """Teachers whose difference is measured on the folds that both were fitted on."""
+DIFFERENCES = ("all", "unseen", "unseen_without_largest")
+"""Strata of the differences."""
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -89,9 +101,13 @@ def strata_of(source: Path, tested: pa.Table) -> np.ndarray:
     return np.array([STRATA.index(kind) for kind in kinds])
 
 
-def fit_teacher(name: str, source: Path, seed: int) -> tuple[Teacher, float]:
+def fit_teacher(
+    name: str, source: Path, seed: int, pooled: PooledLines = "keep"
+) -> tuple[Teacher, float]:
     """Fit a teacher with its default settings; return it and the seconds of the fit."""
-    config = Config.model_validate({"teacher": {"name": name}, "seed": seed})
+    knowledge = {"pooled_lines": pooled}
+    settings = {"teacher": {"name": name}, "seed": seed, "knowledge": knowledge}
+    config = Config.model_validate(settings)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         find_fitter(config).load()(source, config, Path(folder), lambda report: None)
@@ -99,10 +115,10 @@ def fit_teacher(name: str, source: Path, seed: int) -> tuple[Teacher, float]:
         return load_teacher(Path(folder)), seconds
 
 
-def answer_ranks(
+def judge(
     teacher: Teacher, rows: Sequence[Mapping[str, Any]], catalogue: Catalogue
-) -> np.ndarray:
-    """Return (n,) ranks of the answers from 1, infinite if missed.
+) -> dict[str, np.ndarray]:
+    """Return what a teacher says of the answers of n cases.
 
     An answer that ties with other labels counts in the middle of them.
 
@@ -110,19 +126,34 @@ def answer_ranks(
         teacher: fitted.
         rows: cases with the `SEEN_COLUMNS` and `label_id`.
         catalogue: the labels.
+
+    Returns:
+        `ranks` (n,) from 1, infinite if missed; `logps` (n,) log-probabilities of the answers, NaN
+        if missed; `confidence` (n,) of the first label, 0 for a case that cannot be judged.
     """
-    ranks: list[float] = []
+    found: list[tuple[float, float, float]] = []
     for start in range(0, len(rows), AT_ONCE):
         part = rows[start : start + AT_ONCE]
         scores = teacher.score({name: [row[name] for row in part] for name in SEEN_COLUMNS})
         for row, values in zip(part, scores, strict=True):
             index = catalogue.index_of(row["label_id"] or "")
-            if index is None or not np.isfinite(values).all():
-                ranks.append(np.inf)
+            judged = bool(np.isfinite(values).all())
+            confidence = float(np.exp(values.max())) if judged else 0.0
+            if index is None or not judged:
+                found.append((np.inf, np.nan, confidence))
             else:
                 ties = (values == values[index]).sum() - 1
-                ranks.append(1 + (values > values[index]).sum() + ties / 2)
-    return np.array(ranks, dtype=np.float64)
+                rank = 1 + (values > values[index]).sum() + ties / 2
+                found.append((float(rank), float(values[index]), confidence))
+    columns = np.array(found, dtype=np.float64).reshape(-1, 3).T
+    return dict(zip(("ranks", "logps", "confidence"), columns, strict=True))
+
+
+def answer_ranks(
+    teacher: Teacher, rows: Sequence[Mapping[str, Any]], catalogue: Catalogue
+) -> np.ndarray:
+    """Return (n,) ranks of the answers; see `judge`."""
+    return judge(teacher, rows, catalogue)["ranks"]
 
 
 def run_fold(
@@ -140,8 +171,7 @@ def run_fold(
         if not file.exists():
             teacher, seconds = fit_teacher(name, source, options.seed)
             catalogue = Catalogue.read(source / "catalogue.parquet")
-            ranks = answer_ranks(teacher, tested.to_pylist(), catalogue)
-            np.savez(file, ranks=ranks, seconds=seconds)
+            np.savez(file, seconds=seconds, **judge(teacher, tested.to_pylist(), catalogue))
         logger.info("fold %d %s: top-1 %.3f", fold, name, np.mean(np.load(file)["ranks"] <= 1))
     groups = np.array(tested["group_id"].to_pylist())
     np.savez(source / "cases.npz", strata=strata_of(source, tested), groups=groups)
@@ -171,11 +201,53 @@ def top_k(ranks: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, Any]:
     return {f"top{k}": micro_and_macro((ranks <= k) * 1.0, groups, seed) for k in (1, 3, 10)}
 
 
-def summarise(work: Path, teachers: Sequence[str], seed: int) -> dict[str, Any]:
-    """Return the accuracies of every teacher, and the paired differences."""
-    loaded: dict[str, dict[int, np.ndarray]] = {name: {} for name in teachers}
+def calibration(kept: Mapping[str, np.ndarray], groups: np.ndarray) -> dict[str, float]:
+    """Return the NLL of the answers that the catalogue has, and the ECE of all cases.
+
+    Both are means over groups. The ECE has ten bins of equal mass.
+    """
+    weights = 1 / np.bincount(groups)[groups]
+    known = np.isfinite(kept["logps"])
+    nll = -np.average(kept["logps"][known], weights=weights[known])
+    hits, confidence = kept["ranks"] <= 1, kept["confidence"]
+    bins = equal_mass_bins(confidence, BINS, weights)
+    gaps = np.bincount(bins, weights * (confidence - hits), BINS)
+    return {
+        "nll": round(float(nll), 3),
+        "ece": round(float(np.abs(gaps).sum() / weights.sum()), 4),
+        "confidence": round(float(np.average(confidence, weights=weights)), 4),
+    }
+
+
+def chosen_strata(strata: np.ndarray, groups: np.ndarray, largest: str) -> dict[str, np.ndarray]:
+    """Return (n,) per stratum whether a case is in it.
+
+    Args:
+        strata: (n,) kind of each case's answer, a position in `STRATA`.
+        groups: (n,) of the cases.
+        largest: id of the group with the most cases, before the limit of cases of a group.
+    """
+    by_kind = {name: strata == i for i, name in enumerate(STRATA) if i}
+    unseen, small = np.isin(strata, UNSEEN), groups != largest
+    return {
+        "all": np.ones(len(strata), dtype=bool),
+        **by_kind,
+        "unseen": unseen,
+        "unseen_without_largest": unseen & small,
+    }
+
+
+def summarise(work: Path, teachers: Sequence[str], seed: int, largest: str) -> dict[str, Any]:
+    """Return the accuracies of every teacher, and the paired differences.
+
+    Args:
+        work: folder with the results of the folds.
+        teachers: names of those to report.
+        seed: of the resamples.
+        largest: id of the group with the most cases.
+    """
+    loaded: dict[str, dict[int, Mapping[str, np.ndarray]]] = {name: {} for name in teachers}
     facts: dict[int, Any] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in teachers}
     for fold in range(FOLDS):
         source = work / f"fold-{fold}"
         if not (source / "cases.npz").exists():
@@ -183,41 +255,54 @@ def summarise(work: Path, teachers: Sequence[str], seed: int) -> dict[str, Any]:
         facts[fold] = np.load(source / "cases.npz")
         for name in teachers:
             if (source / f"{name}.npz").exists():
-                kept = np.load(source / f"{name}.npz")
-                loaded[name][fold] = kept["ranks"]
-                seconds[name].append(float(kept["seconds"]))
+                loaded[name][fold] = dict(np.load(source / f"{name}.npz"))
 
-    def collect(name: str, folds: Sequence[int]) -> np.ndarray:
-        return np.concatenate([loaded[name][fold] for fold in folds])
+    def collect(name: str, column: str, folds: Sequence[int]) -> np.ndarray:
+        return np.concatenate([loaded[name][fold][column] for fold in folds])
+
+    def cases(folds: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        strata, groups = (
+            np.concatenate([facts[fold][column] for fold in folds])
+            for column in ("strata", "groups")
+        )
+        return chosen_strata(strata, groups, largest), groups
 
     result: dict[str, Any] = {"teachers": {}, "differences": {}}
     for name, by_fold in loaded.items():
         if not by_fold:
             continue
         folds = sorted(by_fold)
-        ranks = collect(name, folds)
-        strata = np.concatenate([facts[fold]["strata"] for fold in folds])
-        groups = np.concatenate([facts[fold]["groups"] for fold in folds])
+        strata, groups = cases(folds)
+        kept = {c: collect(name, c, folds) for c in ("ranks", "logps", "confidence")}
+        seconds = [float(by_fold[fold]["seconds"]) for fold in folds]
         result["teachers"][name] = {
             "folds": folds,
-            "fit_seconds": round(float(np.median(seconds[name])), 1),
+            "fit_seconds": round(float(np.median(seconds)), 1),
             "strata": {
-                stratum: {"n": int(rows.sum())} | top_k(ranks[rows], groups[rows], seed)
-                for stratum, rows in (
-                    (s, strata == i if i else np.ones(len(ranks), dtype=bool))
-                    for i, s in enumerate(STRATA)
-                )
+                stratum: {"n": int(rows.sum())} | top_k(kept["ranks"][rows], groups[rows], seed)
+                for stratum, rows in strata.items()
                 if rows.any()
             },
+            "calibration": calibration(kept, np.unique(groups, return_inverse=True)[1]),
         }
     for better, other in PAIRS:
         folds = sorted(loaded.get(better, {}).keys() & loaded.get(other, {}).keys())
         if not folds:
             continue
-        groups = np.concatenate([facts[fold]["groups"] for fold in folds])
-        a, b = collect(better, folds), collect(other, folds)
-        result["differences"][f"{better} - {other}"] = {"folds": folds} | {
-            f"top{k}": micro_and_macro((a <= k) * 1.0 - (b <= k), groups, seed) for k in (1, 3, 10)
+        strata, groups = cases(folds)
+        a, b = (collect(name, "ranks", folds) for name in (better, other))
+        result["differences"][f"{better} - {other}"] = {
+            "folds": folds,
+            "strata": {
+                stratum: {
+                    f"top{k}": micro_and_macro(
+                        (a <= k)[rows] * 1.0 - (b <= k)[rows], groups[rows], seed
+                    )
+                    for k in (1, 3, 10)
+                }
+                for stratum, rows in strata.items()
+                if stratum in DIFFERENCES and rows.any()
+            },
         }
     return result
 
@@ -232,6 +317,34 @@ def provenance(seed: int) -> dict[str, Any]:
     }
 
 
+def earlier(file: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier result says of `stacked`, and of teachers that were not fitted now.
+
+    Args:
+        file: result of the same cases and seed.
+        result: of now.
+
+    Raises:
+        ValueError: the earlier result has another seed, or other numbers of folds or cases.
+    """
+    known = json.loads(file.read_text(encoding="utf-8"))
+    same = ("seed", "folds", "max_cases_per_group")
+    if [known[name] for name in same] != [result[name] for name in same]:
+        raise ValueError(f"{file}: expected the result of the same folds, found other settings")
+    kept = {
+        name: measured
+        for name, measured in known["teachers"].items()
+        if name == "stacked" or name not in result["teachers"]
+    }
+    differences = {
+        name: measured
+        for name, measured in known["differences"].items()
+        if name not in result["differences"]
+    }
+    facts = {name: known[name] for name in ("date", "hardware")}
+    return facts | {"teachers": kept, "differences": differences}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -242,18 +355,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
     parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--earlier", type=Path, help="result of the same folds to keep beside it")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cases = read_cases(options.cases)
     named = load_annotations(read_publications(options.publications))
     for fold in options.folds:
         run_fold(cases, fold, options, named)
+    (largest, _), *_ = Counter(case["group_id"] for case in cases).most_common(1)
     result: dict[str, Any] = {
         **provenance(options.seed),
         "folds": FOLDS,
         "max_cases_per_group": CAP,
-        **summarise(options.work, TEACHERS, options.seed),
+        **summarise(options.work, TEACHERS, options.seed, largest),
     }
+    if options.earlier:
+        result["earlier"] = earlier(options.earlier, result)
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

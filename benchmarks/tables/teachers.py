@@ -54,6 +54,8 @@ _STRATA = {
     "annotated": "unseen, annotated",
     "named": "unseen, named",
     "not_in_catalogue": "not in the catalogue",
+    "unseen": "unseen, all three kinds",
+    "unseen_without_largest": "unseen, without the largest publication",
 }
 
 
@@ -66,18 +68,41 @@ def disease_teachers_section(result: dict[str, Any]) -> str:
         "| Top-10 % macro | micro |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for name, measured in result["teachers"].items():
-        title = f"`{name}` ({len(measured['folds'])}, {measured['fit_seconds']:.0f} s)"
+    before = result.get("earlier", {"teachers": {}})
+    rows = [(f"`{name}`", measured) for name, measured in result["teachers"].items()]
+    rows += [
+        (f"`{name}` of {before['date']}", measured) for name, measured in before["teachers"].items()
+    ]
+    for name, measured in rows:
+        title = f"{name} ({len(measured['folds'])}, {measured['fit_seconds']:.0f} s)"
         for stratum, row in measured["strata"].items():
             lines.append(f"| {title} | {_STRATA[stratum]} | {row['n']:,} | {top_k_cells(row)} |")
             title = ""
     lines += [
         "",
-        "| paired difference (folds) | Top-1 macro | Top-3 macro | Top-10 macro | micro |",
-        "|---|---:|---:|---:|---:|",
+        "| probabilities (folds) | NLL, answers of the catalogue | ECE | mean confidence % |",
+        "|---|---:|---:|---:|",
     ]
-    for name, row in result["differences"].items():
-        lines.append(f"| {name} ({len(row['folds'])}) | {top_k_cells(row)} |")
+    for name, measured in result["teachers"].items():
+        row = measured["calibration"]
+        lines.append(
+            f"| `{name}` ({len(measured['folds'])}) | {row['nll']:.2f} | {row['ece']:.3f} "
+            f"| {100 * row['confidence']:.1f} |"
+        )
+    lines += [
+        "",
+        "| paired difference (folds) | diseases | Top-1 macro | Top-3 macro | Top-10 macro "
+        "| micro |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name, measured in result["differences"].items():
+        title = f"{name} ({len(measured['folds'])})"
+        for stratum, row in measured["strata"].items():
+            lines.append(f"| {title} | {_STRATA[stratum]} | {top_k_cells(row)} |")
+            title = ""
+    for name, row in before.get("differences", {}).items():
+        title = f"{name} of {before['date']} ({len(row['folds'])})"
+        lines.append(f"| {title} | all | {top_k_cells(row)} |")
     return "\n".join(lines)
 
 
@@ -117,6 +142,52 @@ def face_gain_section(result: dict[str, Any]) -> str:
             row = measured[view]
             lines.append(f"| {title} | {words} | {top_k_cells(row)} |")
             title = ""
+    return "\n".join(lines)
+
+
+def withheld_gain_section(result: dict[str, Any]) -> str:
+    """Write how much the findings of each kind add to the others of a patient."""
+    lines = [
+        f"{machine(result)}; {len(result['folds'])} folds.",
+        "",
+        "| findings | cases | % of their terms | Top-1 % macro, without | with | gain, Top-1 "
+        "| gain, Top-3 | gain, Top-10 |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for kind, row in result["kinds"].items():
+        shown = [percent(row[view]["top1"]["macro"]) for view in ("without", "with")]
+        gains = [percent(row["gain"][f"top{k}"]["macro"]) for k in (1, 3, 10)]
+        cells = " | ".join([*shown, *gains])
+        lines.append(f"| {kind} | {row['n']:,} | {100 * row['share_of_terms']:.0f} | {cells} |")
+    return "\n".join(lines)
+
+
+def own_publications_section(result: dict[str, Any]) -> str:
+    """Write the accuracy by what is left out of the annotations."""
+    titles = {
+        "nothing": "nothing",
+        "own_alone": "lines that rest on publications of the tested groups alone",
+        "own_cited": "lines that cite publications of the tested groups",
+        "all_alone": "lines that rest on publications of the store alone",
+        "all_cited": "lines that cite publications of the store",
+    }
+    strata = ("all", "seen", "unseen")
+    lines = [
+        f"{machine(result)}; seed {result['seed']}, folds {result['folds']}.",
+        "",
+        "| left out of the annotations | lines | test cases still cited % | teacher | diseases "
+        "| cases | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
+        "|---|---:|---:|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for rule, measured in result["rules"].items():
+        head = f"| {titles[rule]} | {measured['lines']:,} | {100 * measured['cited']:.0f} "
+        for name, by_stratum in measured["teachers"].items():
+            for stratum in strata:
+                row = by_stratum[stratum]
+                lines.append(
+                    f"{head}| `{name}` | {_STRATA[stratum]} | {row['n']:,} | {top_k_cells(row)} |"
+                )
+                head = "| | | "
     return "\n".join(lines)
 
 

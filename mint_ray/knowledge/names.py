@@ -1,5 +1,6 @@
-"""Normalised spelling of names."""
+"""Normalised spelling of names, and the stem that numbered types of a disease share."""
 
+import re
 import unicodedata
 
 # Optional marks inside a word: "Bart's", "Bart’s", "Barts".
@@ -20,3 +21,23 @@ def normalise(text: str) -> str:
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
     kept = "".join(" " if not c.isalnum() else c for c in plain if not unicodedata.combining(c))
     return " ".join(kept.translate(_LETTERS).translate(_APOSTROPHES).split())
+
+
+# "12", "4c", "a", "x1", "iii", "iiia": last words by which the types of a disease are told apart.
+_MARK = re.compile(r"\d+[a-z]{0,2}|[a-z]\d*|[ivx]+[a-z]?")
+_TYPE_WORDS = frozenset({"type", "group", "form", "subtype"})
+
+
+def name_stem(name: str) -> str:
+    """Return the normalised words of a name before its trailing numbers and letters.
+
+    A name of such words alone is its own stem.
+
+    >>> name_stem("Noonan syndrome 1"), name_stem("Usher syndrome, type IIa"), name_stem("X")
+    ('noonan syndrome', 'usher syndrome', 'x')
+    """
+    words = normalise(name).split()
+    end = len(words)
+    while end and (_MARK.fullmatch(words[end - 1]) or words[end - 1] in _TYPE_WORDS):
+        end -= 1
+    return " ".join(words[:end] or words)

@@ -1,32 +1,12 @@
 """Siblings of a catalogue: names that differ in their last number or letter alone."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from mint_ray.common.arrays import Ints
-from mint_ray.knowledge.names import normalise
-
-# "12", "4c", "a", "x1", "iii", "iiia": last words by which the types of a disease are told apart.
-_MARK = re.compile(r"\d+[a-z]{0,2}|[a-z]\d*|[ivx]+[a-z]?")
-_TYPE_WORDS = frozenset({"type", "group", "form", "subtype"})
-
-
-def name_stem(name: str) -> str:
-    """Return the normalised words of a name before its trailing numbers and letters.
-
-    A name of such words alone is its own stem.
-
-    >>> name_stem("Noonan syndrome 1"), name_stem("Usher syndrome, type IIa"), name_stem("X")
-    ('noonan syndrome', 'usher syndrome', 'x')
-    """
-    words = normalise(name).split()
-    end = len(words)
-    while end and (_MARK.fullmatch(words[end - 1]) or words[end - 1] in _TYPE_WORDS):
-        end -= 1
-    return " ".join(words[:end] or words)
+from mint_ray.knowledge.names import name_stem
 
 
 class Siblings:

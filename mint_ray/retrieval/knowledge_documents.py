@@ -12,6 +12,7 @@ from typing import Self
 from mint_ray.knowledge.annotations import (
     Annotation,
     Annotations,
+    PooledLines,
     load_annotations,
     load_courses,
 )
@@ -43,9 +44,12 @@ class Knowledge:
 
     @classmethod
     def load(
-        cls, exclude_publications: frozenset[str] = frozenset(), release: Release = PACKAGED
+        cls,
+        exclude_publications: frozenset[str] = frozenset(),
+        release: Release = PACKAGED,
+        pooled: PooledLines = "keep",
     ) -> Self:
-        """Load a release without what rests on the given publications alone.
+        """Load a release without what rests on the given publications; see `load_annotations`.
 
         Which gene belongs to which disease is kept: the files do not say from which publication
         it is known.
@@ -55,8 +59,8 @@ class Knowledge:
         """
         return cls(
             load_ontology(release),
-            load_annotations(exclude_publications, release),
-            load_courses(exclude_publications, release),
+            load_annotations(exclude_publications, release, pooled),
+            load_courses(exclude_publications, release, pooled),
         )
 
 

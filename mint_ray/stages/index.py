@@ -73,7 +73,7 @@ def run(context: StepContext) -> StepOutcome:
     started = time.monotonic()
     catalogue = Catalogue.read(cases / "catalogue.parquet")
     excluded = read_publications(cases / "excluded_publications.txt")
-    knowledge = Knowledge.load(excluded, catalogue.release)
+    knowledge = Knowledge.load(excluded, catalogue.release, config.knowledge.pooled_lines)
     write = gene_documents if config.task == "gene" else disease_documents
     documents = list(write(catalogue, knowledge))
     rejected: Mapping[str, int] = {}

@@ -4,6 +4,7 @@ from mint_ray.errors import DataError
 from mint_ray.knowledge.annotations import (
     DEFAULT_FREQUENCY,
     Row,
+    cited_publications,
     load_annotations,
     merge_rows,
     read_publications,
@@ -91,6 +92,25 @@ def test_a_line_with_another_source_stays(packaged):
     publications = frozenset(r for r in annotation.references if r.startswith("PMID:"))
     left = load_annotations(publications).of(disease)
     assert annotation.term in {a.term for a in left}
+
+
+def test_lines_that_pool_an_excluded_publication_are_dropped_if_asked(packaged):
+    pooled = [
+        (disease, a)
+        for disease in list(packaged.diseases)[:2000]
+        for a in packaged.of(disease)
+        if len(a.references) > 1 and a.references[0].startswith("OMIM:")
+    ]
+    disease, annotation = pooled[0]
+    one = frozenset(annotation.references[1:2])
+    left = load_annotations(one, pooled="drop")
+    assert not any(one & set(a.references) for a in left.of(disease))
+    assert one <= cited_publications(one)
+    assert not one & cited_publications(one, pooled="drop")
+    # Lines that do not cite it stay.
+    others = {a.term for a in packaged.of(disease) if not one & set(a.references)}
+    assert others <= {a.term for a in left.of(disease)}
+    assert load_annotations(one, pooled="keep").of(disease) == load_annotations(one).of(disease)
 
 
 def test_publications_file(tmp_path):

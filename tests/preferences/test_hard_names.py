@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.errors import ConfigError
+from mint_ray.knowledge.names import name_stem
 from mint_ray.preferences.schema import scored_schema
 from mint_ray.preferences.select import (
     RankedPair,
@@ -20,7 +21,7 @@ from mint_ray.preferences.select import (
     rank_pairs,
     worst_labels,
 )
-from mint_ray.preferences.siblings import NO_SIBLINGS, Siblings, name_stem
+from mint_ray.preferences.siblings import NO_SIBLINGS, Siblings
 from mint_ray.stages.prefer import write_pairs
 from mint_ray.tasks.task import DISEASE
 from tests.preferences.conftest import build_pairs

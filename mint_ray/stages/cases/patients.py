@@ -81,7 +81,7 @@ def run(context: StepContext) -> StepOutcome:
     excluded = _excluded_publications(config, cases)
     more_names = config.knowledge.more_names
     further = read_more_names(more_names) if more_names and answers is None else {}
-    annotated = load_annotations(excluded, release)
+    annotated = load_annotations(excluded, release, config.knowledge.pooled_lines)
     annotations = annotated.with_names(further)
     if answers is None:
         labels = _labels(case for case in cases if case["split"] == "train")
@@ -100,9 +100,8 @@ def run(context: StepContext) -> StepOutcome:
     if config.cases.source != "simulated":
         for line in _lines(lacking, len(cases)):
             context.progress.say(line)
-    knowledge = _knowledge(
-        cases, excluded, release, len(further.keys() - annotated.diseases.keys())
-    )
+    cited = cited_publications(excluded, release, config.knowledge.pooled_lines)
+    knowledge = _knowledge(cases, cited, release, len(further.keys() - annotated.diseases.keys()))
     context.progress.say(describe_knowledge(knowledge))
     forbidden = [item.forbidden for item in parsed]
     made = _make_from(cases, catalogue, annotations, config)
@@ -220,9 +219,12 @@ def leave_out_repeats(finished: pa.Table) -> pa.Table:
 
 
 def _knowledge(
-    cases: Iterable[Case], excluded: frozenset[str], release: Release, n_more_names: int
+    cases: Iterable[Case], left: frozenset[str], release: Release, n_more_names: int
 ) -> dict[str, Any]:
-    """Return, for the manifest, the knowledge base and how much of it rests on test cases."""
+    """Return, for the manifest, the knowledge base and how much of it rests on test cases.
+
+    `left` are the publications that are cited after the exclusions.
+    """
     tested = [frozenset(case["publications"]) for case in cases if case["split"] == "test"]
 
     def share_cited(cited: frozenset[str]) -> float | None:
@@ -236,7 +238,7 @@ def _knowledge(
         "annotations": release.annotations_version(),
         "more_names": n_more_names,
         "test_cases_cited": share_cited(cited_publications(release=release)),
-        "test_cases_cited_after_exclusion": share_cited(cited_publications(excluded, release)),
+        "test_cases_cited_after_exclusion": share_cited(left),
     }
 
 
@@ -269,7 +271,9 @@ def _read(config: Config, release: Release) -> Iterable[ParsedCase | RejectedCas
     """Return the cases and rejections of the configured source."""
     settings, ontology = config.cases, load_ontology(release)
     if settings.source == "simulated":
-        annotations = load_annotations(_listed_publications(config), release)
+        annotations = load_annotations(
+            _listed_publications(config), release, config.knowledge.pooled_lines
+        )
         simulation = settings.simulation
         ranked = rank_diseases(annotations, ontology, config.knowledge.namespace)
         diseases = simulation.disease_ids or ranked[: simulation.diseases]

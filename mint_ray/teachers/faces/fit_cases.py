@@ -16,9 +16,9 @@ from mint_ray.teachers.faces.fit_reader import (
     ReadingNoise,
     finding_row,
     fit_reader,
-    practice_faces,
 )
 from mint_ray.teachers.faces.pixels import decode_images
+from mint_ray.teachers.faces.practice import practice_faces
 from mint_ray.teachers.faces.reader import FINDINGS, FaceReader, read_faces
 
 
@@ -72,8 +72,7 @@ def fit_case_faces(
         np.full(len(cases), drawn),
         catalogue.indices_of(case["label_id"] for case in cases),
     )
-    rng = np.random.default_rng([seed, 1])
-    practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, rng)
+    practice = practice_faces(config.face_samples if drawn else 0, choice, ontology, seed)
     count = len(practice.labels)
     fitted = count * 3 // 4
     reader = fit_reader(

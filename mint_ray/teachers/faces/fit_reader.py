@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from mint_ray.images.faces.render import findings_of, render_face
+from mint_ray.images.faces.render import findings_of
 from mint_ray.knowledge.ontology import Ontology
-from mint_ray.teachers.faces.pixels import decode_image
 from mint_ray.teachers.faces.reader import FACE_WIDTH, FINDINGS, FaceReader, read_faces
 from mint_ray.teachers.optimiser import Optimiser
 
 BATCH = 64
-MEAN_FINDINGS = 2.5  # of a drawn practice face
 LABEL_WEIGHT = 0.1  # of the diagnosis beside the findings
 
 
@@ -38,36 +36,6 @@ def finding_row(terms: Iterable[str], ontology: Ontology) -> NDArray[np.float32]
     """Return (n_findings,) with 1 for each facial finding among the terms, else 0."""
     shown = {finding for term in terms for finding in findings_of(term, ontology)}
     return np.array([finding in shown for finding in FINDINGS], dtype=np.float32)
-
-
-def practice_faces(
-    count: int, choice: NDArray[np.int64], ontology: Ontology, rng: np.random.Generator
-) -> Faces:
-    """Draw faces with random findings, to fit the reader on.
-
-    The fewer findings there are to choose from, the more faces show each of them.
-
-    Args:
-        count: number of faces.
-        choice: positions in `FINDINGS` to choose from.
-        ontology: of the findings.
-        rng: of findings, sex and face.
-
-    Returns:
-        Faces without a diagnosis, whose findings are known.
-    """
-    findings = np.zeros((count, len(FINDINGS)), dtype=np.float32)
-    pixels = np.zeros((count, 3, 112, 112), dtype=np.uint8)
-    for row in range(count):
-        chosen = rng.permutation(choice)[: int(rng.poisson(MEAN_FINDINGS))]
-        findings[row, chosen] = 1
-        sex = ("female", "male")[int(rng.integers(2))]
-        terms = [FINDINGS[i] for i in chosen]
-        drawn = decode_image(render_face(terms, ontology, int(rng.integers(2**31)), sex))
-        assert not isinstance(drawn, str)
-        pixels[row] = drawn
-    known = np.ones(count, dtype=bool)
-    return Faces(pixels, findings, known, np.full(count, -1, dtype=np.int64))
 
 
 def fit_reader(

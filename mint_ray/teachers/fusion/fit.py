@@ -76,7 +76,7 @@ def fit_fusion(source: Path, config: Config, out: Path, report: Report) -> dict[
     return fit_teacher(
         pq.read_table(source / "cases.parquet", filters=rows),
         catalogue,
-        load_annotations(excluded, catalogue.release),
+        load_annotations(excluded, catalogue.release, config.knowledge.pooled_lines),
         load_ontology(catalogue.release),
         config.teacher,
         config.seed,

@@ -47,7 +47,7 @@ def fit_knowledge(source: Path, config: Config, out: Path, report: Report) -> di
     catalogue = Catalogue.read(source / "catalogue.parquet")
     ontology = load_ontology(catalogue.release)
     excluded = read_publications(source / "excluded_publications.txt")
-    annotations = load_annotations(excluded, catalogue.release)
+    annotations = load_annotations(excluded, catalogue.release, config.knowledge.pooled_lines)
     match = KnowledgeMatch.of_annotations(catalogue, annotations, ontology)
     if not match.has_annotations.any():
         raise TeacherError(

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from mint_ray.common.arrays import Floats32, Ints
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.names import name_stem
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.teachers.term_patients import TermPatients
 
@@ -20,7 +21,6 @@ WORDS_OF_NAMES = frozenset(
     ]
 )
 """Words of disease and term names that say nothing about the patient."""
-_NUMBER = re.compile(r"[\s,]*(type\s*)?(\d+[a-z]?|[ivx]+)\s*$")
 
 
 class NameMatch:
@@ -58,9 +58,10 @@ class NameMatch:
 def name_families(catalogue: Catalogue) -> Ints:
     """Return (n_labels,) the number of each label's family.
 
-    Labels whose names differ by the number at the end only are a family: "Seizures, type 3".
+    Labels whose names differ by the numbers and letters at the end only are a family, such as
+    "Usher syndrome, type 1B" and "Usher syndrome, type 2A".
     """
-    stems = [_NUMBER.sub("", label.name.lower()).strip(" ,") for label in catalogue.labels]
+    stems = [name_stem(label.name) for label in catalogue.labels]
     families: Ints = np.unique(stems, return_inverse=True)[1].astype(np.int64)
     return families
 

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.common.probabilities.group_weights import group_weights
 from mint_ray.teachers.fusion.label_profiles import (
     ANNOTATION_PATIENTS,
     SILENT_SHARE,
@@ -14,10 +15,13 @@ from mint_ray.teachers.fusion.label_profiles import (
 )
 from mint_ray.teachers.knowledge.ancestors import AncestorTable, content_in_sets
 from mint_ray.teachers.neighbours.index import PatientIndex
+from mint_ray.teachers.stacked.ridge import LabelRidge
 from mint_ray.teachers.term_patients import TermPatients
 
 EXCLUDED_SHARE = 0.2
 """Weight of the cosine of excluded terms beside that of observed terms in `joint`."""
+RIDGE_SHARES = (1.0, 0.3, 0.5)
+"""Weights of the cosines of closures, excluded terms and observed terms in the ridge's kernel."""
 KERNEL_WIDTH = 12.0
 """Inverse width of the kernel over cosines."""
 PRIOR_PATIENTS = 2.0
@@ -50,6 +54,16 @@ class Evidence:
     """Log-probability of the exclusions under the pooled profile."""
     excluded_agreement: Floats32
     """Mean share of the label's patients without the excluded terms."""
+    second: Floats32
+    """Cosine with the most similar patient of the second best group; 0 with a single group."""
+    exact: Floats32
+    """Largest cosine of observed terms without their ancestors."""
+    exact_mean: Floats32
+    """Mean cosine of observed terms without their ancestors."""
+    shown: Floats32
+    """Share of the information of the label's patients that the patient shows."""
+    ridge: Floats32
+    """Regression of the label on its patients' similarity; see `LabelRidge`."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -82,19 +96,23 @@ class SeenLabels:
         table: AncestorTable,
     ) -> None:
         self._table = table
-        order = np.argsort(labels, kind="stable")
+        order = np.lexsort((groups, labels))
         patients, labels, groups = patients.take(order), labels[order], groups[order]
         self.seen, starts, counts = np.unique(labels, return_index=True, return_counts=True)
         self._starts, self.n_patients = starts, counts.astype(np.int64)
         row_of = np.searchsorted(self.seen, labels)
-        pairs = np.unique(np.stack([row_of, groups]), axis=1)[0]
-        self.n_groups = np.bincount(pairs, minlength=len(self.seen))
+        pairs, self._pair_starts = np.unique(np.stack([row_of, groups]), axis=1, return_index=True)
+        self.n_groups = np.bincount(pairs[0], minlength=len(self.seen))
         self.male = np.bincount(row_of, patients.sex > 0, len(self.seen)) / counts
         self.female = np.bincount(row_of, patients.sex < 0, len(self.seen)) / counts
         n_terms = patients.closures.shape[1]
         self._observed = PatientIndex.of_patients(_bags(patients.closures), labels, n_terms)
         self._excluded = PatientIndex.of_patients(_bags(patients.excluded), labels, n_terms)
+        self._exact = PatientIndex.of_patients(_bags(patients.observed), labels, n_terms)
         self._pool(patients, row_of, sp.csr_array(frequency[self.seen]))
+        self._ridge = LabelRidge(row_of, group_weights(groups))
+        asked = patients.take(self._ridge.patients)
+        self._ridge.fit(self._ridge_kernel(*self._cosines(asked)))
 
     def _pool(self, patients: TermPatients, row_of: Ints, annotated: sp.csr_array) -> None:
         """Pool the label's patients and annotations into one profile per label."""
@@ -132,11 +150,28 @@ class SeenLabels:
         self._profiles = sp.csr_array(
             (np.ones(len(rows), np.float32), (rows, terms)), shape=(n_seen, len(background))
         )
+        shares = present * (1 / self.n_patients)[:, None] * self._content[None]
+        self._information = np.maximum(np.asarray(shares.sum(axis=1)).ravel(), 1e-6)
+        self._shown = sp.csr_array(shares.T).astype(np.float32)
+
+    def _cosines(self, patients: TermPatients) -> tuple[Floats32, Floats32, Floats32]:
+        """Return (n, n_patients) each: cosines of closures, excluded and observed terms."""
+        return (
+            self._observed.cosines(_bags(patients.closures)),
+            self._excluded.cosines(_bags(patients.excluded)),
+            self._exact.cosines(_bags(patients.observed)),
+        )
+
+    def _ridge_kernel(self, *cosines: Floats32) -> Floats32:
+        """Return (n, m) the kernel of n patients with those of the ridge."""
+        total = np.zeros((len(cosines[0]), len(self._ridge.patients)), dtype=np.float32)
+        for share, cosine in zip(RIDGE_SHARES, cosines, strict=True):
+            total += np.float32(share) * cosine[:, self._ridge.patients]
+        return total
 
     def evidence(self, patients: TermPatients) -> Evidence:
         """Return the evidence of n patients for each seen label."""
-        observed = self._observed.cosines(_bags(patients.closures))
-        excluded = self._excluded.cosines(_bags(patients.excluded))
+        observed, excluded, exact = self._cosines(patients)
         n_observed = np.maximum(np.diff(patients.observed.indptr), 1)[:, None]
         n_excluded = np.maximum(np.diff(patients.excluded.indptr), 1)[:, None]
         weighted = patients.closures * (self._content / self._content.mean())[None]
@@ -155,7 +190,22 @@ class SeenLabels:
             resnik=content_in_sets(patients.observed, self._profiles, self._content, self._table),
             excluded_match=(patients.excluded @ self._excluded_match).toarray(),
             excluded_agreement=(patients.excluded @ self._agreement).toarray() / n_excluded,
+            second=self._second(observed),
+            exact=self._best(exact),
+            exact_mean=self._mean(exact),
+            shown=(patients.closures @ self._shown).toarray() / self._information,
+            ridge=self._ridge.score(self._ridge_kernel(observed, excluded, exact)),
         )
+
+    def _second(self, values: Floats32) -> Floats32:
+        """Return (n, n_seen) the best value of the second best group of each label."""
+        by_group = np.maximum.reduceat(values, self._pair_starts, axis=1)
+        starts = np.cumsum(self.n_groups) - self.n_groups
+        second = np.zeros((len(values), len(self.seen)), dtype=np.float32)
+        for label in np.flatnonzero(self.n_groups > 1).tolist():
+            of_label = by_group[:, starts[label] : starts[label] + self.n_groups[label]]
+            second[:, label] = np.partition(of_label, -2, axis=1)[:, -2]
+        return second
 
     def _best(self, values: Floats32) -> Floats32:
         best: Floats32 = np.maximum.reduceat(values, self._starts, axis=1)

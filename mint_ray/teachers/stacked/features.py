@@ -11,17 +11,19 @@ from mint_ray.teachers.term_patients import TermPatients
 
 CANDIDATES = 25
 """Number of best labels that each kind of evidence proposes."""
-PROPOSING = ("nearest", "naive_bayes", "log_ratio", "resnik")
-"""Kinds of evidence that propose candidates; their ranks and gaps to the best are features."""
+PROPOSING = ("nearest", "naive_bayes", "log_ratio", "resnik", "ridge")
+"""Kinds of evidence that propose candidates."""
+RANKED = (*PROPOSING, "second", "exact", "exact_mean", "shown")
+"""Kinds of evidence whose ranks and gaps to the best are features."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a patient and a seen label, by ascending patient.
+    """Pairs of a patient and a label, by ascending patient.
 
     Attributes:
         rows: (m,) number of the patient.
-        columns: (m,) position of the label in `SeenLabels.seen`.
+        columns: (m,) position of the label, in `SeenLabels.seen` or in the catalogue.
         features: (m, n_features).
     """
 
@@ -102,7 +104,7 @@ def _features(
     named: dict[str, np.ndarray] = {
         name: getattr(evidence, name)[rows, columns] for name in Evidence.names()
     }
-    for name in PROPOSING:
+    for name in RANKED:
         values = getattr(evidence, name)
         named[f"{name}_gap"] = (values - values.max(axis=1, keepdims=True))[rows, columns]
         named[f"{name}_rank"] = _ranks(values)[rows, columns]
@@ -125,6 +127,20 @@ def _features(
     named["margin"] = _margin(evidence.nearest)[rows]
     named["best_match"] = match.resnik.max(axis=1)[rows]
     return named
+
+
+def gap_to_best(values: np.ndarray, rows: Ints, n: int) -> np.ndarray:
+    """Return (m,) the distance of each pair's value from the best one of its patient, at most 0.
+
+    Args:
+        values: (m,) of the pairs.
+        rows: (m,) number of each pair's patient.
+        n: number of patients.
+    """
+    best = np.full(n, -np.inf)
+    np.maximum.at(best, rows, values)
+    gaps: np.ndarray = values - best[rows]
+    return gaps
 
 
 def _ranks(values: Floats32) -> Ints:

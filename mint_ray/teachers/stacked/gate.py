@@ -1,19 +1,9 @@
-"""Features of the stacked teacher's gate, and the kinds of label that it tells apart."""
+"""Features of the stacked teacher's gate."""
 
 import numpy as np
 
 from mint_ray.common.arrays import Bools, Floats, Floats32, Ints
 from mint_ray.teachers.stacked.features import Candidates, Query
-
-STRATA = ("seen", "annotated", "named")
-"""Kinds of label: with training patients; else with annotations; else with a name only."""
-
-
-def strata_of(n_labels: int, seen: Ints, has_annotations: Bools) -> Ints:
-    """Return (n_labels,) the position of each label's kind in `STRATA`."""
-    strata = np.where(has_annotations, 1, 2)
-    strata[seen] = 0
-    return strata.astype(np.int64)
 
 
 def gate_features(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
@@ -22,7 +21,10 @@ from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import NameMatch, name_families
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.features import Candidates, Query, find_candidates
-from mint_ray.teachers.stacked.gate import gate_features, strata_of
+from mint_ray.teachers.stacked.gate import gate_features
+from mint_ray.teachers.stacked.rankers import Rankers
+from mint_ray.teachers.stacked.strata import labels_of, strata_of
+from mint_ray.teachers.stacked.unseen import LabelFamilies, UnseenEvidence
 from mint_ray.teachers.term_encoder import TermEncoder, no_known_term
 from mint_ray.teachers.term_folder import (
     CATALOGUE_FILE,
@@ -33,8 +35,9 @@ from mint_ray.teachers.term_patients import TermPatients
 
 NAME = "stacked"
 ARRAYS_FILE = "stacked.safetensors"
-RANKER_FILE = "ranker.txt"
 FACES_FILE = "face_reader.safetensors"
+FORMAT = 2
+"""Version of the features that the trees and the gate of a folder expect."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class RankingModel:
         labels: (n_patients,) catalogue index of their labels.
         groups: (n_patients,) numbers of their groups.
         knowledge: annotations of the labels.
-        ranker: of candidates among the seen labels.
+        rankers: of candidates of each kind.
     """
 
     def __init__(
@@ -67,14 +70,15 @@ class RankingModel:
         labels: Ints,
         groups: Ints,
         knowledge: KnowledgeMatch,
-        ranker: lgb.Booster,
+        rankers: Rankers,
     ) -> None:
         self.catalogue, self.ontology = catalogue, ontology
         self.patients, self.labels, self.groups = patients, labels, groups
-        self.knowledge, self.ranker = knowledge, ranker
+        self.knowledge, self.rankers = knowledge, rankers
         self.families = name_families(catalogue)
         self.names = NameMatch(catalogue, ontology)
         self.seen = SeenLabels(patients, labels, groups, knowledge.frequency, knowledge.table)
+        self.siblings = LabelFamilies(self.families)
         self.strata = strata_of(len(catalogue), self.seen.seen, knowledge.has_annotations)
         self.exists = np.isin(np.arange(3), self.strata)
 
@@ -84,24 +88,37 @@ class RankingModel:
         candidates = find_candidates(
             query, self.seen, self.knowledge.has_annotations, self.families
         )
-        ranking = np.zeros(0)
-        if len(candidates.rows):  # LightGBM refuses an empty table
-            ranking = np.asarray(self.ranker.predict(candidates.features, raw_score=True))
-        names = self.names.score(patients)
+        ranking, names = self.rankers.score(0, candidates), self.names.score(patients)
         scores = np.zeros((len(patients), len(self.catalogue)))
-        scores[:, self.strata == 1] = query.match.total[:, self.strata == 1]
-        scores[:, self.strata == 2] = names[:, self.strata == 2]
-        scores[:, self.seen.seen] = self._seen_scores(query, candidates, ranking)
+        scores[:, self.seen.seen] = _whole(candidates, ranking, query.evidence.nearest)
+        evidence = UnseenEvidence(query, self.seen.seen, names, self.siblings, self.knowledge)
+        for kind, annotated in ((1, True), (2, False)):
+            labels, base = labels_of(self.strata, kind), evidence.base(annotated)
+            if len(labels):
+                found = evidence.find(labels, annotated)
+                ranked = self.rankers.score(kind, found, base)
+                placed = Candidates(
+                    found.rows, np.searchsorted(labels, found.columns), found.features
+                )
+                scores[:, labels] = _whole(placed, ranked, base[:, labels])
         features = gate_features(query, candidates, ranking, names, self.strata)
-        return Ranked(scores, query.match.total, names, features)
+        return Ranked(scores, features)
 
-    def _seen_scores(self, query: Query, candidates: Candidates, ranking: Floats) -> Floats:
-        """Return (n, n_seen): candidates by the ranker, the others behind them by cosine."""
-        last = np.full(len(query.patients), np.inf)
-        np.minimum.at(last, candidates.rows, ranking)
-        scores: Floats = last[:, None] - (1 - query.evidence.nearest.astype(np.float64))
-        scores[candidates.rows, candidates.columns] = ranking
-        return scores
+
+def _whole(found: Candidates, ranking: Floats, base: Floats32) -> Floats:
+    """Return (n, k) scores of all labels of a kind: candidates first, the others by their base.
+
+    Args:
+        found: candidates of n patients, whose columns are those of `base`.
+        ranking: (m,) scores of the candidates.
+        base: (n, k) plain score of the labels.
+    """
+    last = np.full(len(base), np.inf)
+    np.minimum.at(last, found.rows, ranking)
+    behind = base.max(axis=1, keepdims=True) - base.astype(np.float64)
+    scores: Floats = last[:, None] - behind
+    scores[found.rows, found.columns] = ranking
+    return scores
 
 
 @dataclass(frozen=True)
@@ -110,14 +127,10 @@ class Ranked:
 
     Attributes:
         scores: (n, n_labels), comparable within a kind of label only.
-        match: (n, n_labels) match with annotations.
-        names: (n, n_labels) match with names.
         features: (n, n_features) input of the gate.
     """
 
     scores: Floats
-    match: Floats32
-    names: Floats32
     features: Floats32
 
 
@@ -188,14 +201,15 @@ def save_stacked(
     arrays |= {f"knowledge.{name}": value for name, value in model.knowledge.arrays().items()}
     arrays |= {"labels": model.labels, "groups": model.groups}
     save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, folder / ARRAYS_FILE)
-    model.ranker.save_model(folder / RANKER_FILE)
+    rankers = model.rankers.save(folder)
     model.catalogue.write(folder / CATALOGUE_FILE)
     content = {
         **vocabulary_facts(model.ontology),
+        "format": FORMAT,
         "gate": gate.plain(),
         "temperatures": vars(scale),
     }
-    files = [ARRAYS_FILE, RANKER_FILE, CATALOGUE_FILE]
+    files = [ARRAYS_FILE, *rankers, CATALOGUE_FILE]
     if faces.save(folder / FACES_FILE):
         files.append(FACES_FILE)
     write_manifest(folder, NAME, files, content | {"findings": list(FINDINGS)})
@@ -206,11 +220,17 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
     """Load a teacher that `save_stacked` wrote.
 
     Raises:
-        TeacherError: a file is damaged, or the teacher was fitted with another release of the
-            ontology or with other facial findings.
+        TeacherError: a file is damaged, or the teacher was fitted by another release, with another
+            release of the ontology or with other facial findings.
     """
     catalogue, ontology = open_vocabulary(folder, manifest)
     content = manifest["content"]
+    if content.get("format") != FORMAT:
+        raise TeacherError(
+            f"{folder}: expected a teacher `{NAME}` of format {FORMAT}, found "
+            f"{content.get('format', 1)}, which another release of mint_ray has fitted; fit it "
+            "again (run the stage with --force)"
+        )
     if content["findings"] != list(FINDINGS):
         raise TeacherError(
             f"{folder}: expected the facial findings that the teacher was fitted with, found "
@@ -224,7 +244,7 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
         arrays["labels"],
         arrays["groups"],
         KnowledgeMatch.of_arrays(_under("knowledge.", arrays), ontology),
-        lgb.Booster(model_file=folder / RANKER_FILE),
+        Rankers.load(folder, manifest["files"]),
     )
     gate, scale = Gate.of_plain(content["gate"]), Temperatures(**content["temperatures"])
     with_faces = FACES_FILE in manifest["files"]

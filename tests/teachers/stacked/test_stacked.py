@@ -17,8 +17,9 @@ from mint_ray.teachers.knowledge.ancestors import AncestorTable
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.fit import STEPS, fit_cases
-from mint_ray.teachers.stacked.teacher import StackedTeacher
+from mint_ray.teachers.stacked.teacher import StackedTeacher, load_stacked
 from mint_ray.teachers.term_encoder import TermEncoder
+from mint_ray.teachers.term_folder import vocabulary_facts
 from mint_ray.teachers.term_patients import TermPatients
 from tests.teachers.conftest import SETTINGS, Fitted, columns, top1
 
@@ -57,9 +58,25 @@ def test_patients_of_a_label_are_counted_and_compared() -> None:
     assert evidence.excluded_agreement[0].tolist() == pytest.approx([0.0, 0.5, 0.0], abs=1e-6)
     # Label 2 has short stature: its absence speaks against the label, and against no other.
     assert evidence.excluded_match[0].argmin() == 0
-    for name in ("naive_bayes", "log_ratio", "resnik", "kernel", "mean", "joint"):
+    names = ("naive_bayes", "log_ratio", "resnik", "kernel", "mean", "joint", "exact", "ridge")
+    for name in (*names, "exact_mean", "shown"):
         assert getattr(evidence, name)[0].argmax() == 1, name
         assert getattr(evidence, name)[1].argmax() == 0, name
+
+
+def test_the_second_group_of_a_label_speaks_for_it_too() -> None:
+    ontology = load_ontology()
+    patients = patients_of([[SEIZURE], [SEIZURE], [PTOSIS, SEIZURE], [STATURE]], [[]] * 4)
+    labels, groups = np.array([1, 1, 1, 3]), np.array([0, 0, 7, 2])
+    table = AncestorTable.of_ontology(ontology)
+    empty = sp.csr_array((5, len(ontology.ids)), dtype=np.float32)
+    evidence = SeenLabels(patients, labels, groups, empty, table).evidence(
+        patients_of([[SEIZURE]], [[]])
+    )
+    assert evidence.nearest[0, 0] == pytest.approx(1.0, abs=1e-6)
+    # The other patient of the same group is as similar, and does not count as a second one.
+    assert 0.2 < evidence.second[0, 0] < 0.95
+    assert evidence.second[0, 1] == 0.0  # a single group
 
 
 def test_log_ratio_is_that_of_a_plain_computation() -> None:
@@ -142,6 +159,13 @@ def test_a_fitted_teacher_names_seen_and_unseen_diseases(fitted: Fitted, tmp_pat
     assert np.isnan(teacher.score(mixed)[0]).all()
     assert teacher.score(mixed)[1] == pytest.approx(scores[0], abs=1e-4)
     assert teacher.unusable_reasons(mixed) == ["no_known_term", ""]
+
+
+def test_a_folder_of_an_earlier_release_is_refused(fitted: Fitted, tmp_path: Path) -> None:
+    manifest = {"content": {**vocabulary_facts(load_ontology()), "findings": []}, "files": {}}
+    fitted.catalogue.write(tmp_path / "catalogue.parquet")
+    with pytest.raises(TeacherError, match=r"format 2, found 1.*fit it again"):
+        load_stacked(tmp_path, manifest)
 
 
 def test_one_group_of_each_disease_cannot_teach_a_ranking(fitted: Fitted, tmp_path: Path) -> None:
