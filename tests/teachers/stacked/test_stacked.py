@@ -12,7 +12,7 @@ from mint_ray.errors import TeacherError
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
-from mint_ray.teachers.base import load_teacher
+from mint_ray.teachers.base import load_teacher, write_manifest
 from mint_ray.teachers.knowledge.ancestors import AncestorTable
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.stacked.evidence import SeenLabels
@@ -162,8 +162,9 @@ def test_a_fitted_teacher_names_seen_and_unseen_diseases(fitted: Fitted, tmp_pat
 
 
 def test_a_folder_of_an_earlier_release_is_refused(fitted: Fitted, tmp_path: Path) -> None:
-    manifest = {"content": {**vocabulary_facts(load_ontology()), "findings": []}, "files": {}}
     fitted.catalogue.write(tmp_path / "catalogue.parquet")
+    content = {**vocabulary_facts(load_ontology()), "findings": []}
+    manifest = write_manifest(tmp_path, "stacked", ["catalogue.parquet"], content)
     with pytest.raises(TeacherError, match=r"format 2, found 1.*fit it again"):
         load_stacked(tmp_path, manifest)
 
