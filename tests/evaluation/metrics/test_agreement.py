@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import crepes
+import ir_measures as measures
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from scipy.stats import bootstrap
 from sklearn.metrics import (
     accuracy_score,
@@ -13,6 +16,8 @@ from sklearn.metrics import (
     log_loss,
     top_k_accuracy_score,
 )
+from statsmodels.stats import proportion
+from torchmetrics import classification
 
 from mint_ray.common.arrays import Floats, Ints
 from mint_ray.evaluation.calibration.conformal import group_weights, p_value, threshold
@@ -85,7 +90,6 @@ def test_means_over_cases_and_over_groups_are_scikit_learn_s(
 
 
 def test_ranks_are_those_of_ir_measures(measured: dict[str, MetricValue]) -> None:
-    measures = pytest.importorskip("ir_measures")
     judged = {str(case): {IDS[label]: 1} for case, label in enumerate(KNOWN)}
     ranked = {
         str(case): dict(zip(IDS, scores.tolist(), strict=True))
@@ -98,8 +102,6 @@ def test_ranks_are_those_of_ir_measures(measured: dict[str, MetricValue]) -> Non
 
 
 def test_calibration_errors_are_those_of_torchmetrics(measured: dict[str, MetricValue]) -> None:
-    classification = pytest.importorskip("torchmetrics.classification")
-    torch = pytest.importorskip("torch")
     probabilities, known = torch.tensor(PROBABILITIES), torch.tensor(KNOWN)
     error = classification.MulticlassCalibrationError(LABELS, n_bins=BINS, norm="l1")
     theirs = float(error(probabilities, known))
@@ -122,7 +124,6 @@ def test_intervals_of_means_are_scipy_s_where_each_case_is_a_group() -> None:
 
 @pytest.mark.parametrize("n", [12, 60])
 def test_intervals_of_no_and_of_all_are_those_of_statsmodels(n: int) -> None:
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
     for count in (0, n):
         values = np.full(n, count / n)
         found = mean_share_interval(values, np.arange(n), 100, seed=0)
@@ -132,7 +133,6 @@ def test_intervals_of_no_and_of_all_are_those_of_statsmodels(n: int) -> None:
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_conformal_sets_are_those_of_crepes_where_each_case_is_a_group(coverage: float) -> None:
-    crepes = pytest.importorskip("crepes")
     misfit = 1.0 - PROBABILITIES
     known, new = misfit[np.arange(N), KNOWN][:300], misfit[300:]
     weights = group_weights(np.arange(300))
