@@ -57,5 +57,6 @@ class LabelRidge:
         Args:
             kernel: (n, m) their similarity with the patients of the regression.
         """
-        result: Floats32 = (kernel.astype(np.float64) @ self._duals).round(DECIMALS)
-        return result.astype(np.float32)
+        exact = kernel.astype(np.float64) @ self._duals
+        result: Floats32 = exact.round(DECIMALS).astype(np.float32)
+        return result
