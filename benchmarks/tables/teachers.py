@@ -173,7 +173,7 @@ def own_publications_section(result: dict[str, Any]) -> str:
     }
     strata = ("all", "seen", "unseen")
     lines = [
-        f"{machine(result)}; seed {result['seed']}, folds {result['folds']}.",
+        f"{machine(result)}; seed {result['seed']}.",
         "",
         "| left out of the annotations | lines | test cases still cited % | teacher | diseases "
         "| cases | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",

@@ -12,6 +12,9 @@ from mint_ray.common.arrays import Floats, Floats32, Ints
 
 NOISE = 0.5
 """Ridge of a patient whose weight is one; a patient of a large group has a larger one."""
+DECIMALS = 6
+"""Decimals of a score. The last bits may differ with the memory that a product is computed in, and
+trees that are fitted to other bits may be other trees."""
 MOST_PATIENTS = 8000
 """Largest number of patients: time grows with its cube, memory with its square."""
 
@@ -39,14 +42,14 @@ class LabelRidge:
         """Fit the regression.
 
         Args:
-            kernel: (m, m) similarity of the patients, symmetric and positive semidefinite; is
-                overwritten.
+            kernel: (m, m) similarity of the patients, symmetric and positive semidefinite.
         """
-        kernel[np.diag_indices_from(kernel)] += (NOISE / self._weights).astype(np.float32)
-        targets = np.zeros((len(kernel), int(self._labels.max()) + 1), dtype=np.float32)
-        targets[np.arange(len(kernel)), self._labels] = 1.0
-        factor = cho_factor(kernel, overwrite_a=True, check_finite=False)
-        self._duals: Floats32 = cho_solve(factor, targets, overwrite_b=True, check_finite=False)
+        ridged = kernel.astype(np.float64)
+        ridged[np.diag_indices_from(ridged)] += NOISE / self._weights
+        targets = np.zeros((len(ridged), int(self._labels.max()) + 1))
+        targets[np.arange(len(ridged)), self._labels] = 1.0
+        factor = cho_factor(ridged, overwrite_a=True, check_finite=False)
+        self._duals: Floats = cho_solve(factor, targets, overwrite_b=True, check_finite=False)
 
     def score(self, kernel: Floats32) -> Floats32:
         """Return (n, n_labels) the regression of n patients.
@@ -54,5 +57,6 @@ class LabelRidge:
         Args:
             kernel: (n, m) their similarity with the patients of the regression.
         """
-        result: Floats32 = kernel @ self._duals
+        exact = kernel.astype(np.float64) @ self._duals
+        result: Floats32 = exact.round(DECIMALS).astype(np.float32)
         return result
