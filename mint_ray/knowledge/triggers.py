@@ -7,7 +7,6 @@ relatives of German, French, Spanish, Italian and Dutch.
 
 import re
 
-
 Phrases = dict[str, list[tuple[str, ...]]]
 """Phrases as their words, longest first, by the first word."""
 
