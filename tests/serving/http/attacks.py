@@ -112,7 +112,7 @@ def heavy(count: int) -> Iterator[Attack]:
         Attack("/v1/diagnose", lists),
         Attack("/v1/diagnose", fields),
         Attack("/v1/batch", b"\n".join([lists] * 12)),
-        Attack("/v1/batch", b"\n".join([_encoded({"note": named})] * 8)),
+        Attack("/v1/batch", b"\n".join([_encoded({"note": named})] * 2)),
         Attack("/v1/chat/completions", parts),
         Attack("/v1/tissue?explain=true", slide, {"content-type": "image/png"}),
         Attack("/v1/batch", b"\n" * 9_600_000),
