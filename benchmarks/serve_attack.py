@@ -17,7 +17,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,8 +52,8 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def students(store: Path, work: Path) -> dict[str, str]:
-    """Run both short chains; return the folders of the calibrated students."""
+def students(store: Path, work: Path, given: Mapping[str, str | None]) -> dict[str, str]:
+    """Run the short chain of each student that is not given; return the students' folders."""
     work.mkdir(parents=True, exist_ok=True)
     part = work / "packets.zip"
     if not part.is_file():
@@ -64,6 +64,10 @@ def students(store: Path, work: Path) -> dict[str, str]:
         "vision": (short_chain.TISSUES, []),
     }
     for kind, (config, more) in chains.items():
+        folder = given[kind]
+        if folder is not None:
+            folders[kind] = folder
+            continue
         settings, _ = short_chain.promote(config, work, more)
         planned = pipeline.plan(load_run(config, settings))
         folders[kind] = str(planned["calibrate"].folder)
@@ -143,15 +147,21 @@ async def send_raw(url: str, data: bytes) -> str:
     return line.split(b" ")[1].decode() if line.startswith(b"HTTP/1.1 ") else "no reply"
 
 
-async def attack_all(url: str) -> dict[str, Any]:
-    """Send all kinds of attacks, one kind after the other, while the neighbours ask."""
+async def attack_all(url: str, share: float) -> dict[str, Any]:
+    """Send all kinds of attacks, one kind after the other, while the neighbours ask.
+
+    Args:
+        url: address of the service.
+        share: share of `COUNTS` that is sent.
+    """
+    count = {kind: max(8, round(share * number)) for kind, number in COUNTS.items()}
     made: dict[str, Iterable[Any]] = {
-        "texts": attacks.texts(COUNTS["texts"], 1),
-        "images": attacks.images(COUNTS["images"], 1),
-        "raw HTTP": attacks.raw(COUNTS["raw HTTP"], 1),
-        "keys": attacks.bypasses(COUNTS["keys"], KEYS[0], 1),
-        "canaries": attacks.canaries(COUNTS["canaries"], CANARY),
-        "heavy": attacks.heavy(COUNTS["heavy"]),
+        "texts": attacks.texts(count["texts"], 1),
+        "images": attacks.images(count["images"], 1),
+        "raw HTTP": attacks.raw(count["raw HTTP"], 1),
+        "keys": attacks.bypasses(count["keys"], KEYS[0], 1),
+        "canaries": attacks.canaries(count["canaries"], CANARY),
+        "heavy": attacks.heavy(count["heavy"]),
     }
     timeout = aiohttp.ClientTimeout(total=600)
     connector = aiohttp.TCPConnector(limit=0)
@@ -212,11 +222,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path, help="ZIP of phenopackets")
     parser.add_argument("--work", type=Path, default=None, help="folder that is kept")
+    parser.add_argument("--text", help="folder of a student of notes, in place of a chain")
+    parser.add_argument("--vision", help="folder of a student of images, in place of a chain")
+    parser.add_argument("--share", type=float, default=1.0, help="of the attacks that are sent")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         work = options.work or Path(made)
-        folders = students(options.store, work)
+        given = {"text": options.text, "vision": options.vision}
+        folders = students(options.store, work, given)
         keys = work / "keys"
         keys.write_text("\n".join(hashlib.sha256(key.encode()).hexdigest() for key in KEYS))
         url = clients.start()
@@ -227,13 +241,15 @@ def main() -> None:
         )
         serve.run(build(config, "sqlite:///none.db"), name="mint", route_prefix="/")
         asyncio.run(warm(url))
-        load = attack_rows(url)
+        load = attack_rows(url, options.share)
         results, samples = asyncio.run(clients.sampled(load, clients.footprint, 1))
         found = files_with(CANARY)
         serve.shutdown()
     result = {
         "neighbours": 3,
         "at_once": AT_ONCE,
+        "share": options.share,
+        "students": "given" if options.text or options.vision else "of the short chains",
         "attacks": results[0],
         "files_with_the_canary": found,
         "mib_before": samples[0]["mib"],
@@ -244,9 +260,9 @@ def main() -> None:
     clients.write_result(options.out, command, result)
 
 
-async def attack_rows(url: str) -> list[Any]:
+async def attack_rows(url: str, share: float) -> list[Any]:
     """Return the results of `attack_all` as a list of one, for `sampled`."""
-    return [await attack_all(url)]
+    return [await attack_all(url, share)]
 
 
 async def warm(url: str) -> None:
