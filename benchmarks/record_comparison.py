@@ -40,6 +40,12 @@ def record(path: str, overrides: list[str], command: str) -> dict[str, Any]:
         "metrics": read_metrics(folder / "metrics.json"),
         **read_json(folder / "differences.json"),
         "costs": read_json(folder / "costs.json"),
+        # Comparisons of before have neither.
+        **{
+            name: read_json(folder / f"{name}.json")
+            for name in ("watched", "rates")
+            if (folder / f"{name}.json").is_file()
+        },
     }
 
 

@@ -22,7 +22,8 @@ from mint_ray.pipeline.check import load_run
 if TYPE_CHECKING:  # MLflow is slow to import
     from mint_ray.tracking.registry import Registry
 
-CONFIG = click.argument("config", type=click.Path(path_type=Path))
+PATH = click.Path(path_type=Path)
+CONFIG = click.argument("config", type=PATH)
 TRACKING = click.option(
     "--tracking",
     envvar="MLFLOW_TRACKING_URI",
@@ -54,7 +55,7 @@ def run(
     from mint_ray.pipeline import graph as pipeline
 
     resolved = _load(config, overrides)
-    steps = pipeline.select(until)
+    steps = pipeline.select(resolved, until)
     if force is not None and force not in {step.name for step in steps}:
         known = ", ".join(step.name for step in steps)
         raise ConfigError(f"--force {force}: expected one of the stages of this run: {known}")
@@ -80,6 +81,7 @@ for _name, _about in (
     ("cases", "read or simulate cases"),
     ("teach", "fit the teacher"),
     ("prefer", "write preference pairs"),
+    ("rates", "try learning rates in short trainings (training.trials), choose one"),
     ("train", "align the student"),
     ("evaluate", "measure every system and write the report"),
     ("calibrate", "fit a temperature and conformal sets, measure them"),
@@ -119,19 +121,53 @@ def status(config: Path, overrides: Sequence[str]) -> None:
 
 
 @cli.command()
-@click.argument("predictions", type=click.Path(path_type=Path))
-@click.argument("evaluation", type=click.Path(path_type=Path))
-def score(predictions: Path, evaluation: Path) -> None:
+@click.argument("predictions", type=PATH)
+@click.argument("folder", type=PATH)
+@click.option("--split", type=PATH, help="A list by mint split; FOLDER may then be of cases.")
+def score(predictions: Path, folder: Path, split: Path | None) -> None:
     """Measure a file of predictions on the cases that a finished evaluate or compare tested."""
     from mint_ray.commands.score import score as measure
     from mint_ray.reports.evaluation.table import print_table
 
-    print_table(measure(predictions, evaluation))
+    print_table(measure(predictions, folder, split))
 
 
 @cli.command()
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("evaluation", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--most", default=5, show_default=True, type=click.IntRange(1), help="Rows a list.")
+def trace(evaluation: Path, out: Path, most: int) -> None:
+    """Write the preference rows behind each first answer of a student to OUT, as parquet.
+
+    EVALUATION is the folder of a finished evaluate.
+    """
+    from mint_ray.commands.trace import trace as write_rows
+
+    table = write_rows(evaluation, out, most)
+    unseen = sum(rows == 0 for rows in table["rows_for"].to_pylist())
+    click.echo(f"{out}: {table.num_rows} answers, {unseen} of them by no row of their label")
+
+
+@cli.command()
+@CONFIG
+@click.argument("out", type=PATH)
+@OVERRIDES
+def split(config: Path, out: Path, overrides: Sequence[str]) -> None:
+    """Write the splits of the config's cases to OUT, a CSV file for mint score.
+
+    Runs the stage cases first.
+    """
+    from mint_ray.commands.split import split as write_list
+    from mint_ray.pipeline import graph as pipeline
+
+    resolved = _load(config, overrides)
+    _run(resolved, pipeline.needed_for("cases", resolved), None)
+    click.echo(write_list(resolved, out))
+
+
+@cli.command()
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
 @click.option("--systems", nargs=2, metavar="A B", help="A system of FIRST and one of SECOND.")
 @click.option(
     "--cases", default=10, show_default=True, type=click.IntRange(0), help="Changed cases to list."
@@ -180,7 +216,7 @@ def serve(config: Path, overrides: Sequence[str]) -> None:
 
 @cli.command()
 @click.argument("student")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--out", required=True, type=PATH, help="Folder to write.")
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
 @TRACKING
 def export(student: str, out: Path, force: bool, tracking: str | None) -> None:
@@ -241,15 +277,10 @@ def rollback(name: str, tracking: str | None) -> None:
 @click.option(
     "--cases",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A case table (.parquet, .csv), phenopackets (.json, .yaml, a folder, a ZIP), or images.",
 )
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Predictions are written here, as parquet.",
-)
+@click.option("--out", required=True, type=PATH, help="Predictions are written here, as parquet.")
 @click.option("--top-k", default=10, show_default=True, type=click.IntRange(1))
 @TRACKING
 def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | None) -> None:

@@ -21,6 +21,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray Train's controller looks for reports every two seconds, and every checkpoint waits for it.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+# Ray's workers wait behind everything else by default: here, behind the tests that need no Ray and
+# are done long before the others.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # Nobody takes nodes away from tests but tests, and one process less starts with each training.
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 # A shell starts its background jobs deaf to Ctrl-C, which some tests send.

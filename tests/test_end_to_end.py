@@ -18,24 +18,31 @@ import mlflow
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from datasets import load_dataset
 
 from mint_ray.cli import main
+from mint_ray.commands.score import score
 from mint_ray.config.config import Config
 from mint_ray.config.load import load_config
 from mint_ray.config.training import StudentConfig
+from mint_ray.evaluation.split_list import read_split_list
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.runtime.metrics_stream import read_metrics_lines
 from mint_ray.students.data.pair_table import PairTable
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
-from mint_ray.students.student import read_info
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.student import load_student, read_info
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.cross_fit import read_folds
 from tests.students.conftest import take_gradients
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
+from tests.teachers.endpoint.server import Body, FakeServer, serving
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -49,6 +56,21 @@ ENVIRONMENT = {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
 del ENVIRONMENT["RAY_ADDRESS"]  # the head's jobs find the head
+SYSTEMS = {
+    "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
+    "trl_orpo": {"overrides": {"training.trainer": "trl"}},
+    "orpo_rcft": {
+        "start_from": "orpo",
+        "overrides": {
+            "training.objective": "rcft",
+            "training.candidates": "beam",
+            "training.trials": {"learning_rates": [1e-3, 1e-4], "share": 0.3, "cases": 2},
+            "training.watch": {"cases": 2, "steps": 2},
+        },
+    },
+    "orpo": {},
+}
+"""Systems of a comparison, of which `orpo` is the run that the tests before it made."""
 
 
 @pytest.fixture(scope="module")
@@ -154,23 +176,6 @@ def test_training_cases_are_ranked_by_teachers_that_have_not_seen_them(store: Pa
     assert "2 teachers, each fitted without" in (pairs / "README.md").read_text()
 
 
-# One with a reference and one with an E-step; `sft` and `cft` need less of the same.
-@pytest.mark.parametrize("objective", ["rcft"])
-def test_objectives_train_from_the_command(store: Path, objective: str, ray_cluster: None) -> None:
-    start = folder(store, "train")
-    overrides = [f"store={store}", f"objective={objective}", f"student.init_adapter={start}"]
-    assert main(["train", TINY, *overrides]) == 0
-    trained = pipeline.plan(load_config(TINY, overrides))["train"]
-    assert trained.complete
-    assert trained.folder != start
-    assert read_info(trained.folder).objective == objective
-    metrics = read_manifest(trained.folder).metrics
-    assert math.isfinite(metrics["final.loss"])
-    if objective == "rcft":
-        regime = read_manifest(trained.folder).facts["regime"]
-        assert "calibratable" in regime
-
-
 def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path) -> None:
     base = resolve_base_model("embedded")
     tokenizer, student = load_tokenizer(base), StudentConfig(lora_rank=4)
@@ -233,15 +238,149 @@ def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     everything = client.search_runs(experiments)
     planned = pipeline.plan(config(store))
-    names = {planned[step.name].folder.name for step in pipeline.select()}
+    names = {planned[step.name].folder.name for step in pipeline.select(config(store))}
     runs = [run for run in everything if run.info.run_name in names]
     assert sorted(run.info.run_name for run in runs) == sorted(names)
     assert {run.info.status for run in everything} == {"FINISHED"}
-    assert len(everything) == len(names) + 1  # the other objective's train step
+    assert len(everything) == len(names)
     train = next(run for run in runs if run.data.tags["stage"] == "train")
     assert train.data.tags["input.prefer"] == folder(store, "prefer").name
     losses = client.get_metric_history(train.info.run_id, "loss")
     assert sorted(metric.step for metric in losses) == [1, 2, 3]
+
+
+def test_others_measure_as_the_evaluation_does(store: Path, tmp_path: Path) -> None:
+    """A split list and the cases alone give what the finished evaluation says of its systems."""
+    out = tmp_path / "split.csv"
+    assert main(["split", TINY, str(out), f"store={store}"]) == 0
+    listed = read_split_list(out)
+    assert {"train", "validation", "test"} == set(listed["split"].to_pylist())
+    evaluated = folder(store, "evaluate")
+    expected = json.loads((evaluated / "metrics.json").read_text())
+    found = score(evaluated / "predictions.parquet", folder(store, "cases"), out)
+    for system in ("majority", "base", "orpo", "teacher"):
+        for stratum, named in found[system].items():
+            for name in ("top1", "top10_macro", "mrr"):
+                wanted = expected[system][stratum][name]
+                assert (named[name]["value"], named[name]["n"]) == (wanted["value"], wanted["n"])
+
+
+@pytest.fixture
+def server(store: Path) -> Iterator[FakeServer]:
+    """A server that speaks OpenAI's chat completions, whose model knows all answers."""
+    cases = pq.read_table(folder(store, "cases") / "cases.parquet", columns=["note", "label_name"])
+
+    def answer(body: Body) -> str:
+        asked = " ".join(message["content"] for message in body["messages"])
+        names = [row["label_name"] for row in cases.to_pylist() if row["note"] in asked]
+        return "\n".join(f"1. {name}" for name in names)
+
+    with serving(FakeServer(answer)) as running:
+        yield running
+
+
+def test_students_and_look_ups_are_compared_and_then_skipped(
+    store: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None, server: FakeServer
+) -> None:
+    tree = yaml.safe_load(Path(TINY).read_text())
+    external = {
+        "reasoning.protocol": "chat",
+        "reasoning.chat": "server",
+        "reasoning.server": {"base_url": server.url, "model": "fake"},
+    }
+    systems = {**SYSTEMS, "external": {"overrides": external}}
+    tree |= {"store": str(store), "compare": {"systems": systems}}
+    tree["retrieval"] = {"method": "bm25", "meaning": False, "rerank_of": None}
+    tree["evaluation"] |= {"generate_cases": 0}
+    file = store / "compare.yaml"
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert main(["compare", str(file)]) == 0
+    printed = capsys.readouterr()
+    output = pipeline.plan(load_config(file))["compare"].folder
+    assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
+    assert "paired differences to ORPO student" in printed.out
+
+    names = ["majority", "orpo", "trl_orpo", "orpo_rcft", "teacher", "external"]
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
+    rows = pq.read_table(output / "predictions.parquet").to_pylist()
+    assert {row["system"] for row in rows} == set(names)
+    differences = json.loads((output / "differences.json").read_text())["differences"]
+    assert set(differences) == set(names) - {"orpo"}
+    costs = json.loads((output / "costs.json").read_text())
+    assert {name: cost["steps"] for name, cost in costs.items()} == {
+        "orpo": 3,
+        "trl_orpo": 3,
+        "orpo_rcft": 6,
+        "external": 0,
+    }
+    assert len(server.bodies) == 6
+    assert metrics["external"]["all"]["top1"]["value"] == 1.0
+    for what in ("tokens", "training_seconds"):
+        assert costs["orpo_rcft"][what] > costs["orpo"][what] > 0
+    assert "ORPO + RCFT student" in (output / "report.html").read_text()
+
+    trained = {name: trained_for(output, name) for name in SYSTEMS}
+    assert trained["look_ups"] == trained["orpo"] == folder(store, "train")
+    assert len(set(trained.values())) == 3
+    assert read_info(trained["orpo_rcft"]).objective == "rcft"
+    calibrated = read_manifest(trained["orpo_rcft"])
+    assert math.isfinite(calibrated.metrics["final.loss"])
+    assert "calibratable" in calibrated.facts["regime"]
+    (watched,) = json.loads((output / "watched.json").read_text()).items()
+    assert watched[0] == "orpo_rcft"
+    # The training that it continues from was not watched, and counts all the same.
+    assert [row["step"] for row in watched[1]] == [3, 5, 6]
+    assert watched[1][-1]["tokens"] == costs["orpo_rcft"]["tokens"]
+    (chosen,) = json.loads((output / "rates.json").read_text()).items()
+    assert chosen[0] == "orpo_rcft"
+    assert [trial["learning_rate"] for trial in chosen[1]["tried"]] == [1e-4, 1e-3]
+    check_rate(trained["orpo_rcft"], chosen[1]["chosen"])
+    check_candidates(trained["orpo_rcft"], trained["orpo"])
+
+    assert main(["compare", str(file)]) == 0
+    again = capsys.readouterr()
+    assert again.err.count("complete, skipped") == 2  # cases and the comparison
+    assert "done in" not in again.err
+    assert again.out == printed.out
+
+
+def check_rate(folder: Path, rate: float) -> None:
+    """The training took the chosen rate, which its schedule ends at 0 from."""
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert manifest.facts["learning_rate"] == rate
+    assert max(row["learning_rate"] for row in steps_of(folder)) == pytest.approx(rate)
+
+
+def steps_of(folder: Path) -> list[dict[str, float]]:
+    return [row for row in read_metrics_lines(folder) if row["step"]]
+
+
+def check_candidates(calibrated: Path, start: Path) -> None:
+    """The candidates of a calibration are the names that its starting student ranks first."""
+    table = pq.read_table(calibrated / "candidates.parquet")
+    manifest = read_manifest(calibrated)
+    assert manifest is not None
+    pairs = pq.read_table(calibrated.parent / manifest.inputs["prefer"] / "train.parquet")
+    assert set(table["case_id"].to_pylist()) == set(pairs["case_id"].to_pylist())
+    cases = calibrated.parent / manifest.inputs["cases"]
+    row = table.slice(0, 1).to_pylist()[0]
+    only = [("case_id", "=", row["case_id"])]
+    (note,) = pq.read_table(cases / "cases.parquet", filters=only)["note"].to_pylist()
+    catalogue = Catalogue.read(cases / "catalogue.parquet")
+    names, ids = catalogue.names, catalogue.ids
+    ranking = Ranker(load_student(start, "cpu"), names, top_k=10, listed=16).rank([note])[0]
+    assert row["candidates"] == [ids[label] for label in ranking.labels][: len(row["candidates"])]
+    assert len(row["candidates"]) == min(16, len(ids))
+
+
+def trained_for(comparison: Path, system: str) -> Path:
+    """Return the folder of the training behind a system of a comparison."""
+    evaluated = read_manifest(
+        comparison.parent / read_manifest(comparison).inputs[f"evaluate {system}"]
+    )
+    return comparison.parent / evaluated.inputs["train"]
 
 
 def test_predict_ranks_new_cases_with_the_finished_student(

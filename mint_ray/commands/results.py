@@ -85,9 +85,20 @@ def _show_campaign(folder: Path, config: Config) -> None:
     click.echo(f"winner: {folder} (as a train step's output: mint predict --student)")
 
 
+def _show_rates(folder: Path, config: Config) -> None:
+    """Print the tried learning rates and the chosen one."""
+    from mint_ray.evaluation.learning_rates import read_choice
+    from mint_ray.reports.evaluation.table import print_table
+
+    print_table(read_metrics(folder / "metrics.json"))
+    choice = read_choice(folder)
+    click.echo(f"learning rate {choice.chosen:g}, by {choice.metric} of {choice.cases} cases")
+
+
 _SHOWS: dict[str, Callable[[Path, Config], None]] = {
     "evaluate": _show_evaluation,
     "compare": _show_comparison,
+    "rates": _show_rates,
     "reason": _show_answers,
     "tune": _show_campaign,
 }

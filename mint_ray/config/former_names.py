@@ -43,14 +43,19 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "promotion.ranking",
     "student.adapter",
     "teacher.endpoint",
+    "teacher.faces",
     "teacher.gestaltmml",
     "teacher.options",
     "teacher.scores",
     "training.answers",
+    "training.candidates",
     "training.label_smoothing",
+    "training.max_tokens",
     "training.odds_over",
     "training.rcft_targets",
     "training.trainer",
+    "training.trials",
+    "training.watch",
 )
 """Settings that joined after steps had been hashed; hashed only where they are not the default."""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mint_ray.config.base import Fraction, Section, Word
 
@@ -65,6 +65,41 @@ class StudentConfig(Section):
         return self
 
 
+class TrialsConfig(Section):
+    """Short trainings with several learning rates, of which the training takes the best."""
+
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Peak learning rates to try, each in a `train` step of its own. The step `rates` lets their
+    students rank validation cases, and the training takes the best rate in place of
+    `training.learning_rate`. Empty for no trials. Campaigns of `mint tune` do not read it."""
+    share: float = Field(0.25, gt=0, le=1)
+    """Part of `max_steps` and of `max_tokens` that each trial has."""
+    cases: int = Field(200, ge=1)
+    """Largest number of validation cases that are ranked, drawn as those of an evaluation."""
+    metric: Literal["mrr", "top1", "nll"] = "mrr"
+    """Metric that decides, as a mean over groups. `nll` suits `cft` and `rcft`, which are to mend
+    probabilities. Of equal rates, the lowest is taken."""
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _at_least_two(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if rates and len({f"{rate:g}" for rate in rates}) < max(2, len(rates)):
+            raise ValueError(f"expected at least two different rates, found {list(rates)}")
+        return rates
+
+
+class WatchConfig(Section):
+    """Validation cases that a student ranks while it trains, which changes nothing about it."""
+
+    cases: int = Field(0, ge=0)
+    """Number of validation cases to rank, drawn as those of an evaluation. Confidence, entropy,
+    accuracy and calibration are recorded with the steps and in MLflow, and `mint compare` plots
+    them against the tokens. 0 for none. TRL's trainer is not watched."""
+    steps: int = Field(10, ge=1)
+    """Number of optimizer steps between two rankings. The cases are also ranked before the first
+    step and after the last one."""
+
+
 class TrainingConfig(Section):
     """Alignment of the student on preference pairs."""
 
@@ -88,6 +123,12 @@ class TrainingConfig(Section):
     """Strength of DPO's pull towards the reference model."""
     sft_on: Literal["chosen", "answer"] = "chosen"
     """Target of `sft`: the teacher's chosen list, or the known answer alone."""
+    candidates: Literal["pairs", "beam"] = "pairs"
+    """Candidates of `cft` and `rcft`: those of the `pairs`, which are the teacher's best and worst
+    names; or the names that the student itself takes for likeliest (`beam`). The student that the
+    training starts from then ranks every training case once, by the default search of an
+    evaluation, and its best 16 names are the candidates. A known answer that is not among them is
+    not added."""
     rcft_weight: float = Field(1.0, ge=0)
     """Weight of RCFT's calibration term."""
     rcft_targets: Literal["paper", "proportional"] = "paper"
@@ -126,6 +167,11 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(None, ge=1)
     """Number of optimizer steps after which training stops, whatever `epochs` is. Empty for no
     limit."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Number of tokens of prompts and answers that the optimizer steps read together at most, as
+    `tokens_seen` counts them. Objectives then train on equally much text, in unequally many steps;
+    the schedule of the learning rate ends with the last of them. At least one step is taken, and
+    `epochs` and `max_steps` hold as well. Empty for no limit."""
     batch_size: int = Field(8, ge=1)
     """Number of cases per optimizer step, over all workers and accumulated micro-batches. Each case
     has all of its pairs, one per rejected set."""
@@ -135,9 +181,20 @@ class TrainingConfig(Section):
     """Precision of the model. `auto` is bfloat16 on GPUs that support it, and on CPUs that have
     instructions for it if a short product then is faster; else float32. What is trained has float32
     weights for the optimizer in any case."""
+    watch: WatchConfig = WatchConfig()
+    trials: TrialsConfig = TrialsConfig()
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass. This takes less memory and about
     a third more time."""
     deepspeed: Annotated[str, Word, AfterValidator(_deepspeed_exists)] = "zero2"
     """`off`, a preset of `configs/deepspeed/` (`zero1`, `zero2`, `zero3`), or the path of a
     DeepSpeed JSON file."""
+
+    @model_validator(mode="after")
+    def _trials_have_a_budget(self) -> "TrainingConfig":
+        if self.trials.learning_rates and self.max_steps is None and self.max_tokens is None:
+            raise ValueError(
+                "trials.learning_rates: expected max_steps or max_tokens, of which each trial has "
+                "the part trials.share, found neither"
+            )
+        return self

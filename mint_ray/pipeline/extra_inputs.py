@@ -1,13 +1,15 @@
-"""Outputs of other configs that a step reads: pairs of a campaign, answers of systems."""
+"""Outputs of other configs that a step reads: pairs of a campaign, trials, answers of systems."""
 
+import math
 from dataclasses import dataclass
 
 from mint_ray.config.config import Config
-from mint_ray.config.evaluation import SystemConfig
+from mint_ray.config.evaluation import CompareConfig, SystemConfig
 from mint_ray.config.load import parse_config
+from mint_ray.config.training import TrialsConfig, WatchConfig
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.systems import VARIANTS
-from mint_ray.tuning.space import overridden_tree, pair_variants
+from mint_ray.tuning.space import overridden_tree, pair_variants, with_overrides
 
 STUDENT = "student"
 """Word in `evaluation.systems` for the trained student."""
@@ -22,7 +24,8 @@ class ExtraInput:
     config: Config
     start: "ExtraInput | None" = None
     """Training whose finished student this config's training continues from. The setting
-    `student.init_adapter` is still empty here: the step graph knows the folder; see `resolve`."""
+    `student.init_adapter` is still empty here: the step graph knows the folder; see `resolve`.
+    None for the start of the step that reads the output, if that has one."""
 
 
 def pairs_of_trials(config: Config) -> dict[str, ExtraInput]:
@@ -32,6 +35,57 @@ def pairs_of_trials(config: Config) -> dict[str, ExtraInput]:
         ConfigError: the search space is not legal; see `pair_variants`.
     """
     return {name: ExtraInput("prefer", each) for name, each in pair_variants(config).items()}
+
+
+def required_trials(config: Config) -> dict[str, ExtraInput]:
+    """Return `trainings_of_trials`, of which a choice needs at least two.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    trials = trainings_of_trials(config)
+    if not trials:
+        raise ConfigError(
+            "training.trials.learning_rates: expected at least two rates to choose from, found "
+            "none; for example training.trials.learning_rates=[1e-4,3e-4,1e-3]"
+        )
+    return trials
+
+
+def trainings_of_trials(config: Config) -> dict[str, ExtraInput]:
+    """Return the short training of each learning rate of `training.trials`, by `trial_input`."""
+    training = config.training
+    if not training.trials.learning_rates:
+        return {}
+    limits = {"max_steps": training.max_steps, "max_tokens": training.max_tokens}
+    shorter: dict[str, bool | int | float | str] = {
+        f"training.{name}": math.ceil(training.trials.share * limit)
+        for name, limit in limits.items()
+        if limit is not None
+    }
+    plain = config.model_copy(
+        update={
+            "compare": CompareConfig(),
+            "training": training.model_copy(
+                update={"trials": TrialsConfig(), "watch": WatchConfig()}
+            ),
+        }
+    )
+    return {
+        trial_input(rate): ExtraInput(
+            "train", with_overrides(plain, {**shorter, "training.learning_rate": rate})
+        )
+        for rate in training.trials.learning_rates
+    }
+
+
+def trial_input(rate: float) -> str:
+    """Return the name of the input with the training of a learning rate.
+
+    >>> trial_input(0.0003)
+    'train 0.0003'
+    """
+    return f"train {rate:g}"
 
 
 def required_answers(config: Config) -> dict[str, ExtraInput]:

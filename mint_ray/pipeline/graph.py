@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def plan(config: Config, start: Path | None = None) -> dict[str, PlannedStep]:
             "settings": hashed,
             "inputs": {name: planned[name].key for name in step.inputs_of(config)}
             | {
-                name: plan(*resolve(extra))[extra.step].key
+                name: plan(*resolve(extra, start))[extra.step].key
                 for name, extra in step.hashed_inputs(config).items()
             },
         }
@@ -109,10 +110,16 @@ def plan(config: Config, start: Path | None = None) -> dict[str, PlannedStep]:
     return planned
 
 
-def resolve(extra: ExtraInput) -> tuple[Config, Path | None]:
-    """Return the config of an extra input, and the folder of the student that it starts from."""
+def resolve(extra: ExtraInput, start: Path | None = None) -> tuple[Config, Path | None]:
+    """Return the config of an extra input, and the folder of the student that it starts from.
+
+    Args:
+        extra: the input.
+        start: folder of the student that the reading step starts from, which holds for an input
+            without a start of its own.
+    """
     if extra.start is None:
-        return extra.config, None
+        return extra.config, start
     folder = plan(*resolve(extra.start))[extra.start.step].folder
     return with_overrides(extra.config, {START: str(folder)}), folder
 
@@ -176,33 +183,41 @@ def _file_digest(file: Path) -> str:
     """Return the hash of a file's content.
 
     Of a file above `HASHED_WHOLE`, only size, time of change and evenly spaced pieces are hashed:
-    reading tens of gigabytes before every command would take minutes.
+    reading tens of gigabytes before every command would take minutes. A file that has not changed
+    is read once: a comparison plans as many configs as it has systems and trials.
     """
     status = file.stat()
-    if status.st_size <= HASHED_WHOLE:
+    return _digest_at(file, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2**16)
+def _digest_at(file: Path, size: int, changed_ns: int) -> str:
+    if size <= HASHED_WHOLE:
         return sha256(file)
     pieces = []
     with file.open("rb") as stream:
         for piece in range(_PIECES):
-            stream.seek(piece * (status.st_size - _PIECE_BYTES) // (_PIECES - 1))
+            stream.seek(piece * (size - _PIECE_BYTES) // (_PIECES - 1))
             pieces.append(stream.read(_PIECE_BYTES))
-    return digest_of(f"{status.st_size} {status.st_mtime_ns}", *pieces)
+    return digest_of(f"{size} {changed_ns}", *pieces)
 
 
-def select(until: str | None = None) -> list[Step]:
-    """Return the steps up to and including `until`, in order, without those that run on request.
+def select(config: Config, until: str | None = None) -> list[Step]:
+    """Return the steps up to and including `until`, in order.
+
+    Steps that run on request are left out unless a step reads them with this config.
 
     Raises:
         ConfigError: there is no stage `until`, or it runs on request only.
     """
     usual = [step for step in STEPS if not step.on_request]
     names = [step.name for step in usual]
-    if until is None:
-        return usual
-    check_known(until)
-    if until not in names:
-        raise ConfigError(f"stage {until} runs on request only: mint {until} CONFIG")
-    return usual[: names.index(until) + 1]
+    if until is not None:
+        check_known(until)
+        if until not in names:
+            raise ConfigError(f"stage {until} runs on request only: mint {until} CONFIG")
+        names = names[: names.index(until) + 1]
+    return _with_inputs(set(names), config)
 
 
 def check_known(stage: str) -> None:
@@ -214,10 +229,14 @@ def check_known(stage: str) -> None:
 
 def needed_for(name: str, config: Config) -> list[Step]:
     """Return a stage and all stages that it needs, in order."""
-    wanted = {name}
+    return _with_inputs({name}, config)
+
+
+def _with_inputs(wanted: set[str], config: Config) -> list[Step]:
+    """Return the named steps and all steps that they need, in order."""
     for step in reversed(STEPS):
         if step.name in wanted:
-            wanted.update(step.inputs_of(config))
+            wanted |= {*step.inputs_of(config)}
     return [step for step in STEPS if step.name in wanted]
 
 
@@ -254,18 +273,18 @@ def run_steps(
         if forced or not item.complete:
             for name, extra in extras[step.name].items():
                 progress.say(f"{step.name:<9} needs {name}")
-                inputs[name] = _run_extra_input(extra, progress)
+                inputs[name] = _run_extra_input(extra, progress, start)
             if _run_step(config, item, inputs, tracker, progress, forced):
                 continue
         progress.skip(step.name, item.key)
         tracker.flush(step.name, item.folder.name, item.folder)
 
 
-def _run_extra_input(extra: ExtraInput, progress: Progress) -> Path:
+def _run_extra_input(extra: ExtraInput, progress: Progress, start: Path | None = None) -> Path:
     """Bring an extra input up to date, after the student that it starts from; return its folder."""
     if extra.start is not None:
         _run_extra_input(extra.start, progress)
-    config, start = resolve(extra)
+    config, start = resolve(extra, start)
     run_steps(config, needed_for(extra.step, config), None, progress, start)
     return plan(config, start)[extra.step].folder
 

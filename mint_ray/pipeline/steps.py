@@ -13,6 +13,8 @@ from mint_ray.pipeline.extra_inputs import (
     answers_of_systems,
     pairs_of_trials,
     required_answers,
+    required_trials,
+    trainings_of_trials,
 )
 
 if TYPE_CHECKING:  # workers import this module, and need neither
@@ -49,8 +51,8 @@ class Step:
     hashed_inputs: Callable[[Config], Mapping[str, ExtraInput]] = _no_inputs
     """Function that returns those extra inputs whose keys are hashed, with any config. Those of
     `tune` follow from its settings."""
-    input_from_setting: str | None = None
-    """Dotted name of a setting that names one more step to read."""
+    more_inputs: Callable[[Config], tuple[str, ...]] = lambda config: ()
+    """Function that returns the names of further steps that this step reads with a config."""
 
     version_by_source: Mapping[str, int] = field(default_factory=dict)
     """Higher versions for some values of `cases.source`, whose reader changed. Finished steps of
@@ -59,17 +61,18 @@ class Step:
     version_by_task: Mapping[str, int] = field(default_factory=dict)
     """Higher versions for some values of `task`, likewise."""
 
+    version_where: Callable[[Config], int] = lambda config: 0
+    """Function that returns a higher version for some configs, likewise."""
+
     def version_for(self, config: Config) -> int:
         """Return the version that counts with a config."""
         by_source = self.version_by_source.get(config.cases.source, 0)
-        return max(self.version, by_source, self.version_by_task.get(config.task, 0))
+        by_task = self.version_by_task.get(config.task, 0)
+        return max(self.version, by_source, by_task, self.version_where(config))
 
     def inputs_of(self, config: Config) -> tuple[str, ...]:
         """Return the names of the steps that this step reads with a config."""
-        if self.input_from_setting is None:
-            return self.inputs
-        section, _, name = self.input_from_setting.partition(".")
-        return (*self.inputs, str(getattr(getattr(config, section), name)))
+        return (*self.inputs, *self.more_inputs(config))
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
         """Import the stage and return its `run`; late, since Ray and torch are slow to import."""
@@ -118,12 +121,23 @@ STEPS: tuple[Step, ...] = (
         version_by_task={"own": 4},  # the prompt no longer calls the text a clinical note
     ),
     Step(
+        "rates",
+        1,
+        ("cases",),
+        ("seed", "training.trials"),
+        about="rank validation cases with the student of every trial, choose the learning rate",
+        on_request=True,
+        extra_inputs=required_trials,
+        hashed_inputs=trainings_of_trials,
+    ),
+    Step(
         "train",
         2,
         ("cases", "prefer"),
         ("seed", "student", "training"),
         files=("student.init_adapter",),
         about="align the student on the pairs",
+        more_inputs=lambda config: ("rates",) if config.training.trials.learning_rates else (),
     ),
     Step(
         "evaluate",
@@ -131,6 +145,8 @@ STEPS: tuple[Step, ...] = (
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",
+        # Lists in free answers are read in every form.
+        version_where=lambda config: 6 if config.evaluation.generate_cases else 0,
     ),
     Step(
         "tune",
@@ -184,7 +200,7 @@ STEPS: tuple[Step, ...] = (
         ),
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
-        input_from_setting="promotion.source",
+        more_inputs=lambda config: (config.promotion.source,),
     ),
     Step(
         "compare",

@@ -1,6 +1,6 @@
 """Answering of cases as the settings say: the note that is read, the search, the protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +9,7 @@ from mint_ray.config.baselines.reasoning import ReasoningConfig
 from mint_ray.config.baselines.retrieval import RetrievalConfig
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
-from mint_ray.reasoning.engine import ChatModel, Limits, run_case, shown
+from mint_ray.reasoning.engine import ChatModel, Dialogue, Limits, dialogue, run_cases, shown
 from mint_ray.reasoning.noise import noisy_note, systems_of, terms_note
 from mint_ray.reasoning.protocols import PROTOCOLS
 from mint_ray.reasoning.records import CaseRecord, Names, grounded
@@ -93,21 +93,25 @@ class CaseAnswerer:
         self._settings, self._search, self._wording = settings, search, wording
         self._catalogue, self._ontology, self._index = catalogue, ontology, index
         self._chat, self._seed = chat, seed
-        self._limits = Limits(settings.turn_tokens, settings.note_words, settings.document_words)
+        self._limits = Limits(settings.note_words, settings.document_words)
 
-    def answer(self, case: Mapping[str, Any]) -> CaseRecord:
-        """Return the record of a case.
+    def answer(self, cases: Sequence[Mapping[str, Any]]) -> list[CaseRecord]:
+        """Return the records of cases, which the model is asked about at a time.
 
         Args:
-            case: `case_id` and `COLUMNS`.
+            cases: each with `case_id` and `COLUMNS`.
         """
-        note = self._note(case)
         if self._settings.protocol == RETRIEVER:
-            return self._ranked(case["case_id"], note)
+            return [self._ranked(case["case_id"], self._note(case)) for case in cases]
         assert self._chat is not None  # every other protocol has one
-        protocol = PROTOCOLS[self._settings.protocol]
-        return run_case(
-            case["case_id"], note, protocol, self._wording, self._chat, self._retrieve, self._limits
+        return run_cases(
+            [self._dialogue(case) for case in cases], self._chat, self._settings.turn_tokens
+        )
+
+    def _dialogue(self, case: Mapping[str, Any]) -> Dialogue:
+        protocol, note = PROTOCOLS[self._settings.protocol], self._note(case)
+        return dialogue(
+            case["case_id"], note, protocol, self._wording, self._retrieve, self._limits
         )
 
     def _note(self, case: Mapping[str, Any]) -> str:

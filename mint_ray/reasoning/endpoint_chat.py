@@ -13,8 +13,7 @@ from pathlib import Path
 
 from mint_ray.common.digests import digest_of
 from mint_ray.config.teacher import ServerConfig
-from mint_ray.reasoning.engine import NoReplyError
-from mint_ray.tasks.prompts import Message
+from mint_ray.reasoning.engine import Conversation, NoReplyError, Reply
 from mint_ray.teachers.endpoint import client as endpoint
 from mint_ray.teachers.endpoint.ask import (
     MOST_LOST,
@@ -40,14 +39,19 @@ class EndpointChat:
         self._config, self._client, self._file = config, client, file
         self._lock, self._in_flight, self._lost_in_a_row = threading.Lock(), 0, 0
 
-    def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
-        """Return the next turn of the assistant; empty if the server refuses this conversation.
+    def replies(self, conversations: Sequence[Conversation], max_new_tokens: int) -> list[Reply]:
+        """Return the next turns of the assistant, asked for one after another.
+
+        A turn is empty if the server refuses its conversation, and a `NoReplyError` if the server
+        gave no usable reply, or none in time.
 
         Raises:
-            NoReplyError: the server gave no usable reply, or none in time.
             TeacherError: the budget is spent, the server refuses everything, or it has not replied
                 to `MOST_LOST` questions in a row; what was replied is kept.
         """
+        return [self._reply(conversation, max_new_tokens) for conversation in conversations]
+
+    def _reply(self, messages: Conversation, max_new_tokens: int) -> Reply:
         question = self._question(messages, max_new_tokens)
         with self._lock:
             known = self._file.get(question)
@@ -60,7 +64,7 @@ class EndpointChat:
             reply = self._client.ask(question)
         except endpoint.NoReplyError as error:
             self._lose(error)
-            raise NoReplyError("no_reply") from None
+            return NoReplyError("no_reply")
         finally:
             with self._lock:
                 self._in_flight -= 1
@@ -76,7 +80,7 @@ class EndpointChat:
             if self._lost_in_a_row >= MOST_LOST:
                 raise lost_error(self._config, self._file, self._lost_in_a_row, str(error))
 
-    def _question(self, messages: Sequence[Message], max_new_tokens: int) -> Question:
+    def _question(self, messages: Conversation, max_new_tokens: int) -> Question:
         body = {
             "model": self._config.model,
             "messages": list(messages),

@@ -1,16 +1,16 @@
 """Carrying out a protocol on a case with a chat model and documents."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol as Interface
 
-from mint_ray.reasoning.answers import parse_list, without_thoughts
 from mint_ray.reasoning.protocols import FINAL, Protocol
 from mint_ray.reasoning.records import CaseRecord, ShownDocument
-from mint_ray.reasoning.wording import Wording
+from mint_ray.reasoning.wording import LIST_LENGTH, Wording
 from mint_ray.retrieval.index import Hit
+from mint_ray.tasks.answers import parse_list, without_thoughts
 from mint_ray.tasks.prompts import Message, clean_note
 
 DOCUMENTS_TITLE = "Documents from a knowledge base, which may or may not apply here:"
@@ -27,51 +27,83 @@ class NoReplyError(Exception):
         self.reason = reason
 
 
+Conversation = Sequence[Message]
+Reply = str | NoReplyError
+Dialogue = Generator[Conversation, Reply, CaseRecord]
+"""What is asked about one case: it yields a conversation, is sent the reply, and returns the record
+in the end."""
+
+
 class ChatModel(Interface):
-    """A model that continues a conversation."""
+    """A model that continues conversations."""
 
-    def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
-        """Return the next turn of the assistant.
-
-        Raises:
-            NoReplyError: there is none to this conversation; other cases may have one.
-        """
+    def replies(self, conversations: Sequence[Conversation], max_new_tokens: int) -> list[Reply]:
+        """Return the next turn of the assistant of each conversation, or why there is none."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Lengths of what is shown and said.
+    """Lengths of what is shown.
 
     Attributes:
-        turn_tokens: most tokens of each reply.
         note_words: most words of the note, which loses its tail; None for the whole note.
         document_words: most words of each document that are shown.
     """
 
-    turn_tokens: int = 512
     note_words: int | None = None
     document_words: int = 256
 
 
-def run_case(
+def run_cases(
+    dialogues: Sequence[Dialogue], model: ChatModel, turn_tokens: int
+) -> list[CaseRecord]:
+    """Lead dialogues side by side, so that the model may reply to all of them at a time.
+
+    Args:
+        dialogues: not yet begun.
+        model: that replies.
+        turn_tokens: most tokens of each reply.
+
+    Returns:
+        The records in the order of the dialogues.
+    """
+    records: dict[int, CaseRecord] = {}
+    asked: dict[int, Conversation] = {}
+
+    def go_on(number: int, reply: Reply | None) -> None:
+        try:
+            # None begins a dialogue.
+            asked[number] = dialogues[number].send(reply)  # type: ignore[arg-type]
+        except StopIteration as end:
+            asked.pop(number, None)
+            records[number] = end.value
+
+    for number in range(len(dialogues)):
+        go_on(number, None)
+    while asked:
+        replies = model.replies(list(asked.values()), turn_tokens)
+        for number, reply in zip(list(asked), replies, strict=True):
+            go_on(number, reply)
+    return [records[number] for number in range(len(dialogues))]
+
+
+def dialogue(
     case_id: str,
     note: str,
     protocol: Protocol,
     wording: Wording,
-    model: ChatModel,
     retrieve: Retrieve | None = None,
     limits: Limits = Limits(),
-) -> CaseRecord:
+) -> Dialogue:
     """Ask the questions of a protocol about one note, and keep all that was said.
 
-    A case whose model fails keeps what was said so far, and has no names.
+    A case that gets no reply keeps what was said so far, and has no names.
 
     Args:
         case_id: of the case.
         note: untrusted text.
         protocol: questions, and when documents are shown.
         wording: words of the task.
-        model: that answers.
         retrieve: finds documents; may be None if the protocol shows none.
         limits: lengths.
 
@@ -97,15 +129,15 @@ def run_case(
         turn: Message = {"role": "user", "content": "\n\n".join(parts)}
         transcript.append(turn)
         asked.append(turn)
-        try:
-            answers[number] = model.reply(asked, limits.turn_tokens)
-        except NoReplyError as error:
-            problem = error.reason
+        reply = yield tuple(asked)
+        if isinstance(reply, NoReplyError):
+            problem = reply.reason
             break
+        answers[number] = reply
         transcript.append({"role": "assistant", "content": answers[number]})
         asked.append({"role": "assistant", "content": without_thoughts(answers[number])})
     final = answers.get(FINAL)
-    names = parse_list(final, wording.task.header) if final else []
+    names = parse_list(final, wording.task.header, LIST_LENGTH) if final else []
     if final is not None and not names:
         problem = "no_list" if final.strip() else "empty_answer"
     return CaseRecord(

@@ -1,28 +1,30 @@
 """Chat with a language model in this process, whose key-value cache is kept between turns."""
 
+import math
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
+from torch import Tensor
 from transformers import DynamicCache
 
 from mint_ray.common.devices import pick_device, pick_dtype
-from mint_ray.reasoning.engine import NoReplyError
+from mint_ray.reasoning.engine import Conversation, NoReplyError, Reply
 from mint_ray.students.models.base_models import (
     load_base_model,
     load_tokenizer,
     resolve_base_model,
 )
 from mint_ray.students.ranking.generation import Sampling
-from mint_ray.tasks.prompts import Message, break_token
+from mint_ray.tasks.prompts import break_token
 
 
 class LocalChat:
-    """A transformers model as a chat model. It answers one conversation at a time.
+    """A transformers model as a chat model, which replies to several conversations at a time.
 
-    A turn computes only what its conversation does not share with the one before it: the
+    A turn computes only what its conversation does not share with one of the turn before it: the
     conversation so far, or the system message of another case.
 
     Args:
@@ -35,18 +37,22 @@ class LocalChat:
         tokens_shown: of prompts so far.
     """
 
+    _ids: Tensor  # (rows, positions): tokens of the cache
+    _used: Tensor  # (rows, positions): 1 where a token belongs to its row's conversation
+
     def __init__(self, model: Any, tokenizer: Any, sampling: Sampling | None = None) -> None:
         self._model, self._tokenizer, self._sampling = model, tokenizer, sampling
         self.tokens_computed = self.tokens_shown = 0
-        self._cached: list[int] = []
         self._forget()
+        ends = model.generation_config.eos_token_id
+        self._ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
         special = {str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1}
         self._special = sorted(special, key=len)[::-1]
         if sampling is not None:
             torch.manual_seed(sampling.seed)
 
     def begin(self, seed: int) -> None:
-        """Forget all conversations, so that the next one depends on no earlier one.
+        """Forget all conversations, so that the next ones depend on no earlier one.
 
         Args:
             seed: of the tokens that are drawn.
@@ -54,36 +60,84 @@ class LocalChat:
         self._forget()
         torch.manual_seed(seed)
 
-    def reply(self, messages: Sequence[Message], max_new_tokens: int) -> str:
-        """Return the next turn of the assistant.
+    def replies(self, conversations: Sequence[Conversation], max_new_tokens: int) -> list[Reply]:
+        """Return the next turn of the assistant of each conversation.
 
-        Raises:
-            NoReplyError: `too_long` where conversation and reply do not fit into the model's
-                context.
+        It is a `NoReplyError` `too_long` where conversation and reply do not fit into the model's
+        context.
         """
-        ids = self._encode(messages)
-        context = getattr(self._model.config, "max_position_embeddings", None)
-        if context is not None and len(ids) + max_new_tokens > context:
-            raise NoReplyError("too_long")
-        self._keep_shared(ids)
-        self.tokens_shown += len(ids)
-        self.tokens_computed += len(ids) - len(self._cached)
-        inputs = torch.tensor([ids], device=self._model.device)
+        context = getattr(self._model.config, "max_position_embeddings", None) or math.inf
+        prompts = [self._encode(messages) for messages in conversations]
+        fitting = [ids for ids in prompts if len(ids) + max_new_tokens <= context]
+        texts = iter(self._generate(fitting, max_new_tokens) if fitting else ())
+        return [
+            next(texts) if len(ids) + max_new_tokens <= context else NoReplyError("too_long")
+            for ids in prompts
+        ]
+
+    def _generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+        shared = self._keep_shared(prompts)
+        new = [list(ids[length:]) for ids, length in zip(prompts, shared, strict=True)]
+        self.tokens_shown += sum(map(len, prompts))
+        self.tokens_computed += sum(map(len, new))
+        ids, used = _padded_left(new, self._tokenizer.pad_token_id)
+        ids, used = torch.cat([self._ids, ids], 1), torch.cat([self._used, used], 1)
+        device = self._model.device
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=inputs,
-                attention_mask=torch.ones_like(inputs),
+                input_ids=ids.to(device),
+                attention_mask=used.to(device),
                 past_key_values=self._cache,
                 max_new_tokens=max_new_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
                 **self._draw_settings(),
-            )
-        every: list[int] = output[0].tolist()
-        self._cached = every[: self._cache.get_seq_length()]
-        text: str = self._tokenizer.decode(every[len(ids) :], skip_special_tokens=True)
-        return text.strip()
+            ).cpu()
+        said = output[:, ids.shape[1] :]
+        is_said = self._until_the_end(said)
+        cached = self._cache.get_seq_length()  # the last token of all is not in it
+        self._ids = output[:, :cached]
+        self._used = torch.cat([used, is_said.long()], 1)[:, :cached]
+        return [
+            self._tokenizer.decode(row[kept], skip_special_tokens=True).strip()
+            for row, kept in zip(said, is_said, strict=True)
+        ]
 
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
+    def _keep_shared(self, prompts: Sequence[Sequence[int]]) -> list[int]:
+        """Give each prompt the cached row that shares its longest beginning, or an empty one.
+
+        Positions of a row beyond that beginning are kept and not used, since rows have one length.
+        The last token of a prompt is never shared: its reply is computed from it.
+
+        Returns:
+            Number of shared tokens of each prompt.
+        """
+        known = [row[used.bool()].tolist() for row, used in zip(self._ids, self._used, strict=True)]
+        best = [
+            max(((_shared(ids[:-1], row), n) for n, row in enumerate(known)), default=(0, 0))
+            for ids in prompts
+        ]
+        # A sliding window counts positions that are not used, and a state cannot be moved back.
+        movable = self._cache.is_croppable and not any(self._cache.is_sliding)
+        if not movable or not max(length for length, _ in best):
+            self._forget(len(prompts))
+            return [0] * len(prompts)
+        rows = torch.tensor([row for _, row in best])
+        shared = torch.tensor([[length] for length, _ in best])
+        self._cache.batch_select_indices(rows.to(self._model.device))
+        ids, used = self._ids[rows], self._used[rows]
+        used = used * (used.cumsum(1) <= shared)
+        width = int(used.any(0).nonzero().max()) + 1
+        self._cache.crop(width - used.shape[1])
+        self._ids, self._used = ids[:, :width], used[:, :width]
+        return [length for length, _ in best]
+
+    def _until_the_end(self, said: Tensor) -> Tensor:
+        """Return which tokens of replies (B, T) stand before the end, or are the end itself."""
+        ends = torch.tensor(self._ends)
+        is_end = torch.isin(said, ends).long()
+        return is_end.cumsum(1) - is_end == 0
+
+    def _encode(self, messages: Conversation) -> list[int]:
         """Return the tokens up to where the assistant's turn starts.
 
         The template's own start of that turn is part of them. Special tokens in the text are
@@ -110,20 +164,11 @@ class LocalChat:
             text = text.replace(token, break_token(token))
         return text
 
-    def _keep_shared(self, ids: Sequence[int]) -> None:
-        """Cut the cache to what it shares with a prompt, whose last token is always computed."""
-        pairs = zip(self._cached, ids[:-1], strict=False)
-        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        if shared < len(self._cached):
-            try:
-                self._cache.crop(shared - len(self._cached))
-                self._cached = self._cached[:shared]
-            except RuntimeError:  # a sliding window or a state that cannot be moved back
-                self._forget()
-
-    def _forget(self) -> None:
+    def _forget(self, rows: int = 0) -> None:
+        """Begin a cache of some rows without tokens."""
         self._cache = DynamicCache(config=self._model.config)
-        self._cached = []
+        self._ids = torch.empty(rows, 0, dtype=torch.long)
+        self._used = torch.empty_like(self._ids)
 
     def _draw_settings(self) -> dict[str, Any]:
         if self._sampling is None:
@@ -134,6 +179,19 @@ class LocalChat:
             "top_p": self._sampling.top_p,
             "top_k": self._sampling.top_k,
         }
+
+
+def _padded_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Return rows of one length, and 1 where a token stands and 0 where padding does."""
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
+    used = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return ids, used
+
+
+def _shared(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def load_local_chat(

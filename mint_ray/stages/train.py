@@ -1,15 +1,25 @@
 """Stage `train`: alignment of the student on preference pairs, on Ray Train with DeepSpeed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mint_ray.common.files import replacing
+from mint_ray.config.config import Config
+from mint_ray.config.evaluation import EvaluationConfig
+from mint_ray.evaluation.learning_rates import read_choice
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
 from mint_ray.runtime.placement import fewest_workers
 from mint_ray.runtime.ray_train import fit
 from mint_ray.runtime.session import begin_training_session
 from mint_ray.runtime.worker_log import new_worker_lines
+from mint_ray.stages.workers.scoring import NamedCaseScorer, score_cases
 from mint_ray.stages.workers.training import (
     make_base_model,
     outcome_of,
@@ -17,15 +27,28 @@ from mint_ray.stages.workers.training import (
     refuse_leakage,
     train_worker,
     worker_settings,
+    write_validation_cases,
 )
+from mint_ray.tuning.space import with_overrides
 
+CANDIDATES = "candidates.parquet"
+"""File in the step's folder with the candidates of `training.candidates: beam`."""
+WATCHED_CASES = "validation.parquet"
+"""File in the step's folder with the cases of `training.watch`."""
 USUAL_STARTS = {"dpo": "sft", "cft": "orpo", "rcft": "orpo"}
 """Objective of the student from which the papers' trainings continue, by objective."""
 
 
 def run(context: StepContext) -> StepOutcome:
     """Train the student or continue an interrupted training, and write the finished student."""
-    config, output = context.config, context.output
+    # Watched cases are drawn and ranked by the defaults: the step does not depend on `evaluation`.
+    config = context.config.model_copy(update={"evaluation": EvaluationConfig()})
+    output = context.output
+    if "rates" in context.inputs:
+        rate = read_choice(context.inputs["rates"]).chosen
+        context.progress.say(f"[Rates] learning rate {rate:g}, chosen by validation cases")
+        context.run.log_params({"chosen_learning_rate": rate})
+        config = with_overrides(config, {"training.learning_rate": rate})
     prefer, cases = context.inputs["prefer"], context.inputs["cases"]
     refuse_leakage(prefer)
     warning = missing_start(config.training.objective, config.student.init_adapter)
@@ -38,6 +61,14 @@ def run(context: StepContext) -> StepOutcome:
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)
+    watch_settings = config.training.watch
+    if watch_settings.cases and config.training.trainer == "mint_ray":
+        file = output / WATCHED_CASES
+        n_cases = write_validation_cases(config, cases, watch_settings.cases, file)
+        context.progress.say(f"[Watch] {n_cases} validation cases, {watch_settings.steps} steps")
+        settings["validation"] = {"cases": str(file), "every": watch_settings.steps}
+    if config.training.candidates == "beam" and config.training.objective in ("cft", "rcft"):
+        settings["candidates"] = str(write_candidates(context, config))
     worker_lines = new_worker_lines(output)
 
     def say_worker_lines() -> None:
@@ -54,7 +85,28 @@ def run(context: StepContext) -> StepOutcome:
             fit(train_worker, settings, output, config.resources.train_workers, config.resources)
     finally:
         say_worker_lines()
-    return outcome_of(read_summary(output))
+    outcome = outcome_of(read_summary(output))
+    rate = config.training.learning_rate
+    return replace(outcome, facts={**outcome.facts, "learning_rate": rate})
+
+
+def write_candidates(context: StepContext, config: Config) -> Path:
+    """Let the student that the training starts from rank the training cases; resumable.
+
+    The file holds the best `evaluation.beam_width` names of each case, as its search found them.
+    """
+    prefer, cases, output = context.inputs["prefer"], context.inputs["cases"], context.output
+    paired = pq.read_table(prefer / "train.parquet", columns=["case_id"])["case_id"]
+    wanted = frozenset(paired.to_pylist())
+    context.progress.say(f"[Candidates] the starting student ranks {len(wanted)} training cases")
+    start, folder = config.student.init_adapter, output / "ranked"
+    scored = score_cases(config, start, cases, wanted, folder, NamedCaseScorer)
+    ids, most = Catalogue.read(cases / "catalogue.parquet").ids, config.evaluation.beam_width
+    names = [[ids[label] for label in labels[:most]] for labels in scored["labels"].to_pylist()]
+    with replacing(output / CANDIDATES) as partial_file:
+        columns = [scored["case_id"], pa.array(names, pa.list_(pa.string()))]
+        pq.write_table(pa.table(columns, ["case_id", "candidates"]), partial_file)
+    return output / CANDIDATES
 
 
 def missing_start(objective: str, start: Path | None) -> str | None:
@@ -69,6 +121,8 @@ def missing_start(objective: str, start: Path | None) -> str | None:
 
 
 def _progress_detail(metrics: Mapping[str, float]) -> str:
+    if "loss" not in metrics:
+        return "validation cases before the first step"
     parts = [f"loss {metrics['loss']:.3f}"]
     for name, words in (("rewards/accuracies", "pair accuracy"), ("accuracy", "accuracy")):
         if name in metrics:

@@ -8,6 +8,10 @@ from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.tasks.task import DISEASE, Task
 
+TAUGHT = "taught.parquet"
+"""File beside a finished student: the preference rows that its training read, by id, and how often
+it read each."""
+
 
 @dataclass(frozen=True)
 class ValidationPlan:
@@ -15,7 +19,8 @@ class ValidationPlan:
 
     `cases` has the columns case_id, group_id, label_id and the student's input (note or image).
     `shares` (0 to 1) are the parts of the run's steps after which cases are ranked, besides the
-    run's end. `folder` gets a file of answers for each of these steps.
+    run's end. With `every`, cases are ranked after each so many steps instead, and before the
+    first one. `folder` gets a file of answers for each of these steps.
     """
 
     cases: Path
@@ -23,9 +28,12 @@ class ValidationPlan:
     shares: Sequence[float]
     folder: Path
     evaluation: EvaluationConfig
+    every: int | None = None
 
     def steps(self, total: int) -> list[int]:
         """Return the steps after which cases are ranked, ascending; the last one is `total`."""
+        if self.every is not None:
+            return [*range(0, total, self.every), total]
         early = {max(1, round(share * total)) for share in self.shares}
         return [*sorted(step for step in early if step < total), total]
 
@@ -51,10 +59,13 @@ class TrainingSpec:
     catalogue: Path | None = None
     """`catalogue.parquet` to keep with the student. It names the labels that `cft`, `rcft` and
     `sft` on the known answer compare."""
+    candidates: Path | None = None
+    """Parquet of `case_id` and `candidates` (ids of the catalogue), which `cft` and `rcft` compare
+    instead of the candidates of the pairs."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Ids of the inputs that the student is made from."""
     task: Task = DISEASE
     """The pairs' task: the input modality and the form of prompt and answer."""
     validation: ValidationPlan | None = None
-    """Cases to rank on the way. The result is reported with a checkpoint, as `validation/...`, and
-    changes nothing about the training."""
+    """Cases to rank on the way. The result is reported as `validation/...`, with a checkpoint if
+    the plan has shares, and changes nothing about the training."""

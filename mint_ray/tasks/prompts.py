@@ -32,12 +32,6 @@ _SPECIAL = re.compile(
 )
 
 
-_NUMBERED = re.compile(r"^\s*\d{1,3}\s*[.)]\s*(.+?)\s*$")
-
-
-_QUOTES = "'\"‘’“”`"
-
-
 class Message(TypedDict):
     """One chat message; `content` is text, or a list of parts where an image is among them."""
 
@@ -138,25 +132,6 @@ def answer_message(names: Sequence[str], task: Task = DISEASE) -> list[Message]:
     text = answer_text(names, task)
     content = text if task.input_modality == "note" else [_text_part(text)]
     return [{"role": "assistant", "content": content}]
-
-
-def parse_answer(text: str, task: Task = DISEASE) -> list[str]:
-    """Return the names of the first numbered list in a model's answer, in order, with duplicates.
-
-    The header may be missing, quotes may be absent or typographic, and numbers may use a bracket.
-    Text around the list and all text after a second header is ignored.
-    """
-    _, header, tail = text.partition(task.header)
-    body = tail.partition(task.header)[0] if header else text
-    names = []
-    for line in body.splitlines():
-        match = _NUMBERED.match(line)
-        if not match:
-            continue
-        name = match.group(1).strip("*_ ").rstrip(".,;").strip(_QUOTES).strip()
-        if name:
-            names.append(name)
-    return names
 
 
 def _instruction(k: int, task: Task) -> str:

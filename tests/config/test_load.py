@@ -31,6 +31,14 @@ def write(tmp_path: Path, text: str) -> Path:
         ({"training": {"batch_size": 3}, "resources": {"train_workers": 2}}, "a multiple of 2"),
         ({"student": {"max_prompt_length": 900, "max_length": 900}}, "no answer fits"),
         ({"cases": {"source": "phenopackets"}}, "cases.path is required"),
+        (
+            {"training": {"max_steps": 9, "trials": {"learning_rates": [1e-3, 1e-3]}}},
+            "at least two different rates, found [0.001, 0.001]",
+        ),
+        (
+            {"training": {"trials": {"learning_rates": [1e-3, 1e-4]}}},
+            "expected max_steps or max_tokens, of which each trial has the part",
+        ),
         ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
         ({"cases": {"folds": 3, "fold": 3}}, "must be below cases.folds=3"),
         ({"cases": {"folds": 2}}, "nothing to train on"),

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from mint_ray.cli import main
+from mint_ray.common.digests import sha256
 from mint_ray.config.config import Config
 from mint_ray.config.former_names import without_newer_defaults
 from mint_ray.config.load import parse_config
@@ -154,6 +155,22 @@ def test_a_missing_input_file_is_named_before_any_work(tmp_path: Path) -> None:
         pipeline.plan(made)
 
 
+def test_an_input_file_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "patients.zip"
+    file.write_bytes(b"first")
+    read: list[Path] = []
+    monkeypatch.setattr(pipeline, "sha256", lambda path: read.append(path) or sha256(path))
+    cases = {"source": "phenopackets", "path": str(file)}
+    made = config(tmp_path, cases=cases, compare={"systems": SYSTEMS})
+    before = keys(made)
+    assert read == [file]
+    file.write_bytes(b"another")
+    assert keys(made)["cases"] != before["cases"]
+    assert read == [file, file]
+
+
 def test_a_store_that_cannot_be_written_is_an_error_for_people(tmp_path: Path) -> None:
     file = tmp_path / "runs"
     file.write_text("not a folder")
@@ -190,7 +207,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 def run(made: Config, force: str | None = None) -> str:
     text = StringIO()
     progress = Progress(Console(file=text, width=120))
-    pipeline.run_steps(made, pipeline.select(), force, progress)
+    pipeline.run_steps(made, pipeline.select(made), force, progress)
     return text.getvalue()
 
 
@@ -240,7 +257,7 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
     )
     assert len(manifest.inputs) == 4
     with pytest.raises(ConfigError, match="on request only"):
-        pipeline.select("tune")
+        pipeline.select(made, "tune")
 
 
 SYSTEMS: dict[str, dict[str, object]] = {
@@ -333,6 +350,72 @@ def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
     changed = compare(tmp_path, compare={"systems": {**SYSTEMS, "sft_lists": slower}})
     run_comparison(changed)
     assert ran == ["train", "train", "evaluate", "evaluate", "compare"]
+
+
+def test_only_evaluations_with_free_answers_have_the_version_of_their_reading(
+    tmp_path: Path,
+) -> None:
+    (step,) = [step for step in STEPS if step.name == "evaluate"]
+    assert step.version_for(config(tmp_path)) == step.version
+    assert step.version_for(config(tmp_path, evaluation={"generate_cases": 5})) > step.version
+
+
+TRIALS = {"max_steps": 60, "trials": {"learning_rates": [1e-4, 1e-3]}}
+
+
+def test_a_training_takes_its_learning_rate_from_trials(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = config(tmp_path, training=TRIALS), steps()
+    run(made)
+    assert ran == ["cases", "teach", "prefer", "train", "train", "rates", "train", "evaluate"]
+    planned = pipeline.plan(made)
+    trained, chosen = manifest_of(planned["train"].folder), manifest_of(planned["rates"].folder)
+    assert trained.inputs["rates"] == planned["rates"].folder.name
+    tried = [manifest_of(tmp_path / "runs" / chosen.inputs[f"train {r}"]) for r in (0.0001, 0.001)]
+    settings = [trial.config["training"] for trial in tried]
+    assert [(each["learning_rate"], each["max_steps"]) for each in settings] == [
+        (1e-4, 15),
+        (1e-3, 15),
+    ]
+    # A trial is an ordinary training, which a run with these settings shares.
+    shorter = config(tmp_path, training={"max_steps": 15, "learning_rate": 1e-3})
+    assert pipeline.plan(shorter)["train"].folder.name == chosen.inputs["train 0.001"]
+    ran.clear()
+    run(made)
+    assert ran == []
+    more = {**TRIALS, "trials": {"learning_rates": [1e-4, 1e-3, 1e-2]}}
+    run(config(tmp_path, training=more))
+    assert ran == ["train", "rates", "train", "evaluate"]
+    assert [step.name for step in pipeline.select(made, "prefer")] == ["cases", "teach", "prefer"]
+    plain = config(tmp_path)
+    with pytest.raises(ConfigError, match=r"trials\.learning_rates: expected at least two"):
+        pipeline.run_steps(plain, pipeline.needed_for("rates", plain), None, Progress())
+
+
+def test_trials_of_a_system_start_where_its_training_starts(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = compare(tmp_path, training=TRIALS), steps()
+    planned = pipeline.plan(made)["compare"].folder
+    run_comparison(made)
+    # Each of the three trainings has two trials; look_ups shares those of orpo.
+    assert (ran.count("rates"), ran.count("train")) == (3, 9)
+    manifest = manifest_of(planned)
+    store = tmp_path / "runs"
+    trained = {}
+    for name in ("sft_lists", "dpo"):
+        evaluated = manifest_of(store / manifest.inputs[f"evaluate {name}"])
+        trained[name] = evaluated.inputs["train"]
+    rates = manifest_of(store / manifest_of(store / trained["dpo"]).inputs["rates"])
+    trials = [trial for name, trial in rates.inputs.items() if name.startswith("train ")]
+    starts = [manifest_of(store / trial).config["student"]["init_adapter"] for trial in trials]
+    assert starts == 2 * [str(store / trained["sft_lists"])]
+    ran.clear()
+    for folder in store.glob("train-*"):
+        (folder / "late").write_text("a file more")
+    run_comparison(made)
+    assert ran == []
 
 
 def test_a_comparison_without_systems_is_refused_before_any_work(

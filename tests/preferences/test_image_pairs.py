@@ -22,7 +22,8 @@ from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.preferences.render import CasePairs
 from mint_ray.preferences.schema import preference_schema, scored_schema
 from mint_ray.preferences.writer import PairFiles, images_in_order, pairs_with_images
-from mint_ray.tasks.prompts import build_image_prompt, parse_answer
+from mint_ray.tasks.answers import parse_list
+from mint_ray.tasks.prompts import build_image_prompt
 from mint_ray.tasks.task import TISSUE
 
 TISSUES = ("Breast", "Kidney", "Liver", "Lung")
@@ -91,7 +92,7 @@ def test_an_image_pair_asks_for_the_tissues_of_the_catalogue() -> None:
     assert "images" not in pair
     for side in ("chosen", "rejected"):
         [message] = pair[side]
-        named = parse_answer(message["content"][0]["text"], TISSUE)
+        named = parse_list(message["content"][0]["text"], TISSUE.header)
         assert [f"TISSUE:{name.lower()}" for name in named] == pair[f"{side}_labels"]
     assert (pair["task"], pair["label_id"]) == ("tissue", "TISSUE:liver")
 

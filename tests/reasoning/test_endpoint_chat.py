@@ -9,11 +9,10 @@ import pytest
 from mint_ray.config.teacher import ServerConfig
 from mint_ray.errors import TeacherError
 from mint_ray.reasoning.endpoint_chat import open_endpoint_chat
-from mint_ray.reasoning.engine import run_case
 from mint_ray.reasoning.protocols import PROTOCOLS
 from mint_ray.reasoning.records import CaseRecord
 from mint_ray.reasoning.wording import GENE_WORDING
-from tests.reasoning.scripted import searching
+from tests.reasoning.scripted import run_case, searching
 from tests.teachers.endpoint.server import Body, FakeServer, serving
 
 NOTES = ("A boy with seizures.", "A girl with a cleft palate.")

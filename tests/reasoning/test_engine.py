@@ -2,11 +2,11 @@
 
 import pytest
 
-from mint_ray.reasoning.engine import DOCUMENTS_TITLE, Limits, run_case
+from mint_ray.reasoning.engine import DOCUMENTS_TITLE, Limits, dialogue, run_cases
 from mint_ray.reasoning.protocols import FINAL, PROTOCOLS, Protocol
 from mint_ray.reasoning.records import CaseRecord, ShownDocument
 from mint_ray.reasoning.wording import DISEASE_WORDING, GENE_WORDING, OWN_WORDING, WORDINGS
-from tests.reasoning.scripted import ScriptedChat, searching
+from tests.reasoning.scripted import ScriptedChat, run_case, searching
 
 NOTE = "A boy with seizures."
 LIST = "POTENTIAL_DISEASES:\n1. 'Alpha syndrome'"
@@ -117,7 +117,8 @@ def test_lengths_are_limited_from_the_tail() -> None:
         DISEASE_WORDING,
         chat,
         searching([], "alpha beta gamma"),
-        Limits(turn_tokens=7, note_words=3, document_words=2),
+        Limits(note_words=3, document_words=2),
+        turn_tokens=7,
     )
     (turn,) = user_turns(record)
     assert "one two\nthree" in turn
@@ -180,3 +181,19 @@ def test_genes_are_asked_for_in_words_of_their_own() -> None:
 def test_a_protocol_that_cannot_be_carried_out_is_a_mistake(fields: dict) -> None:
     with pytest.raises(ValueError, match="mine"):
         Protocol("mine", **fields)
+
+
+def test_cases_are_asked_about_side_by_side() -> None:
+    """One has no note, one no reply to its second question, and one goes on to the list."""
+    protocol = PROTOCOLS["cot"]
+    notes = {"empty": " ", "lost": "A girl with a cleft palate.", "whole": NOTE}
+    chat = ScriptedChat("a", "b", None, "c", "d", "e", LIST)
+    records = run_cases(
+        [dialogue(name, note, protocol, DISEASE_WORDING) for name, note in notes.items()], chat, 9
+    )
+    assert [record.case_id for record in records] == list(notes)
+    assert [record.problem for record in records] == ["empty_note", "no_reply", None]
+    said = [m["content"] for m in records[2].transcript if m["role"] == "assistant"]
+    assert said == ["b", "c", "d", "e", LIST]
+    assert len(records[1].transcript) == 4
+    assert set(chat.max_new_tokens) == {9}

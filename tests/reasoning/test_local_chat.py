@@ -1,16 +1,19 @@
 """Chat with a tiny random model whose cache is kept between turns."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from mint_ray.reasoning.engine import Limits, NoReplyError, run_case
+from mint_ray.reasoning.engine import Conversation, NoReplyError
 from mint_ray.reasoning.local_chat import LocalChat
 from mint_ray.reasoning.protocols import PROTOCOLS
 from mint_ray.reasoning.wording import DISEASE_WORDING
 from mint_ray.students.ranking.generation import Sampling
 from mint_ray.tasks.prompts import Message
+from tests.reasoning.scripted import run_case
 from tests.students.conftest import make_model, make_tokenizer
 
 CONVERSATION: list[Message] = [
@@ -45,31 +48,37 @@ def generated_alone(model: Any, tokenizer: Any, messages: list[Message], n: int)
     return str(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
+def said(chat: LocalChat, messages: Conversation, n: int) -> str:
+    (reply,) = chat.replies([messages], n)
+    assert isinstance(reply, str)
+    return reply
+
+
 def test_a_kept_cache_changes_no_reply(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer)
     other: list[Message] = [CONVERSATION[0], {"role": "user", "content": "A girl. What is it?"}]
     for messages in (CONVERSATION[:2], CONVERSATION[:4], CONVERSATION, other, CONVERSATION[:2]):
         expected = generated_alone(model, tokenizer, messages, 12)
-        assert chat.reply(messages, 12) == expected.strip()
+        assert said(chat, messages, 12) == expected.strip()
 
 
 def test_a_turn_computes_what_is_new(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer)
     messages = CONVERSATION[:2]
-    said = chat.reply(messages, 4)
+    reply = said(chat, messages, 4)
     first = chat.tokens_computed
     assert first == chat.tokens_shown
     turns: list[Message] = [
         *messages,
-        {"role": "assistant", "content": said},
+        {"role": "assistant", "content": reply},
         {"role": "user", "content": "And?"},
     ]
-    chat.reply(turns, 4)
+    said(chat, turns, 4)
     # The question, and the last reply where its text gives other tokens than were drawn.
     new = chat.tokens_computed - first
     assert new <= chat.tokens_shown - first - (first - 1)
     assert new < first
-    chat.reply(turns, 4)
+    said(chat, turns, 4)
     assert chat.tokens_computed == first + new + 1
 
 
@@ -99,14 +108,15 @@ def test_what_does_not_fit_gets_no_reply(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer)
     record = run_case("case", "word " * 3000, PROTOCOLS["chat"], DISEASE_WORDING, chat)
     assert (record.names, record.problem) == ((), "too_long")
-    with pytest.raises(NoReplyError, match="too_long"):
-        chat.reply(CONVERSATION, 2048)
-    assert chat.reply(CONVERSATION[:2], 4) == LocalChat(model, tokenizer).reply(CONVERSATION[:2], 4)
+    (refused,) = chat.replies([CONVERSATION], 2048)
+    assert isinstance(refused, NoReplyError)
+    assert refused.reason == "too_long"
+    assert said(chat, CONVERSATION[:2], 4) == said(LocalChat(model, tokenizer), CONVERSATION[:2], 4)
 
 
 def test_a_draw_is_repeatable(model: Any, tokenizer: Any) -> None:
     first, again, *others = [
-        LocalChat(model, tokenizer, Sampling(seed=seed)).reply(CONVERSATION, 12)
+        said(LocalChat(model, tokenizer, Sampling(seed=seed)), CONVERSATION, 12)
         for seed in (0, 0, 1, 2, 3)
     ]
     assert first == again
@@ -115,9 +125,7 @@ def test_a_draw_is_repeatable(model: Any, tokenizer: Any) -> None:
 
 def test_a_protocol_runs_through(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer)
-    record = run_case(
-        "case", "A boy.", PROTOCOLS["cot"], DISEASE_WORDING, chat, None, Limits(turn_tokens=8)
-    )
+    record = run_case("case", "A boy.", PROTOCOLS["cot"], DISEASE_WORDING, chat, turn_tokens=8)
     assert len(record.transcript) == 11 or record.problem in ("too_long", "empty_answer", "no_list")
     assert chat.tokens_computed < 0.6 * chat.tokens_shown
 
@@ -125,9 +133,51 @@ def test_a_protocol_runs_through(model: Any, tokenizer: Any) -> None:
 def test_a_case_does_not_depend_on_those_before_it(model: Any, tokenizer: Any) -> None:
     chat = LocalChat(model, tokenizer, Sampling())
     chat.begin(7)
-    first, computed = chat.reply(CONVERSATION, 12), chat.tokens_computed
-    chat.reply(CONVERSATION[:2], 5)
+    first, computed = said(chat, CONVERSATION, 12), chat.tokens_computed
+    said(chat, CONVERSATION[:2], 5)
     before = chat.tokens_computed
     chat.begin(7)
-    assert chat.reply(CONVERSATION, 12) == first
+    assert said(chat, CONVERSATION, 12) == first
     assert chat.tokens_computed - before == computed  # nothing was taken from the cache
+
+
+def make_windowed_model(tokenizer: Any) -> Any:
+    """Return a tiny random model that attends to the last eight tokens alone."""
+    torch.manual_seed(0)
+    settings = make_model(tokenizer).config.to_dict()
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "eos_token_id")
+    config = Qwen2Config(
+        **{name: settings[name] for name in kept},
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        initializer_range=0.3,
+        pad_token_id=2,
+        use_sliding_window=True,
+        sliding_window=8,
+        max_window_layers=0,
+    )
+    return Qwen2ForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("make", [make_model, make_windowed_model])
+def test_several_at_a_time_get_what_each_gets_alone(
+    tokenizer: Any, make: Callable[[Any], Any]
+) -> None:
+    """Of unlike lengths, over three turns, in which one does not fit and one is over."""
+    model = make(tokenizer)
+    chat = LocalChat(model, tokenizer)
+    notes = ("A boy with seizures.", "A girl.", "A boy with tall stature and a cleft palate. " * 3)
+    talks = {note: [CONVERSATION[0], {"role": "user", "content": note}] for note in notes}
+    for turn in range(3):
+        if turn == 2:
+            del talks[notes[1]]
+        too_long: list[Message] = [{"role": "user", "content": "word " * 3000}]
+        *replies, refused = chat.replies([*talks.values(), too_long], 6 + turn)
+        assert isinstance(refused, NoReplyError)
+        for messages, reply in zip(talks.values(), replies, strict=True):
+            assert reply == generated_alone(model, tokenizer, messages, 6 + turn).strip()
+            messages.append({"role": "assistant", "content": str(reply)})
+            messages.append({"role": "user", "content": f"And question {turn}?"})
+    if make is make_model:
+        assert chat.tokens_computed < 0.7 * chat.tokens_shown

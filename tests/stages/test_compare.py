@@ -1,4 +1,4 @@
-"""Stage `compare`: on finished evaluations, and once from the command to what a reader gets."""
+"""Stage `compare` on finished evaluations; tests/test_end_to_end.py has it from the command."""
 
 import dataclasses
 import json
@@ -8,15 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from mint_ray.cli import main
-from mint_ray.config.load import load_config, parse_config
+from mint_ray.config.load import parse_config
 from mint_ray.errors import DataError
-from mint_ray.pipeline import graph as pipeline
-from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext
+from mint_ray.runtime.metrics_stream import append_metrics
 from mint_ray.stages.compare import run
+from mint_ray.stages.compare.trainings import watched_of
 from mint_ray.tracking.tracker import NullRun
 from tests.evaluation.evaluated import (
     RIGHT,
@@ -26,15 +24,6 @@ from tests.evaluation.evaluated import (
     write_evaluation,
     write_training,
 )
-
-TINY = Path(__file__).parents[1] / "tiny.yaml"
-SYSTEMS = {
-    "look_ups": {"overrides": {"evaluation.systems": ["majority", "teacher"]}},
-    "trl_orpo": {"overrides": {"training.trainer": "trl"}},
-    "orpo_cft": {"start_from": "orpo", "overrides": {"training.objective": "cft"}},
-    "orpo": {},
-}
-
 
 WRONG = {**RIGHT, "c": "OMIM:1", "d": "OMIM:2"}
 
@@ -125,6 +114,36 @@ def test_costs_count_what_a_training_continues_from(context: StepContext) -> Non
     }
 
 
+def test_what_was_watched_counts_what_a_training_continues_from(
+    context: StepContext, tmp_path: Path
+) -> None:
+    assert watched_of(tmp_path / "e-1") == []
+
+    def watched(step: float, tokens: float, confidence: float) -> dict[str, float]:
+        values = {"confidence": confidence, "entropy": 2.0, "top1": 0.5, "ece": 0.25}
+        named = {f"validation/{name}": value for name, value in values.items()}
+        return {"step": step, "steps": 2.0, "tokens_seen": tokens} | named
+
+    for name, rows in {
+        "train-1": [watched(0, 0.0, 0.1), {"step": 1.0, "tokens_seen": 50.0}],
+        "train-2": [watched(0, 0.0, 0.3), watched(2, 300.0, 0.9)],
+    }.items():
+        for row in rows:
+            append_metrics(tmp_path / name, row)
+    append_metrics(tmp_path / "train-1", watched(2, 100.0, 0.2))
+    run(context)
+    written = json.loads((context.output / "watched.json").read_text())
+    found = {
+        name: [(row["step"], row["tokens"], row["confidence"]) for row in rows]
+        for name, rows in written.items()
+    }
+    orpo = [(0, 0, 0.1), (2, 100, 0.2)]
+    assert found == {"orpo": orpo, "pulled": [*orpo, (2, 100, 0.3), (4, 400, 0.9)]}
+    page = (context.output / "report.html").read_text()
+    assert "Entropy of the answers, nats against training tokens" in page
+    assert "pulled, step 4: 0.9" in page
+
+
 def test_an_evaluation_of_other_cases_is_refused(context: StepContext, tmp_path: Path) -> None:
     fewer = {case: label for case, label in RIGHT.items() if case != "d"}
     other = write_evaluation(tmp_path, "e-4", {"dpo": fewer}, "train-2", student="dpo")
@@ -170,54 +189,3 @@ def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_p
     page = (context.output / "report.html").read_text()
     assert "late_noisy <small>ranks only</small>" in page
     assert "order_by_noise<small>(late_noisy − early_noisy) − (late_clean − early_clean)" in page
-
-
-@pytest.mark.cluster
-@pytest.mark.timeout(600)
-def test_students_and_look_ups_are_compared_and_then_skipped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
-) -> None:
-    tree = yaml.safe_load(TINY.read_text())
-    tree |= {"store": str(tmp_path / "runs"), "compare": {"systems": SYSTEMS}}
-    tree["teacher"] = {"name": "knowledge"}  # without training
-    tree["evaluation"] |= {"generate_cases": 0}
-    file = tmp_path / "compare.yaml"
-    file.write_text(yaml.safe_dump(tree, sort_keys=False))
-    assert main(["compare", str(file)]) == 0
-    printed = capsys.readouterr()
-    output = pipeline.plan(load_config(file))["compare"].folder
-    assert printed.out.splitlines()[-1] == f"report: {output / 'report.html'}"
-    assert "paired differences to ORPO student" in printed.out
-
-    names = ["majority", "orpo", "trl_orpo", "orpo_cft", "teacher"]
-    metrics = json.loads((output / "metrics.json").read_text())
-    assert {name: metrics[name]["all"]["top1"]["n"] for name in metrics} == dict.fromkeys(names, 6)
-    rows = pq.read_table(output / "predictions.parquet").to_pylist()
-    assert {row["system"] for row in rows} == set(names)
-    differences = json.loads((output / "differences.json").read_text())["differences"]
-    assert set(differences) == set(names) - {"orpo"}
-    costs = json.loads((output / "costs.json").read_text())
-    assert {name: cost["steps"] for name, cost in costs.items()} == {
-        "orpo": 3,
-        "trl_orpo": 3,
-        "orpo_cft": 6,
-    }
-    for what in ("tokens", "training_seconds"):
-        assert costs["orpo_cft"][what] > costs["orpo"][what] > 0
-    assert "ORPO + CFT student" in (output / "report.html").read_text()
-
-    manifest = read_manifest(output)
-    assert manifest is not None
-    trained = {}
-    for name in SYSTEMS:
-        evaluated = read_manifest(output.parent / manifest.inputs[f"evaluate {name}"])
-        assert evaluated is not None
-        trained[name] = evaluated.inputs["train"]
-    assert trained["look_ups"] == trained["orpo"]
-    assert len(set(trained.values())) == 3
-
-    assert main(["compare", str(file)]) == 0
-    again = capsys.readouterr()
-    assert again.err.count("complete, skipped") == 2  # cases and the comparison
-    assert "done in" not in again.err
-    assert again.out == printed.out

@@ -8,7 +8,6 @@ from mint_ray.tasks.prompts import (
     answer_text,
     build_prompt,
     clean_note,
-    parse_answer,
     split_note,
 )
 from mint_ray.tasks.task import DISEASE, GENE, OWN, Task
@@ -36,29 +35,6 @@ def test_each_task_of_notes_asks_in_its_own_words() -> None:
 def test_answer_has_header_and_quoted_lines() -> None:
     assert answer_text(["A b", "C"]) == "POTENTIAL_DISEASES:\n1. 'A b'\n2. 'C'"
     assert answer_message(["A b"])[0]["role"] == "assistant"
-
-
-def test_answer_is_parsed_back() -> None:
-    names = ["Marfan syndrome", "Noonan syndrome 1", "Foo (bar)"]
-    assert parse_answer(answer_text(names)) == names
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1) Foo\n2) Bar",
-        "Sure!\nPOTENTIAL_DISEASES:\n\n 1. ‘Foo’.\n2. **Bar**\nThat is all.",
-        'potential diseases\n1. "Foo",\n2. `Bar`',
-        "POTENTIAL_DISEASES:\n1. 'Foo'\n2. 'Bar'\nPOTENTIAL_DISEASES:\n1. 'Baz'",
-    ],
-)
-def test_parsing_is_lenient(text: str) -> None:
-    assert parse_answer(text) == ["Foo", "Bar"]
-
-
-@pytest.mark.parametrize("text", ["", "no list here", "1.", DISEASE.header, "\x00\n\n1. ''"])
-def test_parsing_nothing_gives_nothing(text: str) -> None:
-    assert parse_answer(text) == []
 
 
 @pytest.mark.parametrize(

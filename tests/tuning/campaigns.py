@@ -97,6 +97,7 @@ def _write_answers(file: Path, mrr: float) -> None:
             "rank": 1 if i < right else 5,
             "probability": 0.8 if i < right else 0.05,
             "confidence": 0.8,
+            "entropy": 0.5,
         }
         for i in range(CASES)
     ]

@@ -20,9 +20,12 @@ VALIDATED_SCHEMA = pa.schema(
         pa.field("rank", pa.int32()),  # of the known answer, from 1; null for a miss
         pa.field("probability", pa.float64(), nullable=False),  # of the known answer; 0 for a miss
         pa.field("confidence", pa.float64(), nullable=False),  # probability of the first answer
+        pa.field("entropy", pa.float64(), nullable=False),  # of the probabilities of all names
     ]
 )
 MEASURED = ("mrr", "top1", "top3", "top10", "nll", "brier", "ece")
+WATCHED = ("confidence", "entropy", "top1", "ece")
+"""Metrics that show a collapse of a student's preferences along its training."""
 
 
 def validated_file(folder: Path, step: int) -> Path:
@@ -41,7 +44,10 @@ class _Columns:
 
 
 def validation_metrics(validated: pa.Table, bins: int) -> dict[str, float]:
-    """Compute every metric of `MEASURED`.
+    """Compute every metric of `MEASURED`, mean confidence, and mean entropy in nats.
+
+    Confidence and entropy are those of the names that the search scored: of a beam search, the
+    names that it finished.
 
     Args:
         validated: rows of `VALIDATED_SCHEMA`.
@@ -49,6 +55,8 @@ def validation_metrics(validated: pa.Table, bins: int) -> dict[str, float]:
     """
     columns = _columns(validated, bins)
     means = {name: float(values.mean()) for name, values in columns.means.items()}
+    for name in ("confidence", "entropy"):
+        means[name] = float(validated[name].to_numpy().mean())
     return means | {"ece": float(ece_of_sums(columns.gaps.sum(0), validated.num_rows))}
 
 

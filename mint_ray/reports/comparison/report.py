@@ -11,6 +11,7 @@ from markupsafe import Markup
 from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import Differences, SystemCost, compared_outcomes
 from mint_ray.evaluation.crossovers import Crossover
+from mint_ray.evaluation.learning_rates import RateChoice
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.results import (
     METRICS,
@@ -24,6 +25,7 @@ from mint_ray.evaluation.results import (
 )
 from mint_ray.evaluation.systems import in_order, system_title
 from mint_ray.reports.comparison.plots import cost_plot, forest_plot
+from mint_ray.reports.comparison.watched import line_styles, watched_plots
 from mint_ray.reports.evaluation.charts import colour_class, reliability_plot
 from mint_ray.reports.evaluation.report import (
     best_systems,
@@ -71,6 +73,10 @@ class ComparisonReport:
     versions: Mapping[str, str]
     crossovers: Mapping[str, Crossover] = field(default_factory=dict)
     """By name."""
+    watched: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """Rows of what was watched along the training of a system; see `watched_plots`."""
+    rates: Mapping[str, RateChoice] = field(default_factory=dict)
+    """Learning rates that were chosen by trials, by system."""
 
     @property
     def metrics(self) -> Metrics:
@@ -152,6 +158,8 @@ def _plots(report: ComparisonReport, compared: Sequence[str]) -> dict[str, Any]:
         "risk": risk_coverage_plot(confident, styles) if confident else None,
         "risk_systems": list(confident),
         "cost": _cost_plots(report),
+        "watched": watched_plots(report.watched, reference),
+        "watched_styles": line_styles(report.watched, reference),
     }
 
 

@@ -96,6 +96,7 @@ def training_curves(rows: Rows, system: str | None = None) -> TrainingCurves:
         system: system name of the student. For `orpo`, the values of the released run are added
             up to the last epoch of this training.
     """
+    rows = [row for row in rows if "epoch" in row]  # without a validation before the first step
     epochs = max((row["epoch"] for row in rows if is_number(row.get("epoch"))), default=0.0)
     panels, notes = [], []
     for panel in PANELS:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import ray
 
-from mint_ray.common.files import replacing, write_json
+from mint_ray.common.files import write_json
 from mint_ray.config.config import Config
 from mint_ray.errors import ConfigError, TrainingError
-from mint_ray.evaluation.case_sample import choose_cases, sampled_from
+from mint_ray.evaluation.case_sample import sampled_from
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.campaign.report import write_report
 from mint_ray.reports.campaign.table import print_trials, trials_table
@@ -28,10 +28,10 @@ from mint_ray.stages.workers.training import (
     read_summary,
     refuse_leakage,
     worker_settings,
+    write_validation_cases,
 )
 from mint_ray.students.engines.base import OFF
 from mint_ray.students.engines.deepspeed import deepspeed_config
-from mint_ray.tasks.task import TASKS
 from mint_ray.tuning.campaign import Campaign, grid_size_of
 from mint_ray.tuning.results import Results, read_results
 from mint_ray.tuning.space import PAIRS, pairs_input, remarks, with_overrides
@@ -49,7 +49,9 @@ def run(context: StepContext) -> StepOutcome:
     for name, folder in context.inputs.items():
         if name.startswith(PAIRS):
             refuse_leakage(folder)
-    validated = _write_cases(context)
+    validated = write_validation_cases(
+        config, context.inputs["cases"], config.tune.validation_cases, output / CASES
+    )
     begin_training_session(context.config.resources, context.output, context.progress.say)
     slots = training_slots(_nodes(), config.resources, config.tune.max_concurrent_trials)
     context.progress.say(f"[Placement] {slots.count} trial(s) at a time: {slots.why}")
@@ -133,23 +135,6 @@ def _prepare(context: StepContext, trial: Trial) -> None:
         "shares": rung_shares(context.config.tune),
     }
     write_json(trial.folder / SETTINGS, settings)
-
-
-def _write_cases(context: StepContext) -> int:
-    """Choose the validation cases, once for all trials; return their number."""
-    config = context.config
-    columns = ["case_id", "group_id", "label_id", TASKS[config.task].input_modality]
-    file = context.inputs["cases"] / "cases.parquet"
-    chosen = choose_cases(
-        pq.read_table(file, columns=[*columns, "split", "seen"]),
-        config.tune.validation_cases,
-        config.seed,
-        split="validation",
-        max_per_group=config.evaluation.group_limit(config.task),
-    )
-    with replacing(context.output / CASES) as partial_file:
-        pq.write_table(chosen.select(columns), partial_file)
-    return int(chosen.num_rows)
 
 
 def _place_winner(winner: Trial, output: Path) -> None:

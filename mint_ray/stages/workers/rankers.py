@@ -248,7 +248,7 @@ class StudentRanker:
 
     def _answer_freely(self, cases: pa.Table) -> dict[str, list[dict[str, Any]]]:
         from mint_ray.students.ranking.generation import generate
-        from mint_ray.tasks.prompts import parse_answer
+        from mint_ray.tasks.answers import parse_list
 
         wanted = [
             row
@@ -256,6 +256,7 @@ class StudentRanker:
             if row["case_id"] in self._generate
         ]
         inputs = [row[self._task.input_modality] for row in wanted]
+        header, most = self._task.header, self._evaluation.top_k
         texts = generate(
             self._student,
             inputs,
@@ -268,7 +269,7 @@ class StudentRanker:
                 {"rank": rank, "label_id": self._grounder.ground(name), "text": name}
                 # An answer without a list counts as one name that is not in the catalogue.
                 for rank, name in enumerate(
-                    parse_answer(text, self._task)[: self._evaluation.top_k] or [""], 1
+                    parse_list(text, header, most, headed="first", repeats=True) or [""], 1
                 )
             ]
             for row, text in zip(wanted, texts, strict=True)

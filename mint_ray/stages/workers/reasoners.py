@@ -14,18 +14,19 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.reasoning.answering import ANSWER_SCHEMA, RETRIEVER, CaseAnswerer, answer_row
 from mint_ray.reasoning.grounding import names_for
-from mint_ray.reasoning.records import CaseRecord
 from mint_ray.reasoning.wording import WORDINGS
 from mint_ray.retrieval.index import DocumentIndex
 
-LOCAL_BATCH = 4
-"""Cases whose answers are written together; a local model answers one after the other."""
+LOCAL_BATCH = 8
+"""Cases that a local model replies to at a time."""
 
 
 def batch_size(config: Config) -> int:
     """Return the number of cases of a batch: enough for all requests to a server at a time."""
     settings = config.reasoning
-    return 4 * settings.server.concurrency if settings.chat == "server" else LOCAL_BATCH
+    if settings.chat == "server":
+        return 4 * settings.server.concurrency
+    return 1 if settings.sample else LOCAL_BATCH  # what is drawn would depend on the batch
 
 
 class Reasoner:
@@ -60,15 +61,15 @@ class Reasoner:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         settings, cases = self._config.reasoning, batch.to_pylist()
-        at_once = settings.server.concurrency if settings.chat == "server" else 1
-        with ThreadPoolExecutor(at_once) as pool:
-            records = list(pool.map(self._answer, cases))
+        if settings.chat == "server":
+            with ThreadPoolExecutor(settings.server.concurrency) as pool:
+                parts = list(pool.map(lambda case: self._answerer.answer([case]), cases))
+            records = [record for part in parts for record in part]
+        else:
+            self._begin(cases[0]["case_id"])
+            records = self._answerer.answer(cases)
         rows = [answer_row(record, self._names) for record in records]
         return pa.Table.from_pylist(rows, ANSWER_SCHEMA)
-
-    def _answer(self, case: Mapping[str, Any]) -> CaseRecord:
-        self._begin(case["case_id"])
-        return self._answerer.answer(case)
 
     def _documents(self, folder: Path) -> DocumentIndex:
         if not self._config.retrieval.meaning:
@@ -78,7 +79,7 @@ class Reasoner:
         return DocumentIndex.read(folder, SentenceEncoder())
 
     def _chat(self, replies: Path) -> Any:
-        """Return a function that begins a case, and the chat model; None for the retriever."""
+        """Return a function that begins cases, and the chat model; None for the retriever."""
         settings, seed = self._config.reasoning, self._config.seed
         if settings.protocol == RETRIEVER:
             return _nothing, None
@@ -94,4 +95,4 @@ class Reasoner:
 
 
 def _nothing(case_id: str) -> None:
-    """Begin a case for which nothing has to be forgotten."""
+    """Begin cases for which nothing has to be forgotten."""

@@ -1,4 +1,4 @@
-"""Scores of a finished student for cases whose answer is known, on Ray Data."""
+"""Rankings and scores of a finished student for cases whose answer is known, on Ray Data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,11 @@ from mint_ray.config.config import Config
 from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA
 from mint_ray.runtime.inference import CaseInference, infer
 from mint_ray.stages.workers.rankers import (
+    RANKED_SCHEMA,
     STUDENT_BATCH,
     StudentRanker,
     known_answers,
+    predictions_of,
     student_columns,
 )
 from mint_ray.tasks.task import TASKS
@@ -59,7 +61,7 @@ class NamedCaseScorer(CaseScorer):
 
 def score_cases(
     config: Config,
-    student: Path,
+    student: Path | None,
     cases: Path,
     wanted: frozenset[str],
     output: Path,
@@ -69,7 +71,7 @@ def score_cases(
 
     Args:
         config: settings of evaluation, resources and student.
-        student: folder of a finished student.
+        student: folder of a finished student; None for the base model alone.
         cases: folder of the cases step.
         wanted: ids of the cases to score.
         output: folder of the scores, with which a repeated call continues.
@@ -78,14 +80,42 @@ def score_cases(
     Returns:
         Rows of the scorer's schema, sorted by case.
     """
+    job = _job(config, student, cases, scorer, scorer.schema)
+    return infer(job, cases / "cases.parquet", output, config.resources, only=wanted)
+
+
+def rank_cases(
+    config: Config,
+    student: Path | None,
+    cases: Path,
+    wanted: frozenset[str],
+    output: Path,
+    system: str,
+) -> pa.Table:
+    """Let a student rank the catalogue of a cases step for some of its cases; resumable.
+
+    Args:
+        config, student, cases, wanted, output: as of `score_cases`.
+        system: name of the student in the predictions.
+
+    Returns:
+        Rows of `PREDICTION_SCHEMA`.
+    """
+    job = _job(config, student, cases, StudentRanker, RANKED_SCHEMA)
+    ranked = infer(job, cases / "cases.parquet", output, config.resources, only=wanted)
+    return predictions_of(ranked, system)
+
+
+def _job(
+    config: Config, student: Path | None, cases: Path, actor: type[StudentRanker], schema: pa.Schema
+) -> CaseInference:
     tree: Mapping[str, Any] = config.model_dump(
         mode="json", include={"evaluation", "resources", "seed", "student", "task"}
     )
     arguments = {
-        "student": str(student),
+        "student": None if student is None else str(student),
         "catalogue": str(cases / "catalogue.parquet"),
         "settings": {**tree, "k": config.preferences.chosen_size},
     }
     columns = student_columns(TASKS[config.task])
-    job = CaseInference(scorer, arguments, columns, scorer.schema, STUDENT_BATCH)
-    return infer(job, cases / "cases.parquet", output, config.resources, only=wanted)
+    return CaseInference(actor, arguments, columns, schema, STUDENT_BATCH)

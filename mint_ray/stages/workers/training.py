@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as pds
+import pyarrow.parquet as pq
 import ray.train
 from ray.train import Checkpoint
 
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.common.collectives import agree
-from mint_ray.common.files import read_json, write_json
+from mint_ray.common.files import read_json, replacing, write_json
 from mint_ray.config.config import Config
+from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.pipeline.steps import StepOutcome
 from mint_ray.runtime.metrics_stream import append_metrics
 from mint_ray.runtime.ray_train import RUN_NAME, use_resources
@@ -64,7 +66,9 @@ def train_worker(settings: dict[str, Any]) -> None:
 
     Args:
         settings: see `worker_settings`. With `validation` (the path of `cases`, and `shares` of
-            the steps) the cases are ranked after these shares, and the metrics kept as rungs.
+            the steps) the cases are ranked after these shares, and the metrics kept as rungs. With
+            `every` instead of `shares` they are ranked after each so many steps, without rungs.
+            `candidates` is the file of `TrainingSpec.candidates`.
     """
     config = Config.model_validate(settings["config"])
     output = Path(settings["output"])
@@ -73,7 +77,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     plan = _validation(settings, config)
 
     def report(metrics: dict[str, float], folder: Path | None) -> None:
-        step, rungs = int(metrics["step"]), plan.steps(int(metrics["steps"])) if plan else []
+        step = int(metrics["step"])
+        rungs = plan.steps(int(metrics["steps"])) if plan and plan.every is None else []
         if first:
             append_metrics(output, metrics)
             if step in rungs:
@@ -89,6 +94,7 @@ def train_worker(settings: dict[str, Any]) -> None:
             pairs=Path(settings["pairs"]),
             out=output,
             student=config.student,
+            candidates=Path(settings["candidates"]) if "candidates" in settings else None,
             training=config.training,
             k=config.preferences.chosen_size,
             seed=config.seed,
@@ -135,10 +141,33 @@ def _validation(settings: Mapping[str, Any], config: Config) -> ValidationPlan |
     return ValidationPlan(
         cases=Path(wanted["cases"]),
         catalogue=Path(settings["catalogue"]),
-        shares=tuple(wanted["shares"]),
+        shares=tuple(wanted.get("shares", ())),
         folder=Path(settings["output"]),
         evaluation=config.evaluation,
+        every=wanted.get("every"),
     )
+
+
+def write_validation_cases(config: Config, cases: Path, most: int, file: Path) -> int:
+    """Write validation cases for `train_worker`, the same in every run; return their number.
+
+    Args:
+        config: task, seed, and the limit of cases of a group.
+        cases: folder of the cases step.
+        most: largest number of cases.
+        file: to write.
+    """
+    columns = ["case_id", "group_id", "label_id", TASKS[config.task].input_modality]
+    chosen = choose_cases(
+        pq.read_table(cases / "cases.parquet", columns=[*columns, "split", "seen"]),
+        most,
+        config.seed,
+        split="validation",
+        max_per_group=config.evaluation.group_limit(config.task),
+    )
+    with replacing(file) as partial_file:
+        pq.write_table(chosen.select(columns), partial_file)
+    return int(chosen.num_rows)
 
 
 def write_summary(output: Path, summary: TrainingSummary) -> None:

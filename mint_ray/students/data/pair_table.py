@@ -74,6 +74,8 @@ class PairTable:
             `label_id`, `candidates` the columns `label_id` and `candidates` as well.
         permuted_by: seed to give each row the answers and candidates of another case of the same
             known answer; see `permuted.answer_rows`, whose columns are then needed.
+        candidates: label ids by case, which take the place of the column `candidates`; a case that
+            is not among them has none.
 
     Raises:
         DataError: the path cannot be read, a column is missing or of another type, there is no
@@ -81,7 +83,11 @@ class PairTable:
     """
 
     def __init__(
-        self, path: Path, compares: CompletionKind = "pairs", permuted_by: int | None = None
+        self,
+        path: Path,
+        compares: CompletionKind = "pairs",
+        permuted_by: int | None = None,
+        candidates: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         labels = (
             *_LABELS.get(compares, ()),
@@ -103,6 +109,7 @@ class PairTable:
                 f"{path}: expected preference pairs of split `train`, found none; run "
                 "`mint prefer` on cases of that split"
             )
+        self._candidates = candidates
         self._answers = (
             None if permuted_by is None else permuted.answer_rows(self._table, permuted_by)
         )
@@ -116,7 +123,14 @@ class PairTable:
         if self._answers is not None:
             answers = [name for name in _ANSWERS if name in values]
             values |= self._values(int(self._answers[number]), answers)
+        if self._candidates is not None:
+            values["candidates"] = self._candidates.get(values.get("case_id") or "", ())
         return values
+
+    def preference_id(self, number: int) -> str:
+        """Return the id of one row; a row without one is named by its number."""
+        columns = [name for name in ("preference_id",) if name in self._table.schema.names]
+        return str(self._row(number, columns)["preference_id"])
 
     def _row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
         values = self._values(number, columns)

@@ -1,6 +1,7 @@
 """Schedule of a run: the examples and the learning rate of a step, as pure functions of it."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,25 @@ def total_steps(pairs: int, batch_size: int, epochs: int, max_steps: int | None)
     """Return the optimizer steps that use every pair `epochs` times, at most `max_steps`."""
     steps = math.ceil(pairs * epochs / batch_size)
     return min(steps, max_steps) if max_steps else steps
+
+
+def steps_within(
+    max_tokens: int, lengths: Sequence[int], batch_size: int, seed: int, steps: int
+) -> int:
+    """Return how many of the first `steps` optimizer steps read at most `max_tokens`; at least 1.
+
+    Args:
+        max_tokens: limit of the sum over steps.
+        lengths: tokens of each row.
+        batch_size, seed: see `rows_of_step`.
+        steps: most steps.
+    """
+    read = 0
+    for step in range(steps):
+        read += sum(lengths[row] for row in rows_of_step(len(lengths), batch_size, seed, step))
+        if read > max_tokens:
+            return max(1, step)
+    return steps
 
 
 def rows_of_step(pairs: int, batch_size: int, seed: int, step: int) -> list[int]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from mint_ray.config.training import TrainingConfig
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.knowledge.catalogue import Catalogue
@@ -38,7 +40,7 @@ class TrainingData:
     def preference_ids(self, number: int) -> list[str]:
         """Return the preference ids of an example's rows."""
         rows = self.usable.examples[number]
-        return [str(self.table.row(row)["preference_id"]) for row in rows]
+        return [self.table.preference_id(row) for row in rows]
 
 
 def read_data(
@@ -47,7 +49,8 @@ def read_data(
     """Open the pairs and find the usable rows; see `trainer.train` for the errors."""
     student, compares = spec.student, _compares(spec.training, objective)
     permuted_by = spec.seed if spec.training.answers == "permuted" else None
-    table = PairTable(spec.pairs, compares, permuted_by)
+    candidates = _candidates(spec) if compares == "candidates" else None
+    table = PairTable(spec.pairs, compares, permuted_by, candidates)
     encoder = make_encoder(
         tokenizer, processor, student.max_prompt_length, student.max_length, spec.task
     )
@@ -61,6 +64,19 @@ def _compares(training: TrainingConfig, objective: Objective) -> CompletionKind:
     if training.objective == "sft" and training.sft_on == "answer":
         return "answer"
     return objective.compares
+
+
+def _candidates(spec: TrainingSpec) -> dict[str, list[str]] | None:
+    """Return candidates by case; None for those of the pairs."""
+    if spec.training.candidates == "pairs":
+        return None
+    if spec.candidates is None:
+        raise ConfigError(
+            "training.candidates=beam: expected a ranking of the training cases, which `mint "
+            "train` makes, found none; a campaign of `mint tune` has candidates=pairs"
+        )
+    rows = pq.read_table(spec.candidates, columns=["case_id", "candidates"])
+    return dict(zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True))
 
 
 def _names(objective: str, compares: CompletionKind, catalogue: Path | None) -> dict[str, str]:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mint_ray.common.cache import cache_folder
 from mint_ray.common.collectives import world_size
 from mint_ray.config.training import TrainingConfig
 from mint_ray.errors import ConfigError
@@ -51,7 +50,7 @@ class DeepSpeedEngine:
             "gradient_clipping": training.max_grad_norm,
             "bf16": {"enabled": next(policy.parameters()).dtype == torch.bfloat16},
         }
-        _build_extension()
+        _leave_out_extension()
         backend = torch.distributed.get_backend()
         # accelerate's state outlives a run in this process and would refuse other settings.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -132,26 +131,15 @@ class DeepSpeedEngine:
                 zero._clear_fp32_optimizer_param_groups()
 
 
-def _build_extension() -> None:
-    """Build DeepSpeed's extension for CPUs, one process of this machine at a time.
+def _leave_out_extension() -> None:
+    """Keep DeepSpeed from compiling its extension for CPUs, which serves inference alone.
 
-    torch guards a build by a file. A process that is killed meanwhile leaves the file behind, and
-    every later one waits for it to go away for ever. Under a lock of the operating system, which
-    ends with its process, such a file is known to be left behind.
+    It would be built at the first use on each machine: by a compiler that need not be there, for
+    minutes, and a build that is killed leaves a file behind for which every later one waits.
     """
-    from deepspeed.accelerator import get_accelerator
-    from filelock import FileLock
-    from torch.utils.cpp_extension import get_default_build_root
+    from deepspeed import ops
 
-    builder = get_accelerator().create_op_builder("ShareMemCommBuilder")
-    if builder is None or not builder.is_compatible():
-        return  # as on GPUs, where nothing is built
-    root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_folder() / "deepspeed-build.lock"):
-        for left_behind in root.glob(f"**/{builder.name}/lock"):
-            left_behind.unlink()
-        builder.load()
+    ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def deepspeed_config(setting: str) -> dict[str, Any]:

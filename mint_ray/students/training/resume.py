@@ -27,6 +27,7 @@ _EXECUTION_SETTINGS = {
     "checkpoint_steps",
     "activation_checkpointing",
     "deepspeed",
+    "watch",
 }
 
 

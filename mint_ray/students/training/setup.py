@@ -87,6 +87,11 @@ def setup_training(spec: TrainingSpec, resume_from: Path | None) -> TrainingStat
     steps = schedule.total_steps(
         len(data), training.batch_size, training.epochs, training.max_steps
     )
+    if training.max_tokens:
+        lengths = data.usable.lengths
+        steps = schedule.steps_within(
+            training.max_tokens, lengths, training.batch_size, spec.seed, steps
+        )
     return TrainingState(
         base=base,
         tokenizer_or_processor=processor or tokenizer,

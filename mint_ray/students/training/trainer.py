@@ -9,11 +9,14 @@ micro-batches. There are two exceptions: `per_microbatch`, and the draws of drop
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from mint_ray.common.collectives import process_group, rank, sum_over_ranks, world_size
@@ -37,7 +40,7 @@ from mint_ray.students.training.calibration_estep import EStep
 from mint_ray.students.training.setup import TrainingState, setup_training
 from mint_ray.students.training.step_loss import Eta, StepLoss
 from mint_ray.students.training.validation import Validator
-from mint_ray.students.training_spec import TrainingSpec
+from mint_ray.students.training_spec import TAUGHT, TrainingSpec
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +104,24 @@ def _write(spec: TrainingSpec, state: TrainingState) -> None:
     spec.out.mkdir(parents=True, exist_ok=True)
     rejected = state.data.usable.rejected
     state.data.table.write_rejected(rejected, spec.out / "rejected.parquet")
+    _write_taught(spec, state)
     objective, task = spec.training.objective, spec.task.name
     info = info_of(state.base, spec.student, spec.k, objective, spec.lineage, task)
     reader = state.tokenizer_or_processor
     write_student(spec.out, state.policy.model, reader, info, spec.catalogue)
+
+
+def _write_taught(spec: TrainingSpec, state: TrainingState) -> None:
+    size, seed, data = spec.training.batch_size, spec.seed, state.data
+    read = Counter(
+        number
+        for step in range(state.steps)
+        for number in schedule.rows_of_step(len(data), size, seed, step)
+    )
+    ids = [(name, read[number]) for number in sorted(read) for name in data.preference_ids(number)]
+    columns = {"preference_id": [name for name, _ in ids], "times": [times for _, times in ids]}
+    schema = pa.schema([("preference_id", pa.string()), ("times", pa.int32())])
+    pq.write_table(pa.table(columns, schema), spec.out / TAUGHT)
 
 
 class _Loop:
@@ -136,17 +153,22 @@ class _Loop:
         _announce(self._spec, state)
         started = time.perf_counter()
         metrics: dict[str, float] = dict(state.restored.get("metrics", {}))
+        if self._validator and state.first_step == 0 and 0 in self._validated:
+            start = {"step": 0.0, "steps": float(state.steps), "tokens_seen": 0.0}
+            report(start | self._validator.measure(0), None)
         for step in range(state.first_step, state.steps):
             metrics = self._step(step) | eta.step(state.steps - step - 1, state.device)
             done = step + 1
             if state.device.type == "cpu" and not done % TRIM_STEPS:
                 release_freed_memory()
+            due = not done % self._training.checkpoint_steps or done == state.steps
             if self._validator and done in self._validated:
                 metrics |= self._validator.measure(done)
-            elif done % self._training.checkpoint_steps and done < state.steps:
+                due = due or self._validator.keeps_checkpoints
+            if due:
+                self._report_checkpoint(done, metrics, report)
+            else:
                 report(metrics, None)
-                continue
-            self._report_checkpoint(done, metrics, report)
         return TrainingSummary(
             steps=state.steps,
             pairs=state.data.usable.rows,

@@ -63,6 +63,8 @@ def train_with_trl(spec: TrainingSpec, report: Report) -> TrainingSummary:
         len(data), training.batch_size, training.epochs, training.max_steps
     )
     pairs_per_step = training.batch_size * data.usable.rows / len(data)
+    if training.max_tokens:
+        steps = min(steps, max(1, int(training.max_tokens / pairs_per_step / _pair_tokens(data))))
     with tempfile.TemporaryDirectory() as scratch:
         trainer = ORPOTrainer(
             model=model,
@@ -114,6 +116,17 @@ def train_with_trl(spec: TrainingSpec, report: Report) -> TrainingSummary:
         metrics=reports.metrics,
         regime=None,
     )
+
+
+def _pair_tokens(data: TrainingData) -> float:
+    """Return the mean number of tokens of a pair, each of whose answers stands behind a prompt."""
+    examples = [data.example(number) for number in range(len(data))]
+    lengths = [
+        2 * len(example.prompt) + len(example.completions[first]) + len(example.completions[second])
+        for example in examples
+        for first, second in example.preference_pairs
+    ]
+    return sum(lengths) / len(lengths)
 
 
 def _rows(data: TrainingData, tokenizer: Any) -> Iterator[dict[str, str]]:

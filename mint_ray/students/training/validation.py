@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import entr
 
 from mint_ray.common.collectives import gather, rank, world_size
 from mint_ray.common.files import replacing
@@ -47,6 +48,7 @@ class Validator:
         self._cases = pq.read_table(plan.cases)
         self._ranker: Ranker | None = None
         self.steps = plan.steps(state.steps)
+        self.keeps_checkpoints = plan.every is None
 
     def measure(self, step: int) -> dict[str, float]:
         """Rank the cases and return metrics as `validation/...`, the same on every rank.
@@ -109,6 +111,7 @@ def answer_row(case: Mapping[str, Any], ranking: Ranking | None) -> dict[str, An
         "rank": ranking.answer_rank if ranking else None,
         "probability": min(1.0, (ranking.answer_probability or 0.0) if ranking else 0.0),
         "confidence": min(1.0, ranking.probabilities[0] if ranking else 0.0),
+        "entropy": float(entr(ranking.scored).sum()) if ranking else 0.0,
     }
 
 

@@ -2,17 +2,16 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.tasks.prompts import parse_answer
+from mint_ray.tasks.answers import parse_list
 from mint_ray.tasks.task import Task
 from mint_ray.teachers.endpoint.questions import OPTIONS
 from mint_ray.teachers.label_lookup import LabelLookup
 
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _REMARK = re.compile(r"\s*(?:[(\[:]|,? probability\b| [-–—] ).*", re.DOTALL | re.IGNORECASE)
 
 
@@ -74,7 +73,7 @@ def scores_of_list(catalogue: Catalogue, task: Task) -> LabelScores:
     def read(reply: Reply) -> tuple[list[int], list[float], int]:
         places: dict[int, float] = {}
         unknown = 0
-        for place, line in enumerate(_listed(reply.text, task), 1):
+        for place, line in enumerate(parse_list(reply.text, task.header, repeats=True), 1):
             label = find(line)
             if label is None:
                 unknown += 1
@@ -99,13 +98,6 @@ def scores_of_options(catalogue: Catalogue) -> LabelScores:
         return list(scored), list(scored.values()), 0
 
     return read
-
-
-def _listed(text: str, task: Task) -> Sequence[str]:
-    """Return the names of the list behind the last header, or of the whole answer without one."""
-    answer = _THOUGHT.sub("", text)
-    behind = answer.rpartition(task.header)[2]
-    return parse_answer(behind, task) or parse_answer(answer, task)
 
 
 def as_row(case_id: str, key: str, reply: Reply) -> dict[str, Any]:

@@ -144,8 +144,8 @@ def _fit_faces(
     settings: TeacherConfig,
     seed: int,
 ) -> FaceFindings:
-    """Fit the face reader where training cases have images."""
-    if training["image"].null_count == training.num_rows:
+    """Fit the face reader where training cases have images and the teacher looks at them."""
+    if not settings.faces or training["image"].null_count == training.num_rows:
         return FaceFindings(None)
     known = {ontology.ids[term] for term in np.unique(knowledge.annotated.indices).tolist()}
     shown = {term for terms in training["face_terms"].to_pylist() for term in terms or ()}

@@ -34,6 +34,7 @@ def answers(seed: int) -> list[dict[str, object]]:
                 "rank": rank if rank < 4 else None,
                 "probability": known if rank < 4 else 0.0,
                 "confidence": confidence,
+                "entropy": float(i),
             }
         )
     return rows
@@ -71,7 +72,9 @@ def test_metrics_and_differences_are_those_of_the_evaluation() -> None:
     outcomes = collect_outcomes(both, indexed, 3)
     expected = evaluate(outcomes, indexed, bins=10, samples=100, seed=0)["a"]["all"]
     found = validation_metrics(table(0), bins=10)
-    assert set(found) == set(MEASURED)
+    assert set(found) == {*MEASURED, "confidence", "entropy"}
+    assert found["confidence"] == pytest.approx(np.mean(outcomes["a"].confidence))
+    assert found["entropy"] == (N - 1) / 2
     for name in MEASURED:
         assert found[name] == pytest.approx(expected[name]["value"]), name
     gaps = paired_differences(table(0), table(1), bins=10, samples=100, seed=0)

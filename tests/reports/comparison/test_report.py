@@ -8,12 +8,14 @@ import pytest
 
 from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import SystemCost, paired_differences
+from mint_ray.evaluation.learning_rates import RateChoice, Trial
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.reports.comparison.plots import cost_plot, forest_plot
 from mint_ray.reports.comparison.report import ComparisonReport, render_report
 from mint_ray.reports.comparison.table import difference_lines
+from mint_ray.reports.comparison.watched import line_styles
 from mint_ray.reports.evaluation.table import plain_table
 from tests.reports.evaluation.test_report import NASTY, Page
 
@@ -87,6 +89,38 @@ def test_crossovers_are_printed_behind_the_differences(report: ComparisonReport)
     comparison = {"reference": "orpo", "differences": {}, "crossovers": {"order": crossover}}
     *_, line = difference_lines(comparison)
     assert line == "crossover order, (a - b) - (c - d): Top-1, macro +25.0 [+5.0, +40.0]"
+
+
+def test_what_was_watched_has_a_line_for_each_system(report: ComparisonReport) -> None:
+    assert 'id="training"' not in render_report(report)
+    rows = [
+        {"step": step, "tokens": 1000 * step, "top1": 0.1, "ece": 0.2, "confidence": share}
+        | {"entropy": 3 * (1 - share)}
+        for step, share in ((0, 0.25), (10, 0.5), (20, 1.0))
+    ]
+    names = ["orpo", *(f"s{number}" for number in range(8))]
+    html = render_report(dataclasses.replace(report, watched=dict.fromkeys(names, rows)))
+    assert Page(html).open == []
+    part = html[html.index('id="training"') : html.index('id="cost"')]
+    assert part.count("<polyline") == 4 * len(names)
+    assert "ORPO student, step 20: 1" in part
+    assert len(set(line_styles(names, "orpo").values())) == len(names)
+    first = re.search(r'<polyline points="([^"]*)" class="curve c-teal"', part)
+    assert first is not None
+    heights = [float(point.split(",")[1]) for point in first.group(1).split()]
+    assert heights == sorted(heights, reverse=True)  # confidence, the first panel, rises
+
+
+def test_chosen_learning_rates_are_shown_with_their_trials(report: ComparisonReport) -> None:
+    assert 'id="rates"' not in render_report(report)
+    value = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 12}
+    tried = (Trial(1e-4, value), Trial(3e-4, value | {"value": None, "low": None, "high": None}))
+    choice = RateChoice(1e-4, "mrr_macro", 40, tried)
+    html = render_report(dataclasses.replace(report, rates={"orpo": choice}))
+    assert Page(html).open == []
+    part = html[html.index('id="rates"') : html.index('id="systems"')]
+    assert "<b>0.0001: 0.250</b> <small>0.125–0.500</small>; 0.0003: –" in part
+    assert " <small>40 cases</small>" in part
 
 
 def test_names_from_outside_are_escaped(report: ComparisonReport) -> None:

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from mint_ray.students.data.schedule import learning_rate, rows_of_step, total_steps
+from mint_ray.students.data.schedule import learning_rate, rows_of_step, steps_within, total_steps
 
 
 def test_every_pair_is_seen_in_every_epoch() -> None:
@@ -25,6 +25,16 @@ def test_a_batch_may_span_epochs() -> None:
 
 def test_max_steps_wins() -> None:
     assert total_steps(pairs=100, batch_size=4, epochs=3, max_steps=7) == 7
+
+
+def test_a_budget_of_tokens_is_not_exceeded() -> None:
+    lengths = [10 * row + 1 for row in range(9)]
+    read = [sum(lengths[row] for row in rows_of_step(9, 2, seed=3, step=step)) for step in range(8)]
+    for wanted in range(1, 9):
+        budget = sum(read[:wanted])
+        assert steps_within(budget, lengths, 2, 3, steps=8) == wanted
+        assert steps_within(budget - 1, lengths, 2, 3, steps=8) == max(1, wanted - 1)
+    assert steps_within(10**9, lengths, 2, 3, steps=8) == 8
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])

@@ -10,6 +10,7 @@ import pytest
 from mint_ray.config.load import parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.students.student import load_student
+from mint_ray.students.training.trainer import train
 from mint_ray.students.training.trl_orpo import train_with_trl
 from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import make_examples, pair_row, student_config, training_config
@@ -46,6 +47,33 @@ def test_a_student_is_trained_on_the_same_tokens(
     assert summary.metrics["tokens_seen"] == pytest.approx(4 * sum(lengths))
     student = load_student(tmp_path / "out", "cpu")
     assert (student.info.objective, student.info.k) == ("orpo", 2)
+
+
+def test_a_budget_of_tokens_ends_both_trainings(
+    write_pairs: Callable[[list[dict[str, Any]]], Path], base_folder: Path, tmp_path: Path
+) -> None:
+    pairs = write_pairs([pair_row(number) for number in range(8)])
+    reports: dict[str, list[dict[str, float]]] = {"orpo": [], "sft": [], "trl": []}
+    for name, rows in reports.items():
+        objective = "sft" if name == "sft" else "orpo"
+        settings = {"objective": objective, "epochs": 9, "batch_size": 4, "max_tokens": 6000}
+        spec = TrainingSpec(
+            pairs,
+            tmp_path / name,
+            student=student_config(base_folder),
+            training=training_config(**settings),
+            k=2,
+            seed=0,
+            micro_batch_size=2,
+        )
+        run = train_with_trl if name == "trl" else train
+        run(spec, lambda metrics, folder, rows=rows: rows.append(metrics))
+    for rows in reports.values():
+        each = rows[0]["tokens_seen"]
+        assert 6000 - 2 * each < rows[-1]["tokens_seen"] <= 6000
+        assert (rows[-1]["step"], len(rows)) == (rows[-1]["steps"], rows[-1]["step"])
+    # Both read one prompt a pair; ORPO reads two answers of it, and TRL a prompt for each.
+    assert len(reports["sft"]) > len(reports["orpo"]) > len(reports["trl"])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Validation on the way changes nothing about a training, and measures what evaluation would."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,10 @@ import pytest
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.evaluation.metrics.validation import validated_file
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import load_student
+from mint_ray.students.student import load_base_student, load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training.validation import ValidationPlan
-from mint_ray.students.training_spec import TrainingSpec
+from mint_ray.students.training_spec import TAUGHT, TrainingSpec
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
 NOTES = [f"A patient with finding {number}." for number in range(7)]
@@ -36,6 +38,51 @@ def plan(catalogue: Path, tmp_path: Path) -> ValidationPlan:
 
 def test_steps_of_a_plan(plan: ValidationPlan) -> None:
     assert [plan.steps(total) for total in (1, 2, 10)] == [[1], [1, 2], [3, 10]]
+    watched = replace(plan, every=4)
+    assert [watched.steps(total) for total in (1, 8, 10)] == [[0, 1], [0, 4, 8], [0, 4, 8, 10]]
+
+
+def test_a_watched_run_begins_with_the_base_model_and_keeps_its_checkpoints(
+    write_pairs: Callable[[list[dict[str, Any]]], Path],
+    base_folder: Path,
+    tmp_path: Path,
+    plan: ValidationPlan,
+) -> None:
+    pairs = write_pairs([pair_row(number) for number in range(12)])
+    student = student_config(base_folder)
+    rows: list[tuple[dict[str, float], bool]] = []
+    train(
+        TrainingSpec(
+            pairs,
+            tmp_path / "out",
+            student=student,
+            training=training_config(epochs=2, checkpoint_steps=3),
+            k=2,
+            seed=0,
+            validation=replace(plan, every=2),
+        ),
+        lambda metrics, folder: rows.append((metrics, folder is not None)),
+    )
+    watched = [row for row, _ in rows if "validation/entropy" in row]
+    assert [row["step"] for row in watched] == [0, 2, 4, 6]
+    assert [row["step"] for row, kept in rows if kept] == [3, 6]
+    tokens = [row["tokens_seen"] for row in watched]
+    assert tokens == sorted(tokens)
+    assert tokens[0] == 0
+    assert all(0 < row["validation/confidence"] <= 1 for row in watched)
+
+    taught = pq.read_table(tmp_path / "out" / TAUGHT).to_pylist()
+    assert {row["preference_id"]: row["times"] for row in taught} == {
+        f"pair-{number:03d}": 2 for number in range(12)
+    }
+
+    base = load_base_student(student, 2, "cpu")
+    expected = Ranker(base, NAMES, top_k=1).rank(NOTES)
+    logs = [[p * math.log(p) for p in ranking.scored if p] for ranking in expected]
+    entropy = -sum(map(sum, logs)) / len(expected)
+    assert watched[0]["validation/entropy"] == pytest.approx(entropy)
+    confidence = sum(ranking.probabilities[0] for ranking in expected) / len(expected)
+    assert watched[0]["validation/confidence"] == pytest.approx(confidence)
 
 
 @pytest.mark.parametrize("deepspeed", ["off", "zero2"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
@@ -188,6 +189,23 @@ def test_findings_of_the_face_count_like_terms(fitted: Fitted, tmp_path: Path) -
     scores = teacher.score(broken)
     assert np.isnan(scores[0]).all()
     assert np.isfinite(scores[1]).all()
+
+
+def test_a_teacher_of_words_alone_is_that_of_cases_without_images(
+    fitted: Fitted, tmp_path: Path
+) -> None:
+    ontology, cases, catalogue = load_ontology(), fitted.cases, fitted.catalogue
+    knowledge = KnowledgeMatch.of_annotations(catalogue, fitted.annotations, ontology)
+    images = cases.schema.get_field_index("image")
+    blank = cases.set_column(images, cases.schema.field(images), pa.nulls(len(cases), pa.binary()))
+    of_words = SETTINGS.model_copy(update={"faces": False})
+    scores = []
+    for name, table, settings in (("words", cases, of_words), ("blank", blank, SETTINGS)):
+        out = tmp_path / name
+        out.mkdir()
+        fit_cases(table, catalogue, ontology, knowledge, settings, 0, out, lambda metrics: None)
+        scores.append(load_teacher(out).score(columns(fitted.rows("test")[:9])))
+    assert np.array_equal(scores[0], scores[1])
 
 
 def test_without_validation_patients_every_kind_keeps_a_chance(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mint_ray.reasoning.answers import parse_list, without_thoughts
+from mint_ray.tasks.answers import parse_list, without_thoughts
+from mint_ray.tasks.prompts import answer_text
 
 HEADER = "POTENTIAL_DISEASES:"
 AB = ["Alpha syndrome", "Beta disease, type 2"]
@@ -67,7 +68,8 @@ def test_a_thought_without_an_end_is_no_answer() -> None:
 
 def test_a_list_is_capped() -> None:
     text = "POTENTIAL_DISEASES:\n" + "\n".join(f"{i}. Disease no {i}" for i in range(1, 41))
-    assert parse_list(text, HEADER) == [f"Disease no {i}" for i in range(1, 11)]
+    assert parse_list(text, HEADER, most=10) == [f"Disease no {i}" for i in range(1, 11)]
+    assert len(parse_list(text, HEADER)) == 40
     assert len(parse_list(text, HEADER, most=3)) == 3
 
 
@@ -108,3 +110,32 @@ def test_symbols_of_genes_may_stand_in_one_line() -> None:
     assert parse_list("potential genes:\n1. FBN1 (fibrillin)", "POTENTIAL_GENES:") == [
         "FBN1 (fibrillin)"
     ]
+
+
+def test_the_answer_of_a_student_is_parsed_back() -> None:
+    names = ["Marfan syndrome", "Noonan syndrome 1", "Foo (bar)", "Meckel's syndrome"]
+    names += ["Dysplasia, 'corner fracture' type", "Skin disease ''in coins''", "22q11.2 deletion"]
+    assert parse_list(answer_text(names), HEADER) == names
+    assert parse_list(answer_text([*names, names[0]]), HEADER, repeats=True)[-1] == names[0]
+
+
+def test_a_student_may_go_on_behind_its_list() -> None:
+    text = "POTENTIAL_DISEASES:\n1. 'Foo'\n2. 'Foo'\nPOTENTIAL_DISEASES:\n1. 'Baz'"
+    assert parse_list(text, HEADER, headed="first", repeats=True) == ["Foo", "Foo"]
+    assert parse_list(text, HEADER, most=1, headed="first", repeats=True) == ["Foo"]
+    assert parse_list(text, HEADER) == ["Baz"]
+    empty = "POTENTIAL_DISEASES:\n\nPOTENTIAL_DISEASES:\n1. 'Baz'"
+    assert parse_list(empty, HEADER, headed="first") == ["Baz"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1) Foo\n2) Bar",
+        "Sure!\nPOTENTIAL_DISEASES:\n\n 1. ‘Foo’.\n2. **Bar**\nThat is all.",
+        'potential diseases\n1. "Foo",\n2. `Bar`',
+        "POTENTIAL_DISEASES:\n1. ``Foo''\n2. 'Bar' also called 'Baz'",
+    ],
+)
+def test_quotes_and_markup_are_removed(text: str) -> None:
+    assert parse_list(text, HEADER) == ["Foo", "Bar"]

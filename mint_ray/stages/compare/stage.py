@@ -1,7 +1,7 @@
 """Stage `compare`: the rankings of all compared systems, joined, measured and set side by side.
 
-No model runs here. Writes `predictions.parquet`, `metrics.json`, `differences.json`, `costs.json`
-and `report.html`.
+No model runs here. Writes `predictions.parquet`, `metrics.json`, `differences.json`, `costs.json`,
+`watched.json`, `rates.json` and `report.html`.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from mint_ray.common.files import write_json
-from mint_ray.errors import DataError
 from mint_ray.evaluation.case_sample import read_tested, sampled_from
 from mint_ray.evaluation.comparison import (
     Evaluated,
-    SystemCost,
     compared_outcomes,
     join_evaluations,
     paired_differences,
@@ -28,16 +26,16 @@ from mint_ray.evaluation.predictions import read_predictions, write_predictions
 from mint_ray.evaluation.results import Metrics, has_classes, write_metrics
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.extra_inputs import STUDENT, answers_input, shown_names, system_configs
-from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.comparison.report import ComparisonReport, write_report
+from mint_ray.stages.compare.trainings import (
+    costs_of,
+    manifest_of,
+    rates_of,
+    watched_of,
+)
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import CHILDREN
-
-_TRAINED = (STUDENT, "fused")
-"""Words of `evaluation.systems` that answer with the trained student."""
-_UNTRAINED = ("base", "larger")
-"""Words for language models that cost no training here."""
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -91,9 +89,16 @@ def run(context: StepContext) -> StepOutcome:
     costs = {
         name: cost
         for system in names
-        for name, cost in _costs_of(folders[system], names[system]).items()
+        for name, cost in costs_of(folders[system], names[system]).items()
     }
     write_json(output / "costs.json", {name: asdict(cost) for name, cost in costs.items()})
+    students = _students(folders, names)
+    along = {name: watched_of(folder) for name, folder in students.items()}
+    watched = {name: rows for name, rows in along.items() if rows}
+    write_json(output / "watched.json", watched)
+    choices = {name: rates_of(folder) for name, folder in students.items()}
+    rates = {name: choice for name, choice in choices.items() if choice is not None}
+    write_json(output / "rates.json", {name: asdict(choice) for name, choice in rates.items()})
     write_report(
         output / "report.html",
         ComparisonReport(
@@ -105,11 +110,13 @@ def run(context: StepContext) -> StepOutcome:
             differences=differences,
             crossovers=crossovers,
             costs=costs,
+            watched=watched,
+            rates=rates,
             systems=config.compare.systems,
             tested=sampled_from(config, "test").describe(),
             bins=settings.calibration_bins,
             samples=settings.bootstrap_samples,
-            versions=_manifest_of(cases).versions,
+            versions=manifest_of(cases).versions,
         ),
     )
     _track(context, names, metrics)
@@ -130,7 +137,7 @@ def run(context: StepContext) -> StepOutcome:
 
 
 def _read_evaluation(folder: Path, names: Mapping[str, str]) -> Evaluated:
-    manifest = _manifest_of(folder)
+    manifest = manifest_of(folder)
     return Evaluated(
         predictions=read_predictions(folder / "predictions.parquet"),
         names={
@@ -141,46 +148,16 @@ def _read_evaluation(folder: Path, names: Mapping[str, str]) -> Evaluated:
     )
 
 
-def _costs_of(folder: Path, names: Mapping[str, str]) -> dict[str, SystemCost]:
-    """Return the cost of each system that answers with a language model, or is asked."""
-    evaluated = _manifest_of(folder)
-    alone = evaluated.wall_seconds if len(names) == 1 else None
-    untrained = SystemCost(steps=0, tokens=0.0, training_seconds=0.0, ranking_seconds=alone)
-    if evaluated.stage == "reason":
-        return dict.fromkeys(names.values(), untrained)
-    trainings = _trainings(folder.parent / evaluated.inputs["train"])
-    cost = SystemCost(
-        steps=sum(training.facts["steps"] for training in trainings),
-        tokens=_total(trainings, "tokens_seen"),
-        training_seconds=_total(trainings, "training_seconds"),
-        ranking_seconds=alone,
-    )
-    costs = dict.fromkeys(_TRAINED, cost) | dict.fromkeys(_UNTRAINED, untrained)
-    return {name: costs[word] for word, name in names.items() if word in costs}
-
-
-def _trainings(folder: Path) -> list[Manifest]:
-    """Return the manifests of a finished training, and of those that it continues from."""
-    chain = [_manifest_of(folder)]
-    while start := chain[-1].config["student"]["init_adapter"]:
-        manifest = read_manifest(Path(start))
-        if manifest is None or manifest.stage != "train":
-            break  # a student of another program, or the winner of a campaign
-        chain.append(manifest)
-    return chain
-
-
-def _total(trainings: list[Manifest], metric: str) -> float | None:
-    """Return the sum of a final metric; None if a training does not have it."""
-    values = [training.metrics.get(f"final.{metric}") for training in trainings]
-    return None if None in values else sum(value for value in values if value is not None)
-
-
-def _manifest_of(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise DataError(f"{folder} has no manifest; run the comparison again")
-    return manifest
+def _students(
+    folders: Mapping[str, Path], names: Mapping[str, Mapping[str, str]]
+) -> dict[str, Path]:
+    """Return the evaluation of each compared student that was trained, by its shown name."""
+    return {
+        name: folders[system]
+        for system, by_word in names.items()
+        for word, name in by_word.items()
+        if word == STUDENT
+    }
 
 
 def _overall(metrics: Metrics, system: str) -> dict[str, float]:
@@ -190,7 +167,14 @@ def _overall(metrics: Metrics, system: str) -> dict[str, float]:
 
 def _track(context: StepContext, names: Mapping[str, Mapping[str, str]], metrics: Metrics) -> None:
     """Record the files, and each system as a run below that of the comparison."""
-    for file in ("metrics.json", "differences.json", "costs.json", "report.html"):
+    for file in (
+        "metrics.json",
+        "differences.json",
+        "costs.json",
+        "watched.json",
+        "rates.json",
+        "report.html",
+    ):
         context.run.log_artifact(context.output / file)
     for system, by_word in names.items():
         settings = context.config.compare.systems[system]

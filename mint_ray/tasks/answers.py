@@ -1,10 +1,10 @@
-"""Reading of a list of names in a chat model's answer, whatever form the model gives it."""
+"""Reading of a list of names in a language model's answer, whatever form the model gives it."""
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from mint_ray.knowledge.names import normalise
-from mint_ray.reasoning.wording import LIST_LENGTH
 
 _THINKING = r"(?:think(?:ing)?|reasoning|thought)"
 _THOUGHT_END = re.compile(rf"</{_THINKING}>", re.IGNORECASE)
@@ -13,9 +13,11 @@ _THOUGHT_START = re.compile(rf"<{_THINKING}>", re.IGNORECASE)
 _NUMBERED = re.compile(r"^[\s>#*_|(\[•-]*(\d{1,3})[*_\s]*[.):|\]][*_]*\s*(?!\d)(.+)$")
 _BULLET = re.compile(r"^\s*[-*•–+]\s+(.+)$")
 _QUOTED = re.compile(r"""['"‘“`]+(.+?)['"’”`]+(?=$|[\s.,;:()\[\]–—-])""")
+_QUOTES = re.compile(r"""['"‘’“”`]+""")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _BOLD = re.compile(r"^(\*\*|__)(.+?)\1")
 _MARKS = "*_`'\"‘’“” \t"
+_OPENING, _CLOSING = " \t([", " \t.,;:()[]–—-"
 _LONGEST_PLAIN = 120  # characters of a line that may be a name rather than a sentence
 
 
@@ -31,7 +33,14 @@ def without_thoughts(text: str) -> str:
     return (said[: unended.start()] if unended else said).strip()
 
 
-def parse_list(text: str, header: str, most: int = LIST_LENGTH) -> list[str]:
+def parse_list(
+    text: str,
+    header: str,
+    most: int | None = None,
+    *,
+    headed: Literal["first", "last"] = "last",
+    repeats: bool = False,
+) -> list[str]:
     """Return the names of the list in an answer, best first, each once.
 
     The list behind the last header counts, thoughts left out, or that behind the last header with
@@ -42,17 +51,22 @@ def parse_list(text: str, header: str, most: int = LIST_LENGTH) -> list[str]:
     Args:
         text: as the model gave it; may be empty.
         header: such as `POTENTIAL_GENES:`.
-        most: names to return, at most.
+        most: names to return, at most; None for all.
+        headed: header whose list counts: the `last` of a model that reasons first, or the `first`
+            of a student, which begins with its list and may go on to a further one.
+        repeats: whether a name that comes again keeps its place.
     """
     said = without_thoughts(text)
     before, *sections = _header_pattern(header).split(said)
     names: list[str] = []
-    for section in reversed(sections):
+    for section in sections if headed == "first" else reversed(sections):
         names = list(_items(section, has_header=True))
         if names:
             break
     else:
         names = list(_items(before if sections else said, has_header=False))
+    if repeats:
+        return [name for name in names if normalise(name)][:most]
     first: dict[str, str] = {}
     for name in names:
         first.setdefault(normalise(name), name)
@@ -127,6 +141,33 @@ def _clean(text: str) -> str:
     text = _LINK.sub(r"\1", text).split("|")[0].strip()
     bold = _BOLD.match(text)
     text = (bold[2] if bold else text).strip("*_` \t").rstrip(":")
-    quoted = _QUOTED.match(text)
-    text = quoted[1] if quoted else text
+    quoted = _inside_quotes(text)
+    if quoted is not None:
+        return quoted.replace("**", "").strip("*_ \t").rstrip(".,;")
     return text.replace("**", "").strip(_MARKS).rstrip(".,;").strip(_MARKS)
+
+
+def _inside_quotes(text: str) -> str | None:
+    """Return what the quotes that a text begins with enclose; None if they are not closed.
+
+    Quotes inside a name are kept: one behind a space opens, one before a space closes, and an
+    apostrophe does neither.
+
+    >>> _inside_quotes("'Dysplasia, 'corner fracture' type', which fits")
+    "Dysplasia, 'corner fracture' type"
+    """
+    runs = list(_QUOTES.finditer(text))
+    if not runs or runs[0].start() > 0:
+        return None
+    outer = depth = runs[0].end()
+    for run in runs[1:]:
+        size = run.end() - run.start()
+        before, after = text[run.start() - 1], text[run.end() : run.end() + 1]
+        opens, closes = before in _OPENING, not after or after in _CLOSING
+        if opens and not closes:
+            depth += size
+        elif closes and not opens:
+            if size >= depth:
+                return text[outer : run.start() + depth - outer]
+            depth -= size
+    return None
