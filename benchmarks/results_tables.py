@@ -38,6 +38,11 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "tuned_student": ("tuned_student", campaigns.tuned_section),
     "serve_load": ("serve_load", serving.serve_load_section),
     "serve_faults": ("serve_faults", serving.serve_faults_section),
+    "serve_catalogue": ("serve_catalogue", serving.serve_catalogue_section),
+    "serve_attack": ("serve_attack", serving.serve_attack_section),
+    "serve_heavy": ("serve_heavy", serving.serve_heavy_section),
+    "abstention": ("abstention", serving.abstention_section),
+    "interrupts": ("interrupts", serving.interrupts_section),
 }
 
 

@@ -62,3 +62,14 @@ def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"[\w/-]+\.md", yaml.dump(yaml.safe_load(text)["nav"])))
     assert listed == {page.relative_to(ROOT / "docs").as_posix() for page in MANUAL}
+
+
+def test_the_package_that_fetches_patients_gets_an_environment_of_its_own() -> None:
+    """It needs an older protobuf than Ray Serve."""
+    package = "phenopacket-store-toolkit"
+    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
+    installs = [line.split() for line in lines if package in line and "install" in line]
+    assert installs
+    assert all(re.fullmatch(r"\.(?!venv/)\w+/bin/pip", words[0]) for words in installs)
+    required = (ROOT / "requirements.lock", ROOT / "pyproject.toml")
+    assert not [file for file in required if package in file.read_text(encoding="utf-8")]

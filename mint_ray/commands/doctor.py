@@ -122,8 +122,11 @@ def _ray(echo: Callable[[str], object]) -> None:
 
 
 def _tracking(echo: Callable[[str], object]) -> None:
+    from mint_ray.tracking.mlflow_store import shown_uri
+
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    echo(f"{'tracking':<14} {uri or 'sqlite:///<store>/mlflow.db (tracking.uri to change)'}")
+    shown = shown_uri(uri) if uri else "sqlite:///<store>/mlflow.db (tracking.uri to change)"
+    echo(f"{'tracking':<14} {shown}")
 
 
 def _cache(echo: Callable[[str], object]) -> None:

@@ -26,7 +26,7 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.reports.cards.model_card import FILE as CARD
-from mint_ray.runtime.session import connect
+from mint_ray.runtime.session import begin_session
 from mint_ray.stages.calibrate import SCORES, TESTED
 from mint_ray.stages.workers.scoring import score_cases
 from mint_ray.students.student import CATALOGUE, read_info
@@ -174,7 +174,7 @@ def compare_students(
             "catalogue, found other labels in these cases; --force promotes without a comparison"
         )
     scores = scored_cases(pq.read_table(student / TESTED))
-    connect(config.resources)
+    begin_session(config.resources, lambda line: None)
     wanted = frozenset(scores.case_ids)
     theirs = scored_cases(score_cases(config, downloaded, cases, wanted, folder / SCORES))
     if theirs.case_ids != scores.case_ids:

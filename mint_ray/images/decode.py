@@ -54,7 +54,8 @@ def open_rgb(encoded: bytes, draft_side: int | None = None) -> Image.Image | Fau
                 if isinstance(rgb, str):
                     return rgb
                 rgb.info["exif"] = image.getexif().tobytes()  # holds the orientation
-                return ImageOps.exif_transpose(rgb)
+                ImageOps.exif_transpose(rgb, in_place=True)
+                return rgb
     except Image.DecompressionBombError:
         return TOO_LARGE
     except Exception:  # Pillow's decoders raise nearly anything on damaged input
@@ -86,9 +87,14 @@ def tile_fault(image: Image.Image) -> Fault | None:
     """Return `image_too_small` or `image_blank` if an RGB image shows nothing, else None."""
     if min(image.size) < MIN_SIDE:
         return TOO_SMALL
-    if np.asarray(image.convert("L"), dtype=np.float32).std() < BLANK_DEVIATION:
-        return BLANK
-    return None
+    return BLANK if _deviation_of_grey(image) < BLANK_DEVIATION else None
+
+
+def _deviation_of_grey(image: Image.Image) -> float:
+    """Return the standard deviation of the grey levels, without an array of the pixels."""
+    counts, levels = np.array(image.convert("L").histogram(), dtype=np.float64), np.arange(256)
+    mean = (counts * levels).sum() / counts.sum()
+    return float(np.sqrt((counts * (levels - mean) ** 2).sum() / counts.sum()))
 
 
 def sample_image(side: int = 64) -> bytes:
@@ -104,4 +110,7 @@ def sample_image(side: int = 64) -> bytes:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return on_white(image)
+    if image.mode == "RGB":  # each copy of forty megapixels takes 160 MB
+        image.load()
+        return image
     return image.convert("RGB")

@@ -37,6 +37,7 @@ from mint_ray.knowledge.triggers import (
     UNCERTAIN,
     VERBS,
     YES_AFTER,
+    Phrases,
 )
 
 Assertion = Literal["present", "excluded", "open"]
@@ -58,6 +59,8 @@ Span = tuple[int, int]
 
 _FINDING = "\0"
 """Stands for each word of a finding's name."""
+_FAR = 24
+"""Words behind a finding that may hold its value: more than links and the longest phrase take."""
 _AGAIN = frozenset(["became", "developed", "appeared", "now", "later"])
 _SHORT = frozenset(["no", "not", "never", "n", "0", "-", "–", "−", "none"])
 _MARKS_BEHIND = frozenset([",", ".", ";", ")", "|", "\t", "!", "and", "/"])
@@ -81,6 +84,9 @@ class Sentence:
             for index in range(first, last + 1):
                 self._words[index] = _FINDING
         self._triggers = self._find_triggers()
+        self._has_relatives = any(_bare(word) in RELATIVES for word in self._words)
+        # Of a list, each finding takes what stands behind the last one.
+        self._told_after: dict[int, Assertion | None] = {}
 
     def assertion(self, number: int) -> Assertion:
         """Return what the sentence says of its finding `number`."""
@@ -96,6 +102,11 @@ class Sentence:
     # What stands behind a finding.
 
     def _after(self, number: int) -> Assertion | None:
+        if number not in self._told_after:
+            self._told_after[number] = self._read_after(number)
+        return self._told_after[number]
+
+    def _read_after(self, number: int) -> Assertion | None:
         last = self._spans[number][1]
         words = self._words[last + 1 :]
         told = _told_by_history(words)
@@ -120,7 +131,7 @@ class Sentence:
 
     def _value(self, words: Sequence[str]) -> Assertion | None:
         """Return the value that a finding has been given: "Seizures: no", "Ataxia was not seen"."""
-        words = [word for whole in words for word in _split_contraction(whole)]
+        words = [word for whole in words[:_FAR] for word in _split_contraction(whole)]
         skipped = 0
         while skipped < min(len(words), 5) and words[skipped] in LINKS:
             skipped += 1
@@ -248,9 +259,11 @@ class Sentence:
     # Whose finding it is.
 
     def _is_of_relative(self, first: int, last: int) -> bool:
+        if not self._has_relatives:
+            return False
         before = self._clause_before(first)
         for index in range(len(before) - 1, -1, -1):
-            word = before[index].removesuffix("'s").removesuffix("’s")
+            word = _bare(before[index])
             if word in PATIENT:
                 return False
             if word in RELATIVES:
@@ -258,7 +271,7 @@ class Sentence:
         after = self._words[last + 1 : last + 5]
         if after[:1] not in (["in"], ["of"], ["bei"], ["on"]):
             return False
-        return any(word.removesuffix("'s").removesuffix("’s") in RELATIVES for word in after[1:])
+        return any(_bare(word) in RELATIVES for word in after[1:])
 
     def _clause_before(self, first: int) -> list[str]:
         """Return the words of the clause before a finding, without closed parentheses."""
@@ -281,6 +294,11 @@ class Sentence:
         ]
         preceding = before[max(0, index - 4) : index]
         return bool(set(following[:3]) & REPORTING or set(preceding) & LIKE)
+
+
+def _bare(word: str) -> str:
+    """Return a word without the ending of a possessor."""
+    return word.removesuffix("'s").removesuffix("’s")
 
 
 def _told_by_history(words: Sequence[str]) -> Assertion | None:
@@ -329,9 +347,9 @@ def _split_contraction(word: str) -> list[str]:
     return [word[:-3], "n't"] if match else [word]
 
 
-def _starts(words: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> int:
+def _starts(words: Sequence[str], phrases: Phrases) -> int:
     """Return the number of words of the longest phrase that `words` begin with, 0 for none."""
-    for phrase in phrases:
+    for phrase in phrases.get(words[0], ()) if words else ():
         if tuple(words[: len(phrase)]) == phrase:
             return len(phrase)
     return 0

@@ -7,15 +7,21 @@ relatives of German, French, Spanish, Italian and Dutch.
 
 import re
 
+Phrases = dict[str, list[tuple[str, ...]]]
+"""Phrases as their words, longest first, by the first word."""
 
-def phrases(*lines: str) -> tuple[tuple[str, ...], ...]:
-    phrases = {tuple(phrase.split()) for line in lines for phrase in line.split("|")}
-    return tuple(sorted(phrases, key=len, reverse=True))
+
+def phrases(*lines: str) -> Phrases:
+    split = {tuple(phrase.split()) for line in lines for phrase in line.split("|")}
+    found: Phrases = {}
+    for phrase in sorted(split, key=len, reverse=True):
+        found.setdefault(phrase[0], []).append(phrase)
+    return found
 
 
 NEGATION, UNCERTAIN, OPEN, PSEUDO, TURN = "negation", "uncertain", "open", "pseudo", "turn"
 
-TRIGGERS: dict[str, tuple[tuple[str, ...], ...]] = {
+TRIGGERS: dict[str, Phrases] = {
     # Words of negation that deny something else, or nothing.
     PSEUDO: phrases(
         "no change in|no changes in|no increase in|no increased|no decrease in|no worsening of",

@@ -35,16 +35,10 @@ def training_slots(
     Raises:
         ConfigError: not even one training fits.
     """
-    workers = resources.train_workers
-    needed = workers if isinstance(workers, int) else workers[0]
+    needed = fewest_workers(resources)
     room = sum(_workers_on(node, resources) for node in nodes)
-    each = f"{needed} worker(s) of {resources.cpus_per_worker:g} CPU"
-    if resources.gpus_per_worker:
-        each += f" and {resources.gpus_per_worker:g} GPU"
-    total = " and ".join(
-        f"{sum(node.get(kind, 0) for node in nodes):g} {kind}" for kind in ("CPU", "GPU")
-    )
-    has = f"{len(nodes)} node(s) with {total} have room for {room} worker(s)"
+    each = _workers_in_words(needed, resources)
+    has = f"{_total(nodes)} have room for {room} worker(s)"
     if room < needed:
         raise ConfigError(
             f"no training fits the cluster: each needs {each} (resources.train_workers, "
@@ -58,6 +52,24 @@ def training_slots(
     elif limit and limit > fitting:
         why += f", so tune.max_concurrent_trials={limit} is too many"
     return Slots(count, why)
+
+
+def fewest_workers(resources: ResourcesConfig) -> int:
+    """Return the number of workers with which a training of a student may start."""
+    workers = resources.train_workers
+    return workers if isinstance(workers, int) else workers[0]
+
+
+def _workers_in_words(count: int, resources: ResourcesConfig) -> str:
+    gpus = f" and {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
+    return f"{count} worker(s) of {resources.cpus_per_worker:g} CPU{gpus}"
+
+
+def _total(nodes: Sequence[Mapping[str, float]]) -> str:
+    total = " and ".join(
+        f"{sum(node.get(kind, 0) for node in nodes):g} {kind}" for kind in ("CPU", "GPU")
+    )
+    return f"{len(nodes)} node(s) with {total}"
 
 
 def _workers_on(node: Mapping[str, float], resources: ResourcesConfig) -> int:
@@ -82,11 +94,41 @@ def check_worker_fits(nodes: Sequence[Mapping[str, float]], resources: Resources
         ConfigError: no node has as much; the message names setting, wanted and present.
     """
     for name, kind in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU")):
-        wanted = float(getattr(resources, name))
-        present = max((node.get(kind, 0.0) for node in nodes), default=0.0)
-        if wanted > present + _SLACK:
-            raise ConfigError(
-                f"resources.{name}={wanted:g}: expected a node with {wanted:g} {kind}, found at "
-                f"most {present:g} {kind} on {len(nodes)} node(s); set resources.{name} to "
-                f"at most {present:g}, or use a machine that has as much"
-            )
+        check_node_has(nodes, f"resources.{name}", float(getattr(resources, name)), kind)
+
+
+def check_node_has(
+    nodes: Sequence[Mapping[str, float]], setting: str, wanted: float, kind: str
+) -> None:
+    """Raise ConfigError if no node has the wanted CPUs or GPUs (`kind`) of a setting."""
+    present = max((node.get(kind, 0.0) for node in nodes), default=0.0)
+    if wanted > present + _SLACK:
+        raise ConfigError(
+            f"{setting}={wanted:g}: expected a node with {wanted:g} {kind}, found at most "
+            f"{present:g} {kind} on {len(nodes)} node(s); set {setting} to at most {present:g}, or "
+            "use a machine that has as much"
+        )
+
+
+def check_workers_fit(
+    nodes: Sequence[Mapping[str, float]], resources: ResourcesConfig, setting: str, workers: int
+) -> None:
+    """Check that all workers of a training have room at the same time.
+
+    Args:
+        nodes: `CPU` and `GPU` of every node.
+        resources: CPUs and GPUs of a worker.
+        setting: name of the setting of `resources` with the number of workers.
+        workers: that number.
+
+    Raises:
+        ConfigError: Ray would wait for the others for ever.
+    """
+    room = sum(_workers_on(node, resources) for node in nodes)
+    if room < workers:
+        raise ConfigError(
+            f"resources.{setting}={workers}: expected room for "
+            f"{_workers_in_words(workers, resources)}, found room for {room} on {_total(nodes)}; "
+            f"set resources.{setting} to at most {room}, or lower resources.cpus_per_worker or "
+            "gpus_per_worker"
+        )

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,23 +13,56 @@ from ray._private import ray_constants
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import ConfigError
 from mint_ray.runtime.orphans import remove_orphaned_placement_groups
-from mint_ray.runtime.placement import check_worker_fits
+from mint_ray.runtime.placement import check_worker_fits, check_workers_fit
 
 CORE_LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 """Environment variable with the least severity that Ray's core logs: of the process that has it."""
 
 
-def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> None:
+def begin_session(
+    resources: ResourcesConfig,
+    say: Callable[[str], None],
+    group: tuple[str, int] | None = None,
+) -> None:
     """Connect to Ray and print a line about the cluster.
 
+    Args:
+        resources: which Ray to connect to, and what a worker asks for.
+        say: prints a line.
+        group: setting with the number of workers that have to start together, and that number.
+
     Raises:
-        ConfigError: this machine's Ray has not what a worker asks for. A cluster may still grow, so
-            there a line says what it lacks.
+        ConfigError: this machine's Ray has not what the workers ask for. A cluster may still grow,
+            so there a line says what it lacks.
     """
     say(connect(resources))
+
+    def check(nodes: list[Mapping[str, float]]) -> None:
+        check_worker_fits(nodes, resources)
+        if group is not None:
+            check_workers_fit(nodes, resources, *group)
+
+    check_room(resources, say, check)
+
+
+def check_room(
+    resources: ResourcesConfig,
+    say: Callable[[str], None],
+    check: Callable[[list[Mapping[str, float]]], None],
+) -> None:
+    """Check the connected Ray's nodes; where a cluster may still grow, print what it lacks.
+
+    Args:
+        resources: which Ray it is.
+        say: prints a line.
+        check: raises ConfigError for nodes, given by their `CPU` and `GPU`, without enough room.
+
+    Raises:
+        ConfigError: see `check`; only for a Ray of this machine.
+    """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     try:
-        check_worker_fits(nodes, resources)
+        check(nodes)
     except ConfigError as error:
         if is_local(resources):
             raise
@@ -37,7 +70,10 @@ def begin_session(resources: ResourcesConfig, say: Callable[[str], None]) -> Non
 
 
 def begin_training_session(
-    resources: ResourcesConfig, output: Path, say: Callable[[str], None]
+    resources: ResourcesConfig,
+    output: Path,
+    say: Callable[[str], None],
+    group: tuple[str, int] | None = None,
 ) -> None:
     """Connect for a step that trains on Ray Train.
 
@@ -47,8 +83,9 @@ def begin_training_session(
         resources: which Ray to connect to.
         output: folder of the step, which remembers the session.
         say: prints a line.
+        group: as for `begin_session`.
     """
-    begin_session(resources, say)
+    begin_session(resources, say, group)
     remove_orphaned_placement_groups(output, say)
 
 

@@ -34,7 +34,8 @@ def run(context: StepContext) -> StepOutcome:
             "all training cases are of one group: they are ranked by the teacher that is fitted "
             "to them, whose scores of them are optimistic"
         )
-    begin_training_session(context.config.resources, context.output, context.progress.say)
+    group = ("teacher_workers", config.resources.teacher_workers)
+    begin_training_session(config.resources, output, context.progress.say, group)
     settings = {
         "config": config.model_dump(mode="json"),
         "output": str(output),

@@ -15,6 +15,7 @@ from mint_ray.evaluation.learning_rates import read_choice
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
+from mint_ray.runtime.placement import fewest_workers
 from mint_ray.runtime.ray_train import fit
 from mint_ray.runtime.session import begin_training_session
 from mint_ray.runtime.worker_log import new_worker_lines
@@ -53,7 +54,10 @@ def run(context: StepContext) -> StepOutcome:
     warning = missing_start(config.training.objective, config.student.init_adapter)
     if warning:
         context.progress.say(warning)
-    begin_training_session(config.resources, output, context.progress.say)
+    workers = fewest_workers(config.resources)
+    begin_training_session(
+        config.resources, output, context.progress.say, ("train_workers", workers)
+    )
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
     settings = worker_settings(config, prefer, cases, output, lineage)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mint_ray.commands.doctor import find_conflicts
+from mint_ray.commands.doctor import _tracking, find_conflicts
 
 
 def _install(folder: Path, name: str, version: str, *needs: str) -> None:
@@ -42,3 +42,16 @@ def test_circles_of_requirements_end(installed: Path) -> None:
     _install(installed, "zz-one", "1.0", "zz-two")
     _install(installed, "zz-two", "1.0", "zz-one")
     assert find_conflicts("zz-one") == []
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql://ward:canary@db/mlflow", "mssql://db/mlflow?PWD=canary&trust=yes"]
+)
+def test_the_password_of_the_tracking_store_is_not_printed(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    said: list[object] = []
+    _tracking(said.append)
+    assert "canary" not in str(said)
+    assert "***" in str(said)

@@ -1,6 +1,7 @@
 """Findings in invented notes."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,6 +9,7 @@ from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.knowledge.annotations import load_annotations
+from mint_ray.knowledge.assertion import Assertion, Sentence
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 
@@ -114,3 +116,20 @@ def test_another_order_of_words_makes_no_finding_of_a_denial(
     reader: FindingReader, ontology: Ontology
 ) -> None:
     assert names(reader, ontology, "Seizures absent.") == ([], ["Seizure"])
+
+
+@pytest.mark.parametrize("item", ["seizures", "seizures or", "seizures,", "no seizures"])
+def test_what_stands_behind_a_list_is_read_once_for_each_finding(
+    reader: FindingReader, item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    value = Sentence._value
+
+    def counted(self: Sentence, words: Sequence[str]) -> Assertion | None:
+        read.append(len(words))
+        return value(self, words)
+
+    monkeypatch.setattr(Sentence, "_value", counted)
+    found = reader.read(f"No {item} " + f"{item} " * 150)
+    assert len(found) > 100
+    assert len(read) <= len(found)

@@ -2,7 +2,7 @@ import pytest
 
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import ConfigError
-from mint_ray.runtime.placement import training_slots
+from mint_ray.runtime.placement import check_workers_fit, training_slots
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ def test_only_as_many_trainings_as_get_all_their_workers(
 def test_a_training_that_fits_nowhere_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"each needs 1 worker\(s\) of 1 CPU and 1 GPU"):
         training_slots([{"CPU": 8}], ResourcesConfig(gpus_per_worker=1))
+
+
+def test_workers_that_would_wait_for_each_other_are_refused() -> None:
+    message = (
+        r"resources\.teacher_workers=4: expected room for 4 worker\(s\) of 1 CPU, found room for 3 "
+        r"on 2 node\(s\) with 3 CPU and 0 GPU; set resources\.teacher_workers to at most 3"
+    )
+    nodes = [{"CPU": 2.0}, {"CPU": 1.0}]
+    with pytest.raises(ConfigError, match=message):
+        check_workers_fit(nodes, ResourcesConfig(), "teacher_workers", 4)
+    check_workers_fit(nodes, ResourcesConfig(), "teacher_workers", 3)
+    check_workers_fit(nodes, ResourcesConfig(cpus_per_worker=0.5), "teacher_workers", 6)

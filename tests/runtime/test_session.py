@@ -57,14 +57,18 @@ def test_rays_core_is_silent_here_and_nowhere_else(
     assert left == (None if chosen is None else chosen.encode())
 
 
-def begun(monkeypatch: pytest.MonkeyPatch, resources: ResourcesConfig) -> list[str]:
+def begun(
+    monkeypatch: pytest.MonkeyPatch,
+    resources: ResourcesConfig,
+    group: tuple[str, int] | None = None,
+) -> list[str]:
     """The lines that a session on a node without a GPU prints."""
     said: list[str] = []
     node = {"Alive": True, "Resources": {"CPU": 2.0}}
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(session, "connect", lambda _: "Ray")
     monkeypatch.setattr(session.ray, "nodes", lambda: [node])
-    session.begin_session(resources, said.append)
+    session.begin_session(resources, said.append, group)
     return said
 
 
@@ -83,3 +87,14 @@ def test_a_worker_that_no_node_has_room_for_is_refused_at_once(
     elsewhere = ResourcesConfig.model_validate({**settings, "ray_address": "10.0.0.1:6379"})
     assert begun(monkeypatch, elsewhere)[1].startswith("waiting until the cluster grows: ")
     assert begun(monkeypatch, ResourcesConfig()) == ["Ray"]
+
+
+def test_a_group_of_workers_without_room_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = ("train_workers", 3)
+    with pytest.raises(ConfigError, match=r"resources\.train_workers=3: .* found room for 2 on"):
+        begun(monkeypatch, ResourcesConfig(train_workers=3), group)
+    elsewhere = ResourcesConfig(train_workers=3, ray_address="10.0.0.1:6379")
+    assert begun(monkeypatch, elsewhere, group)[1].startswith("waiting until the cluster grows: ")
+    assert begun(monkeypatch, ResourcesConfig(), ("train_workers", 2)) == ["Ray"]

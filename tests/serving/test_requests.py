@@ -115,8 +115,12 @@ def test_the_note_of_a_patient_does_not_depend_on_an_id(reader: PatientReader) -
     notes = {reader.read(packet(TERMS, [], f"id-{n}")).note for n in range(24)}
     assert len(notes) == 1
     assert notes == {reader.read(DiagnoseRequest(terms=TERMS)).note}
-    orders = {reader.read(packet(TERMS[:n], [])).note for n in range(1, 6)}
-    assert len(orders) == 5
+    for present, excluded in ((TERMS[::-1], []), (TERMS[2:] + TERMS[:2], [])):
+        assert reader.read(packet(present, excluded)).note in notes
+    denied = {reader.read(packet(TERMS[:3], order)).note for order in (TERMS[3:], TERMS[:2:-1])}
+    assert len(denied) == 1
+    others = {reader.read(packet(TERMS[:n], [])).note for n in range(1, 6)}
+    assert len(others) == 5
 
 
 def test_findings_that_the_student_does_not_see_are_told(reader: PatientReader) -> None:

@@ -1,6 +1,7 @@
 """What a campaign taught, as numbers, words, table and page."""
 
 import re
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_the_table_has_every_trial_once(results: Results) -> None:
     print_trials(results, Console(file=shown, width=140))
     assert "0 (own)" in shown.getvalue()
     assert "lora_rank" in shown.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_of_a_trial_is_cut_at_any_width(results: Results, width: int) -> None:
+    wide, narrow = StringIO(), StringIO()
+    print_trials(results, Console(file=wide, width=400, force_terminal=True, color_system=None))
+    print_trials(results, Console(file=narrow, width=width, force_terminal=True, color_system=None))
+    text = narrow.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    found = Counter(re.findall(r"[\w.()/]+", text))
+    missing = Counter(re.findall(r"[\w.()/]+", wide.getvalue())) - found
+    assert not missing
 
 
 def test_the_page_is_whole_and_stands_alone(results: Results, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import pyarrow as pa
 from rich.console import Console
@@ -15,6 +16,8 @@ from mint_ray.tuning.results import Results, TrialResult, score
 from mint_ray.tuning.space import shown
 
 _LOG_WIDTH = 140
+_BETWEEN = 3
+"""Characters between two columns: a space on both sides of a line."""
 
 
 def in_order(results: Results) -> Sequence[TrialResult]:
@@ -32,32 +35,61 @@ def in_order(results: Results) -> Sequence[TrialResult]:
 
 
 def print_trials(results: Results, console: Console | None = None) -> None:
-    """Print one row per trial, finished ones first."""
+    """Print one row per trial, finished ones first.
+
+    A table that is too wide for the terminal becomes several, each with the trials' numbers.
+    """
     console = console or Console(stderr=True, highlight=False)
     if not console.is_terminal:  # a log has no width; rich would assume 80 and cut columns
         console.width = max(console.width, _LOG_WIDTH)
     validated = sampled_from(results.config, "validation").describe()
-    table = Table(title=f"{len(results.trials)} trials; {validated}", title_justify="left")
-    names = [name.rpartition(".")[2] for name in results.config.tune.space]
-    for name in ("trial", "state", "steps", *names):
-        table.add_column(name, justify="right" if name != "state" else "left", no_wrap=True)
-    measured = dict.fromkeys([results.measure, "mrr", "nll", "ece"])
-    for name in measured:
-        table.add_column(MEASURES[name].title, justify="right", no_wrap=True)
-    table.add_column(results.cost_unit, justify="right", no_wrap=True)
-    for result in in_order(results):
-        trial = result.trial
-        name = f"{trial.number}" + (" (own)" if trial.is_default else "")
-        table.add_row(
-            name,
-            trial.state,
-            f"{result.last.get('step', 0):.0f}/{result.planned}",
-            *(shown(value) for value in trial.choices.values()),
-            *(format_value(metric, result.last.get(f"validation/{metric}")) for metric in measured),
-            f"{result.cost:.0f}",
-            style="bold" if result is results.winner else None,
-        )
-    console.print(table)
+    title: str | None = f"{len(results.trials)} trials; {validated}"
+    settings = [name.rpartition(".")[2] for name in results.config.tune.space]
+    measured = tuple(dict.fromkeys([results.measure, "mrr", "nll", "ece"]))
+    titles = [MEASURES[name].title for name in measured]
+    heads = ["trial", "state", "steps", *settings, *titles, results.cost_unit]
+    ordered = in_order(results)
+    rows = [_row(result, measured) for result in ordered]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for part in _parts(widths, console.width):
+        table = Table(title=title, title_justify="left")
+        title = None
+        for index in part:
+            side: Literal["left", "right"] = "left" if heads[index] == "state" else "right"
+            table.add_column(heads[index], justify=side, no_wrap=True)
+        for result, row in zip(ordered, rows, strict=True):
+            style = "bold" if result is results.winner else None
+            table.add_row(*(row[index] for index in part), style=style)
+        console.print(table)
+
+
+def _row(result: TrialResult, measured: Sequence[str]) -> list[str]:
+    trial = result.trial
+    return [
+        f"{trial.number}" + (" (own)" if trial.is_default else ""),
+        trial.state,
+        f"{result.last.get('step', 0):.0f}/{result.planned}",
+        *(shown(value) for value in trial.choices.values()),
+        *(format_value(name, result.last.get(f"validation/{name}")) for name in measured),
+        f"{result.cost:.0f}",
+    ]
+
+
+def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Divide columns among tables that fit, each of which begins with the first column.
+
+    Args:
+        widths: characters of the columns.
+        room: characters of a line.
+    """
+    parts, used = [[0]], 1 + widths[0] + _BETWEEN
+    for index, width in enumerate(widths[1:], 1):
+        if used + width + _BETWEEN > room and len(parts[-1]) > 1:
+            parts.append([0])
+            used = 1 + widths[0] + _BETWEEN
+        parts[-1].append(index)
+        used += width + _BETWEEN
+    return parts
 
 
 def trials_table(results: Results) -> pa.Table:

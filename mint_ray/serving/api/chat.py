@@ -8,7 +8,7 @@ catalogue.
 import json
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,8 @@ from mint_ray.serving.api.requests import (
 )
 
 MOST_MESSAGES = 200
+MOST_PARTS = 200
+"""Most parts of one message."""
 
 
 class ImageUrl(BaseModel):
@@ -41,7 +43,7 @@ class Message(BaseModel):
     """One message."""
 
     role: str = Field(max_length=32)
-    content: str | list[Part] | None = None
+    content: str | Annotated[list[Part], Field(max_length=MOST_PARTS)] | None = None
 
 
 class ChatRequest(BaseModel):

@@ -215,10 +215,12 @@ class PatientReader:
         most = self._settings.note_max_terms
         stated = present[:most]
         denied = excluded[: min(self._settings.note_excluded_terms, most - len(stated))]
-        # The wording is drawn by the case's id. The findings stand in its place here, so that the
-        # same patient gets the same note, and the same answer, under every id.
+        # The wording is drawn by the case's id. The findings stand in its place here, and in their
+        # own order, so that the same patient gets the same note, and the same answer, under every
+        # id and however the findings are listed.
         drawn_by = "/".join(" ".join(sorted(terms)) for terms in (present, excluded))
-        shown = {**case, "case_id": drawn_by, "terms": stated, "excluded_terms": denied}
+        findings = {"terms": sorted(stated), "excluded_terms": sorted(denied)}
+        shown = {**case, "case_id": drawn_by, **findings}
         note = write_note(cast(Case, shown), self._ontology, self._settings, seed=0)
         return replace(
             _asked(note, present, excluded, options),

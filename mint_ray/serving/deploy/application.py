@@ -21,6 +21,7 @@ from mint_ray.serving.http.service import Service
 NAME = "mint"
 STUDENTS = ("text", "vision")
 HEALTH_SECONDS = 10.0
+INGRESS_CPUS = 0.1
 
 
 @serve.deployment
@@ -88,7 +89,7 @@ def build(config: ServingConfig, tracking: str) -> serve.Application:
         autoscaling_config=AutoscalingConfig(
             min_replicas=1, max_replicas=4, target_ongoing_requests=64
         ),
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": INGRESS_CPUS},
     )
     return deployment.bind(settings, students["text"], students["vision"], needs_keys)
 

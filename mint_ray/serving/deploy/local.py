@@ -4,7 +4,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ray import serve
 from ray.serve.config import HTTPOptions
@@ -13,8 +14,9 @@ from mint_ray.config.config import Config
 from mint_ray.config.serving import ServedStudentConfig, ServingConfig
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline import graph as pipeline
-from mint_ray.runtime.session import connect, is_local
-from mint_ray.serving.deploy.application import NAME, build, check
+from mint_ray.runtime.placement import check_node_has
+from mint_ray.runtime.session import check_room, connect, is_local
+from mint_ray.serving.deploy.application import INGRESS_CPUS, NAME, STUDENTS, build, check
 from mint_ray.serving.http.front import put_before_proxies
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.tracker import tracking_uri
@@ -32,7 +34,8 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
         KeyboardInterrupt: SIGINT (Ctrl-C) came.
         SystemExit: SIGTERM came; its code is 0.
         ConfigError: there is no student to serve, the address is not a loopback one and there are
-            no API keys, the port is taken, or this Ray has a Serve already.
+            no API keys, the port is taken, this Ray has a Serve already, or this machine has not
+            what the replicas ask for.
     """
     serving = with_students(config)
     check(serving)
@@ -41,6 +44,7 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
     put_before_proxies()
     say(connect(config.resources))
     check_no_serve()
+    check_room(config.resources, say, partial(check_replicas_fit, serving))
     # No limit of the proxy: it would count a whole stream. The service limits the arrival of each
     # body and each question to a model itself.
     options = HTTPOptions(host=serving.host, port=serving.port, request_timeout_s=None)
@@ -68,6 +72,30 @@ def check_no_serve() -> None:
             f"mint serve: expected a Ray without Ray Serve, found one that runs {names}; add the "
             "students to it with serve deploy configs/serve.yaml, or stop it with serve shutdown"
         )
+
+
+def check_replicas_fit(serving: ServingConfig, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Check that the fewest replicas of every student have room; Ray Serve would wait for ever.
+
+    Raises:
+        ConfigError: a replica asks for more than any node has, or all of them for more than all
+            nodes have.
+    """
+    students = [(kind, student) for kind in STUDENTS if (student := getattr(serving, kind))]
+    for name, kind, besides in (("gpus", "GPU", 0.0), ("cpus", "CPU", INGRESS_CPUS)):
+        for of, student in students:
+            check_node_has(nodes, f"serving.{of}.{name}", getattr(student, name), kind)
+        asked = [(f"serving.{of}", s.min_replicas, getattr(s, name)) for of, s in students]
+        wanted = sum(count * each for _, count, each in asked)
+        present = sum(node.get(kind, 0.0) for node in nodes)
+        if wanted and wanted + besides > present + 1e-6:
+            parts = " and ".join(
+                f"{of}.min_replicas={count} of {of}.{name}={each:g}" for of, count, each in asked
+            )
+            raise ConfigError(
+                f"{parts}: expected {wanted + besides:g} {kind} (with {besides:g} of the service "
+                f"itself), found {present:g} {kind} on {len(nodes)} node(s); lower one of them"
+            )
 
 
 def check_port(host: str, port: int) -> None:

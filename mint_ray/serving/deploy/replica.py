@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+READERS = 4
+"""Notes that are read at the same time."""
 STUCK_SECONDS = 300.0
 """Time after which a batch that is not done means that the model is stuck, not that it is slow."""
 
@@ -56,6 +58,9 @@ class StudentReplica:
         # Images are decoded, measured and made prompts beside the event loop, which answers health
         # checks. One at a time, because a large one takes hundreds of megabytes.
         self._decode = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        # Notes are read beside it, too. Several at a time, so that a short one does not wait until
+        # a very long one, which may take seconds, is read.
+        self._read = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._computing_since: float | None = None
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
@@ -112,7 +117,9 @@ class StudentReplica:
         if predictor is None:
             return _UNKNOWN_MODEL
         try:
-            return await self._answer(predictor, request_id, predictor.read_patient(request))
+            loop = asyncio.get_running_loop()
+            asked = await loop.run_in_executor(self._read, predictor.read_patient, request)
+            return await self._answer(predictor, request_id, asked)
         except UnusableRequest as error:
             return Refusal(error.reason, str(error))
 

@@ -56,7 +56,14 @@ def make_app(service: Service, config: ServingConfig, *, needs_keys: bool = Fals
         config: limits, and where keys are.
         needs_keys: whether requests need a key even if this process knows none.
     """
-    app = FastAPI(title="mint_ray", version=__version__, redoc_url=None, docs_url=None)
+    # No redirection of "/v1/diagnose/": its Location repeats what the client wrote.
+    app = FastAPI(
+        title="mint_ray",
+        version=__version__,
+        redoc_url=None,
+        docs_url=None,
+        redirect_slashes=False,
+    )
     _add_model_routes(app, service)
     _add_status_routes(app, service)
     for path in static.paths():
@@ -152,7 +159,7 @@ def _model_entry(model: dict[str, Any]) -> dict[str, Any]:
 
 async def _image_of(request: Request, options: Options) -> tuple[bytes, Options]:
     """Return the encoded image and the options of a request, by its content type."""
-    kind = request.headers.get("content-type", "")
+    kind = request.headers.get("content-type", "").lower()
     if kind.startswith("application/json"):
         parsed = TissueRequest.model_validate_json(check_parts(await request.body()))
         # Validated already; a copy without the image, which would travel with the options.
@@ -195,7 +202,7 @@ async def _answer_line(service: Service, request_id: str, line: bytes) -> dict[s
         text = f"expected a line of at most {MOST_JSON_BYTES} bytes"
         return error_body(request_id, "too_large", text)
     try:
-        parsed = DiagnoseRequest.model_validate_json(line)
+        parsed = DiagnoseRequest.model_validate_json(check_parts(line))
         return (await _diagnose_with_retries(service, request_id, parsed)).model_dump(mode="json")
     except ValidationError as error:
         return error_body(request_id, "invalid", _problems(error.errors()))

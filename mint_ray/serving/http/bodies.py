@@ -13,9 +13,9 @@ MOST_LINES = 10_000
 """Most lines of a batch."""
 MOST_OTHER_BYTES = 2**16
 """Longest body of a request to a route that reads none."""
-MOST_JSON_PARTS = 100_000
-"""Most objects, lists and elements of a JSON body beyond `MOST_JSON_BYTES`, which holds an image:
-one long string, in which none of the bytes that are counted occurs."""
+MOST_JSON_PARTS = 20_000
+"""Most objects, lists and elements of a JSON body or line. A published phenopacket has a thousand;
+a million of them, which fit into `MOST_JSON_BYTES`, would keep the parser busy for seconds."""
 
 _LONG = frozenset(("/v1/tissue", "/v1/batch", "/v1/chat/completions"))
 
@@ -28,13 +28,15 @@ def body_limit(path: str, most: int) -> int:
 
 
 def check_parts(body: bytes) -> bytes:
-    """Return a JSON body that a parser may read.
+    """Return a JSON body, or a line of a batch, that a parser may read.
+
+    An image is one long string, in which none of the bytes that are counted occurs.
 
     Raises:
-        RequestRefused: `too_large`: it is longer than a patient, and not because of an image.
+        RequestRefused: `too_large`.
     """
-    if len(body) > MOST_JSON_BYTES and sum(map(body.count, (b"{", b"[", b","))) > MOST_JSON_PARTS:
-        text = f"expected at most {MOST_JSON_PARTS} elements in a body of this size"
+    if sum(map(body.count, (b"{", b"[", b","))) > MOST_JSON_PARTS:
+        text = f"expected JSON of at most {MOST_JSON_PARTS} objects, lists and elements"
         raise RequestRefused(413, "too_large", text)
     return body
 

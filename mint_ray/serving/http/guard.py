@@ -38,6 +38,7 @@ Ray Serve's own `x-request-id` repeats the client's value, so two requests could
 MOST_BODIES = 32
 """Most bodies of one caller that arrive at the same time. Those that arrived are not counted."""
 _WITH_BODY = ("POST", "PUT", "PATCH")
+_MOST_DIGITS = 20
 
 
 class _BodyRefused(Exception):  # noqa: N818 - a request's fate
@@ -142,7 +143,8 @@ class Guard:
             caller = f"key-{holder}"
         length = headers.get(b"content-length", b"0")
         most = body_limit(scope["path"], self._max_body_bytes)
-        if not length.isdigit() or int(length) > most:
+        # Of very many digits, zeros among them, Python makes no number.
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > most:
             return caller, (413, "too_large", f"expected a body of at most {most} bytes")
         if scope["method"] in _WITH_BODY and self._arriving[caller] >= MOST_BODIES:
             text = f"expected at most {MOST_BODIES} bodies that arrive at the same time"

@@ -6,9 +6,11 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from mint_ray.errors import ConfigError
 
@@ -18,6 +20,7 @@ KEY_HASHES = "MINT_API_KEY_HASHES"
 """Environment variable with hashes of API keys, separated by commas."""
 MOST_CALLERS = 10_000
 """Most callers whose rate is remembered; the least recent ones are forgotten."""
+_SHORTEST_WAIT = 0.001
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -140,34 +143,30 @@ def _hash(text: str) -> str:
     return digest
 
 
-@dataclass
-class _Bucket:
-    tokens: float
-    at: float
-
-
 class RateLimit:
-    """Token buckets, one per caller.
+    """Rates of callers over a sliding window of a minute.
+
+    The window is a library's: it weighs the fixed minutes that it covers, so a caller may ask
+    `per_minute` times at once, and goes on evenly after that. Its storage forgets a caller after
+    two minutes, but holds any number of them, and looks through all of them again and again: so
+    the callers are limited here.
 
     Args:
         per_minute: requests that a caller may make per minute, and also at once.
-        clock: current time in seconds.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute, self._clock = float(per_minute), clock
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+    def __init__(self, per_minute: int) -> None:
+        self._item = RateLimitItemPerMinute(per_minute)
+        self._windows = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._callers: OrderedDict[str, None] = OrderedDict()
 
     def wait(self, caller: str) -> float:
-        """Take a token; return 0, or the seconds until the caller may make its next request."""
-        now = self._clock()
-        bucket = self._buckets.pop(caller, None) or _Bucket(self._per_minute, now)
-        refill = (now - bucket.at) * self._per_minute / 60
-        bucket = _Bucket(min(self._per_minute, bucket.tokens + refill), now)
-        self._buckets[caller] = bucket
-        while len(self._buckets) > MOST_CALLERS:
-            self._buckets.popitem(last=False)
-        if bucket.tokens >= 1:
-            bucket.tokens -= 1
+        """Count a request; return 0, or the seconds until the caller may make its next one."""
+        self._callers[caller] = None
+        self._callers.move_to_end(caller)
+        while len(self._callers) > MOST_CALLERS:
+            self._windows.clear(self._item, self._callers.popitem(last=False)[0])
+        if self._windows.hit(self._item, caller):
             return 0.0
-        return (1 - bucket.tokens) * 60 / self._per_minute
+        again_at, _ = self._windows.get_window_stats(self._item, caller)
+        return max(again_at - time.time(), _SHORTEST_WAIT)

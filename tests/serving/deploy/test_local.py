@@ -12,9 +12,11 @@ import pytest
 
 from mint_ray.cli import main
 from mint_ray.config.load import parse_config
+from mint_ray.config.serving import ServingConfig
 from mint_ray.errors import ConfigError
+from mint_ray.runtime import session
 from mint_ray.serving.deploy import local
-from mint_ray.serving.deploy.local import check_port, serve_until_stopped
+from mint_ray.serving.deploy.local import check_port, check_replicas_fit, serve_until_stopped
 
 
 def test_a_taken_port_is_refused_before_ray_starts(tmp_path: Path) -> None:
@@ -83,6 +85,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     monkeypatch.setattr(local, "serve", fake)
     monkeypatch.setattr(local, "connect", lambda resources: "Ray")
     monkeypatch.setattr(local, "build", lambda *_: None)
+    monkeypatch.setattr(session.ray, "nodes", list)
     handler = signal.getsignal(signal.SIGTERM)
     yield made
     signal.signal(signal.SIGTERM, handler)
@@ -137,3 +140,56 @@ def test_sigterm_stops_the_service(
     with pytest.raises(SystemExit) as ended:
         main(["serve", config_file])
     assert (ended.value.code, called["shutdown"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"text": {"gpus": 1}}, r"serving\.text\.gpus=1: .* 1 GPU, found at most 0 GPU"),
+        ({"vision": {"gpus": 0.5}}, r"serving\.vision\.gpus=0\.5: .*found at most 0 GPU"),
+        ({"text": {"cpus": 3}}, r"serving\.text\.cpus=3: .* 3 CPU, found at most 2 CPU"),
+        ({"text": {"cpus": 2}}, r"expected 2\.1 CPU .*, found 2 CPU on 1 node"),
+        (
+            {"text": {"min_replicas": 2}, "vision": {}},
+            r"serving\.text\.min_replicas=2 of serving\.text\.cpus=1 and "
+            r"serving\.vision\.min_replicas=1 .* expected 3\.1 CPU",
+        ),
+    ],
+)
+def test_replicas_that_never_get_room_are_refused_before_they_are_waited_for(
+    settings: dict[str, Any],
+    message: str,
+    called: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    node = {"Alive": True, "Resources": {"CPU": 2.0}}
+    monkeypatch.setattr(session.ray, "nodes", lambda: [node])
+    students = {kind: {"student": "folder", **more} for kind, more in settings.items()}
+    config = parse_config({"serving": {**students, "port": free_port()}})
+    with pytest.raises(ConfigError, match=message):
+        serve_until_stopped(config, print)
+    assert called == {}
+    # A cluster may still grow.
+    elsewhere = {"ray_address": "10.0.0.1:6379"}
+    config = parse_config({"serving": students, "resources": elsewhere})
+    monkeypatch.setattr(local, "threading", SimpleNamespace(Event=stop_at_once))
+    with pytest.raises(KeyboardInterrupt):
+        serve_until_stopped(config, print)
+    assert "waiting until the cluster grows: serving." in capsys.readouterr().out
+    assert called["run"]
+
+
+def test_what_two_cores_have_room_for_is_served() -> None:
+    students = {kind: {"student": "folder", "cpus": 0.9} for kind in ("text", "vision")}
+    check_replicas_fit(ServingConfig.model_validate(students), [{"CPU": 2.0}])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stop_at_once() -> Any:
+    raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mint_ray.errors import ServingError
-from mint_ray.serving.api.requests import Options
+from mint_ray.serving.api.requests import DiagnoseRequest, Options
 from mint_ray.serving.deploy import replica as module
 from mint_ray.serving.deploy.replica import StudentReplica
 
@@ -56,6 +56,34 @@ def test_a_health_check_does_not_wait_behind_work(monkeypatch: pytest.MonkeyPatc
         assert predictor.checks == 1
 
     asyncio.run(run())
+
+
+def test_a_note_is_read_beside_the_event_loop_and_a_short_one_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Reading(Busy):
+        def read_patient(self, request: DiagnoseRequest) -> str:
+            if request.note == "long":
+                self.work()
+            return threading.current_thread().name
+
+    async def answer(self: Any, predictor: Any, request_id: str, asked: Any) -> Any:
+        return asked
+
+    monkeypatch.setattr(StudentReplica.func_or_class, "_answer", answer)
+    predictor = Reading()
+    replica = replica_of(predictor)
+
+    async def run() -> list[str]:
+        long = asyncio.create_task(replica.diagnose("a", DiagnoseRequest(note="long")))
+        await asyncio.to_thread(predictor.began.wait, 20)
+        try:
+            short = await asyncio.wait_for(replica.diagnose("b", DiagnoseRequest(note="short")), 5)
+        finally:
+            predictor.end.set()
+        return [await long, short]
+
+    assert [name.split("_")[0] for name in asyncio.run(run())] == ["read", "read"]
 
 
 def test_an_image_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,37 @@ def images(count: int, seed: int = 0) -> Iterator[Attack]:
                 yield Attack(f"/v1/tissue?top_k={rng.choice(['3', '0', 'x'])}", data, kind)
 
 
+def heavy(count: int) -> Iterator[Attack]:
+    """Requests within every limit of size that would keep a parser or a reader busy for long."""
+    most = 2 * 2**20
+    lists = b'{"terms": [' + b"[]," * (most // 3 - 20) + b"[]]}"
+    parts = b'{"messages": [{"role": "user", "content": [' + b"{}," * (most // 3) + b"{}]}]}"
+    fields = b"{" + b",".join(b'"%d":1' % number for number in range(180_000)) + b"}"
+    listed = "no " + "seizures or " * 8_300
+    named = "seizures, ataxia, tall stature, " * 3_100
+    slide = _slide()
+    kinds = (
+        Attack("/v1/diagnose", _encoded({"note": listed, "explain": True, "top_k": 100})),
+        Attack("/v1/diagnose", lists),
+        Attack("/v1/diagnose", fields),
+        Attack("/v1/batch", b"\n".join([lists] * 12)),
+        Attack("/v1/batch", b"\n".join([_encoded({"note": named})] * 2)),
+        Attack("/v1/chat/completions", parts),
+        Attack("/v1/tissue?explain=true", slide, {"content-type": "image/png"}),
+        Attack("/v1/batch", b"\n" * 9_600_000),
+    )
+    for number in range(count):
+        yield kinds[number % len(kinds)]
+
+
+def _slide() -> bytes:
+    """Forty megapixels in less than a megabyte."""
+    tile = np.random.default_rng(0).integers(90, 220, (8, 8, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(tile, (790, 790, 1))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def raw(count: int, seed: int = 0) -> Iterator[bytes]:
     """Bytes on a connection that are no HTTP, or HTTP that contradicts itself."""
     rng = random.Random(seed)

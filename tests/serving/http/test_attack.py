@@ -37,7 +37,7 @@ from tests.serving.http import attacks
 from tests.serving.http.attacks import Attack
 from tests.serving.http.in_process import Handle
 
-TEXTS, IMAGES, RAW, BYPASSES, CANARIES = 280, 810, 240, 120, 80
+TEXTS, IMAGES, HEAVY, RAW, BYPASSES, CANARIES = 280, 810, 8, 240, 120, 80
 AT_ONCE = 16
 DEADLINE = 20.0
 """Seconds in which a neighbour has its answer."""
@@ -183,13 +183,16 @@ def check_typed(responses: list[httpx.Response]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [(attacks.texts, TEXTS), (attacks.images, IMAGES)], ids=["texts", "images"]
+    ("kind", "count"),
+    [(attacks.texts, TEXTS), (attacks.images, IMAGES), (attacks.heavy, HEAVY)],
+    ids=["texts", "images", "heavy"],
 )
 def test_whatever_is_sent_gets_an_answer_or_a_typed_error(
     kind: Callable[[int], Iterable[Attack]], count: int, make: Callable[..., Guard]
 ) -> None:
+    sent = list(kind(count))  # making them takes memory, too
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    responses = asyncio.run(under_attack(make(), kind(count)))
+    responses = asyncio.run(under_attack(make(), sent))
     assert len(responses) == count
     check_typed(responses)
     answered = sum(response.status_code == 200 for response in responses)

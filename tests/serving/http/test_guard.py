@@ -107,6 +107,7 @@ def test_without_any_key_every_request_that_needs_one_is_refused() -> None:
         ({"Content-Length": "2000"}, (b"",)),
         ({"Content-Length": "many"}, (b"",)),
         ({"Content-Length": "-1"}, (b"",)),
+        ({"Content-Length": "0" * 5000 + "2"}, (b"",)),
         ({}, (b"a" * 600, b"a" * 600)),
         ({"Content-Length": "5"}, (b"a" * 2000,)),
     ],

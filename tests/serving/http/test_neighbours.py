@@ -124,19 +124,49 @@ def test_each_route_has_a_limit_that_holds_before_anything_is_parsed(
     assert (response.status_code == 413) is refused
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/tissue"])
-def test_json_of_many_parts_is_refused_before_it_is_parsed(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def parsed(*_: Any) -> Any:
-        raise AssertionError("parsed")
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of the JSON that a parser gets, which refuses it."""
+    lengths: list[int] = []
 
-    monkeypatch.setattr(application.ChatRequest, "model_validate_json", parsed)
-    monkeypatch.setattr(application.TissueRequest, "model_validate_json", parsed)
-    content = b"[" + b"[]," * (bodies.MOST_JSON_BYTES // 3 + 1) + b"[]]"
+    def parse(body: bytes) -> Any:
+        lengths.append(len(body))
+        raise RequestRefused(422, "parsed", "parsed")
+
+    for kind in (
+        application.ChatRequest,
+        application.TissueRequest,
+        application.DiagnoseRequest,
+    ):
+        monkeypatch.setattr(kind, "model_validate_json", parse)
+    return lengths
+
+
+@pytest.mark.parametrize("element", [b"[]", b"{}", b"1", b'"a":1', b"[[[["])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/tissue", "/v1/diagnose"])
+def test_json_of_many_parts_is_refused_before_it_is_parsed(
+    path: str, element: bytes, parsed: list[int]
+) -> None:
+    content = b",".join([element] * (bodies.MOST_JSON_PARTS + 2))
+    assert len(content) < bodies.MOST_JSON_BYTES  # so its length is no reason
     headers = {"Content-Type": "application/json"}
     [response] = ask(app_of(Handle()), ("POST", path, {"content": content, "headers": headers}))
     assert (response.status_code, reason(response.json())) == (413, "too_large")
+    assert parsed == []
+
+
+def test_a_line_of_many_parts_is_refused_in_its_place(parsed: list[int]) -> None:
+    lines = [LINE, '{"terms":[' + "[]," * bodies.MOST_JSON_PARTS + "[]]}"]
+    assert [reason(body) for body in batch(app_of(Handle()), *lines)] == ["parsed", "too_large"]
+    assert parsed == [len(LINE)]
+
+
+def test_the_parts_of_a_message_are_counted_before_they_are_validated() -> None:
+    many = {"role": "user", "content": [{}] * 5_000}
+    more = {"json": {"messages": [many]}}
+    [response] = ask(app_of(Handle()), ("POST", "/v1/chat/completions", more))
+    assert response.status_code == 422
+    assert "at most 200 items" in response.json()["error"]["message"]
 
 
 def test_a_long_string_is_no_reason_to_refuse() -> None:
@@ -216,3 +246,10 @@ def test_a_busy_model_is_healthy_and_a_dead_one_is_not(
 
     [response] = ask(app_of(Handle(about=about)), ("GET", "/healthz", {}))
     assert (response.status_code, response.json().get("status")) == (status, state)
+
+
+def test_an_address_with_a_slash_too_many_repeats_nothing() -> None:
+    path = "/v1/diagnose/?canary=canary"
+    [response] = ask(app_of(Handle(diagnose=diagnose)), ("POST", path, {"json": NOTE}))
+    assert (response.status_code, reason(response.json())) == (404, "no_route")
+    assert "canary" not in str(response.headers)

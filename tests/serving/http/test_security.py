@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from limits.storage import MemoryStorage
 
 from mint_ray.errors import ConfigError
 from mint_ray.serving.http import security
@@ -83,15 +86,55 @@ def test_a_key_in_place_of_its_hash_is_refused_and_not_repeated(text: str, tmp_p
         ApiKeys(tmp_path / "none", "")
 
 
-def test_a_caller_that_asks_too_often_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    limit = RateLimit(6, clock=lambda: now[0])
-    assert [limit.wait("a") for _ in range(6)] == [0] * 6
-    assert limit.wait("a") == pytest.approx(10)
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of a clock that a test turns; it begins in the middle of a minute."""
+    found = [60 * 10**6 + 30.0]
+    monkeypatch.setattr(time, "time", lambda: found[0])
+    return found
+
+
+@pytest.mark.parametrize("per_minute", [1, 6, 60, 600])
+def test_a_caller_may_ask_at_once_what_a_minute_allows_and_then_waits(
+    per_minute: int, now: list[float]
+) -> None:
+    limit = RateLimit(per_minute)
+    assert [limit.wait("a") for _ in range(per_minute)] == [0] * per_minute
+    assert limit.wait("a") > 0
     assert limit.wait("b") == 0
-    now[0] = 10.1
+    now[0] += 120
     assert limit.wait("a") == 0
-    monkeypatch.setattr(security, "MOST_CALLERS", 3)
-    for number in range(50):
-        limit.wait(str(number))
-    assert len(limit._buckets) == 3
+
+
+@pytest.mark.parametrize("per_minute", [1, 6, 60, 600])
+@pytest.mark.parametrize("second", [0.0, 12.3, 59.9])
+def test_who_waits_as_told_may_ask_and_no_sooner(
+    per_minute: int, second: float, now: list[float]
+) -> None:
+    limit = RateLimit(per_minute)
+    now[0] += second
+    asked: list[float] = []
+    for _ in range(per_minute + 20):
+        while (wait := limit.wait("a")) > 0:
+            now[0] += wait * 0.9
+            assert limit.wait("a") > 0, "sooner than told"
+            now[0] += wait * 0.1 + 0.002
+        asked.append(now[0])
+    waits = [later - earlier for earlier, later in pairwise(asked[per_minute:])]
+    assert max(waits) < 60 / per_minute + 1 if per_minute > 1 else max(waits) < 61
+    # A window that is estimated may be exceeded, but by less than a bucket of tokens would.
+    assert max(sum(t <= u < t + 60 for u in asked) for t in asked) <= 2 * per_minute
+
+
+def test_the_rates_of_many_callers_take_a_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "MOST_CALLERS", 100)
+    limit = RateLimit(1)
+    for number in range(5_000):
+        limit.wait("who asks all the time")
+        assert limit.wait(f"address-2001:db8::{number:x}") == 0
+    held = limit._windows.storage
+    assert isinstance(held, MemoryStorage)
+    assert {len(limit._callers), len(held.storage), len(held.expirations)} == {100}
+    assert len(held.locks) <= 100
+    # Who asks all the time is not forgotten, so others cannot give it another minute.
+    assert limit.wait("who asks all the time") > 0

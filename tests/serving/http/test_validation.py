@@ -47,6 +47,14 @@ class Replica:
         ("/v1/chat/completions", chat([url_part(IMAGE)]), (b"an image", Options())),
         ("/v1/tissue?top_k=3", {"content": b"an image"}, (b"an image", Options(top_k=3))),
         ("/v1/tissue", {"json": {"image": IMAGE, "top_k": 3}}, (b"an image", Options(top_k=3))),
+        (
+            "/v1/tissue",
+            {
+                "content": json.dumps({"image": IMAGE}),
+                "headers": {"Content-Type": "Application/JSON; charset=UTF-8"},
+            },
+            (b"an image", Options()),
+        ),
         ("/v1/tissue?top_k=3", {"files": {"image": b"an image"}}, (b"an image", Options(top_k=3))),
         (
             "/v1/tissue",
