@@ -30,6 +30,7 @@ TRACKING = click.option(
     metavar="URI",
     help="Address of the registry; default $MLFLOW_TRACKING_URI, else sqlite:///runs/mlflow.db.",
 )
+_CASES = "A case table (.parquet, .csv), phenopackets (.json, .yaml, a folder, a ZIP), or images."
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[section.key=value ...]")
@@ -81,6 +82,7 @@ for _name, _about in (
     ("cases", "read or simulate cases"),
     ("teach", "fit the teacher"),
     ("prefer", "write preference pairs"),
+    ("candidates", "rank training cases with the starting student, for training.candidates=beam"),
     ("rates", "try learning rates in short trainings (training.trials), choose one"),
     ("train", "align the student"),
     ("evaluate", "measure every system and write the report"),
@@ -274,12 +276,7 @@ def rollback(name: str, tracking: str | None) -> None:
     required=True,
     help="An adapter folder, the folder of a step with a student, or models:/NAME@champion.",
 )
-@click.option(
-    "--cases",
-    required=True,
-    type=PATH,
-    help="A case table (.parquet, .csv), phenopackets (.json, .yaml, a folder, a ZIP), or images.",
-)
+@click.option("--cases", required=True, type=PATH, help=_CASES)
 @click.option("--out", required=True, type=PATH, help="Predictions are written here, as parquet.")
 @click.option("--top-k", default=10, show_default=True, type=click.IntRange(1))
 @TRACKING

@@ -359,9 +359,11 @@ def steps_of(folder: Path) -> list[dict[str, float]]:
 
 def check_candidates(calibrated: Path, start: Path) -> None:
     """The candidates of a calibration are the names that its starting student ranks first."""
-    table = pq.read_table(calibrated / "candidates.parquet")
     manifest = read_manifest(calibrated)
     assert manifest is not None
+    ranked = calibrated.parent / manifest.inputs["candidates"]
+    table = pq.read_table(ranked / "candidates.parquet")
+    assert len(list(calibrated.parent.glob("candidates-*"))) == 1  # once for the trials too
     pairs = pq.read_table(calibrated.parent / manifest.inputs["prefer"] / "train.parquet")
     assert set(table["case_id"].to_pylist()) == set(pairs["case_id"].to_pylist())
     cases = calibrated.parent / manifest.inputs["cases"]

@@ -27,6 +27,14 @@ def _no_inputs(config: Config) -> Mapping[str, ExtraInput]:
     return {}
 
 
+def _read_by_training(config: Config) -> tuple[str, ...]:
+    """Return the names of the steps that a training reads besides cases and pairs."""
+    training = config.training
+    of_beam = training.candidates == "beam" and training.objective in ("cft", "rcft")
+    wanted = {"candidates": of_beam, "rates": bool(training.trials.learning_rates)}
+    return tuple(name for name, is_read in wanted.items() if is_read)
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage of the graph."""
@@ -121,6 +129,15 @@ STEPS: tuple[Step, ...] = (
         version_by_task={"own": 4},  # the prompt no longer calls the text a clinical note
     ),
     Step(
+        "candidates",
+        1,
+        ("cases", "prefer"),
+        ("seed", "student"),
+        files=("student.init_adapter",),
+        about="rank training cases with the student that a calibration starts from",
+        on_request=True,
+    ),
+    Step(
         "rates",
         1,
         ("cases",),
@@ -137,7 +154,7 @@ STEPS: tuple[Step, ...] = (
         ("seed", "student", "training"),
         files=("student.init_adapter",),
         about="align the student on the pairs",
-        more_inputs=lambda config: ("rates",) if config.training.trials.learning_rates else (),
+        more_inputs=_read_by_training,
     ),
     Step(
         "evaluate",

@@ -5,22 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from mint_ray.common.files import replacing
-from mint_ray.config.config import Config
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.evaluation.learning_rates import read_choice
-from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import follow_metrics
 from mint_ray.runtime.placement import fewest_workers
 from mint_ray.runtime.ray_train import fit
 from mint_ray.runtime.session import begin_training_session
 from mint_ray.runtime.worker_log import new_worker_lines
-from mint_ray.stages.workers.scoring import NamedCaseScorer, score_cases
 from mint_ray.stages.workers.training import (
+    CANDIDATES,
     make_base_model,
     outcome_of,
     read_summary,
@@ -31,8 +25,6 @@ from mint_ray.stages.workers.training import (
 )
 from mint_ray.tuning.space import with_overrides
 
-CANDIDATES = "candidates.parquet"
-"""File in the step's folder with the candidates of `training.candidates: beam`."""
 WATCHED_CASES = "validation.parquet"
 """File in the step's folder with the cases of `training.watch`."""
 USUAL_STARTS = {"dpo": "sft", "cft": "orpo", "rcft": "orpo"}
@@ -67,8 +59,8 @@ def run(context: StepContext) -> StepOutcome:
         n_cases = write_validation_cases(config, cases, watch_settings.cases, file)
         context.progress.say(f"[Watch] {n_cases} validation cases, {watch_settings.steps} steps")
         settings["validation"] = {"cases": str(file), "every": watch_settings.steps}
-    if config.training.candidates == "beam" and config.training.objective in ("cft", "rcft"):
-        settings["candidates"] = str(write_candidates(context, config))
+    if "candidates" in context.inputs:
+        settings["candidates"] = str(context.inputs["candidates"] / CANDIDATES)
     worker_lines = new_worker_lines(output)
 
     def say_worker_lines() -> None:
@@ -88,25 +80,6 @@ def run(context: StepContext) -> StepOutcome:
     outcome = outcome_of(read_summary(output))
     rate = config.training.learning_rate
     return replace(outcome, facts={**outcome.facts, "learning_rate": rate})
-
-
-def write_candidates(context: StepContext, config: Config) -> Path:
-    """Let the student that the training starts from rank the training cases; resumable.
-
-    The file holds the best `evaluation.beam_width` names of each case, as its search found them.
-    """
-    prefer, cases, output = context.inputs["prefer"], context.inputs["cases"], context.output
-    paired = pq.read_table(prefer / "train.parquet", columns=["case_id"])["case_id"]
-    wanted = frozenset(paired.to_pylist())
-    context.progress.say(f"[Candidates] the starting student ranks {len(wanted)} training cases")
-    start, folder = config.student.init_adapter, output / "ranked"
-    scored = score_cases(config, start, cases, wanted, folder, NamedCaseScorer)
-    ids, most = Catalogue.read(cases / "catalogue.parquet").ids, config.evaluation.beam_width
-    names = [[ids[label] for label in labels[:most]] for labels in scored["labels"].to_pylist()]
-    with replacing(output / CANDIDATES) as partial_file:
-        columns = [scored["case_id"], pa.array(names, pa.list_(pa.string()))]
-        pq.write_table(pa.table(columns, ["case_id", "candidates"]), partial_file)
-    return output / CANDIDATES
 
 
 def missing_start(objective: str, start: Path | None) -> str | None:

@@ -41,8 +41,8 @@ def keys(made: Config) -> dict[str, str]:
     [
         ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate", "compare", "reason"}),
         ({"training": {"orpo_lambda": 0.2}}, TRAINED),
-        ({"preferences": {"k": 3}}, {"prefer", *TRAINED}),
-        ({"teacher": {"epochs": 3}}, {"teach", "prefer", *TRAINED}),
+        ({"preferences": {"k": 3}}, {"prefer", "candidates", *TRAINED}),
+        ({"teacher": {"epochs": 3}}, {"teach", "prefer", "candidates", *TRAINED}),
         ({"tune": {"trials": 9}}, {"tune"}),
         ({"tune": {"trials": 9}, "promotion": {"source": "tune"}}, {"tune", "calibrate"}),
         ({"promotion": {"coverage": 0.8}}, {"calibrate"}),
@@ -391,6 +391,29 @@ def test_a_training_takes_its_learning_rate_from_trials(
     plain = config(tmp_path)
     with pytest.raises(ConfigError, match=r"trials\.learning_rates: expected at least two"):
         pipeline.run_steps(plain, pipeline.needed_for("rates", plain), None, Progress())
+
+
+def test_candidates_are_ranked_once_for_all_trainings_from_a_student(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    calibrated = {
+        name: {
+            "start_from": "orpo",
+            "overrides": {"training": {**TRIALS, "objective": name, "candidates": "beam"}},
+        }
+        for name in ("cft", "rcft")
+    }
+    made, ran = compare(tmp_path, compare={"systems": {"orpo": {}, **calibrated}}), steps()
+    run_comparison(made)
+    assert (ran.count("candidates"), ran.count("rates"), ran.count("train")) == (1, 2, 7)
+    assert ran.index("candidates") > ran.index("train")
+    (folder,) = (tmp_path / "runs").glob("candidates-*")
+    started = manifest_of(folder).config["student"]["init_adapter"]
+    assert manifest_of(Path(started)).config["training"]["objective"] == "orpo"
+    # Objectives without candidates ask for no ranking.
+    plain = config(tmp_path, training={"candidates": "beam"})
+    assert [step.name for step in pipeline.needed_for("train", plain)][-1:] == ["train"]
+    assert "candidates" not in manifest_of(Path(started)).inputs
 
 
 def test_trials_of_a_system_start_where_its_training_starts(

@@ -1,6 +1,6 @@
-"""Stage `rates`: the students of trials rank validation cases, and the better one's rate is taken.
+"""Stages `rates` and `candidates`: what a training takes from rankings of finished students.
 
-The actors run in this process; `test_compare` runs the stage on Ray.
+The actors run in this process; tests/test_end_to_end.py has them on Ray.
 """
 
 from pathlib import Path
@@ -20,8 +20,9 @@ from mint_ray.evaluation.results import read_metrics
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.runtime.inference import CaseInference
-from mint_ray.stages import rates, train
+from mint_ray.stages import candidates, rates
 from mint_ray.stages.workers import scoring
+from mint_ray.stages.workers.training import CANDIDATES
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import train as train_student
@@ -45,7 +46,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return pa.concat_tables(parts).sort_by("case_id")
 
     monkeypatch.setattr(scoring, "infer", infer)
-    monkeypatch.setattr(rates, "begin_session", lambda resources, say: None)
+    for stage in (candidates, rates):
+        monkeypatch.setattr(stage, "begin_session", lambda resources, say: None)
 
 
 @pytest.fixture
@@ -127,8 +129,9 @@ def test_a_starting_student_gives_the_candidates_of_its_training_cases(
     start = context.inputs["train 0.01"]
     student = context.config.student.model_copy(update={"init_adapter": start})
     config = context.config.model_copy(update={"student": student})
-    file = train.write_candidates(context_of(config, dict(context.inputs), context.output), config)
-    rows = pq.read_table(file).to_pylist()
+    outcome = candidates.run(context_of(config, dict(context.inputs), context.output))
+    assert outcome.rows_in == outcome.rows_out == 10
+    rows = pq.read_table(context.output / CANDIDATES).to_pylist()
     assert {row["case_id"] for row in rows} == {f"train-{number}" for number in range(10)}
     ids = list(LABELS)
     notes = [f"A patient with finding {row['case_id'].split('-')[1]}." for row in rows]

@@ -37,6 +37,8 @@ from mint_ray.tuning.trials import RUNGS, TRIAL
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
+CANDIDATES = "candidates.parquet"
+"""File of `TrainingSpec.candidates` in the folder of a `candidates` step."""
 PATIENCE = 120.0
 """Seconds that a trial waits at a rung for the campaign's decision."""
 
