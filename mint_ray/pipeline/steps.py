@@ -117,6 +117,8 @@ STEPS: tuple[Step, ...] = (
         files=("teacher.gestaltmml.labels", "teacher.scores.path"),
         unhashed=tuple(f"teacher.endpoint.{name}" for name in UNHASHED_OF_SERVER),
         about="fit the multimodal teacher",
+        # It ranks by more evidence; folders of before are refused.
+        version_where=lambda config: 3 if config.teacher.name == "stacked" else 0,
     ),
     Step(
         "prefer",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -352,12 +353,19 @@ def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
     assert ran == ["train", "train", "evaluate", "evaluate", "compare"]
 
 
-def test_only_evaluations_with_free_answers_have_the_version_of_their_reading(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("stage", "changed"),
+    [
+        ("evaluate", {"evaluation": {"generate_cases": 5}}),
+        ("teach", {"teacher": {"name": "stacked"}}),
+    ],
+)
+def test_only_what_a_change_touches_has_its_version(
+    stage: str, changed: dict[str, Any], tmp_path: Path
 ) -> None:
-    (step,) = [step for step in STEPS if step.name == "evaluate"]
+    (step,) = [step for step in STEPS if step.name == stage]
     assert step.version_for(config(tmp_path)) == step.version
-    assert step.version_for(config(tmp_path, evaluation={"generate_cases": 5})) > step.version
+    assert step.version_for(config(tmp_path, **changed)) > step.version
 
 
 TRIALS = {"max_steps": 60, "trials": {"learning_rates": [1e-4, 1e-3]}}
