@@ -9,11 +9,8 @@ it, and with the drawn findings given as terms, as a reader without any error wo
 """
 
 import argparse
-import json
 import logging
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +22,10 @@ from disease_teachers import (
     answer_ranks,
     fit_teacher,
     micro_and_macro,
-    provenance,
     top_k,
     write_source,
 )
+from on_folds import record_on_folds
 
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
@@ -103,26 +100,5 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=Path, required=True, help="release ZIP or folder")
-    parser.add_argument("--publications", type=Path, required=True, help="one PMID a line")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)))
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    started = time.monotonic()
-    measured = measure(options)
-    result = {
-        **provenance(options.seed),
-        "folds": options.folds,
-        "seconds": round(time.monotonic() - started),
-        "strata": measured,
-    }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    record_on_folds(__doc__, "strata", measure)

@@ -10,10 +10,8 @@ error, and the most that an image of these findings can add.
 """
 
 import argparse
-import json
 import logging
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,11 @@ from disease_teachers import (
     answer_ranks,
     fit_teacher,
     micro_and_macro,
-    provenance,
     read_cases,
     top_k,
     write_source,
 )
+from on_folds import record_on_folds
 
 from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.splits import assign_folds
@@ -125,26 +123,5 @@ def summarise(kept: Mapping[str, Sequence[Any]], seed: int) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=Path, required=True, help="release ZIP or folder")
-    parser.add_argument("--publications", type=Path, required=True, help="one PMID a line")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)))
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    started = time.monotonic()
-    measured = measure(options)
-    result = {
-        **provenance(options.seed),
-        "folds": options.folds,
-        "seconds": round(time.monotonic() - started),
-        "kinds": measured,
-    }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    record_on_folds(__doc__, "kinds", measure)
