@@ -15,7 +15,6 @@ outside it flags, how many of those inside, and how many right first answers it 
 import argparse
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +79,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=None, help="folder that is kept")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        work = options.work or Path(made)
-        work.mkdir(parents=True, exist_ok=True)
-        part = work / "packets.zip"
-        if not part.is_file():
-            short_chain.sample_packets(options.store, options.packets, 0, part)
+    with short_chain.sampled_store(options.store, options.packets, options.work) as (work, part):
         config = short_chain.CATALOGUE
         settings = [
             *short_chain.SHORT[config],

@@ -16,7 +16,6 @@ import cProfile
 import json
 import os
 import pstats
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,12 +119,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=None, help="folder that is kept")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        work = options.work or Path(made)
-        work.mkdir(parents=True, exist_ok=True)
-        part = work / "packets.zip"
-        if not part.is_file():
-            short_chain.sample_packets(options.store, options.packets, 0, part)
+    with short_chain.sampled_store(options.store, options.packets, options.work) as (work, part):
         more = [f"cases.path={part}"]
         settings, seconds = short_chain.promote(short_chain.CATALOGUE, work, more)
         config = load_run(short_chain.CATALOGUE, settings)

@@ -3,9 +3,11 @@
 import random
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 CATALOGUE = "configs/phenopackets.yaml"
@@ -36,6 +38,24 @@ def sample_packets(store: Path, count: int, seed: int, out: Path) -> None:
         names = sorted(name for name in whole.namelist() if name.endswith(".json"))
         for name in random.Random(seed).sample(names, min(count, len(names))):
             part.writestr(name, whole.read(name))
+
+
+@contextmanager
+def sampled_store(store: Path, count: int, work: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Yield a folder to work in, and a ZIP in it with a sample of a case store's phenopackets.
+
+    Args:
+        store: ZIP of the case store.
+        count: phenopackets of the sample.
+        work: folder that is kept, with the sample that it may hold; None for a temporary one.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        folder = work or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / "packets.zip"
+        if not part.is_file():
+            sample_packets(store, count, 0, part)
+        yield folder, part
 
 
 def promote(config: str, work: Path, overrides: Sequence[str] = ()) -> tuple[list[str], float]:

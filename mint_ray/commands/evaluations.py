@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.errors import ConfigError, DataError
+from mint_ray.errors import DataError
 from mint_ray.evaluation.measurement import index_tested
 from mint_ray.evaluation.outcomes import EvaluatedCases
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.pipeline.manifest import finished_manifest
 
 _STAGES = ("evaluate", "compare")
 
@@ -26,14 +26,8 @@ def cases_folder(evaluation: Path, *, or_cases: bool = False) -> Path:
     Raises:
         ConfigError: the folder is not that of such a step.
     """
-    manifest = read_manifest(evaluation)
-    stages = (*_STAGES, *(["cases"] if or_cases else []))
-    if manifest is None or not manifest.complete or manifest.stage not in stages:
-        found = "no finished step" if manifest is None or not manifest.complete else manifest.stage
-        raise ConfigError(
-            f"{evaluation}: expected the folder of a finished {' or '.join(stages)} step, found "
-            f"{found}; `mint path CONFIG {stages[-1] if or_cases else stages[0]}` prints one"
-        )
+    stages = (*_STAGES, "cases") if or_cases else _STAGES
+    manifest = finished_manifest(evaluation, stages, "cases" if or_cases else "evaluate")
     if manifest.stage == "cases":
         return evaluation
     return evaluation.absolute().parent / manifest.inputs["cases"]

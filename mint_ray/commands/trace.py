@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.arrays import Floats32
 from mint_ray.common.files import replacing
-from mint_ray.errors import ConfigError, DataError
+from mint_ray.errors import DataError
 from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline.manifest import Manifest, read_manifest
+from mint_ray.pipeline.manifest import finished_manifest
 from mint_ray.retrieval.bm25 import BM25Index
 from mint_ray.stages.compare.trainings import manifest_of, trainings_of
 from mint_ray.students.data.permuted import COLUMNS, answer_rows
@@ -74,7 +74,8 @@ def trace(evaluation: Path, out: Path, most: int = 5) -> pa.Table:
         ConfigError: the folder is not that of such a step.
         DataError: a file is missing or damaged, or the student has no answer.
     """
-    manifest = _manifest_of(evaluation)
+    hint = ", and the manifest of a comparison names those of its systems"
+    manifest = finished_manifest(evaluation, ("evaluate",), "evaluate", hint=hint)
     cases = evaluation.absolute().parent / manifest.inputs["cases"]
     system = manifest.facts["student"]
     predictions = read_predictions(evaluation / "predictions.parquet")
@@ -188,15 +189,3 @@ def _similarities(texts: Sequence[str]) -> Any:
             return np.zeros(len(texts), dtype=np.float32)
 
         return zeros
-
-
-def _manifest_of(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None or not manifest.complete or manifest.stage != "evaluate":
-        found = "no finished step" if manifest is None or not manifest.complete else manifest.stage
-        raise ConfigError(
-            f"{folder}: expected the folder of a finished evaluate step, found {found}; "
-            "`mint path CONFIG evaluate` prints one, and the manifest of a comparison names those "
-            "of its systems"
-        )
-    return manifest

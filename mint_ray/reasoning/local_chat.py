@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import compress, takewhile
 from typing import Any
 
 import torch
@@ -68,12 +68,10 @@ class LocalChat:
         """
         context = getattr(self._model.config, "max_position_embeddings", None) or math.inf
         prompts = [self._encode(messages) for messages in conversations]
-        fitting = [ids for ids in prompts if len(ids) + max_new_tokens <= context]
+        fits = [len(ids) + max_new_tokens <= context for ids in prompts]
+        fitting = list(compress(prompts, fits))
         texts = iter(self._generate(fitting, max_new_tokens) if fitting else ())
-        return [
-            next(texts) if len(ids) + max_new_tokens <= context else NoReplyError("too_long")
-            for ids in prompts
-        ]
+        return [next(texts) if fit else NoReplyError("too_long") for fit in fits]
 
     def _generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
         shared = self._keep_shared(prompts)

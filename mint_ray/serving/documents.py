@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from mint_ray.errors import ConfigError
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.pipeline.manifest import finished_manifest
 from mint_ray.retrieval.index import DocumentIndex
 from mint_ray.serving.api.found import DocumentModel, SourceModel, source_url
 from mint_ray.tasks.prompts import clean_note
@@ -22,13 +21,7 @@ MOST_CHARACTERS = 1500
 
 def check_folder(folder: Path) -> None:
     """Raise ConfigError unless a folder is that of a finished `index` step."""
-    manifest = read_manifest(folder)
-    if manifest is None or not manifest.complete or manifest.stage != "index":
-        found = "no finished step" if manifest is None or not manifest.complete else manifest.stage
-        raise ConfigError(
-            f"serving.documents={folder}: expected the folder of a finished index step, found "
-            f"{found}; `mint path CONFIG index` prints one"
-        )
+    finished_manifest(folder, ("index",), "index", shown=f"serving.documents={folder}")
 
 
 @cache

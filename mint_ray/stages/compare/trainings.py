@@ -17,7 +17,7 @@ _UNTRAINED = ("base", "larger")
 """Words for language models that cost no training here."""
 
 Watched = list[dict[str, float]]
-"""What was watched along a training: `step`, `tokens` and the metrics of `WATCHED`, by step."""
+"""Values watched along a training: `step`, `tokens` and the metrics of `WATCHED`, by step."""
 
 
 def manifest_of(folder: Path) -> Manifest:

@@ -43,7 +43,8 @@ STEPS = FOLDS + 2
 USUAL_SEEN = 0.15
 """Temperature of the ranker where no validation patient has a seen disease."""
 USUAL_UNSEEN = 1.0
-"""The same of a kind without patients, whose score is a match over its usual temperature."""
+"""Temperature of the ranker of an unseen kind without validation patients: its score is already a
+match over its usual temperature."""
 
 
 def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict[str, float]:

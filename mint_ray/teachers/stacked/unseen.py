@@ -58,7 +58,7 @@ class LabelFamilies:
 
 
 class UnseenEvidence:
-    """What annotations, names and siblings say of n patients, for all labels.
+    """Evidence of annotations, names and siblings for n patients and all labels.
 
     Args:
         query: the patients.
