@@ -1,6 +1,7 @@
 """Who asks, by which name, and from which page."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ def test_an_address_is_believed_from_known_proxies_alone(
     assert caller(trusted, peer, forwarded) == expected
 
 
-def test_a_forged_address_does_not_escape_the_rate_limit() -> None:
+def test_a_forged_address_does_not_escape_the_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 60 * 10**6 + 30.0)  # the middle of a minute
     made = Guard(echo, ApiKeys(None, ""), RateLimit(2), 1024)
     headers = [{"X-Forwarded-For": f"198.51.100.{n}"} for n in range(4)]
     assert [ask(made, headers=item)[0] for item in headers] == [200, 200, 429, 429]
