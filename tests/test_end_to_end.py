@@ -40,11 +40,13 @@ from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student, read_info
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.cross_fit import read_folds
-from tests.students.conftest import take_gradients
+from tests.students.conftest import base_folder, take_gradients, tokenizer
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 from tests.teachers.endpoint.server import Body, FakeServer, serving
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+__all__ = ["base_folder", "tokenizer"]
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "tests" / "tiny.yaml")
@@ -70,7 +72,7 @@ SYSTEMS = {
     },
     "orpo": {},
 }
-"""Systems of a comparison, of which `orpo` is the run that the tests before it made."""
+"""Systems of a comparison."""
 
 
 @pytest.fixture(scope="module")
@@ -280,9 +282,16 @@ def server(store: Path) -> Iterator[FakeServer]:
 
 
 def test_students_and_look_ups_are_compared_and_then_skipped(
-    store: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None, server: FakeServer
+    store: Path,
+    capsys: pytest.CaptureFixture[str],
+    ray_cluster: None,
+    server: FakeServer,
+    base_folder: Path,
 ) -> None:
+    """Cases, teacher and pairs are those of the tests before; the base model is a tiny one."""
     tree = yaml.safe_load(Path(TINY).read_text())
+    longer = {"max_prompt_length": 900, "max_length": 1300}  # its tokens are short
+    tree["student"] |= {"base_model": str(base_folder), **longer}
     external = {
         "reasoning.protocol": "chat",
         "reasoning.chat": "server",
@@ -321,7 +330,7 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
     assert "ORPO + RCFT student" in (output / "report.html").read_text()
 
     trained = {name: trained_for(output, name) for name in SYSTEMS}
-    assert trained["look_ups"] == trained["orpo"] == folder(store, "train")
+    assert trained["look_ups"] == trained["orpo"]
     assert len(set(trained.values())) == 3
     assert read_info(trained["orpo_rcft"]).objective == "rcft"
     calibrated = read_manifest(trained["orpo_rcft"])
@@ -386,12 +395,16 @@ def trained_for(comparison: Path, system: str) -> Path:
 
 
 def test_predict_ranks_new_cases_with_the_finished_student(
-    store: Path, tmp_path: Path, ray_cluster: None
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
 ) -> None:
     patient = {
         "id": "invented-1",
         "subject": {"id": "1", "sex": "FEMALE"},
-        "phenotypicFeatures": [{"type": {"id": "HP:0001250", "label": "Seizure"}}],
+        "phenotypicFeatures": [
+            {"type": {"id": "HP:0001250", "label": "Seizure"}},
+            {"type": {"id": "HP:9999999", "label": "Invented"}},
+            {"type": {"label": "Without id"}},
+        ],
         "metaData": {"phenopacketSchemaVersion": "2.0"},
     }
     (tmp_path / "in").mkdir()
@@ -400,6 +413,7 @@ def test_predict_ranks_new_cases_with_the_finished_student(
     out = tmp_path / "out.parquet"
     arguments = ["--student", str(folder(store, "train")), "--cases", str(tmp_path / "in")]
     assert main(["predict", *arguments, "--out", str(out), "--top-k", "4"]) == 0
+    assert "2 unknown_terms" in " ".join(capsys.readouterr().err.split())
     rows = pq.read_table(out).to_pylist()
     assert [row["rank"] for row in rows] == [1, 2, 3, 4]
     assert len({row["label_id"] for row in rows}) == 4

@@ -1,6 +1,5 @@
 """`mint predict` with students of images and of notes, on a real Ray."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -117,27 +116,6 @@ def test_a_student_with_look_ups_says_so(text_student: Path, tmp_path: Path) -> 
         listed = [row["probability"] for row in rows if row["case_id"] == case_id]
         assert len(listed) == len(names)
         assert sum(listed) == pytest.approx(1)
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_terms_that_reading_dropped_are_said(
-    text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    features = [
-        {"type": {"id": "HP:0001250", "label": "Seizure"}},
-        {"type": {"id": "HP:9999999", "label": "Invented"}},
-        {"type": {"label": "Without id"}},
-    ]
-    packet = {
-        "id": "invented",
-        "phenotypicFeatures": features,
-        "metaData": {"phenopacketSchemaVersion": "2.0"},
-    }
-    cases, out = tmp_path / "packet.json", tmp_path / "out.parquet"
-    cases.write_text(json.dumps(packet))
-    assert main(predict_arguments(text_student, cases, out)) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "2 unknown_terms" in said
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 
 from mint_ray.errors import TrainingError
 from mint_ray.pipeline.steps import StepOutcome
@@ -64,16 +65,17 @@ def undisturbed(root: Path, two_ranks: TwoRanks) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def cut_off(root: Path) -> Path:
+def cut_off(root: Path, ray_cluster: None) -> Path:
     """Output of a stage whose driver was killed after its second checkpoint."""
     out = root / "cut-off"
     driver = [sys.executable, "-m", "tests.stages.train_driver", str(root), str(out), "off"]
     # Ray's processes outlive their driver by two seconds, which end within one checkpoint.
-    slow = {**os.environ, INTERVAL: "3"}
+    address = ray.get_runtime_context().gcs_address
+    slow = {**os.environ, "RAY_ADDRESS": address, INTERVAL: "3"}
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(driver, env=slow, **silent)
     wait_for(lambda: steps_done(out) > 2 * CHECKPOINT_STEPS)
-    workers = train_workers(process.pid)
+    workers = train_workers()
     process.kill()
     process.wait()
     assert psutil.wait_procs(workers, timeout=30)[1] == []
@@ -82,10 +84,9 @@ def cut_off(root: Path) -> Path:
     return out
 
 
-def test_workers_are_killed_at_some_step_and_while_they_write(
+def test_workers_are_killed_while_they_write_and_between_write_and_commit(
     root: Path, undisturbed: dict[str, Path], tmp_path: Path
 ) -> None:
-    step = random.randint(1, STEPS // 2)
     left: list[set[Path]] = []
 
     def writes() -> bool:
@@ -94,20 +95,12 @@ def test_workers_are_killed_at_some_step_and_while_they_write(
             left.append(found)
         return not found <= left[0]
 
-    with killing_workers(lambda: steps_done(tmp_path) >= step, writes):
-        outcome = run_stage(root, tmp_path, "off")
-    assert_same_end(outcome, tmp_path, undisturbed["off"])
-
-
-def test_a_worker_is_killed_between_write_and_commit(
-    root: Path, undisturbed: dict[str, Path], tmp_path: Path
-) -> None:
     def not_committed() -> bool:
         found = checkpoints(tmp_path)
         snapshot = tmp_path / RUN_NAME / SNAPSHOT
         return len(found) > 1 and found[-1].name not in snapshot.read_text()
 
-    with killing_workers(not_committed):
+    with killing_workers(writes, not_committed):
         outcome = run_stage(root, tmp_path, "zero2")
     assert_same_end(outcome, tmp_path, undisturbed["zero2"])
 
@@ -115,11 +108,11 @@ def test_a_worker_is_killed_between_write_and_commit(
 def test_the_driver_was_killed_and_rays_own_snapshot_was_cut_off(
     root: Path, undisturbed: dict[str, Path], cut_off: Path, tmp_path: Path
 ) -> None:
-    """Ray overwrites its snapshot in place at every checkpoint."""
+    """Ray overwrites its snapshot in place at every checkpoint; an elastic group continues."""
     out = shutil.copytree(cut_off, tmp_path / "out")
     snapshot = out / RUN_NAME / SNAPSHOT
     snapshot.write_bytes(snapshot.read_bytes()[:100])
-    outcome = run_stage(root, out, "off")
+    outcome = run_stage(root, out, "off", workers=(1, 2))
     assert_same_end(outcome, out, undisturbed["off"])
 
 
@@ -159,17 +152,10 @@ def assert_same_end(outcome: StepOutcome, out: Path, undisturbed: Path) -> None:
     assert [row["step"] for row in read_metrics_lines(out)] == list(range(1, STEPS + 1))
 
 
-def test_an_elastic_group_of_workers(
-    root: Path, undisturbed: dict[str, Path], tmp_path: Path
-) -> None:
-    outcome = run_stage(root, tmp_path, "off", workers=(1, 2))
-    assert_same_end(outcome, tmp_path, undisturbed["off"])
-
-
 def test_an_error_that_cannot_go_away_is_not_tried_again(root: Path, tmp_path: Path) -> None:
     wild = {"learning_rate": 1e30, "max_grad_norm": 1e30, "warmup_ratio": 0.0}
     with pytest.raises(TrainingError, match=r"step 2: expected a finite loss.*pair-0"):
-        run_stage(root, tmp_path, "off", **wild)
+        run_stage(root, tmp_path, "off", workers=1, **wild)
     starts = (tmp_path / "worker.log").read_text().count("objective: orpo")
     assert starts == 1
 

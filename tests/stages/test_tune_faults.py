@@ -1,4 +1,4 @@
-"""A campaign on two nodes, whose driver is killed twice and which loses a node in between."""
+"""A campaign on two nodes, whose driver is killed and which then loses a node."""
 
 import os
 import socket
@@ -28,9 +28,9 @@ from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 PATIENCE = 240  # seconds
-INTERRUPTIONS = 3
-SLOW = {INTERVAL: "6"}
-"""Environment of a driver whose trials wait seconds at every checkpoint. Trials that are to be cut
+INTERRUPTIONS = 2
+SLOW, SLOWER = {INTERVAL: "2"}, {INTERVAL: "6"}
+"""Environments of drivers whose trials wait seconds at every checkpoint. Trials that are to be cut
 off together start many seconds apart, and Ray's processes outlive their driver by two; in this time
 a trial would come to its end. The trials have it from their driver, whatever the nodes have."""
 
@@ -51,26 +51,21 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """Kill the driver of a campaign twice, remove a node in between, and let a third one end it."""
+    """Kill the driver of a campaign, and remove a node while another driver ends it."""
     root = tmp_path_factory.mktemp("campaign")
     (root / "base").symlink_to(base_folder)
     write_inputs(root)
     out, uri = root / "out", f"sqlite:///{root}/mlflow.db"
     cluster, nodes = start_cluster()
     try:
-        with driver(cluster, root, out, uri, SLOW) as first:
+        with driver(cluster, root, out, uri, SLOWER) as first:
             wait_for(lambda: all_under_way(read_trials(out)), first)
             kill(first)
         with driver(cluster, root, out, uri, SLOW) as second:
             wait_for(lambda: any("resumed" in notes(trial) for trial in read_trials(out)), second)
             cluster.remove_node(nodes[0], allow_graceful=False)
-            wait_for(lambda: any(t.state != "running" for t in read_trials(out)), second)
-            spent = steps_spent(out)  # its place goes to the trial that had lost its own
-            wait_for(lambda: steps_spent(out) > spent, second)
-            kill(second)
-        with driver(cluster, root, out, uri, {}) as third:
-            said, _ = third.communicate(timeout=PATIENCE)
-        assert third.returncode == 0, said[-2000:]
+            said, _ = second.communicate(timeout=2 * PATIENCE)
+        assert second.returncode == 0, said[-2000:]
     finally:
         cluster.shutdown()
     client = MlflowClient(uri)
@@ -130,10 +125,6 @@ def all_under_way(trials: list[Trial]) -> bool:
     """
     steps = [trial.spent() for trial in trials if trial.state == "running"]
     return len(steps) > 1 and min(steps) > 0 and max(steps) > CHECKPOINT_STEPS
-
-
-def steps_spent(out: Path) -> int:
-    return sum(trial.spent() for trial in read_trials(out))
 
 
 def kill(process: "subprocess.Popen[str]") -> None:

@@ -19,7 +19,7 @@ from mint_ray.tasks.prompts import build_prompt
 from mint_ray.tracking import Tracker
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
-TRIALS = 3
+TRIALS = 2
 STEPS = 12
 CHECKPOINT_STEPS = 3
 KEY = "tune-00000000"
