@@ -190,6 +190,7 @@ STEPS: tuple[Step, ...] = (
             "tune.search_seed",
         ),
         files=("student.init_adapter",),
+        unhashed=("training.trials", "training.watch"),  # which trials do not read
         about="search settings of the training, keep the best student",
         on_request=True,
         extra_inputs=pairs_of_trials,

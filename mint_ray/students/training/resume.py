@@ -27,10 +27,11 @@ _EXECUTION_SETTINGS = {
     "checkpoint_steps",
     "activation_checkpointing",
     "deepspeed",
+    "trials",
     "watch",
 }
 # Settings that joined after checkpoints had been written; they count where not the default.
-_NEWER_SETTINGS = ("candidates", "max_tokens", "trials")
+_NEWER_SETTINGS = ("candidates", "max_tokens")
 
 
 def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: torch.dtype) -> str:

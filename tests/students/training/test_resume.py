@@ -29,7 +29,12 @@ def test_a_newer_setting_with_its_default_leaves_checkpoints_resumable() -> None
 
 @pytest.mark.parametrize(
     ("settings", "counts"),
-    [({"max_tokens": 10_000}, True), ({"watch": {"cases": 5}}, False)],
+    [
+        ({"max_tokens": 10_000}, True),
+        ({"watch": {"cases": 5}}, False),
+        ({"max_steps": 8, "trials": {"learning_rates": [1e-4, 1e-3]}}, False),
+    ],
 )
 def test_what_changes_the_result_counts(settings: dict[str, Any], counts: bool) -> None:
-    assert (of(**settings) != of()) is counts
+    plain = {"max_steps": settings.get("max_steps")}
+    assert (of(**settings) != of(**plain)) is counts
