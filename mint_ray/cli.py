@@ -137,7 +137,7 @@ def score(predictions: Path, folder: Path, split: Path | None) -> None:
 @cli.command()
 @click.argument("evaluation", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--most", default=5, show_default=True, type=click.IntRange(1), help="Rows a list.")
+@click.option("--most", default=5, show_default=True, type=click.IntRange(1), help="Rows to list.")
 def trace(evaluation: Path, out: Path, most: int) -> None:
     """Write the preference rows behind each first answer of a student to OUT, as parquet.
 
@@ -147,7 +147,7 @@ def trace(evaluation: Path, out: Path, most: int) -> None:
 
     table = write_rows(evaluation, out, most)
     unseen = sum(rows == 0 for rows in table["rows_for"].to_pylist())
-    click.echo(f"{out}: {table.num_rows} answers, {unseen} of them by no row of their label")
+    click.echo(f"{out}: {table.num_rows} answers, {unseen} of them of labels that no row taught")
 
 
 @cli.command()

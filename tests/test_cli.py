@@ -25,6 +25,13 @@ def test_dry_run_and_status_show_the_plan_and_touch_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["cases", "teach", "prefer", "train", "evaluate"]
     assert all("to run" in line for line in lines)
+    trials = ["training.max_steps=8", "training.trials.learning_rates=[1e-4,1e-3]"]
+    assert main(["run", config, *trials, "--dry-run"]) == 0
+    states = {
+        line[:10].strip(): line[11:22].strip() for line in capsys.readouterr().out.splitlines()
+    }
+    assert set(states) == {"cases", "teach", "prefer", "rates", "train", "evaluate"}
+    assert set(states.values()) == {"to run"}
     assert main(["status", config, "seed=1"]) == 0
     assert not (tmp_path / "runs").exists()
 

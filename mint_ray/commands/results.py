@@ -7,7 +7,7 @@ import click
 
 from mint_ray.config.config import Config
 from mint_ray.evaluation.results import read_metrics
-from mint_ray.pipeline.graph import plan
+from mint_ray.pipeline.graph import plan, select
 from mint_ray.pipeline.steps import Step
 
 
@@ -31,12 +31,12 @@ def show_plan(config: Config, force: str | None, steps: Sequence[Step]) -> None:
         force: name of a step that is to run again, or None.
         steps: steps in the order of the lines.
     """
-    planned = plan(config)
+    planned, of_a_run = plan(config), {step.name for step in select(config)}
     for name, item in ((step.name, planned[step.name]) for step in steps):
         complete = item.complete and name != force
-        not_begun = "on request" if item.step.on_request else "to run"
+        not_begun = "to run" if name in of_a_run else "on request"
         state = "complete" if complete else ("incomplete" if item.folder.exists() else not_begun)
-        click.echo(f"{name:<9} {state:<11} {item.folder}")
+        click.echo(f"{name:<10} {state:<11} {item.folder}")
 
 
 def _show_evaluation(folder: Path, config: Config) -> None:

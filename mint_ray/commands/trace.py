@@ -76,7 +76,8 @@ def trace(evaluation: Path, out: Path, most: int = 5) -> pa.Table:
     """
     hint = ", and the manifest of a comparison names those of its systems"
     manifest = finished_manifest(evaluation, ("evaluate",), "evaluate", hint=hint)
-    cases = evaluation.absolute().parent / manifest.inputs["cases"]
+    evaluation = evaluation.absolute()  # its name leads to the steps beside it
+    cases = evaluation.parent / manifest.inputs["cases"]
     system = manifest.facts["student"]
     predictions = read_predictions(evaluation / "predictions.parquet")
     first = pc.and_(pc.equal(predictions["system"], system), pc.equal(predictions["rank"], 1))
@@ -98,9 +99,9 @@ def trace(evaluation: Path, out: Path, most: int = 5) -> pa.Table:
 def taught_rows(training: Path, catalogue: Catalogue) -> list[TaughtRow]:
     """Return the preference rows that a finished training has read, with what they taught.
 
-    Objectives with pairs teach the chosen names and reject the others; `sft` rejects none. Those
-    that learn the known answer alone teach it. Of a training that did not write what it read, such
-    as TRL's, all its rows are returned.
+    Objectives with pairs teach the chosen names and reject the others; `sft` rejects none, nor does
+    ORPO with λ = 0. Those that learn the known answer alone teach it. Of a training that did not
+    write what it read, such as TRL's, all its rows are returned.
 
     Args:
         training: folder of a finished `train` step.
@@ -123,7 +124,8 @@ def taught_rows(training: Path, catalogue: Catalogue) -> list[TaughtRow]:
     if (training / TAUGHT).is_file():
         read = pq.read_table(training / TAUGHT, columns=["preference_id"])["preference_id"]
         table = table.filter(pc.is_in(table["preference_id"], read.combine_chunks()))
-    rejects = settings["objective"] in ("orpo", "dpo")
+    compares = settings["objective"] == "orpo" and settings["orpo_lambda"] > 0
+    rejects = compares or settings["objective"] == "dpo"
     return [
         TaughtRow(
             training.name,

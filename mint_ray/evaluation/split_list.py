@@ -65,7 +65,10 @@ def read_split_list(path: Path) -> pa.Table:
     """
     types = {field.name: field.type for field in SPLIT_LIST_SCHEMA}
     convert = csv.ConvertOptions(
-        column_types=types, include_columns=list(types), strings_can_be_null=True
+        column_types=types,
+        include_columns=list(types),
+        null_values=[""],  # a group may be called NA
+        strings_can_be_null=True,
     )
     try:
         rows = csv.read_csv(path, convert_options=convert).cast(SPLIT_LIST_SCHEMA)

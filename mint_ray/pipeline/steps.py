@@ -35,6 +35,13 @@ def _read_by_training(config: Config) -> tuple[str, ...]:
     return tuple(name for name, is_read in wanted.items() if is_read)
 
 
+def _version_of_prompts(config: Config) -> int:
+    if config.task == "own":
+        return 4  # the prompt no longer calls the text a clinical note
+    # The instruction stands before the note; prompts with an image are the same.
+    return 0 if config.cases.source in ("tiles", "images", "pannuke") else 3
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage of the graph."""
@@ -62,21 +69,13 @@ class Step:
     more_inputs: Callable[[Config], tuple[str, ...]] = lambda config: ()
     """Function that returns the names of further steps that this step reads with a config."""
 
-    version_by_source: Mapping[str, int] = field(default_factory=dict)
-    """Higher versions for some values of `cases.source`, whose reader changed. Finished steps of
-    the other sources stay finished."""
-
-    version_by_task: Mapping[str, int] = field(default_factory=dict)
-    """Higher versions for some values of `task`, likewise."""
-
     version_where: Callable[[Config], int] = lambda config: 0
-    """Function that returns a higher version for some configs, likewise."""
+    """Function that returns a higher version for configs of which the result changed. Finished
+    steps of the others keep theirs."""
 
     def version_for(self, config: Config) -> int:
         """Return the version that counts with a config."""
-        by_source = self.version_by_source.get(config.cases.source, 0)
-        by_task = self.version_by_task.get(config.task, 0)
-        return max(self.version, by_source, by_task, self.version_where(config))
+        return max(self.version, self.version_where(config))
 
     def inputs_of(self, config: Config) -> tuple[str, ...]:
         """Return the names of the steps that this step reads with a config."""
@@ -105,9 +104,7 @@ STEPS: tuple[Step, ...] = (
         ),
         about="read or simulate cases, write notes, draw images, split by whole groups",
         # Splits are drawn; those of PanNuke are a setting.
-        version_by_source=dict.fromkeys(
-            ("simulated", "phenopackets", "notes", "parquet", "tiles", "images"), 5
-        ),
+        version_where=lambda config: 0 if config.cases.source == "pannuke" else 5,
     ),
     Step(
         "teach",
@@ -126,9 +123,7 @@ STEPS: tuple[Step, ...] = (
         ("cases", "teach"),
         ("seed", "preferences"),
         about="rank every label for every case, write preference pairs",
-        # The instruction stands before the note; prompts with an image are the same.
-        version_by_source=dict.fromkeys(("simulated", "phenopackets", "notes", "parquet"), 3),
-        version_by_task={"own": 4},  # the prompt no longer calls the text a clinical note
+        version_where=_version_of_prompts,
     ),
     Step(
         "candidates",
@@ -195,6 +190,7 @@ STEPS: tuple[Step, ...] = (
             "tune.search_seed",
         ),
         files=("student.init_adapter",),
+        unhashed=("training.trials", "training.watch"),  # which trials do not read
         about="search settings of the training, keep the best student",
         on_request=True,
         extra_inputs=pairs_of_trials,

@@ -52,12 +52,12 @@ def evaluation(tmp_path: Path) -> Path:
     return write_evaluation(tmp_path, "evaluate-1", {"dpo": RIGHT}, "train-2", student="dpo")
 
 
-def write_train(store: Path, name: str, objective: str, start: Path | None, **more: str) -> Path:
+def write_train(store: Path, name: str, objective: str, start: Path | None, **more: Any) -> Path:
     folder = store / name
     folder.mkdir()
     config = {
         "student": {"init_adapter": None if start is None else str(start)},
-        "training": {"objective": objective, "sft_on": "chosen", **more},
+        "training": {"objective": objective, "sft_on": "chosen", "orpo_lambda": 0.1, **more},
     }
     finish(folder, "train", {"prefer": "prefer-1"}, config)
     return folder
@@ -104,6 +104,7 @@ def test_only_rows_that_were_read_count(evaluation: Path, tmp_path: Path) -> Non
         ("cft", {}, {"OMIM:1": (4, 0), "OMIM:2": (0, 0)}),
         ("sft", {"sft_on": "answer"}, {"OMIM:1": (4, 0), "OMIM:2": (0, 0)}),
         ("sft", {}, {"OMIM:1": (1, 0), "OMIM:2": (3, 0)}),
+        ("orpo", {"orpo_lambda": 0.0}, {"OMIM:1": (1, 0), "OMIM:2": (3, 0)}),
         # t1 to t3 have one known answer: each takes the lists of the case that follows.
         ("orpo", {"answers": "permuted"}, None),
     ],
@@ -112,7 +113,7 @@ def test_what_a_row_taught_depends_on_the_objective(
     evaluation: Path,
     tmp_path: Path,
     objective: str,
-    more: dict[str, str],
+    more: dict[str, Any],
     counts: dict[str, tuple[int, int]] | None,
 ) -> None:
     write_train(tmp_path, "train-3", objective, None, **more)
@@ -124,6 +125,13 @@ def test_what_a_row_taught_depends_on_the_objective(
         return
     plain = {row["preference_id"] for row in rows[0]["nearest_for"]}
     assert plain != {"t1#0"}  # the row that has OMIM:1 in its own list
+
+
+def test_the_evaluation_may_be_the_working_directory(
+    evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(evaluation)
+    assert trace(Path(), tmp_path / "trace.parquet").num_rows == len(RIGHT)
 
 
 def test_what_cannot_be_traced_is_named(evaluation: Path, tmp_path: Path) -> None:

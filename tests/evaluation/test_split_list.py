@@ -11,7 +11,7 @@ from mint_ray.evaluation.split_list import read_split_list, split_list, write_sp
 def test_a_list_names_cases_by_id_and_is_read_as_written(tmp_path: Path) -> None:
     columns = {
         "case_id": ['PMID:1_p, "x"', "b", "a", "010"],
-        "group_id": ["PMID:1", "g", "h", "PMID:1"],
+        "group_id": ["PMID:1", "g", "NA", "PMID:1"],
         "split": ["test", "train", "validation", "test"],
         "seen": [True, True, None, False],
         "label_id": ["OMIM:1"] * 4,

@@ -42,6 +42,7 @@ def keys(made: Config) -> dict[str, str]:
     [
         ({"evaluation": {"top_k": 5}}, {"evaluate", "calibrate", "compare", "reason"}),
         ({"training": {"orpo_lambda": 0.2}}, TRAINED),
+        ({"training": {"watch": {"cases": 5}}}, TRAINED - {"tune"}),  # which does not read it
         ({"preferences": {"k": 3}}, {"prefer", "candidates", *TRAINED}),
         ({"teacher": {"epochs": 3}}, {"teach", "prefer", "candidates", *TRAINED}),
         ({"tune": {"trials": 9}}, {"tune"}),

@@ -144,6 +144,14 @@ def test_what_was_watched_counts_what_a_training_continues_from(
     assert "pulled, step 4: 0.9" in page
 
 
+def test_a_training_that_counted_no_tokens_is_compared(
+    context: StepContext, tmp_path: Path
+) -> None:
+    append_metrics(tmp_path / "train-1", {"step": 2.0, "steps": 2.0, "loss": 1.0})
+    run(context)
+    assert json.loads((context.output / "watched.json").read_text()) == {}
+
+
 def test_an_evaluation_of_other_cases_is_refused(context: StepContext, tmp_path: Path) -> None:
     fewer = {case: label for case, label in RIGHT.items() if case != "d"}
     other = write_evaluation(tmp_path, "e-4", {"dpo": fewer}, "train-2", student="dpo")

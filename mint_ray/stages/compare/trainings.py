@@ -107,7 +107,8 @@ def _watched(trainings: Iterator[Path]) -> Iterator[dict[str, float]]:
                 at = {"step": steps + row["step"], "tokens": tokens + row["tokens_seen"]}
                 yield at | values
         if rows:
-            steps, tokens = steps + rows[-1]["step"], tokens + rows[-1]["tokens_seen"]
+            # Trainings of an older release did not count their tokens.
+            steps, tokens = steps + rows[-1]["step"], tokens + rows[-1].get("tokens_seen", 0.0)
 
 
 def _total(trainings: Sequence[Manifest], metric: str) -> float | None:

@@ -9,7 +9,7 @@ import torch
 
 from mint_ray.common.collectives import rank, world_size
 from mint_ray.common.digests import digest_of, sha256
-from mint_ray.config.training import StudentConfig
+from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.errors import ConfigError, TrainingError
 from mint_ray.students.data.pair_table import UsableRows
 from mint_ray.students.engines.base import Engine
@@ -27,8 +27,11 @@ _EXECUTION_SETTINGS = {
     "checkpoint_steps",
     "activation_checkpointing",
     "deepspeed",
+    "trials",
     "watch",
 }
+# Settings that joined after checkpoints had been written; they count where not the default.
+_NEWER_SETTINGS = ("candidates", "max_tokens")
 
 
 def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: torch.dtype) -> str:
@@ -40,7 +43,9 @@ def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: 
     Raises:
         ConfigError: `student.init_adapter` is not an adapter in safetensors.
     """
-    training = spec.training.model_dump(mode="json", exclude=_EXECUTION_SETTINGS)
+    defaults = TrainingConfig()
+    unset = {n for n in _NEWER_SETTINGS if getattr(spec.training, n) == getattr(defaults, n)}
+    training = spec.training.model_dump(mode="json", exclude=_EXECUTION_SETTINGS | unset)
     student = spec.student.model_dump(mode="json", exclude={"init_adapter"})
     start = adapter_digest(spec.student)
     # Otherwise the loss does not depend on the cut into micro-batches.

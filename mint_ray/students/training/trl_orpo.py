@@ -63,8 +63,10 @@ def train_with_trl(spec: TrainingSpec, report: Report) -> TrainingSummary:
         len(data), training.batch_size, training.epochs, training.max_steps
     )
     pairs_per_step = training.batch_size * data.usable.rows / len(data)
+    accumulation = max(1, round(pairs_per_step / spec.micro_batch_size))
     if training.max_tokens:
-        steps = min(steps, max(1, int(training.max_tokens / pairs_per_step / _pair_tokens(data))))
+        tokens_per_step = spec.micro_batch_size * accumulation * _pair_tokens(data)
+        steps = min(steps, max(1, int(training.max_tokens / tokens_per_step)))
     with tempfile.TemporaryDirectory() as scratch:
         trainer = ORPOTrainer(
             model=model,
@@ -73,7 +75,7 @@ def train_with_trl(spec: TrainingSpec, report: Report) -> TrainingSummary:
                 beta=training.orpo_lambda,
                 max_length=student.max_length,
                 per_device_train_batch_size=spec.micro_batch_size,
-                gradient_accumulation_steps=max(1, round(pairs_per_step / spec.micro_batch_size)),
+                gradient_accumulation_steps=accumulation,
                 max_steps=steps,
                 learning_rate=training.learning_rate,
                 lr_scheduler_type=_SCHEDULES[training.schedule],
