@@ -129,7 +129,7 @@ def _decide(
         return Decision(version.number, True, "forced", metric, champion.number)
     student, cases, work = folders
     say(f"ranking the same test cases with version {champion.number}, the champion")
-    comparison = compare_students(config, registry, champion, student, cases, work)
+    comparison = compare_students(config, registry, champion, student, cases, work, say)
     interval = comparison.interval
     reason = (
         f"{metric} {interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] against "
@@ -153,6 +153,7 @@ def compare_students(
     student: Path,
     cases: Path,
     work: Path,
+    say: Callable[[str], None],
 ) -> Comparison:
     """Return the paired difference student − champion over the test groups; more is better.
 
@@ -160,6 +161,7 @@ def compare_students(
         student: folder of the calibrate step of the new student.
         cases: folder of the cases step.
         work: folder for the champion's files and scores, with which a repeated command continues.
+        say: prints a line.
 
     Raises:
         RegistryError: the champion cannot be read, or cannot rank all test cases.
@@ -174,7 +176,7 @@ def compare_students(
             "catalogue, found other labels in these cases; --force promotes without a comparison"
         )
     scores = scored_cases(pq.read_table(student / TESTED))
-    begin_session(config.resources, lambda line: None)
+    begin_session(config.resources, say)
     wanted = frozenset(scores.case_ids)
     theirs = scored_cases(score_cases(config, downloaded, cases, wanted, folder / SCORES))
     if theirs.case_ids != scores.case_ids:

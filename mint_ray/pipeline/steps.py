@@ -42,6 +42,18 @@ def _version_of_prompts(config: Config) -> int:
     return 0 if config.cases.source in ("tiles", "images", "pannuke") else 3
 
 
+def _pools_stacked(config: Config) -> bool:
+    return "stacked" in config.evaluation.fused_look_ups
+
+
+def _version_of_evaluation(config: Config) -> int:
+    systems = config.evaluation.systems
+    if "stacked" in systems or ("fused" in systems and _pools_stacked(config)):
+        return 7  # it ranks by more evidence
+    # Lists in free answers are read in every form.
+    return 6 if config.evaluation.generate_cases else 0
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage of the graph."""
@@ -159,8 +171,7 @@ STEPS: tuple[Step, ...] = (
         ("cases", "teach", "train"),
         ("seed", "evaluation"),
         about="rank held-out cases with every system, measure, report",
-        # Lists in free answers are read in every form.
-        version_where=lambda config: 6 if config.evaluation.generate_cases else 0,
+        version_where=_version_of_evaluation,
     ),
     Step(
         "tune",
@@ -215,6 +226,9 @@ STEPS: tuple[Step, ...] = (
         ),
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
+        version_where=lambda config: (
+            4 if config.promotion.ranking == "fused" and _pools_stacked(config) else 0
+        ),
         more_inputs=lambda config: (config.promotion.source,),
     ),
     Step(

@@ -354,10 +354,16 @@ def test_a_system_that_changes_runs_again_with_those_that_start_from_it(
     assert ran == ["train", "train", "evaluate", "evaluate", "compare"]
 
 
+POOLED = {"fused_look_ups": ["stacked"]}
+
+
 @pytest.mark.parametrize(
     ("stage", "changed"),
     [
         ("evaluate", {"evaluation": {"generate_cases": 5}}),
+        ("evaluate", {"evaluation": {"systems": ["majority", "stacked"]}}),
+        ("evaluate", {"evaluation": {"systems": ["student", "fused"], **POOLED}}),
+        ("calibrate", {"evaluation": POOLED, "promotion": {"ranking": "fused"}}),
         ("teach", {"teacher": {"name": "stacked"}}),
     ],
 )
