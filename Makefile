@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # PyPI's torch for Linux brings gigabytes of CUDA. This index has the same version without it.
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check docs format gpu-bundle clean
+.PHONY: demo test check style types layers docs format gpu-bundle clean
 
 $(VENV)/.installed: requirements.lock requirements-models.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version) if sys.version_info < (3, 11) else None'
@@ -25,12 +25,17 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-check: $(VENV)/.installed
+check: style types layers docs
+
+style: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
 	$(BIN)/mypy
+
+layers: $(VENV)/.installed
 	$(BIN)/lint-imports
-	$(MAKE) docs
 
 docs: $(VENV)/.installed # the manual, into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
