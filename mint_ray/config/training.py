@@ -198,3 +198,12 @@ class TrainingConfig(Section):
                 "the part trials.share, found neither"
             )
         return self
+
+    @model_validator(mode="after")
+    def _watched_weights_are_whole(self) -> "TrainingConfig":
+        if self.watch.cases and self.deepspeed == "zero3":
+            raise ValueError(
+                f"watch.cases={self.watch.cases}: expected deepspeed off, zero1 or zero2, found "
+                "zero3, which cuts the weights up so that no worker can rank; use zero2"
+            )
+        return self

@@ -39,6 +39,10 @@ def write(tmp_path: Path, text: str) -> Path:
             {"training": {"trials": {"learning_rates": [1e-3, 1e-4]}}},
             "expected max_steps or max_tokens, of which each trial has the part",
         ),
+        (
+            {"training": {"deepspeed": "zero3", "watch": {"cases": 4}}},
+            "watch.cases=4: expected deepspeed off, zero1 or zero2",
+        ),
         ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
         ({"cases": {"folds": 3, "fold": 3}}, "must be below cases.folds=3"),
         ({"cases": {"folds": 2}}, "nothing to train on"),
