@@ -77,7 +77,7 @@ def write_source(folder: Path, cases: pa.Table, publications: Path, named: Annot
     train = cases.filter(pc.equal(cases["split"], "train"))
     names = dict(zip(train["label_id"].to_pylist(), train["label_name"].to_pylist(), strict=True))
     names.pop(None, None)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # an interrupted one is written again
     pq.write_table(cases, folder / "cases.parquet")
     build_catalogue(named, names, "OMIM", "all").write(folder / "catalogue.parquet")
     lines = "\n".join(sorted(read_publications(publications)))

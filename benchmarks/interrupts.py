@@ -9,12 +9,12 @@ which shows that it continues. `promote` and `serve` come last.
 
 import argparse
 import os
-import selectors
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -44,26 +44,19 @@ def start(stage: str, config: str, settings: list[str]) -> subprocess.Popen[str]
     )
 
 
-def lines_until(process: subprocess.Popen[str], words: str, seconds: float) -> list[str]:
-    """Read a command's lines until one holds some words, it ends, or time is over."""
+def wait_for(process: subprocess.Popen[str], words: str, seconds: float) -> None:
+    """Wait until a command prints some words or ends; kill it when time is over."""
     assert process.stdout is not None
-    lines: list[str] = []
-    selector = selectors.DefaultSelector()
-    selector.register(process.stdout, selectors.EVENT_READ)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        if selector.select(timeout=0.2):
-            line = process.stdout.readline()
-            lines.append(line.rstrip())
-            if words in line:
-                break
-    return lines
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    any(words in line for line in process.stdout)
+    timer.cancel()
 
 
 def interrupt(stage: str, config: str, settings: list[str], pause: float) -> dict[str, Any]:
     """Interrupt a command in the midst of its work; return how it ended."""
     process = start(stage, config, settings)
-    lines_until(process, BEGUN.get(stage, "Ray 2"), PATIENCE)
+    wait_for(process, BEGUN.get(stage, "Ray 2"), PATIENCE)
     time.sleep(pause)
     if process.poll() is not None:
         return {"ended_before": True, "code": process.returncode}

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import hashlib
 import json
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -52,12 +51,8 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def students(store: Path, work: Path, given: Mapping[str, str | None]) -> dict[str, str]:
+def students(part: Path, work: Path, given: Mapping[str, str | None]) -> dict[str, str]:
     """Run the short chain of each student that is not given; return the students' folders."""
-    work.mkdir(parents=True, exist_ok=True)
-    part = work / "packets.zip"
-    if not part.is_file():
-        short_chain.sample_packets(store, 400, 0, part)
     folders = {}
     chains = {
         "text": (short_chain.CATALOGUE, [f"cases.path={part}"]),
@@ -227,10 +222,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the attacks that are sent")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        work = options.work or Path(made)
+    with short_chain.sampled_store(options.store, 400, options.work) as (work, part):
         given = {"text": options.text, "vision": options.vision}
-        folders = students(options.store, work, given)
+        folders = students(part, work, given)
         keys = work / "keys"
         keys.write_text("\n".join(hashlib.sha256(key.encode()).hexdigest() for key in KEYS))
         url = clients.start()

@@ -89,6 +89,8 @@ def main() -> None:
     parser.add_argument("--only", help="measure this one, and print it as JSON")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if not (options.only or options.out):
+        parser.error("expected --out or --only, found neither")
     if options.only:
         print(json.dumps(one(options.only)))
         return

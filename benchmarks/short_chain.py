@@ -32,12 +32,14 @@ SHORT = {
 """Overrides of a config that leave its chain as it is, and shorten it."""
 
 
-def sample_packets(store: Path, count: int, seed: int, out: Path) -> None:
-    """Write a ZIP with a random sample of a case store's phenopackets."""
-    with zipfile.ZipFile(store) as whole, zipfile.ZipFile(out, "w") as part:
+def _sample_packets(store: Path, count: int, out: Path) -> None:
+    """Write a ZIP with a random sample of a case store's phenopackets, whole or not at all."""
+    partial = out.with_suffix(".partial")
+    with zipfile.ZipFile(store) as whole, zipfile.ZipFile(partial, "w") as part:
         names = sorted(name for name in whole.namelist() if name.endswith(".json"))
-        for name in random.Random(seed).sample(names, min(count, len(names))):
+        for name in random.Random(0).sample(names, min(count, len(names))):
             part.writestr(name, whole.read(name))
+    partial.replace(out)
 
 
 @contextmanager
@@ -47,14 +49,14 @@ def sampled_store(store: Path, count: int, work: Path | None) -> Iterator[tuple[
     Args:
         store: ZIP of the case store.
         count: phenopackets of the sample.
-        work: folder that is kept, with the sample that it may hold; None for a temporary one.
+        work: folder that is kept, with the samples that it may hold; None for a temporary one.
     """
     with tempfile.TemporaryDirectory() as made:
         folder = work or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "packets.zip"
+        part = folder / f"packets-{count}.zip"
         if not part.is_file():
-            sample_packets(store, count, 0, part)
+            _sample_packets(store, count, part)
         yield folder, part
 
 

@@ -61,7 +61,7 @@ class EvaluationConfig(Section):
         ...,
     ] = ("majority", "base", "student", "teacher")
     """Systems to compare. The `student` is listed by its training: `orpo`, `dpo`, `orpo_cft`, ...
-    `neighbours`, `knowledge` and `stacked` are fitted within a minute: the most similar training
+    `neighbours`, `knowledge` and `stacked` are fitted within minutes: the most similar training
     patients, the annotations of the diseases, and trees over both. They read the terms of patients.
     `larger` is the model of `larger_model`, untrained as `base` is; it is asked for `top_k` names.
     `fused` joins the student with the look-ups of `fused_look_ups`, which here read the findings of

@@ -12,7 +12,8 @@ _THOUGHT_START = re.compile(rf"<{_THINKING}>", re.IGNORECASE)
 
 _NUMBERED = re.compile(r"^[\s>#*_|(\[•-]*(\d{1,3})[*_\s]*[.):|\]][*_]*\s*(?!\d)(.+)$")
 _BULLET = re.compile(r"^\s*[-*•–+]\s+(.+)$")
-_QUOTED = re.compile(r"""['"‘“`]+(.+?)['"’”`]+(?=$|[\s.,;:()\[\]–—-])""")
+# Runs are taken whole here and below: a model may repeat a quote or a space thousands of times.
+_QUOTED = re.compile(r"""['"‘“`]++(.+?)['"’”`]++(?=$|[\s.,;:()\[\]–—-])""")
 _QUOTES = re.compile(r"""['"‘’“”`]+""")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _BOLD = re.compile(r"^(\*\*|__)(.+?)\1")
@@ -109,7 +110,7 @@ def _one_list(numbered: Sequence[tuple[int, str]]) -> list[str]:
 def _one_line(number: int, text: str) -> list[str]:
     """Return the items of a list that was written in one line, such as "1. A 2. B"."""
     texts = []
-    while match := re.search(rf"[\s,;]+\(?{number + 1}[.)]\s+", text):
+    while match := re.search(rf"(?<![\s,;])[\s,;]++\(?{number + 1}[.)]\s+", text):
         texts.append(text[: match.start()])
         number, text = number + 1, text[match.end() :]
     return [*texts, text]

@@ -172,7 +172,7 @@ def find_plugin(name: str) -> TeacherPlugin | None:
         if not isinstance(plugin, TeacherPlugin):
             raise TeacherError(
                 f"teacher {name}: expected {entry.value} to be a TeacherPlugin, found "
-                f"{type(plugin).__name__}; see the manual's page on training"
+                f"{type(plugin).__name__}; see the manual's page on teachers from outside"
             )
         return plugin
     return None

@@ -119,6 +119,8 @@ def test_the_note_of_a_patient_does_not_depend_on_an_id(reader: PatientReader) -
         assert reader.read(packet(present, excluded)).note in notes
     denied = {reader.read(packet(TERMS[:3], order)).note for order in (TERMS[3:], TERMS[:2:-1])}
     assert len(denied) == 1
+    more = [f"HP:{n:07d}" for n in (365, 486, 518, 1249, 1631)]  # than the note has room for
+    assert len({reader.read(packet(TERMS[:3], order)).note for order in (more, more[::-1])}) == 1
     others = {reader.read(packet(TERMS[:n], [])).note for n in range(1, 6)}
     assert len(others) == 5
 

@@ -85,6 +85,14 @@ def test_an_answer_without_a_list_gives_none(text: str) -> None:
     assert parse_list(text, HEADER) == []
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("text", "names"), [("'" * 3000 + "x", 0), ("1. Noonan" + " " * 90_000 + "syndrome", 1)]
+)
+def test_a_model_that_repeats_itself_does_not_stop_the_reader(text: str, names: int) -> None:
+    assert len(parse_list(f"{HEADER}\n{text}", HEADER)) == names
+
+
 def test_numbers_in_names_stay() -> None:
     text = (
         "POTENTIAL_DISEASES:\n1. 3-Methylcrotonyl deficiency 1\n2. 22q11.2 deletion\n3. Type 4. X"

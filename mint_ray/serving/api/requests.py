@@ -213,18 +213,18 @@ class PatientReader:
     def _from_case(self, case: Case, options: Options) -> Asked:
         present, excluded = case["terms"], case["excluded_terms"]
         most = self._settings.note_max_terms
-        stated = present[:most]
-        denied = excluded[: min(self._settings.note_excluded_terms, most - len(stated))]
-        # The wording is drawn by the case's id. The findings stand in its place here, and in their
-        # own order, so that the same patient gets the same note, and the same answer, under every
-        # id and however the findings are listed.
+        # The wording is drawn by the case's id. The findings stand in its place here. They are
+        # sorted before those without room are cut, so that the same patient gets the same note, and
+        # the same answer, under every id and however the findings are listed.
+        stated = sorted(present)[:most]
+        denied = sorted(excluded)[: min(self._settings.note_excluded_terms, most - len(stated))]
+        told = {*stated, *denied}
         drawn_by = "/".join(" ".join(sorted(terms)) for terms in (present, excluded))
-        findings = {"terms": sorted(stated), "excluded_terms": sorted(denied)}
-        shown = {**case, "case_id": drawn_by, **findings}
+        shown = {**case, "case_id": drawn_by, "terms": stated, "excluded_terms": denied}
         note = write_note(cast(Case, shown), self._ontology, self._settings, seed=0)
         return replace(
             _asked(note, present, excluded, options),
-            left_out=(*present[len(stated) :], *excluded[len(denied) :]),
+            left_out=tuple(t for t in (*present, *excluded) if t not in told),
         )
 
     def _resolved(self, terms: Iterable[str]) -> list[str]:

@@ -34,7 +34,7 @@ def serve_until_stopped(config: Config, say: Callable[[str], None]) -> None:
         KeyboardInterrupt: SIGINT (Ctrl-C) came.
         SystemExit: SIGTERM came; its code is 0.
         ConfigError: there is no student to serve, the address is not a loopback one and there are
-            no API keys, the port is taken, this Ray has a Serve already, or this machine has not
+            no API keys, the port is taken, this Ray has a Serve already, or this machine lacks
             what the replicas ask for.
     """
     serving = with_students(config)

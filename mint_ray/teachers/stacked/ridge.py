@@ -32,7 +32,8 @@ class LabelRidge:
     """
 
     def __init__(self, labels: Ints, weights: Floats) -> None:
-        _, starts = np.unique(labels, return_index=True)
+        kinds, starts = np.unique(labels, return_index=True)
+        self._n_labels = len(kinds)  # also those of which no patient is among the chosen
         turn = np.arange(len(labels)) - starts[labels]
         chosen = np.argsort(turn, kind="stable")[:MOST_PATIENTS]
         self.patients: Ints = np.sort(chosen).astype(np.int64)
@@ -46,7 +47,7 @@ class LabelRidge:
         """
         ridged = kernel.astype(np.float64)
         ridged[np.diag_indices_from(ridged)] += NOISE / self._weights
-        targets = np.zeros((len(ridged), int(self._labels.max()) + 1))
+        targets = np.zeros((len(ridged), self._n_labels))
         targets[np.arange(len(ridged)), self._labels] = 1.0
         factor = cho_factor(ridged, overwrite_a=True, check_finite=False)
         self._duals: Floats = cho_solve(factor, targets, overwrite_b=True, check_finite=False)

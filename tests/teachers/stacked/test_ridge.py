@@ -32,3 +32,12 @@ def test_of_too_many_patients_each_label_keeps_equally_many(
     assert np.bincount(labels[fitted.patients]).tolist() == [2, 2, 1]
     fitted.fit(np.eye(5, dtype=np.float32))
     assert fitted.score(np.eye(5, dtype=np.float32)).argmax(axis=1).tolist() == [0, 0, 1, 1, 2]
+
+
+def test_a_label_whose_patients_are_too_many_keeps_its_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ridge, "MOST_PATIENTS", 2)
+    fitted = LabelRidge(LABELS, np.ones(4))
+    fitted.fit(np.eye(2, dtype=np.float32))
+    assert fitted.score(np.eye(2, dtype=np.float32))[:, 2].tolist() == [0, 0]
