@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from mint_ray.common.arrays import Floats32, Ints
+from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.common.probabilities.group_weights import group_weights
 from mint_ray.teachers.fusion.label_profiles import (
     ANNOTATION_PATIENTS,
@@ -80,11 +80,14 @@ class SeenLabels:
         groups: (n_patients,) number of each patient's group.
         frequency: (n_labels, n_terms) annotated frequency at or below each term.
         table: ancestors of all terms.
+        duals: coefficients of the ridge regression, where it was fitted to the same patients
+            before: the fit takes seconds, and its last bits depend on the machine.
 
     Attributes:
         seen: (n_seen,) catalogue index of each label with a patient, ascending.
         n_patients, n_groups: (n_seen,) numbers of its patients and of their groups.
         male, female: (n_seen,) shares of its patients.
+        ridge: regression of the label on the patients.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class SeenLabels:
         groups: Ints,
         frequency: sp.csr_array,
         table: AncestorTable,
+        duals: Floats | None = None,
     ) -> None:
         self._table = table
         order = np.lexsort((groups, labels))
@@ -110,9 +114,12 @@ class SeenLabels:
         self._excluded = PatientIndex.of_patients(_bags(patients.excluded), labels, n_terms)
         self._exact = PatientIndex.of_patients(_bags(patients.observed), labels, n_terms)
         self._pool(patients, row_of, sp.csr_array(frequency[self.seen]))
-        self._ridge = LabelRidge(row_of, group_weights(groups))
-        asked = patients.take(self._ridge.patients)
-        self._ridge.fit(self._ridge_kernel(*self._cosines(asked)))
+        self.ridge = LabelRidge(row_of, group_weights(groups))
+        if duals is None:
+            asked = patients.take(self.ridge.patients)
+            self.ridge.fit(self._ridge_kernel(*self._cosines(asked)))
+        else:
+            self.ridge.duals = duals
 
     def _pool(self, patients: TermPatients, row_of: Ints, annotated: sp.csr_array) -> None:
         """Pool the label's patients and annotations into one profile per label."""
@@ -164,9 +171,9 @@ class SeenLabels:
 
     def _ridge_kernel(self, *cosines: Floats32) -> Floats32:
         """Return (n, m) the kernel of n patients with those of the ridge."""
-        total = np.zeros((len(cosines[0]), len(self._ridge.patients)), dtype=np.float32)
+        total = np.zeros((len(cosines[0]), len(self.ridge.patients)), dtype=np.float32)
         for share, cosine in zip(RIDGE_SHARES, cosines, strict=True):
-            total += np.float32(share) * cosine[:, self._ridge.patients]
+            total += np.float32(share) * cosine[:, self.ridge.patients]
         return total
 
     def evidence(self, patients: TermPatients) -> Evidence:
@@ -194,7 +201,7 @@ class SeenLabels:
             exact=self._best(exact),
             exact_mean=self._mean(exact),
             shown=(patients.closures @ self._shown).toarray() / self._information,
-            ridge=self._ridge.score(self._ridge_kernel(observed, excluded, exact)),
+            ridge=self.ridge.score(self._ridge_kernel(observed, excluded, exact)),
         )
 
     def _second(self, values: Floats32) -> Floats32:

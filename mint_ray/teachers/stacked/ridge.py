@@ -29,6 +29,7 @@ class LabelRidge:
     Attributes:
         patients: (m,) the patients that it is fitted to: at most `MOST_PATIENTS`, of each label
             about equally many.
+        duals: (m, n_labels) coefficients, of `fit` or of an earlier fit to the same patients.
     """
 
     def __init__(self, labels: Ints, weights: Floats) -> None:
@@ -38,6 +39,7 @@ class LabelRidge:
         chosen = np.argsort(turn, kind="stable")[:MOST_PATIENTS]
         self.patients: Ints = np.sort(chosen).astype(np.int64)
         self._labels, self._weights = labels[self.patients], weights[self.patients]
+        self.duals: Floats = np.zeros((len(self.patients), self._n_labels))
 
     def fit(self, kernel: Floats32) -> None:
         """Fit the regression.
@@ -50,7 +52,7 @@ class LabelRidge:
         targets = np.zeros((len(ridged), self._n_labels))
         targets[np.arange(len(ridged)), self._labels] = 1.0
         factor = cho_factor(ridged, overwrite_a=True, check_finite=False)
-        self._duals: Floats = cho_solve(factor, targets, overwrite_b=True, check_finite=False)
+        self.duals = cho_solve(factor, targets, overwrite_b=True, check_finite=False)
 
     def score(self, kernel: Floats32) -> Floats32:
         """Return (n, n_labels) the regression of n patients.
@@ -58,6 +60,6 @@ class LabelRidge:
         Args:
             kernel: (n, m) their similarity with the patients of the regression.
         """
-        exact = kernel.astype(np.float64) @ self._duals
+        exact = kernel.astype(np.float64) @ self.duals
         result: Floats32 = exact.round(DECIMALS).astype(np.float32)
         return result

@@ -60,6 +60,7 @@ class RankingModel:
         groups: (n_patients,) numbers of their groups.
         knowledge: annotations of the labels.
         rankers: of candidates of each kind.
+        duals: see `SeenLabels`.
     """
 
     def __init__(
@@ -71,13 +72,16 @@ class RankingModel:
         groups: Ints,
         knowledge: KnowledgeMatch,
         rankers: Rankers,
+        duals: Floats | None = None,
     ) -> None:
         self.catalogue, self.ontology = catalogue, ontology
         self.patients, self.labels, self.groups = patients, labels, groups
         self.knowledge, self.rankers = knowledge, rankers
         self.families = name_families(catalogue)
         self.names = NameMatch(catalogue, ontology)
-        self.seen = SeenLabels(patients, labels, groups, knowledge.frequency, knowledge.table)
+        self.seen = SeenLabels(
+            patients, labels, groups, knowledge.frequency, knowledge.table, duals
+        )
         self.siblings = LabelFamilies(self.families)
         self.strata = strata_of(len(catalogue), self.seen.seen, knowledge.has_annotations)
         self.exists = np.isin(np.arange(3), self.strata)
@@ -199,7 +203,7 @@ def save_stacked(
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"patients.{name}": value for name, value in model.patients.arrays().items()}
     arrays |= {f"knowledge.{name}": value for name, value in model.knowledge.arrays().items()}
-    arrays |= {"labels": model.labels, "groups": model.groups}
+    arrays |= {"labels": model.labels, "groups": model.groups, "duals": model.seen.ridge.duals}
     save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, folder / ARRAYS_FILE)
     rankers = model.rankers.save(folder)
     model.catalogue.write(folder / CATALOGUE_FILE)
@@ -245,6 +249,7 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
         arrays["groups"],
         KnowledgeMatch.of_arrays(_under("knowledge.", arrays), ontology),
         Rankers.load(folder, manifest["files"]),
+        arrays["duals"],
     )
     gate, scale = Gate.of_plain(content["gate"]), Temperatures(**content["temperatures"])
     with_faces = FACES_FILE in manifest["files"]

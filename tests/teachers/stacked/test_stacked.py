@@ -17,6 +17,7 @@ from mint_ray.teachers.knowledge.ancestors import AncestorTable
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.fit import STEPS, fit_cases
+from mint_ray.teachers.stacked.ridge import LabelRidge
 from mint_ray.teachers.stacked.teacher import StackedTeacher
 from mint_ray.teachers.term_encoder import TermEncoder
 from mint_ray.teachers.term_folder import vocabulary_facts
@@ -130,7 +131,9 @@ def without_faces(fitted: Fitted) -> list[dict[str, object]]:
     return [{**r, "terms": [*r["terms"], *r["face_terms"]], "image": None} for r in rows]
 
 
-def test_a_fitted_teacher_names_seen_and_unseen_diseases(fitted: Fitted, tmp_path: Path) -> None:
+def test_a_fitted_teacher_names_seen_and_unseen_diseases(
+    fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ontology, unseen = load_ontology(), "OMIM:900007"
     rows = [
         row for row in without_faces(fitted) if row["split"] != "train" or row["label_id"] != unseen
@@ -145,6 +148,7 @@ def test_a_fitted_teacher_names_seen_and_unseen_diseases(fitted: Fitted, tmp_pat
     )
     assert [report["step"] for report in reports] == list(range(1, STEPS + 1))
     assert metrics["validation.top1"] > 0.7
+    monkeypatch.delattr(LabelRidge, "fit")  # nothing is fitted again
     teacher = load_teacher(tmp_path)
     assert isinstance(teacher, StackedTeacher)
     tested = [row for row in rows if row["split"] == "test"]
