@@ -25,7 +25,7 @@ SHORT = {
         "cases.tiles.patients_per_tissue=6",
         "cases.tiles.tiles_per_patient=1",
         "training.max_steps=2",
-        "training.batch_size=2",
+        "training.batch_size=4",
         "evaluation.max_cases=16",
     ),
 }
