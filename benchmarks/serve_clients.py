@@ -28,6 +28,7 @@ from mint_ray.pipeline.check import load_run
 from mint_ray.pipeline.manifest import package_versions
 from mint_ray.runtime.session import connect
 from mint_ray.serving.deploy.application import build
+from mint_ray.serving.http.front import put_before_proxies
 
 PATH = "/v1/diagnose"
 BACK_OFF = 0.25
@@ -80,6 +81,7 @@ def start(**more: Any) -> str:
         port = probe.getsockname()[1]
     from mint_ray.config.resources import ResourcesConfig
 
+    put_before_proxies()
     connect(ResourcesConfig(**more))
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port, request_timeout_s=300))
     return f"http://127.0.0.1:{port}"

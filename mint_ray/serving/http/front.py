@@ -2,8 +2,9 @@
 
 Ray obeys some headers of every client: one lengthens or lifts the time limit, one chooses the
 request's id, which is logged and repeated at any length, and others choose a replica. Bytes in
-them that are no UTF-8 make Ray fail. They are removed here, except for an id of a plain form. The
-headers also have to arrive in time; see `connections`.
+them that are no UTF-8 make Ray fail. They are removed here, except for an id that is a UUID: any
+other word could name a patient in the logs. The headers also have to arrive in time; see
+`connections`.
 """
 
 import os
@@ -19,7 +20,7 @@ VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 """Environment variable by which Ray Serve's proxies find `middlewares`, on every node."""
 IMPORT_PATH = "mint_ray.serving.http.front:middlewares"
 
-_PLAIN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_UUID = re.compile(rb"[0-9a-f]{8}(-?)[0-9a-f]{4}(\1[0-9a-f]{4}){3}[0-9a-f]{8}", re.IGNORECASE)
 _REQUEST_ID = b"x_request_id"
 _OBEYED = frozenset(
     (
@@ -65,5 +66,5 @@ def put_before_proxies() -> None:
 def _is_kept(name: bytes, value: bytes) -> bool:
     folded = name.lower().replace(b"-", b"_")  # as Ray reads names
     if folded == _REQUEST_ID:
-        return _PLAIN_ID.fullmatch(value) is not None
+        return _UUID.fullmatch(value) is not None
     return folded not in _OBEYED
