@@ -182,10 +182,10 @@ def killing_workers(*moments: Callable[[], bool]) -> Iterator[None]:
     assert len(killed) == len(moments)
 
 
-def train_workers(driver: int | None = None) -> list[psutil.Process]:
-    """Ray Train's workers below a driver, by default this process."""
+def train_workers() -> list[psutil.Process]:
+    """Ray Train's workers below this process."""
     found = []
-    for process in psutil.Process(driver).children(recursive=True):
+    for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             if "RayTrainWorker" in " ".join(process.cmdline()):
                 found.append(process)

@@ -60,7 +60,7 @@ class ApiKeys:
         self._file_time: int | None = None
         self._from_file: frozenset[str] = frozenset()
         self.required = required or bool(file or self._from_environment)
-        """Whether requests need a key."""
+        """Require a key of every request."""
         if file is not None:
             self._file_time, self._from_file = _read_file(file)
         if self.required and not self.available:
