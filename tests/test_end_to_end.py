@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pyarrow.parquet as pq
@@ -49,7 +50,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 __all__ = ["base_folder", "tokenizer"]
 
 ROOT = Path(__file__).parents[1]
-TINY = str(ROOT / "tests" / "tiny.yaml")
+TINY = ROOT / "tests" / "tiny.yaml"
 RAY = str(Path(sys.executable).parent / "ray")
 ENVIRONMENT = {
     **os.environ,
@@ -76,13 +77,30 @@ SYSTEMS = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, base_folder: Path) -> Path:
     """One store for the module: each test finds what the ones before it wrote."""
-    return tmp_path_factory.mktemp("store")
+    store = tmp_path_factory.mktemp("store")
+    write_config(store, base_folder)
+    return store
+
+
+def write_config(store: Path, base: Path, **sections: Any) -> Path:
+    """Write the config of a store, whose students begin from a tiny model of short tokens."""
+    tree = yaml.safe_load(TINY.read_text()) | {"store": str(store)}
+    tree["student"] |= {"base_model": str(base), "max_prompt_length": 900, "max_length": 1300}
+    for section, settings in sections.items():
+        tree[section] = tree.get(section, {}) | settings
+    file = config_file(store)
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    return file
+
+
+def config_file(store: Path) -> Path:
+    return store / "tiny.yaml"
 
 
 def config(store: Path) -> Config:
-    return load_config(TINY, [f"store={store}"])
+    return load_config(config_file(store))
 
 
 def folder(store: Path, stage: str) -> Path:
@@ -132,7 +150,7 @@ def wait_for(port: int) -> None:
 
 def test_a_job_on_a_ray_head(ray_head: str, store: Path) -> None:
     submit = [RAY, "job", "submit", "--address", ray_head]
-    script = ["python", "jobs/train_student.py", "tests/tiny.yaml", f"store={store}"]
+    script = ["python", "jobs/train_student.py", str(config_file(store))]
     done = subprocess.run(
         [*submit, "--working-dir", ".", "--", *script],
         cwd=ROOT,
@@ -149,7 +167,7 @@ def test_the_command_finishes_the_rest(
     store: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
 ) -> None:
     made = pq.read_metadata(folder(store, "prefer") / "train.parquet")
-    assert main(["run", TINY, f"store={store}"]) == 0
+    assert main(["run", str(config_file(store))]) == 0
     printed = capsys.readouterr()
     assert printed.err.count("complete, skipped") == 4
     assert "ORPO student" in printed.out
@@ -216,12 +234,13 @@ def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> No
 
 
 def test_killed_preferences_end_like_undisturbed_ones(
-    store: Path, tmp_path: Path, ray_cluster: None
+    store: Path, base_folder: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
+    file = write_config(tmp_path, base_folder)
     for stage in ("cases", "teach"):
         shutil.copytree(folder(store, stage), tmp_path / folder(store, stage).name)
     scored = folder(tmp_path, "prefer") / "scored"
-    command = [sys.executable, "-m", "mint_ray", "prefer", TINY, f"store={tmp_path}"]
+    command = [sys.executable, "-m", "mint_ray", "prefer", str(file)]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list(scored.glob("*.parquet")) and time.monotonic() < deadline:
@@ -229,7 +248,7 @@ def test_killed_preferences_end_like_undisturbed_ones(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not pipeline.plan(config(tmp_path))["prefer"].complete
-    assert main(["prefer", TINY, f"store={tmp_path}"]) == 0
+    assert main(["prefer", str(file)]) == 0
     for split in ("train", "validation", "test"):
         whole = pq.read_table(folder(store, "prefer") / f"{split}.parquet")
         assert pq.read_table(folder(tmp_path, "prefer") / f"{split}.parquet").equals(whole)
@@ -254,7 +273,7 @@ def test_one_mlflow_run_per_stage_also_after_a_restart(store: Path) -> None:
 def test_others_measure_as_the_evaluation_does(store: Path, tmp_path: Path) -> None:
     """A split list and the cases alone give what the finished evaluation says of its systems."""
     out = tmp_path / "split.csv"
-    assert main(["split", TINY, str(out), f"store={store}"]) == 0
+    assert main(["split", str(config_file(store)), str(out)]) == 0
     listed = read_split_list(out)
     assert {"train", "validation", "test"} == set(listed["split"].to_pylist())
     evaluated = folder(store, "evaluate")
@@ -288,21 +307,19 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
     server: FakeServer,
     base_folder: Path,
 ) -> None:
-    """Cases, teacher and pairs are those of the tests before; the base model is a tiny one."""
-    tree = yaml.safe_load(Path(TINY).read_text())
-    longer = {"max_prompt_length": 900, "max_length": 1300}  # its tokens are short
-    tree["student"] |= {"base_model": str(base_folder), **longer}
+    """Cases, teacher, pairs and the first student are those of the tests before."""
     external = {
         "reasoning.protocol": "chat",
         "reasoning.chat": "server",
         "reasoning.server": {"base_url": server.url, "model": "fake"},
     }
-    systems = {**SYSTEMS, "external": {"overrides": external}}
-    tree |= {"store": str(store), "compare": {"systems": systems}}
-    tree["retrieval"] = {"method": "bm25", "meaning": False, "rerank_of": None}
-    tree["evaluation"] |= {"generate_cases": 0}
-    file = store / "compare.yaml"
-    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    file = write_config(
+        store,
+        base_folder,
+        compare={"systems": {**SYSTEMS, "external": {"overrides": external}}},
+        retrieval={"method": "bm25", "meaning": False, "rerank_of": None},
+        evaluation={"generate_cases": 0},
+    )
     assert main(["compare", str(file)]) == 0
     printed = capsys.readouterr()
     planned = pipeline.plan(load_config(file))

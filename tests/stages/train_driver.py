@@ -32,20 +32,20 @@ CHECKPOINT_STEPS = 2
 
 
 def write_inputs(root: Path) -> None:
-    """The outputs of `cases` and `prefer` that the stage reads; notes long enough to take time."""
+    """The outputs of `cases` and `prefer` that the stage reads."""
     for name in ("cases", "prefer"):
         (root / name).mkdir()
     labels = [Label(f"OMIM:{i}", name, (f"OMIM:{i}",), (), ()) for i, name in enumerate(NAMES)]
     Catalogue(labels).write(root / "cases" / "catalogue.parquet")
-    for split, numbers in {"train": range(32), "validation": [32], "test": [33]}.items():
-        notes = {number: f"A patient with finding {number % 10}. " * 40 for number in numbers}
+    for split, numbers in {"train": range(16), "validation": [16], "test": [17]}.items():
+        notes = {number: f"A patient with finding {number % 10}. " * 8 for number in numbers}
         rows = [pair_row(i, split=split, prompt=build_prompt(notes[i], k=2)) for i in numbers]
         pq.write_table(pa.Table.from_pylist(rows), root / "prefer" / f"{split}.parquet")
 
 
 def config(root: Path, engine: str, workers: int | tuple[int, int] = 2, **changes: Any) -> Config:
     """Eight steps with dropout, so that the state of the random numbers counts too."""
-    settings = {"batch_size": 16, "epochs": 4, "checkpoint_steps": CHECKPOINT_STEPS}
+    settings = {"batch_size": 8, "epochs": 4, "checkpoint_steps": CHECKPOINT_STEPS}
     return Config(
         student=student_config(root / "base", lora_dropout=0.1),
         training=training_config(**settings | {"deepspeed": engine} | changes),
