@@ -29,10 +29,15 @@ def _no_inputs(config: Config) -> Mapping[str, ExtraInput]:
 
 def _read_by_training(config: Config) -> tuple[str, ...]:
     """Return the names of the steps that a training reads besides cases and pairs."""
+    rates = ("rates",) if config.training.trials.learning_rates else ()
+    return (*_read_by_trials(config), *rates)
+
+
+def _read_by_trials(config: Config) -> tuple[str, ...]:
+    """Return the names of the steps that a campaign's trials read besides cases and pairs."""
     training = config.training
     of_beam = training.candidates == "beam" and training.objective in ("cft", "rcft")
-    wanted = {"candidates": of_beam, "rates": bool(training.trials.learning_rates)}
-    return tuple(name for name, is_read in wanted.items() if is_read)
+    return ("candidates",) if of_beam else ()
 
 
 def _version_of_prompts(config: Config) -> int:
@@ -205,6 +210,7 @@ STEPS: tuple[Step, ...] = (
         about="search settings of the training, keep the best student",
         on_request=True,
         extra_inputs=pairs_of_trials,
+        more_inputs=_read_by_trials,
     ),
     Step(
         "calibrate",

@@ -262,6 +262,19 @@ def test_a_campaign_runs_on_request_with_pairs_for_every_preference(
         pipeline.select(made, "tune")
 
 
+def test_a_campaign_of_calibrations_ranks_their_candidates_first(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    ran = steps()
+    made = config(tmp_path, training={"objective": "cft", "candidates": "beam"})
+    progress = Progress(Console(file=StringIO()))
+    pipeline.run_steps(made, pipeline.needed_for("tune", made), None, progress)
+    assert ran == ["cases", "teach", "prefer", "candidates", "tune"]
+    manifest = read_manifest(pipeline.plan(made)["tune"].folder)
+    assert manifest is not None
+    assert manifest.inputs["candidates"] == pipeline.plan(made)["candidates"].folder.name
+
+
 SYSTEMS: dict[str, dict[str, object]] = {
     "dpo": {"overrides": {"training.objective": "dpo"}, "start_from": "sft_lists"},
     "look_ups": {"overrides": {"evaluation.systems": ["majority", "base"]}},
