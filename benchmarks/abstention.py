@@ -105,7 +105,10 @@ def main() -> None:
         "top1_inside": round(float(np.mean([a == 0 for a in cases.answers if a is not None])), 3),
         **measured,
     }
-    command_line = f"python benchmarks/abstention.py {options.store.name}"
+    command_line = (
+        f"python benchmarks/abstention.py {options.store.name} --packets {options.packets} "
+        f"--tested {options.tested}"
+    )
     clients.write_result(options.out, command_line, result)
     print(result)
 
