@@ -109,7 +109,8 @@ def disease_teachers_section(result: dict[str, Any]) -> str:
 def note_teacher_section(result: dict[str, Any]) -> str:
     """Write the accuracy from terms of phenopackets and from terms read in notes."""
     lines = [
-        f"{machine(result)}; {result['notes']} notes of {result['groups']} groups.",
+        f"{machine(result)}; {result['notes']} notes of {result['groups']} groups; "
+        f"seed {result['seed']}.",
         "",
         "| terms of | diseases | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
         "|---|---|---:|---:|---:|---:|",
@@ -131,7 +132,7 @@ def face_gain_section(result: dict[str, Any]) -> str:
     }
     strata = _STRATA | {"with_other_terms": "all, with other terms"}
     lines = [
-        f"{machine(result)}; {len(result['folds'])} folds.",
+        f"{machine(result)}; {len(result['folds'])} folds, seed {result['seed']}.",
         "",
         "| cases | shown | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
         "|---|---|---:|---:|---:|---:|",
@@ -148,7 +149,7 @@ def face_gain_section(result: dict[str, Any]) -> str:
 def withheld_gain_section(result: dict[str, Any]) -> str:
     """Write how much the findings of each kind add to the others of a patient."""
     lines = [
-        f"{machine(result)}; {len(result['folds'])} folds.",
+        f"{machine(result)}; {len(result['folds'])} folds, seed {result['seed']}.",
         "",
         "| findings | cases | % of their terms | Top-1 % macro, without | with | gain, Top-1 "
         "| gain, Top-3 | gain, Top-10 |",
