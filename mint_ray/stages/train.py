@@ -14,7 +14,6 @@ from mint_ray.runtime.ray_train import fit
 from mint_ray.runtime.session import begin_training_session
 from mint_ray.runtime.worker_log import new_worker_lines
 from mint_ray.stages.workers.training import (
-    CANDIDATES,
     make_base_model,
     outcome_of,
     read_summary,
@@ -52,15 +51,14 @@ def run(context: StepContext) -> StepOutcome:
     )
     make_base_model(config.student.base_model, context.progress.say)
     lineage = {name: folder.name for name, folder in context.inputs.items()}
-    settings = worker_settings(config, prefer, cases, output, lineage)
+    candidates = context.inputs.get("candidates")
+    settings = worker_settings(config, prefer, cases, output, lineage, candidates)
     watch_settings = config.training.watch
     if watch_settings.cases and config.training.trainer == "mint_ray":
         file = output / WATCHED_CASES
         n_cases = write_validation_cases(config, cases, watch_settings.cases, file)
         context.progress.say(f"[Watch] {n_cases} validation cases, {watch_settings.steps} steps")
         settings["validation"] = {"cases": str(file), "every": watch_settings.steps}
-    if "candidates" in context.inputs:
-        settings["candidates"] = str(context.inputs["candidates"] / CANDIDATES)
     worker_lines = new_worker_lines(output)
 
     def say_worker_lines() -> None:

@@ -23,7 +23,6 @@ from mint_ray.runtime.session import begin_training_session
 from mint_ray.stages.tune.ray_tune import RAY_FOLDER, SETTINGS, run_trials
 from mint_ray.stages.tune.watch import watching
 from mint_ray.stages.workers.training import (
-    CANDIDATES,
     make_base_model,
     outcome_of,
     read_summary,
@@ -133,9 +132,7 @@ def _prepare(context: StepContext, trial: Trial) -> None:
     candidates = context.inputs.get("candidates")
     if candidates is not None:
         lineage["candidates"] = candidates.name
-    settings = worker_settings(trial_config, pairs, cases, trial.folder, lineage)
-    if candidates is not None:
-        settings["candidates"] = str(candidates / CANDIDATES)
+    settings = worker_settings(trial_config, pairs, cases, trial.folder, lineage, candidates)
     settings["validation"] = {
         "cases": str(context.output / CASES),
         "shares": rung_shares(context.config.tune),

@@ -44,7 +44,12 @@ PATIENCE = 120.0
 
 
 def worker_settings(
-    config: Config, prefer: Path, cases: Path, output: Path, lineage: Mapping[str, str]
+    config: Config,
+    prefer: Path,
+    cases: Path,
+    output: Path,
+    lineage: Mapping[str, str],
+    candidates: Path | None = None,
 ) -> dict[str, Any]:
     """Return the plain values that `train_worker` needs.
 
@@ -53,14 +58,18 @@ def worker_settings(
         prefer, cases: output folders of these steps.
         output: folder of the finished student.
         lineage: names of the steps that the student is made from.
+        candidates: output folder of that step, if the training reads it.
     """
-    return {
+    settings = {
         "config": config.model_dump(mode="json"),
         "pairs": str(prefer / "train.parquet"),
         "catalogue": str(cases / "catalogue.parquet"),
         "output": str(output),
         "lineage": dict(lineage),
     }
+    if candidates is not None:
+        settings["candidates"] = str(candidates / CANDIDATES)
+    return settings
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -70,7 +79,6 @@ def train_worker(settings: dict[str, Any]) -> None:
         settings: see `worker_settings`. With `validation` (the path of `cases`, and `shares` of
             the steps) the cases are ranked after these shares, and the metrics kept as rungs. With
             `every` instead of `shares` they are ranked after each so many steps, without rungs.
-            `candidates` is the file of `TrainingSpec.candidates`.
     """
     config = Config.model_validate(settings["config"])
     output = Path(settings["output"])
