@@ -80,16 +80,17 @@ SYSTEMS = {
 def store(tmp_path_factory: pytest.TempPathFactory, base_folder: Path) -> Path:
     """One store for the module: each test finds what the ones before it wrote."""
     store = tmp_path_factory.mktemp("store")
-    write_config(config_file(store), base_folder)
+    write_config(store, base_folder)
     return store
 
 
-def write_config(file: Path, base: Path, **sections: Any) -> Path:
-    """Write a config of the store that it lies in; students begin from a tiny model."""
-    tree = yaml.safe_load(TINY.read_text()) | {"store": str(file.parent)}
+def write_config(store: Path, base: Path, **sections: Any) -> Path:
+    """Write the config of a store, whose students begin from a tiny model of short tokens."""
+    tree = yaml.safe_load(TINY.read_text()) | {"store": str(store)}
     tree["student"] |= {"base_model": str(base), "max_prompt_length": 900, "max_length": 1300}
     for section, settings in sections.items():
         tree[section] = tree.get(section, {}) | settings
+    file = config_file(store)
     file.write_text(yaml.safe_dump(tree, sort_keys=False))
     return file
 
@@ -235,7 +236,7 @@ def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> No
 def test_killed_preferences_end_like_undisturbed_ones(
     store: Path, base_folder: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
-    file = write_config(config_file(tmp_path), base_folder)
+    file = write_config(tmp_path, base_folder)
     for stage in ("cases", "teach"):
         shutil.copytree(folder(store, stage), tmp_path / folder(store, stage).name)
     scored = folder(tmp_path, "prefer") / "scored"
@@ -313,7 +314,7 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
         "reasoning.server": {"base_url": server.url, "model": "fake"},
     }
     file = write_config(
-        store / "compare.yaml",
+        store,
         base_folder,
         compare={"systems": {**SYSTEMS, "external": {"overrides": external}}},
         retrieval={"method": "bm25", "meaning": False, "rerank_of": None},
