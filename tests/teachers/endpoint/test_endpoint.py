@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -289,9 +288,27 @@ def test_several_workers_are_refused_before_any_work(server: FakeServer) -> None
         find_fitter(run.model_copy(update={"resources": resources}))
 
 
-def test_a_rate_limit_spaces_the_requests() -> None:
+def test_a_rate_limit_spaces_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("mint_ray.teachers.endpoint.client.time", clock)
     pace, turns = Pace(6000), []
-    for _ in range(4):
+    for late in (0.0, 0.004, 0.0, 0.025):  # seconds that the caller itself takes
         pace.wait()
-        turns.append(time.monotonic())
-    assert np.diff(turns).min() > 0.008
+        turns.append(clock.monotonic())
+        clock.sleep(late)
+    assert turns == pytest.approx([100.0, 100.01, 100.02, 100.03])
+    pace.wait()
+    assert clock.monotonic() == pytest.approx(100.055)  # a late caller does not wait
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
