@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import click
 
 from mint_ray import __version__
 from mint_ray.config.config import Config
-from mint_ray.errors import ConfigError, DataError, MintError
+from mint_ray.errors import ConfigError, MintError
 from mint_ray.pipeline.check import load_run
 
 if TYPE_CHECKING:  # MLflow is slow to import
@@ -88,11 +88,30 @@ for _name, _about in (
     ("evaluate", "measure every system and write the report"),
     ("calibrate", "fit a temperature and conformal sets, measure them"),
     ("tune", "search settings of the training (section tune), keep the best student"),
-    ("compare", "train and rank with every system of section compare, measure their differences"),
     ("index", "write and index documents of diseases (section retrieval)"),
     ("reason", "ask a chat model about the tested cases (section reasoning), measure it"),
 ):
     _stage_command(_name, _about)
+
+
+@cli.command()
+@CONFIG
+@OVERRIDES
+@click.option("--force", is_flag=True, help="Discard this stage's output first.")
+@click.option("--only", multiple=True, metavar="SYSTEM", help="Run its steps only; repeatable.")
+def compare(config: Path, overrides: Sequence[str], force: bool, only: Sequence[str]) -> None:
+    """Stage compare: train and rank with every system of section compare, measure them.
+
+    Runs what it needs first. With --only, processes with one store share the systems.
+    """
+    from mint_ray.pipeline import graph as pipeline
+    from mint_ray.pipeline.progress import Progress
+
+    resolved = _load(config, overrides)
+    if only:
+        pipeline.run_systems(resolved, only, Progress())
+    else:
+        _run(resolved, pipeline.needed_for("compare", resolved), "compare" if force else None)
 
 
 @cli.command()
@@ -282,26 +301,13 @@ def rollback(name: str, tracking: str | None) -> None:
 @TRACKING
 def predict(student: str, cases: Path, out: Path, top_k: int, tracking: str | None) -> None:
     """Rank the catalogue for new cases with a finished student."""
-    from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
     from mint_ray.commands.predict import predict as predict_cases
+    from mint_ray.commands.predict import report
     from mint_ray.pipeline.progress import Progress
 
     with _student_folder(student, tracking) as folder:
         counts = predict_cases(folder, cases, out, top_k)
-    rejected, changed = _counted(counts.rejected), _counted(counts.changed)
-    if not counts.ranked:
-        raise DataError(
-            f"{cases}: expected a case that {student} can rank, found none; rejected: {rejected}; "
-            f"{out.stem}.rejected.parquet beside {out} lists them"
-        )
-    say = Progress().say
-    say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
-    if counts.shortened:
-        say(f"notes cut at their end to fit the prompt: {counts.shortened} (column shortened)")
-    if counts.changed:
-        say(f"dropped or replaced while reading: {changed}")
-    if foreign := counts.changed.get("notes_not_in_english"):
-        say(f"{foreign} of {counts.ranked} notes are {NOT_ENGLISH}")
+    report(counts, student, cases, out, Progress().say)
 
 
 @cli.command()
@@ -312,10 +318,6 @@ def doctor() -> None:
     missing = examine(click.echo)
     if missing:
         raise MintError(f"{missing} item(s) missing; install them as shown above")
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "none"
 
 
 def _registry(tracking: str | None) -> "Registry":

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from mint_ray.cases.patients.answer_leak import names_of_answer
 from mint_ray.cases.patients.clinical_notes.columns import are_of_notes
 from mint_ray.cases.patients.clinical_notes.files import peek_columns
+from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
 from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import ANSWER_IN_NOTE, finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
@@ -26,7 +27,7 @@ from mint_ray.common.tables.files import is_table_file
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
 from mint_ray.config.evaluation import EvaluationConfig
-from mint_ray.errors import ConfigError
+from mint_ray.errors import ConfigError, DataError
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.evaluation.fused.pool import ranked_by
 from mint_ray.evaluation.predictions import write_predictions
@@ -63,6 +64,38 @@ class PredictionCounts:
     rejected: Mapping[str, int]
     shortened: int
     changed: Mapping[str, int]
+
+
+def report(
+    counts: PredictionCounts, student: str, cases: Path, out: Path, say: Callable[[str], None]
+) -> None:
+    """Say what became of the cases.
+
+    Args:
+        counts: of the prediction.
+        student, cases, out: as the user named them.
+        say: prints a line.
+
+    Raises:
+        DataError: there is no case that the student can rank.
+    """
+    rejected, changed = _listed(counts.rejected), _listed(counts.changed)
+    if not counts.ranked:
+        raise DataError(
+            f"{cases}: expected a case that {student} can rank, found none; rejected: {rejected}; "
+            f"{out.stem}.rejected.parquet beside {out} lists them"
+        )
+    say(f"{counts.ranked} cases ranked, rejected: {rejected}; {out}")
+    if counts.shortened:
+        say(f"notes cut at their end to fit the prompt: {counts.shortened} (column shortened)")
+    if counts.changed:
+        say(f"dropped or replaced while reading: {changed}")
+    if foreign := counts.changed.get("notes_not_in_english"):
+        say(f"{foreign} of {counts.ranked} notes are {NOT_ENGLISH}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "none"
 
 
 class _Read(NamedTuple):

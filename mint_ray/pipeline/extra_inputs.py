@@ -111,6 +111,22 @@ def answers_of_systems(config: Config) -> dict[str, ExtraInput]:
     Raises:
         ConfigError: a system is not legal; see `system_configs`.
     """
+    outputs, systems = outputs_of_systems(config), config.compare.systems
+    return {
+        answers_input(name, systems[name]): output
+        for name, output in outputs.items()
+        if systems[name].compared
+    }
+
+
+def outputs_of_systems(config: Config) -> dict[str, ExtraInput]:
+    """Return the last step of each system by its name: its answers, or its training.
+
+    The training is that of a system that others only start from.
+
+    Raises:
+        ConfigError: a system is not legal; see `system_configs`.
+    """
     configs, systems = system_configs(config), config.compare.systems
 
     def output(step: str, name: str) -> ExtraInput:
@@ -118,9 +134,8 @@ def answers_of_systems(config: Config) -> dict[str, ExtraInput]:
         return ExtraInput(step, configs[name], output("train", start) if start else None)
 
     return {
-        answers_input(name, system): output(_step_of(system), name)
+        name: output(_step_of(system) if system.compared else "train", name)
         for name, system in systems.items()
-        if system.compared
     }
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,7 @@ from mint_ray.config.former_names import (
     without_newer_defaults,
 )
 from mint_ray.errors import ConfigError
-from mint_ray.pipeline.extra_inputs import ExtraInput
+from mint_ray.pipeline.extra_inputs import ExtraInput, outputs_of_systems
 from mint_ray.pipeline.locks import hold_for_reading, hold_for_writing
 from mint_ray.pipeline.manifest import Manifest, read_manifest, write_manifest
 from mint_ray.pipeline.progress import Progress
@@ -278,6 +278,30 @@ def run_steps(
                 continue
         progress.skip(step.name, item.key)
         tracker.flush(step.name, item.folder.name, item.folder)
+
+
+def run_systems(config: Config, names: Sequence[str], progress: Progress) -> None:
+    """Run the steps behind some of the compared systems, and compare nothing.
+
+    Several processes can do so with one store, each with systems of its own: a later `compare`
+    finds their steps finished.
+
+    Args:
+        config: with the section `compare`.
+        names: systems, also those that others only start from.
+        progress: display for people.
+
+    Raises:
+        ConfigError: there is no such system.
+        MintError: a stage failed, or another process runs a step that two systems share.
+    """
+    outputs = outputs_of_systems(config)
+    for name in names:
+        if name not in outputs:
+            known = ", ".join(outputs) or "none"
+            raise ConfigError(f"--only {name}: expected a system of this comparison: {known}")
+    for name in names:
+        _run_extra_input(outputs[name], progress)
 
 
 def _run_extra_input(extra: ExtraInput, progress: Progress, start: Path | None = None) -> Path:

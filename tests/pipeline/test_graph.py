@@ -330,6 +330,33 @@ def test_a_comparison_runs_each_system_after_the_one_that_it_starts_from(
     assert ran == []  # another way to write the same
 
 
+def test_processes_share_the_systems_of_a_comparison(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    made, ran = compare(tmp_path), steps()
+    progress = Progress(Console(file=StringIO()))
+    pipeline.run_systems(made, ["sft_lists"], progress)
+    assert ran == ["cases", "teach", "prefer", "train", "evaluate"]
+    ran.clear()
+    pipeline.run_systems(made, ["dpo", "sft_lists"], progress)
+    assert ran == ["train", "evaluate"]  # sft_lists, its start, is there
+    ran.clear()
+    run_comparison(made)
+    assert ran == ["train", "evaluate", "evaluate", "compare"]
+    with pytest.raises(ConfigError, match=r"--only sft: expected .*: dpo, look_ups, sft_l"):
+        pipeline.run_systems(made, ["orpo", "sft"], progress)
+
+
+def test_a_start_that_is_not_compared_is_only_trained(
+    tmp_path: Path, steps: Callable[..., list[str]]
+) -> None:
+    systems = {"dpo": SYSTEMS["dpo"], "sft_lists": {**SYSTEMS["sft_lists"], "compared": False}}
+    made = compare(tmp_path, compare={"systems": systems, "reference": "dpo"})
+    ran = steps()
+    pipeline.run_systems(made, ["sft_lists"], Progress(Console(file=StringIO())))
+    assert ran == ["cases", "teach", "prefer", "train"]
+
+
 def test_a_student_that_another_one_starts_from_counts_by_its_step(
     tmp_path: Path, steps: Callable[..., list[str]]
 ) -> None:
