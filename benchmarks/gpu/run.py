@@ -74,19 +74,20 @@ def prepare(bundle: Path, work: Path) -> Path:
 
 def parts() -> dict[str, Part]:
     """Return the parts in their order; what they import is there once the bundle is prepared."""
-    from students import train_and_rank
+    from students import Arm, train_and_rank
     from throughput import measure_throughput
 
     import mint_ray.images.efficientnet_lite  # noqa: F401  so that transformers knows the encoder
 
-    return {
-        "orpo": partial(train_and_rank, kind="patients", objective="orpo"),
-        "sft": partial(train_and_rank, kind="patients", objective="sft"),
-        "sft_dpo": partial(train_and_rank, kind="patients", objective="dpo", start="sft"),
-        "throughput": measure_throughput,
-        "tiles": partial(train_and_rank, kind="tiles", objective="orpo"),
-        "histology": partial(train_and_rank, kind="histology", objective="orpo"),
+    arms = {
+        "orpo": Arm("patients", "orpo"),
+        "sft": Arm("patients", "sft"),
+        "sft_dpo": Arm("patients", "dpo", start="sft"),
+        "tiles": Arm("tiles", "orpo"),
+        "histology": Arm("histology", "orpo"),
     }
+    trained = {name: partial(train_and_rank, name=name, arm=arm) for name, arm in arms.items()}
+    return {name: trained.get(name, measure_throughput) for name in MINUTES}
 
 
 def run_part(name: str, part: Part, job: Job, minutes: float) -> str:

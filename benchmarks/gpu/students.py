@@ -4,10 +4,11 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from held_out import rank_held_out
@@ -40,6 +41,9 @@ PATIENCE = 0.2
 TRAINING_SHARE = 0.7
 """Share of a part's time for training; the rest is for ranking."""
 
+TRAINED = "training.json"
+"""File with the training's facts, written into the folder of a student once that is there."""
+
 DPO_RATE = 0.1
 """Learning rate of DPO as a share of that of ORPO and SFT: it starts from a trained student."""
 
@@ -48,9 +52,28 @@ class _OutOfTime(Exception):  # noqa: N818
     """Raised within training where its time is over."""
 
 
-def train_and_rank(
-    job: Job, clock: Clock, save: Save, kind: str, objective: str, start: str | None = None
-) -> Result:
+@dataclass(frozen=True)
+class Arm:
+    """A student to train: on which pairs, how, and what differs from the bundle's config.
+
+    Attributes:
+        kind: pairs, a folder of the bundle's `pairs`.
+        objective: `orpo`, `sft` or `dpo`.
+        start: name of the arm whose student it continues from.
+        passes: passes over the pairs; None for as many as the time allows, at most `EPOCHS`.
+        changes: settings of `training` that differ.
+        model: base model instead of the bundle's, a folder of the job's `models`.
+    """
+
+    kind: str
+    objective: str
+    start: str | None = None
+    passes: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+
+
+def train_and_rank(job: Job, clock: Clock, save: Save, name: str, arm: Arm) -> Result:
     """Train a student within the part's time, then rank the held-out cases.
 
     A finished student of an earlier call is not trained again.
@@ -59,54 +82,59 @@ def train_and_rank(
         job: folders and scale.
         clock: time of the part.
         save: writes what there is after training.
-        kind: of the pairs, a folder of the bundle's `pairs`.
-        objective: `orpo`, `sft` or `dpo`.
-        start: name of the student to continue from, which an earlier part trained.
+        name: of the student.
+        arm: what to train.
 
     Raises:
-        Skip: the bundle has no such pairs.
+        Skip: the bundle has no such pairs, or the student or model to begin with is not there.
     """
-    facts = job.facts(kind)
+    facts = job.facts(arm.kind)
     config = Config.model_validate(facts["config"])
-    name = "-".join(filter(None, (kind, start, objective)))
-    if start is not None and not (job.students / f"{kind}-{start}" / MANIFEST).is_file():
-        raise Skip(f"no {start} student to continue from; run its part before")
-    spec = _spec(job, _base_model(job, facts), config, kind, name, objective, start)
+    if arm.start is not None and not (job.students / arm.start / MANIFEST).is_file():
+        raise Skip(f"no student {arm.start} to continue from; run its part before")
+    spec = _spec(job, _base_model(job, facts, arm), config, name, arm)
     result: Result = {"pairs": facts["prefer"], "cases": facts["cases"]}
-    trained = spec.out / "training.json"
+    trained = spec.out / TRAINED
     if not trained.is_file():
-        training = _train(job, spec, Clock(clock.left * TRAINING_SHARE))
+        training = _train(job, spec, Clock(clock.left * TRAINING_SHARE), arm.passes)
         write_result(trained, training)
     result["training"] = json.loads(trained.read_text("utf-8"))
     save(result)
-    cases = job.bundle / "pairs" / kind / "cases.parquet"
+    cases = job.bundle / "pairs" / arm.kind / "cases.parquet"
     return result | {"ranking": rank_held_out(spec.out, cases, config, clock, job)}
 
 
-def _base_model(job: Job, facts: Result) -> str:
-    """Return the folder of the bundle's model; its name if the bundle leaves it to be made here."""
-    folder = job.work / "models" / facts["model"]
-    return str(folder) if folder.is_dir() else facts["base_model"]
+def _base_model(job: Job, facts: Result, arm: Arm) -> str:
+    """Return the folder of a model; its name if the bundle leaves it to be made here.
+
+    Raises:
+        Skip: the arm's own model is not there.
+    """
+    folder = job.work / "models" / (arm.model or facts["model"])
+    if folder.is_dir():
+        return str(folder)
+    if arm.model is not None:
+        raise Skip(f"no model in {folder}")
+    return str(facts["base_model"])
 
 
-def _spec(
-    job: Job, model: str, config: Config, kind: str, name: str, objective: str, start: str | None
-) -> TrainingSpec:
-    training, pairs = config.training, job.bundle / "pairs" / kind
-    rate = training.learning_rate * (DPO_RATE if objective == "dpo" else 1.0)
+def _spec(job: Job, model: str, config: Config, name: str, arm: Arm) -> TrainingSpec:
+    training, pairs = config.training, job.bundle / "pairs" / arm.kind
+    rate = training.learning_rate * (DPO_RATE if arm.objective == "dpo" else 1.0)
     changes = {
-        "objective": objective,
+        "objective": arm.objective,
         "learning_rate": rate,
-        "epochs": EPOCHS,
+        "epochs": arm.passes or EPOCHS,
         "max_steps": None,
         "deepspeed": "off",
         # FlexAttention is compiled anew for every length of a row; the throughput part has it.
         "attention": "sdpa",
         "precision": job.precision,
+        **arm.changes,
     }
     origin = {
         "base_model": model,
-        "init_adapter": None if start is None else job.students / f"{kind}-{start}",
+        "init_adapter": None if arm.start is None else job.students / arm.start,
     }
     return TrainingSpec(
         pairs=_few_pairs(job, pairs / "train.parquet") if job.dry else pairs / "train.parquet",
@@ -121,16 +149,19 @@ def _spec(
     )
 
 
-def _train(job: Job, spec: TrainingSpec, clock: Clock) -> Result:
-    """Train as many steps as fit, at most `EPOCHS` passes; return summary and curve.
+def _train(job: Job, spec: TrainingSpec, clock: Clock, passes: int | None) -> Result:
+    """Train so many passes, or as many steps as fit, at most `EPOCHS`; return summary and curve.
 
-    The steps are chosen by a measured pace. Where that was far too hopeful, the last checkpoint
-    becomes the student.
+    Steps that have to fit are chosen by a measured pace. Where the time is over much earlier than
+    the steps, the last checkpoint becomes the student.
     """
     examples = len(set(pq.read_table(spec.pairs, columns=["case_id"])["case_id"].to_pylist()))
-    batch, pace = spec.training.batch_size, _measure_pace(job, spec, examples)
-    fitting = max(1, int((clock.left - pace.setup) / pace.step))
-    steps = schedule.total_steps(examples, batch, EPOCHS, 2 if job.dry else fitting)
+    batch, pace, most = spec.training.batch_size, None, 2 if job.dry else None
+    if passes is None:
+        pace = _measure_pace(job, spec, examples)
+        fitting = max(1, int((clock.left - pace.setup) / pace.step))
+        most = most or fitting
+    steps = schedule.total_steps(examples, batch, passes or EPOCHS, most)
     changes = {"max_steps": steps, "checkpoint_steps": max(1, -(-steps // 3))}
     spec = replace(spec, training=spec.training.model_copy(update=changes))
     kept, curve = spec.out.with_name(f"{spec.out.name}-checkpoint"), list[dict[str, float]]()
@@ -150,7 +181,7 @@ def _train(job: Job, spec: TrainingSpec, clock: Clock) -> Result:
         "learning_rate": spec.training.learning_rate,
         "batch_size": batch,
         "steps_planned": steps,
-        "pace": asdict(pace),
+        "pace": None if pace is None else asdict(pace),
     }
     try:
         facts |= asdict(train(spec, report))
@@ -176,7 +207,7 @@ def _measure_pace(job: Job, spec: TrainingSpec, examples: int) -> Pace:
         spec: of the training.
         examples: number of examples that the pairs make.
     """
-    folder = job.work / "probe"
+    folder = job.work / f"probe-{spec.out.name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     table = pq.read_table(spec.pairs)

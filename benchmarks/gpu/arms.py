@@ -1,0 +1,91 @@
+"""Students that differ in one thing, trained on a borrowed GPU at once, without Ray.
+
+    python benchmarks/gpu/arms.py --bundle build/gpu --out results --minutes 12
+
+A small model leaves a large GPU idle between its kernels, so each arm has a process of its own and
+all run at the same time. Each trains its passes over the pairs and then ranks held-out cases, all
+in the same random order, until the time is over. `--out` gets `NAME.json` with the figures and
+`NAME.parquet` with the predictions.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import run
+from job import Clock, Job, Result, Save, Skip
+from students import TRAINED, Arm, train_and_rank
+
+NAMES = {"odds_over": "names", "orpo_lambda": 1.0}
+"""The odds ratio of the answers without the beginning that all share, and at full weight."""
+
+ARMS = {
+    "orpo": Arm("patients", "orpo", passes=1),
+    "sft": Arm("patients", "sft", passes=1),
+    "dpo": Arm("patients", "dpo", passes=1, start="sft"),
+    "orpo_names": Arm("patients", "orpo", passes=1, changes=NAMES),
+    "orpo_worst": Arm("worst", "orpo", passes=1),
+    "sft_lists": Arm("lists", "sft", passes=1),
+    "orpo_3": Arm("patients", "orpo", passes=3),
+    "orpo_larger": Arm(
+        "patients", "orpo", passes=1, model="larger", changes={"learning_rate": 1e-4}
+    ),
+}
+"""`worst` and `lists` are pairs that `bundle.py --prefer worst=FOLDER lists=FOLDER` adds: rejected
+the teacher's last answers, and chosen its first answer, right or wrong. `larger` is a folder in
+`models` of `--work`, which `scripts/larger_model.py` makes."""
+
+
+def main() -> None:
+    """Start a process for each arm, and wait for all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="gets the results, small files")
+    parser.add_argument("--work", type=Path, help="gets students; OUT/work by default")
+    parser.add_argument("--minutes", type=float, default=15.0, help="for all together")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--alone", choices=list(ARMS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    work = (options.work or options.out / "work").resolve()
+    clock = Clock(options.minutes * 60)
+    if options.alone:
+        job = Job(options.bundle, options.out, work, options.dry_run)
+        state = run.run_part(
+            options.alone, partial(_train, arm=options.alone), job, clock.left / 60
+        )
+        raise SystemExit(f"{options.alone}: {state}" if state.startswith("failed") else 0)
+    bundle = run.prepare(options.bundle.resolve(), work)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, __file__, "--bundle", str(bundle), "--out", str(options.out)]
+    command += ["--work", str(work), *(["--dry-run"] if options.dry_run else [])]
+    started = {
+        arm: subprocess.Popen(
+            [*command, "--minutes", str(clock.left / 60), "--alone", arm], env=environment
+        )
+        for arm in options.arms
+    }
+    failed = [arm for arm, process in started.items() if process.wait()]
+    if failed:
+        raise SystemExit(f"some arms failed: {', '.join(failed)}")
+
+
+def _train(job: Job, clock: Clock, save: Save, arm: str) -> Result:
+    """Train and rank an arm, once the student that it starts from is there."""
+    import mint_ray.images.efficientnet_lite  # noqa: F401  so that transformers knows the encoder
+
+    start = ARMS[arm].start
+    while start is not None and not (job.students / start / TRAINED).is_file():
+        if clock.left < 0:
+            raise Skip(f"{start}, which it starts from, was not there in time")
+        time.sleep(1)
+    return train_and_rank(job, clock, save, arm, ARMS[arm])
+
+
+if __name__ == "__main__":
+    main()
