@@ -3,13 +3,14 @@
 from typing import Any
 
 from mint_ray.reports.evaluation.training_curves import PANELS
+from tables.records import machine
 
 
 def throughput_section(result: dict[str, Any]) -> str:
     """Write pairs per second and peak memory of ours and of TRL's trainer."""
-    machine, versions = result["hardware"], result["versions"]
+    hardware, versions = result["hardware"], result["versions"]
     lines = [
-        f"{machine['threads']} threads of {machine['cpu']}, {result['model']} model, float32, "
+        f"{hardware['threads']} threads of {hardware['cpu']}, {result['model']} model, float32, "
         f"LoRA of rank 16; TRL {versions['trl']}, torch {versions['torch']}.",
         "",
         "| prompt / answer | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
@@ -64,3 +65,21 @@ def rank_section(result: dict[str, Any]) -> str:
     return "\n".join(
         [*lines, *(f"| {r} | {cell('scaled', r)} | {cell('fixed', r)} |" for r in rates["scaled"])]
     )
+
+
+def gpu_throughput_section(result: dict[str, Any]) -> str:
+    """Write steps and memory of the ways to compute one loss on a GPU."""
+    lines = [
+        f"{machine(result)}, bfloat16, random weights; a product of matrices reaches "
+        f"{result['peak_tflops']:.0f} TFLOP/s.",
+        "",
+        "| shape | weights | prompt / answer | pairs | system | s a step | pairs/s | MFU | MiB |",
+        "|---|---|---:|---:|---|---:|---:|---:|---:|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['shape']} | {row['adapter']} | {row['prompt']} / {row['answer']} "
+            f"| {row['pairs']} | {row['system']} | {row['seconds_a_step']:.3f} "
+            f"| {row['pairs_per_s']:.0f} | {row['mfu']:.1%} | {row['peak_memory_mb']:,.0f} |"
+        )
+    return "\n".join(lines)

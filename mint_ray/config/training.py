@@ -148,7 +148,8 @@ class TrainingConfig(Section):
     """Compute the prompt once for both answers. `auto` checks on a real pair that this
     layout agrees with the padded one, and uses the padded one if not."""
     attention: Literal["auto", "sdpa", "flex"] = "auto"
-    """Attention kernel. `auto` is FlexAttention on GPUs if both layouts then agree, else SDPA."""
+    """Attention kernel. `auto` is SDPA. `flex`, which is FlexAttention, skips the blocks of a row
+    that see nothing, on a GPU. It is compiled, which took more than two minutes where we tried."""
     loss_normalisation: Literal["global", "per_microbatch"] = "global"
     """`global` divides by the tokens and pairs of the whole optimizer step, over all workers.
     `per_microbatch` averages the means of micro-batches, as TRL does."""

@@ -68,13 +68,14 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
 
 
 def choose_attention(setting: str, sharing: str, model: Any, example: Example) -> str:
-    """Switch the model to FlexAttention where `training.attention` and a trial allow it.
+    """Switch the model to FlexAttention where `training.attention` asks for it and a trial allows.
 
-    `auto` tries it on GPUs only. The trial runs the shared layout forward and backward, and
-    compares it with the padded layout under the attention that the model had.
+    The trial runs the shared layout forward and backward, and compares it with the padded layout
+    under the attention that the model had.
 
     Args:
-        setting: `training.attention`: `auto`, `flex` or `sdpa`.
+        setting: `training.attention`; `auto` and `sdpa` leave the attention as it is, since
+            FlexAttention is compiled anew for rows of other lengths.
         sharing: `training.prefix_sharing`; `off` leaves the attention as it is.
         model: causal or image-and-text language model, PEFT-wrapped or not.
         example: the longest of the run.
@@ -83,12 +84,11 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
         The name of the attention that the model has now.
 
     Raises:
-        ConfigError: the setting is `flex`, which does not work here.
+        ConfigError: FlexAttention does not work here.
     """
     base = base_of(model)
     before = attention_of(base)
-    on_gpu = next(model.parameters()).device.type == "cuda"
-    if sharing == "off" or setting == "sdpa" or (setting == "auto" and not on_gpu):
+    if sharing == "off" or setting != "flex":
         return before
     sample = [_two_of(example)]
     padded = _sums(padded_logps, model, sample, True)
@@ -100,12 +100,11 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
         logger.info("FlexAttention is not possible: %s", type(error).__name__)
     if difference > _allowed(model):
         base.set_attn_implementation(before)
-        if setting == "flex":
-            raise ConfigError(
-                "training.attention=flex: expected FlexAttention to train this model here, and to "
-                f"agree with {before} to {_allowed(model):.0e}; found a difference of "
-                f"{difference:.1e} (inf: it does not run); use training.attention=auto"
-            )
+        raise ConfigError(
+            "training.attention=flex: expected FlexAttention to train this model here, and to "
+            f"agree with {before} to {_allowed(model):.0e}; found a difference of "
+            f"{difference:.1e} (inf: it does not run); use training.attention=auto"
+        )
     logger.info("attention: %s (differs by %.1e)", attention_of(base), difference)
     return attention_of(base)
 
