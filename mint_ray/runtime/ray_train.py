@@ -11,11 +11,15 @@ from typing import Any
 
 import torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.constants import ENABLE_PREEMPTION_WATCHER_ENV_VAR
 
 from mint_ray.common.files import read_json, write_json
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import MintError, TrainingError, of_plain, to_plain
 from mint_ray.runtime.interrupts import InterruptibleTrainer
+from mint_ray.runtime.session import is_local
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ def fit(
     _drop_broken_snapshot(output / RUN_NAME)
     refusal = output / REFUSAL
     refusal.unlink(missing_ok=True)
-    trainer = InterruptibleTrainer(
+    trainer = _Trainer(
         partial(_run, worker, str(refusal)),
         train_loop_config=settings,
         scaling_config=ScalingConfig(
@@ -69,6 +73,9 @@ def fit(
             callbacks=list(callbacks),
         ),
     )
+    trainer.on_own_ray = is_local(resources)
+    if trainer.on_own_ray:  # of which nobody takes a node away
+        os.environ.setdefault(ENABLE_PREEMPTION_WATCHER_ENV_VAR, "0")
     try:
         trainer.fit()
     except Exception as error:
@@ -79,6 +86,27 @@ def fit(
         ) from error
     if refusal.exists():
         raise of_plain(read_json(refusal))
+
+
+class _Trainer(InterruptibleTrainer):
+    """Ray Train's trainer, without processes of Ray Train that have nothing to do.
+
+    Each is a Python process that imports Ray and torch while the workers want the same cores: one
+    hands out datasets, of which there are none; another one removes placement groups of a dead
+    controller, which a Ray of this program's own does by ending with it.
+    """
+
+    on_own_ray = False
+
+    def _create_default_callbacks(self) -> list[Any]:
+        """Return the callbacks of Ray Train that are needed here."""
+        idle = (
+            (DatasetsCallback, PlacementGroupCleanerCallback)
+            if self.on_own_ray
+            else (DatasetsCallback,)
+        )
+        found = super()._create_default_callbacks()
+        return [callback for callback in found if not isinstance(callback, idle)]
 
 
 def _run(worker: Callable[[dict[str, Any]], None], refusal: str, settings: dict[str, Any]) -> None:
