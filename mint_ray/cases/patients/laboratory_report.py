@@ -1,0 +1,87 @@
+"""Laboratory reports: findings of the laboratory, which a teacher reads beside the note.
+
+A report is a text of a few lines that a reader of notes understands. It is a function of the
+findings and the ontology: nothing is drawn at random, and no two reports differ in wording alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mint_ray.cases.patients.answer_leak import find_answer
+from mint_ray.cases.schema import Case
+from mint_ray.knowledge.ontology import Ontology
+
+LABORATORY = ("HP:0001939", "HP:0001871", "HP:0002715")
+"""Metabolism and homeostasis, blood and blood-forming tissues, immune system: the findings of the
+laboratory are these terms and all below them."""
+
+TITLE = "Laboratory report."
+_FOUND, _NOT_FOUND = "Findings", "Not found"  # headings that a reader of notes knows
+
+
+def is_laboratory(term: str, ontology: Ontology) -> bool:
+    """Return whether a term is a finding of the laboratory."""
+    return not ontology.ancestors(term).isdisjoint(LABORATORY)
+
+
+def withhold_laboratory(
+    case: Case, forbidden: Sequence[str], ontology: Ontology, counts: Counter[str]
+) -> None:
+    """Move the findings of the laboratory from a case's terms to its `description`, as a report.
+
+    A description that is given stays before the report.
+
+    Args:
+        case: whose terms are current ids; changed.
+        forbidden: strings that reveal the answer. A finding with which the report would contain
+            one is neither in the terms nor in the report.
+        ontology: of the terms.
+        counts: receives `written_reports` and `findings_naming_the_answer`.
+    """
+    observed, excluded = (
+        [term for term in terms if is_laboratory(term, ontology)]
+        for terms in (case["terms"], case["excluded_terms"])
+    )
+    case["terms"] = [term for term in case["terms"] if term not in observed]
+    case["excluded_terms"] = [term for term in case["excluded_terms"] if term not in excluded]
+    safe = _without_answer(observed, excluded, forbidden, ontology)
+    counts["findings_naming_the_answer"] += len(observed) + len(excluded) - len(safe)
+    report = write_report(
+        [term for term in observed if term in safe],
+        [term for term in excluded if term in safe],
+        ontology,
+    )
+    counts["written_reports"] += bool(report)
+    case["description"] = "\n".join(part for part in (case["description"], report) if part)
+
+
+def write_report(observed: Iterable[str], excluded: Iterable[str], ontology: Ontology) -> str:
+    """Write a report of findings in their order; "" without any.
+
+    Names are separated by semicolons, since many contain a comma, "and" or "or".
+    """
+    lines = [
+        f"{heading}: {'; '.join(names)}."
+        for heading, terms in ((_FOUND, observed), (_NOT_FOUND, excluded))
+        if (names := [ontology.name(term) for term in terms])
+    ]
+    return "\n".join([TITLE, *lines]) if lines else ""
+
+
+def _without_answer(
+    observed: Sequence[str], excluded: Sequence[str], forbidden: Sequence[str], ontology: Ontology
+) -> frozenset[str]:
+    """Return the findings that together make a report without any forbidden string.
+
+    A forbidden name can also arise where two findings meet, so each is tried behind the others.
+    """
+    if find_answer(write_report(observed, excluded, ontology), forbidden) is None:
+        return frozenset([*observed, *excluded])
+    kept: list[list[str]] = [[], []]
+    for place, terms in enumerate((observed, excluded)):
+        for term in terms:
+            tried = [[*part] for part in kept]
+            tried[place].append(term)
+            if find_answer(write_report(*tried, ontology), forbidden) is None:
+                kept = tried
+    return frozenset([*kept[0], *kept[1]])
