@@ -161,8 +161,8 @@ class CasesConfig(Section):
     )
     """`face_only_in_image` shows rendered facial terms in the image and keeps them out of the
     note. `both` shows them in the image and in the note. `text_only` draws no image.
-    `laboratory_in_report` draws none either, and states findings of the laboratory in a report in
-    the place of the note. The teachers `stacked` and `endpoint` read it. Only for sources of
+    `laboratory_in_report` draws none either, and states findings of the laboratory in a report
+    instead of the note. The teachers `stacked` and `endpoint` can read it. Only for sources of
     patients whose notes are written."""
     note_max_terms: int = Field(40, ge=1)
     """Largest number of findings in a written note: first the observed ones, then excluded ones."""

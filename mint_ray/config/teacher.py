@@ -179,10 +179,10 @@ class TeacherConfig(Section):
     name: str = "fusion"
     """Registered name of the teacher: `fusion` (face and HPO terms), `neighbours` (HPO terms: the
     diseases of the most similar training patients), `knowledge` (HPO terms: the annotations of the
-    diseases), `stacked` (face, laboratory report and HPO terms: both, weighed by boosted trees), `clip` (image),
-    `clip_fusion` (image and description), `gestaltmml` (face and HPO terms or note, ViLT), `scores`
-    (a table that another program made), `endpoint` (a server with a language model), or the name
-    under which an installed package has registered its own."""
+    diseases), `stacked` (face, laboratory report and HPO terms: both, weighed by boosted trees),
+    `clip` (image), `clip_fusion` (image and description), `gestaltmml` (face and HPO terms or note,
+    ViLT), `scores` (a table that another program made), `endpoint` (a server with a language
+    model), or the name under which an installed package has registered its own."""
     cross_fit_folds: int = Field(5, ge=0)
     """Number of parts of the training groups. The cases of each part are ranked by a further
     teacher that is fitted without it, so that no pair rests on an answer that its teacher has seen.

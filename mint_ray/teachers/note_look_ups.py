@@ -74,5 +74,6 @@ class NoteLookUps:
             "excluded_terms": [excluded for _, excluded in findings],
             "sex": [None] * len(findings),
             "image": [None] * len(findings),
+            "description": [""] * len(findings),
         }
         return {name: teacher.score(batch) for name, teacher in self._teachers.items()}

@@ -48,9 +48,9 @@ def finish_cases(
 
     Each case depends only on itself and `seed`, not on its batch. An existing note is kept, and
     so is an existing image unless `modalities` has none. A case with an existing note gets no
-    laboratory report, since the note would go on stating the findings. In a clinical note (`config.source`
-    is `notes`) the answer is masked, and findings are read from it. Applying it twice changes
-    nothing.
+    laboratory report, since the note would go on stating the findings. In a clinical note
+    (`config.source` is `notes`) the answer is masked, and findings are read from it. Applying it
+    twice changes nothing.
 
     Args:
         cases: any batch; not changed.

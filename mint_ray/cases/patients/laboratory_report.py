@@ -45,12 +45,8 @@ def withhold_laboratory(
     case["terms"] = [term for term in case["terms"] if term not in observed]
     case["excluded_terms"] = [term for term in case["excluded_terms"] if term not in excluded]
     safe = _without_answer(observed, excluded, forbidden, ontology)
-    counts["findings_naming_the_answer"] += len(observed) + len(excluded) - len(safe)
-    report = write_report(
-        [term for term in observed if term in safe],
-        [term for term in excluded if term in safe],
-        ontology,
-    )
+    counts["findings_naming_the_answer"] += len([*observed, *excluded]) - sum(map(len, safe))
+    report = write_report(*safe, ontology)
     counts["written_reports"] += bool(report)
     case["description"] = "\n".join(part for part in (case["description"], report) if part)
 
@@ -70,18 +66,19 @@ def write_report(observed: Iterable[str], excluded: Iterable[str], ontology: Ont
 
 def _without_answer(
     observed: Sequence[str], excluded: Sequence[str], forbidden: Sequence[str], ontology: Ontology
-) -> frozenset[str]:
-    """Return the findings that together make a report without any forbidden string.
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the findings, observed and excluded, that make a report without a forbidden string.
 
     A forbidden name can also arise where two findings meet, so each is tried behind the others.
     """
     if find_answer(write_report(observed, excluded, ontology), forbidden) is None:
-        return frozenset([*observed, *excluded])
-    kept: list[list[str]] = [[], []]
-    for place, terms in enumerate((observed, excluded)):
-        for term in terms:
-            tried = [[*part] for part in kept]
-            tried[place].append(term)
-            if find_answer(write_report(*tried, ontology), forbidden) is None:
-                kept = tried
-    return frozenset([*kept[0], *kept[1]])
+        return observed, excluded
+    found: list[str] = []
+    for term in observed:
+        if find_answer(write_report([*found, term], [], ontology), forbidden) is None:
+            found.append(term)
+    absent: list[str] = []
+    for term in excluded:
+        if find_answer(write_report(found, [*absent, term], ontology), forbidden) is None:
+            absent.append(term)
+    return found, absent
