@@ -30,7 +30,7 @@ from disease_teachers import (
 )
 from on_folds import record_on_folds
 
-from mint_ray.cases.patients.laboratory_report import LABORATORY
+from mint_ray.cases.patients.laboratory.findings import LABORATORY
 from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.splits import assign_folds
 from mint_ray.evaluation.case_sample import choose_cases

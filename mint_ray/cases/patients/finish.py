@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mint_ray.cases.patients.answer_leak import find_answer
 from mint_ray.cases.patients.clinical_notes.language import is_not_english
 from mint_ray.cases.patients.clinical_notes.prepare import prepare_note
-from mint_ray.cases.patients.laboratory_report import withhold_laboratory
+from mint_ray.cases.patients.laboratory.report import withhold_laboratory
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import Case
 from mint_ray.cases.table import has_words

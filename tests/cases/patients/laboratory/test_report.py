@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from mint_ray.cases.patients.finish import Finished, finish_cases
-from mint_ray.cases.patients.laboratory_report import LABORATORY, is_laboratory, write_report
+from mint_ray.cases.patients.laboratory.findings import LABORATORY, is_laboratory
+from mint_ray.cases.patients.laboratory.report import write_report
 from mint_ray.cases.patients.recombine import recombine_cases
 from mint_ray.cases.patients.renderings import render_cases
 from mint_ray.cases.schema import Case, blank_case

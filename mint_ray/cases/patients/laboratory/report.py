@@ -8,20 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mint_ray.cases.patients.answer_leak import find_answer
+from mint_ray.cases.patients.laboratory.findings import is_laboratory
 from mint_ray.cases.schema import Case
 from mint_ray.knowledge.ontology import Ontology
 
-LABORATORY = ("HP:0001939", "HP:0001871", "HP:0002715")
-"""Metabolism and homeostasis, blood and blood-forming tissues, immune system: the findings of the
-laboratory are these terms and all below them."""
-
 TITLE = "Laboratory report."
 _FOUND, _NOT_FOUND = "Findings", "Not found"  # headings that a reader of notes knows
-
-
-def is_laboratory(term: str, ontology: Ontology) -> bool:
-    """Return whether a term is a finding of the laboratory."""
-    return not ontology.ancestors(term).isdisjoint(LABORATORY)
 
 
 def withhold_laboratory(
