@@ -6,7 +6,8 @@
 Findings of the laboratory stand in the report only (`cases.modalities=laboratory_in_report`); those
 that name the answer stand nowhere. One teacher is fitted with reports, another one without
 (`teacher.reports=false`), which reads what a student reads. The bound is the first teacher with the
-findings of the report given as terms, as a reader without any error would read them.
+findings of the report given as terms, as a reader without any error would read them. The first
+teacher is also judged without the reports that it was fitted with, as in `withheld_gain.py`.
 """
 
 import argparse
@@ -44,7 +45,7 @@ from mint_ray.knowledge.ontology import load_ontology
 
 logger = logging.getLogger("report_gain")
 MODALITIES = {"modalities": "laboratory_in_report"}
-VIEWS = ("without_report", "with_report", "findings_given")
+VIEWS = ("without_report", "report_left_out", "with_report", "findings_given")
 GAINS = {"gain": "with_report", "bound": "findings_given"}
 """Name of each paired difference -> the view that is compared with `without_report`."""
 
@@ -86,6 +87,8 @@ def findings_of_report(report: str) -> tuple[list[str], list[str]]:
 
 def seen_as(view: str, row: dict[str, Any]) -> dict[str, Any]:
     """Return what the teachers are shown of a case."""
+    if view == "report_left_out":
+        return row | {"description": ""}
     if view != "findings_given":
         return row
     observed, excluded = findings_of_report(row["description"])
@@ -137,12 +140,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     reported, seen, other = (
         np.array([bool(row[name]) for row in rows]) for name in ("description", "seen", "terms")
     )
+    observed = np.array([bool(findings_of_report(row["description"])[0]) for row in rows])
     strata = {
         "all": np.ones(len(rows), dtype=bool),
         "reported": reported,
         "reported_seen": reported & seen,
         "reported_unseen": reported & ~seen,
-        "reported_with_other_terms": reported & other,
+        "observed_with_other_terms": observed & other,
     }
     groups = np.array([row["group_id"] for row in rows])
     return {

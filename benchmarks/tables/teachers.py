@@ -153,10 +153,11 @@ def report_gain_section(result: dict[str, Any]) -> str:
         "reported": "with a report",
         "reported_seen": "with a report, seen in training",
         "reported_unseen": "with a report, unseen",
-        "reported_with_other_terms": "with a report and other findings",
+        "observed_with_other_terms": "observed findings in the report and in the note",
     }
     titles = {
-        "without_report": "without reports",
+        "without_report": "fitted without reports",
+        "report_left_out": "fitted with reports, shown none",
         "with_report": "with reports",
         "findings_given": "findings of the reports given as terms",
         "gain": "gain by the reports, paired",
