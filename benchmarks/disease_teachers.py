@@ -102,11 +102,30 @@ def strata_of(source: Path, tested: pa.Table) -> np.ndarray:
 
 
 def fit_teacher(
-    name: str, source: Path, seed: int, pooled: PooledLines = "keep"
+    name: str,
+    source: Path,
+    seed: int,
+    pooled: PooledLines = "keep",
+    *,
+    reports: bool = True,
+    cases: Mapping[str, Any] | None = None,
 ) -> tuple[Teacher, float]:
-    """Fit a teacher with its default settings; return it and the seconds of the fit."""
-    knowledge = {"pooled_lines": pooled}
-    settings = {"teacher": {"name": name}, "seed": seed, "knowledge": knowledge}
+    """Fit a teacher with its default settings; return it and the seconds of the fit.
+
+    Args:
+        name: of the teacher.
+        source: folder that `write_source` wrote.
+        seed: of the run.
+        pooled: setting `knowledge.pooled_lines`.
+        reports: setting `teacher.reports`.
+        cases: settings of the cases that the teacher asks for.
+    """
+    settings = {
+        "teacher": {"name": name, "reports": reports},
+        "seed": seed,
+        "knowledge": {"pooled_lines": pooled},
+        "cases": dict(cases or {}),
+    }
     config = Config.model_validate(settings)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()

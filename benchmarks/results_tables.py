@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "disease_teachers": ("disease_teachers", teachers.disease_teachers_section),
     "note_teacher": ("note_teacher", teachers.note_teacher_section),
     "face_gain": ("face_gain", teachers.face_gain_section),
+    "report_gain": ("report_gain", teachers.report_gain_section),
     "withheld_gain": ("withheld_gain", teachers.withheld_gain_section),
     "own_publications": ("own_publications", teachers.own_publications_section),
     "held_out": ("held_out_cases", teachers.held_out_section),

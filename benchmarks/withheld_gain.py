@@ -30,6 +30,7 @@ from disease_teachers import (
 )
 from on_folds import record_on_folds
 
+from mint_ray.cases.patients.laboratory.findings import LABORATORY
 from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.splits import assign_folds
 from mint_ray.evaluation.case_sample import choose_cases
@@ -48,7 +49,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "heart and vessels": ("HP:0001626",),
     "eye": ("HP:0000478",),
     "skin, hair and nails": ("HP:0001574",),
-    "laboratory and metabolism": ("HP:0001939", "HP:0001871", "HP:0002715"),
+    "laboratory and metabolism": LABORATORY,
 }
 """Kind of finding -> terms; the findings are these and all below them."""
 FACE = "face, as far as it is drawn"

@@ -146,6 +146,40 @@ def face_gain_section(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def report_gain_section(result: dict[str, Any]) -> str:
+    """Write the accuracy with and without laboratory reports, and the paired gains."""
+    strata = {
+        "all": "all",
+        "reported": "with a report",
+        "reported_seen": "with a report, seen in training",
+        "reported_unseen": "with a report, unseen",
+        "observed_with_other_terms": "observed findings in the report and in the note",
+    }
+    titles = {
+        "without_report": "fitted without reports",
+        "report_left_out": "fitted with reports, shown none",
+        "with_report": "with reports",
+        "findings_given": "findings of the reports given as terms",
+        "gain": "gain by the reports, paired",
+        "bound": "gain by the findings as terms, paired",
+    }
+    findings, measured = result["measured"]["findings"], result["measured"]["strata"]
+    lines = [
+        f"{machine(result)}; {len(result['folds'])} folds, seed {result['seed']}. Of "
+        f"{findings['written']:,} findings in the reports {findings['read']:,} are read, and "
+        f"{findings['read_though_not_written']:,} others.",
+        "",
+        "| cases | `stacked` | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for stratum, by_view in measured.items():
+        title = f"{strata[stratum]} ({by_view['n']:,})"
+        for view, words in titles.items():
+            lines.append(f"| {title} | {words} | {top_k_cells(by_view[view])} |")
+            title = ""
+    return "\n".join(lines)
+
+
 def withheld_gain_section(result: dict[str, Any]) -> str:
     """Write how much the findings of each kind add to the others of a patient."""
     lines = [

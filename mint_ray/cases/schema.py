@@ -92,7 +92,8 @@ CASE_SCHEMA = pa.schema(
         pa.field("excluded_terms", pa.list_(pa.string())),
         pa.field("face_terms", pa.list_(pa.string())),  # HP ids that the image shows
         pa.field("image", pa.binary()),  # encoded bytes (PNG, JPEG), never decoded pixels
-        pa.field("description", pa.string(), nullable=False),  # of the image; for the teacher only
+        # For the teacher only: words about the image, or the laboratory report of a patient.
+        pa.field("description", pa.string(), nullable=False),
         pa.field("sex", pa.string()),  # male | female | unknown
         pa.field("age", pa.string()),  # ISO 8601: years, months, days
         pa.field("publications", pa.list_(pa.string())),  # "PMID:1", "PMC1", "DOI:10..."

@@ -156,9 +156,14 @@ class CasesConfig(Section):
     PanNuke's fold folders."""
     path: Path | None = None
     """File or folder to read. Required for all sources but `simulated` and `tiles`."""
-    modalities: Literal["both", "face_only_in_image", "text_only"] = "face_only_in_image"
+    modalities: Literal["both", "face_only_in_image", "text_only", "laboratory_in_report"] = (
+        "face_only_in_image"
+    )
     """`face_only_in_image` shows rendered facial terms in the image and keeps them out of the
-    note. `both` shows them in the image and in the note. `text_only` draws no image."""
+    note. `both` shows them in the image and in the note. `text_only` draws no image.
+    `laboratory_in_report` draws none either, and states findings of the laboratory in a report
+    instead of the note. The teachers `stacked` and `endpoint` can read it. Only for sources of
+    patients whose notes are written."""
     note_max_terms: int = Field(40, ge=1)
     """Largest number of findings in a written note: first the observed ones, then excluded ones."""
     note_excluded_terms: int = Field(3, ge=0)
@@ -218,6 +223,13 @@ class CasesConfig(Section):
                 f"cases.renderings={self.renderings} and cases.recombined_per_disease="
                 f"{self.recombined_per_disease} vary patients whose notes are written: expected "
                 f"cases.source simulated, phenopackets or parquet, found {self.source}"
+            )
+        reported = self.modalities == "laboratory_in_report"
+        if reported and self.source not in ("simulated", "phenopackets", "parquet"):
+            raise ValueError(
+                "cases.modalities=laboratory_in_report keeps findings out of notes that are "
+                "written: expected cases.source simulated, phenopackets or parquet, found "
+                f"{self.source}"
             )
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")

@@ -47,6 +47,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.faces",
     "teacher.gestaltmml",
     "teacher.options",
+    "teacher.reports",
     "teacher.scores",
     "training.answers",
     "training.candidates",

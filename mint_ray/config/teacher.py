@@ -179,10 +179,10 @@ class TeacherConfig(Section):
     name: str = "fusion"
     """Registered name of the teacher: `fusion` (face and HPO terms), `neighbours` (HPO terms: the
     diseases of the most similar training patients), `knowledge` (HPO terms: the annotations of the
-    diseases), `stacked` (face and HPO terms: both, weighed by boosted trees), `clip` (image),
-    `clip_fusion` (image and description), `gestaltmml` (face and HPO terms or note, ViLT), `scores`
-    (a table that another program made), `endpoint` (a server with a language model), or the name
-    under which an installed package has registered its own."""
+    diseases), `stacked` (face, laboratory report and HPO terms: both, weighed by boosted trees),
+    `clip` (image), `clip_fusion` (image and description), `gestaltmml` (face and HPO terms or note,
+    ViLT), `scores` (a table that another program made), `endpoint` (a server with a language
+    model), or the name under which an installed package has registered its own."""
     cross_fit_folds: int = Field(5, ge=0)
     """Number of parts of the training groups. The cases of each part are ranked by a further
     teacher that is fitted without it, so that no pair rests on an answer that its teacher has seen.
@@ -219,6 +219,10 @@ class TeacherConfig(Section):
     faces: bool = True
     """Let `stacked` look at faces. Without them it is the same teacher of the words alone: the
     control that says what a student owes to an image that it never sees."""
+    reports: bool = True
+    """Let `stacked` read laboratory reports (`cases.modalities=laboratory_in_report`). Without them
+    it is the same teacher of the note's words alone: the control that says what a student owes to
+    a report that it never reads."""
     face_samples: int = Field(8000, ge=0)
     """Number of drawn faces from which the face reader learns facial findings, beside the faces of
     the cases. Only used if the faces of the cases are drawn."""

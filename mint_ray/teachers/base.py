@@ -63,8 +63,8 @@ class Teacher(Protocol):
         Args:
             batch: the `SEEN_COLUMNS`, see `batch_of`: `case_id`, `note` (the student's text, may
                 be empty), `terms` and `excluded_terms` (lists of current HP ids), `image` (encoded
-                bytes or None), `description` (words about the image, may be empty), `sex` and
-                `age`. Nothing else is read.
+                bytes or None), `description` (words about the image, or a laboratory report, may be
+                empty), `sex` and `age`. Nothing else is read.
 
         Returns:
             (n, n_labels); the probabilities of a usable row sum to one. A row that cannot be

@@ -27,14 +27,14 @@ def fit_look_up(name: str, config: Config, cases: Path, folder: Path) -> Path:
 
     Args:
         name: of a teacher, in `evaluation.systems.LOOK_UPS`.
-        config: of the run; its settings of the teacher are left out.
+        config: of the run; its settings of the teacher are left out. No reports are read.
         cases: folder of the finished step `cases`.
         folder: folder of look-ups, `FOLDER`.
     """
     fitted = folder / name
     if not (fitted / MANIFEST_FILE).exists():
         tree = config.model_dump(mode="json")
-        plain = Config.model_validate(tree | {"teacher": {"name": name}})
+        plain = Config.model_validate(tree | {"teacher": {"name": name, "reports": False}})
         with fit_folder(cases, fitted / "fit_cases") as fit_cases:
             find_fitter(plain).load()(fit_cases, plain, fitted, lambda report: None)
     return fitted
@@ -73,5 +73,7 @@ class NoteLookUps:
             "terms": [present for present, _ in findings],
             "excluded_terms": [excluded for _, excluded in findings],
             "sex": [None] * len(findings),
+            "image": [None] * len(findings),
+            "description": [""] * len(findings),
         }
         return {name: teacher.score(batch) for name, teacher in self._teachers.items()}

@@ -14,6 +14,7 @@ from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.common.probabilities.group_weights import group_weights
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.teachers.faces.findings import FaceFindings
+from mint_ray.teachers.report_findings import ReportFindings
 from mint_ray.teachers.term_encoder import TermEncoder
 
 SEX_SIGNS = {"female": -1.0, "male": 1.0}
@@ -101,20 +102,26 @@ class LabelledPatients:
         encoder: TermEncoder,
         n_terms: int,
         faces: FaceFindings | None = None,
+        reports: ReportFindings | None = None,
     ) -> "LabelledPatients":
         """Encode cases of a case table; leave out those without a known term or answer.
 
         Args:
-            cases: `label_id`, `group_id`, `terms`, `excluded_terms`, `sex`; `image` with `faces`.
+            cases: `label_id`, `group_id`, `terms`, `excluded_terms`, `sex`; `image` with `faces`,
+                `description` with `reports`.
             catalogue: the labels.
             encoder: of the terms.
             n_terms: number of terms of the ontology.
             faces: reader of further observed terms in the images.
+            reports: reader of further terms in the descriptions.
         """
-        names = ("terms", "excluded_terms", "sex", *(("image",) if faces else ()))
+        read = [("image", faces), ("description", reports)]
+        names = ("terms", "excluded_terms", "sex", *(name for name, reader in read if reader))
         batch: Mapping[str, Sequence[Any]] = {name: cases[name].to_pylist() for name in names}
         if faces:
             batch, _ = faces.add_to(batch)
+        if reports:
+            batch = reports.add_to(batch)
         patients = TermPatients.of_batch(batch, encoder, n_terms)
         labels = catalogue.indices_of(cases["label_id"].to_pylist())
         groups = np.unique(cases["group_id"].to_pylist(), return_inverse=True)[1]

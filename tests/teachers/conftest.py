@@ -67,12 +67,15 @@ def invented_annotations() -> Annotations:
     return Annotations(rows, {key: f"Invented disease {key[-1]}" for key in rows}, {}, {})
 
 
-def simulated_table(annotations: Annotations, patients: int, seed: int) -> pa.Table:
+def simulated_table(
+    annotations: Annotations, patients: int, seed: int, settings: CasesConfig | None = None
+) -> pa.Table:
     config = SimulationConfig(patients_per_disease=patients, noise_terms=0.1, missing=0.1)
     ontology = load_ontology()
     cases = simulate_cases(annotations, ontology, annotations.diseases, config, seed)
-    split = assign_splits([{**case, "note": "-"} for case in cases], 0.1, 0.4, seed)
-    done = finish_cases(split, {}, ontology, CasesConfig(), seed)
+    note = "" if settings else "-"  # to be written, or given: teachers of terms read none
+    split = assign_splits([{**case, "note": note} for case in cases], 0.1, 0.4, seed)
+    done = finish_cases(split, {}, ontology, settings or CasesConfig(), seed)
     return pa.Table.from_pylist(done.cases, CASE_SCHEMA)
 
 

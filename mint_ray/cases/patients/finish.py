@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mint_ray.cases.patients.answer_leak import find_answer
 from mint_ray.cases.patients.clinical_notes.language import is_not_english
 from mint_ray.cases.patients.clinical_notes.prepare import prepare_note
+from mint_ray.cases.patients.laboratory.report import withhold_laboratory
 from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import Case
 from mint_ray.cases.table import has_words
@@ -18,6 +19,7 @@ from mint_ray.knowledge.ontology import Ontology
 ANSWER_IN_NOTE = "answer_in_note"
 """Reason for a rejection: the note reveals the answer of its own case."""
 
+_WITHOUT_IMAGE = ("text_only", "laboratory_in_report")  # values of `modalities`
 _WORDINGS = 8  # wordings tried before a case whose note reveals the answer is rejected
 
 
@@ -25,9 +27,9 @@ class Finished(NamedTuple):
     """Finished cases, counts of what was done, and rows of `REJECTED_SCHEMA`.
 
     Counts: `drawn_faces`, `written_notes`, `unknown_terms` (HP ids that the ontology does not
-    have, removed), `findings_naming_the_answer` (kept out of written notes), `notes_not_in_english`
-    (given notes, of which denials are not read), those of `prepare_note` for clinical notes, and
-    one per rejection reason.
+    have, removed), `findings_naming_the_answer` (kept out of written notes and reports),
+    `written_reports`, `notes_not_in_english` (given notes, of which denials are not read), those of
+    `prepare_note` for clinical notes, and one per rejection reason.
     """
 
     cases: list[Case]
@@ -42,12 +44,13 @@ def finish_cases(
     config: CasesConfig,
     seed: int,
 ) -> Finished:
-    """Split findings between the modalities, draw missing faces, write missing notes.
+    """Split findings between the modalities, draw missing faces, write missing notes and reports.
 
     Each case depends only on itself and `seed`, not on its batch. An existing note is kept, and
-    so is an existing image unless `modalities` is `text_only`. In a clinical note (`config.source`
-    is `notes`) the answer is masked, and findings are read from it. Applying it twice changes
-    nothing.
+    so is an existing image unless `modalities` has none. A case with an existing note gets no
+    laboratory report, since the note would go on stating the findings. In a clinical note
+    (`config.source` is `notes`) the answer is masked, and findings are read from it. Applying it
+    twice changes nothing.
 
     Args:
         cases: any batch; not changed.
@@ -88,13 +91,15 @@ def _finish(
         if not has_words(case["note"]):
             return None  # it was nothing but its answer
     done = _with_modalities(case, ontology, config, counts)
-    if config.modalities != "text_only" and done["image"] is None:
+    if config.modalities not in _WITHOUT_IMAGE and done["image"] is None:
         face_seed = stable_seed(seed, "face", case["case_id"])
         done["image"] = render_face(done["face_terms"], ontology, face_seed, done["sex"])
         counts["drawn_faces"] += 1
     if done["note"].strip():
         counts["notes_not_in_english"] += is_not_english(done["note"])
         return done if find_answer(done["note"], forbidden) is None else None
+    if config.modalities == "laboratory_in_report":
+        withhold_laboratory(done, forbidden, ontology, counts)
     note = _safe_note(done, forbidden, ontology, config, seed, counts)
     if note is None:
         return None
@@ -115,7 +120,7 @@ def _with_modalities(
     done["face_terms"] = [term for term in observed if term in shown]
     if config.modalities == "face_only_in_image":
         observed = [term for term in observed if term not in shown]
-    elif config.modalities == "text_only":
+    elif config.modalities in _WITHOUT_IMAGE:
         done["face_terms"], done["image"] = [], None
     done["terms"] = observed
     return done

@@ -134,19 +134,29 @@ def write_note(case: Case, ontology: Ontology, config: CasesConfig, seed: int) -
     """Write the note of a case: `terms`, then some `excluded_terms`, within `config`'s limits.
 
     If only the image shows the face, findings that a face would show are not stated as excluded
-    either: the image shows their absence. Ids that the ontology does not have are left out.
+    either: the image shows their absence. Where a report states the findings of the laboratory,
+    they have left the terms before. Ids that the ontology does not have are left out.
     """
     rng = random.Random(stable_seed(seed, "note", case["case_id"]))
     observed = [t for t in case["terms"] if t in ontology.index][: config.note_max_terms]
     person = describe_person(case["sex"], case["age"])
-    withheld = config.modalities == "face_only_in_image" and bool(case["face_terms"])
-    sentences = _observed_sentences(observed, withheld, person, ontology, rng)
+    elsewhere = _shown_elsewhere(case, config)
+    sentences = _observed_sentences(observed, elsewhere, person, ontology, rng)
     room = min(config.note_excluded_terms, config.note_max_terms - len(observed))
     excluded = _statable(case["excluded_terms"], ontology, config)
     if room > 0 and excluded:
         chosen = sorted(rng.sample(range(len(excluded)), min(room, len(excluded))))
         sentences += _excluded_sentences([excluded[i] for i in chosen], person, ontology, rng)
     return " ".join(sentences)
+
+
+def _shown_elsewhere(case: Case, config: CasesConfig) -> str:
+    """Return what shows findings that the note does not state, or ""."""
+    if config.modalities == "face_only_in_image" and case["face_terms"]:
+        return "appearance"
+    if config.modalities == "laboratory_in_report" and case["description"]:
+        return "laboratory report"
+    return ""
 
 
 def _statable(terms: Iterable[str], ontology: Ontology, config: CasesConfig) -> list[str]:
@@ -158,11 +168,11 @@ def _statable(terms: Iterable[str], ontology: Ontology, config: CasesConfig) -> 
 
 
 def _observed_sentences(
-    terms: Sequence[str], withheld: bool, person: Person, ontology: Ontology, rng: random.Random
+    terms: Sequence[str], elsewhere: str, person: Person, ontology: Ontology, rng: random.Random
 ) -> list[str]:
     if not terms:
-        no_further = "No further findings are recorded besides {her} appearance."
-        closing = no_further if withheld else "No findings are recorded."
+        no_further = f"No further findings are recorded besides {{her}} {elsewhere}."
+        closing = no_further if elsewhere else "No findings are recorded."
         return [_fill(rng.choice(_OPENINGS), person), _fill(closing, person)]
     if len(terms) <= _SHORT:
         items = listing(_shuffled([finding_phrase(ontology.name(t)) for t in terms], rng))

@@ -14,6 +14,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.note_findings import load_reader
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import Report
 from mint_ray.teachers.faces.findings import FaceFindings
@@ -23,6 +24,7 @@ from mint_ray.teachers.held_out import accuracy
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import NameMatch, name_families
 from mint_ray.teachers.knowledge.scale import fit_temperature
+from mint_ray.teachers.report_findings import ReportFindings
 from mint_ray.teachers.stacked.rankers import FOLDS, fit_rankers
 from mint_ray.teachers.stacked.teacher import (
     Ranked,
@@ -36,7 +38,7 @@ from mint_ray.teachers.term_patients import LabelledPatients, published_cases
 
 COLUMNS = (
     *("case_id", "split", "group_id", "label_id", "source"),
-    *("terms", "excluded_terms", "sex", "face_terms", "image"),
+    *("terms", "excluded_terms", "sex", "face_terms", "image", "description"),
 )
 STEPS = FOLDS + 2
 """Number of reports of a fit: one per part, one for the trees and one for the gate."""
@@ -55,7 +57,8 @@ def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict
 
     Args:
         source: folder with `cases.parquet`, `catalogue.parquet` and `excluded_publications.txt`.
-        config: of the run; the teacher uses its seed and the settings of the face reader.
+        config: of the run; the teacher uses its seed, the settings of the face reader, and whether
+            descriptions are laboratory reports.
         out: folder that `load_teacher` reads; written by the first process, which does all work.
         report: called `STEPS` times, with `step` and `loss` (0: trees have no loss of their own).
 
@@ -75,10 +78,16 @@ def fit_stacked(source: Path, config: Config, out: Path, report: Report) -> dict
         ontology = load_ontology(catalogue.release)
         knowledge = KnowledgeMatch.of_annotations(catalogue, annotations, ontology)
         metrics = fit_cases(
-            cases, catalogue, ontology, knowledge, config.teacher, config.seed, out, report
+            cases, catalogue, ontology, knowledge, _settings(config), config.seed, out, report
         )
     wait_for_all()
     return metrics
+
+
+def _settings(config: Config) -> TeacherConfig:
+    """Return the settings of the teacher, which reads no description but a laboratory report."""
+    reports = config.teacher.reports and config.cases.modalities == "laboratory_in_report"
+    return config.teacher.model_copy(update={"reports": reports})
 
 
 def fit_cases(
@@ -98,7 +107,8 @@ def fit_cases(
         catalogue: labels to score.
         ontology: of the terms.
         knowledge: annotations of the labels.
-        settings: of the face reader.
+        settings: of the face reader; `reports` says whether descriptions are laboratory reports
+            that the teacher reads.
         seed: of the parts, the trees and the face reader.
         out: folder that `load_teacher` reads.
         report: see `fit_stacked`.
@@ -115,8 +125,9 @@ def fit_cases(
     )
     training = published_cases(training)
     faces = _fit_faces(training, catalogue, ontology, knowledge, settings, seed)
+    reports = _open_reports(training, ontology, settings)
     train, held_out = (
-        LabelledPatients.of_cases(part, catalogue, encoder, n_terms, faces)
+        LabelledPatients.of_cases(part, catalogue, encoder, n_terms, faces, reports)
         for part in (training, validation)
     )
     names, families = NameMatch(catalogue, ontology), name_families(catalogue)
@@ -128,9 +139,10 @@ def fit_cases(
     scale = fit_temperatures(model, ranked, held_out.labels)
     strata = model.strata[held_out.labels]
     gate = Gate.fit(ranked.features, strata, held_out.weights, model.exists)
-    save_stacked(out, model, gate, scale, faces)
+    save_stacked(out, model, gate, scale, faces, reports)
     report({"step": float(STEPS), "loss": 0.0})
-    return accuracy(StackedTeacher(model, gate, scale, faces), validation, catalogue)
+    teacher = StackedTeacher(model, gate, scale, faces, reports)
+    return accuracy(teacher, validation, catalogue)
 
 
 def _fit_faces(
@@ -150,6 +162,14 @@ def _fit_faces(
     return FaceFindings(
         fit_case_faces(training, choice, catalogue, ontology, settings, seed).reader
     )
+
+
+def _open_reports(
+    training: pa.Table, ontology: Ontology, settings: TeacherConfig
+) -> ReportFindings:
+    """Open a reader of reports where training cases have them and the teacher reads them."""
+    has_some = settings.reports and any(training["description"].to_pylist())
+    return ReportFindings(load_reader(ontology) if has_some else None)
 
 
 def fit_temperatures(model: RankingModel, ranked: Ranked, labels: Ints) -> Temperatures:

@@ -13,12 +13,14 @@ from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.common.probabilities.gate import Gate
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.knowledge.note_findings import load_reader
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.teachers.base import register_teacher, write_manifest
 from mint_ray.teachers.faces.findings import FaceFindings
 from mint_ray.teachers.faces.reader import FINDINGS
 from mint_ray.teachers.knowledge.match import KnowledgeMatch
 from mint_ray.teachers.knowledge.names import NameMatch, name_families
+from mint_ray.teachers.report_findings import ReportFindings
 from mint_ray.teachers.stacked.evidence import SeenLabels
 from mint_ray.teachers.stacked.features import Candidates, Query, find_candidates
 from mint_ray.teachers.stacked.gate import gate_features
@@ -36,6 +38,8 @@ from mint_ray.teachers.term_patients import TermPatients
 NAME = "stacked"
 ARRAYS_FILE = "stacked.safetensors"
 FACES_FILE = "face_reader.safetensors"
+REPORTS = "reports"
+"""Name in the manifest's content of a teacher that reads laboratory reports."""
 FORMAT = 2
 """Version of the features that the trees and the gate of a folder expect."""
 
@@ -141,9 +145,9 @@ class Ranked:
 class StackedTeacher:
     """A fitted `stacked` teacher with the interface `Teacher`.
 
-    It reads the face, observed and excluded terms and the sex. A finding that is seen in the face
-    counts like an observed term. A row is NaN if its image cannot be read, or if there is neither
-    a known observed term nor a finding.
+    It reads the face, the laboratory report, observed and excluded terms and the sex. A finding
+    that is seen in the face or read in the report counts like a term. A row is NaN if its image
+    cannot be read, or if there is neither a known observed term nor an observed finding.
     """
 
     def __init__(
@@ -152,19 +156,21 @@ class StackedTeacher:
         gate: Gate,
         temperatures: Temperatures,
         faces: FaceFindings,
+        reports: ReportFindings,
         revision: str = "unsaved",
     ) -> None:
         self.labels = model.catalogue.ids
         self.revision = revision
         self._model, self._gate, self._temperatures = model, gate, temperatures
-        self._faces, self._encoder = faces, TermEncoder(model.ontology)
+        self._faces, self._reports = faces, reports
+        self._encoder = TermEncoder(model.ontology)
 
     def score(self, batch: Mapping[str, Sequence[Any]]) -> Floats32:
         """Return the log-probabilities (n, n_labels); see `Teacher.score`."""
         n = len(batch["terms"])
         result = np.full((n, len(self.labels)), np.nan, dtype=np.float32)
         n_terms = len(self._model.ontology.ids)
-        batch, faults = self._faces.add_to(batch)
+        batch, faults = self._read(batch)
         patients = TermPatients.of_batch(batch, self._encoder, n_terms)
         readable = [not fault for fault in faults]
         usable = patients.with_terms[np.array(readable, dtype=bool)[patients.with_terms]]
@@ -172,6 +178,13 @@ class StackedTeacher:
             ranked = self._model.rank(patients.take(usable))
             result[usable] = self.log_probabilities(ranked)
         return result
+
+    def _read(
+        self, batch: Mapping[str, Sequence[Any]]
+    ) -> tuple[Mapping[str, Sequence[Any]], list[str]]:
+        """Add the findings of faces and reports; see `FaceFindings.add_to`."""
+        batch, faults = self._faces.add_to(batch)
+        return self._reports.add_to(batch), faults
 
     def log_probabilities(self, ranked: Ranked) -> Floats:
         """Return (n, n_labels): p(kind of label) · p(label | kind), as logarithms."""
@@ -191,13 +204,18 @@ class StackedTeacher:
 
         The reasons are `image_unreadable`, `image_too_large` and `no_known_term`.
         """
-        batch, faults = self._faces.add_to(batch)
+        batch, faults = self._read(batch)
         unknown = no_known_term(batch["terms"], self._encoder)
         return [fault or reason for fault, reason in zip(faults, unknown, strict=True)]
 
 
 def save_stacked(
-    folder: Path, model: RankingModel, gate: Gate, scale: Temperatures, faces: FaceFindings
+    folder: Path,
+    model: RankingModel,
+    gate: Gate,
+    scale: Temperatures,
+    faces: FaceFindings,
+    reports: ReportFindings,
 ) -> None:
     """Write a folder from which `load_teacher` makes the same teacher."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -213,6 +231,8 @@ def save_stacked(
         "gate": gate.plain(),
         "temperatures": vars(scale),
     }
+    if reports.reads:  # else the content, and so the revision, is as before there were reports
+        content[REPORTS] = True
     files = [ARRAYS_FILE, *rankers, CATALOGUE_FILE]
     if faces.save(folder / FACES_FILE):
         files.append(FACES_FILE)
@@ -254,7 +274,8 @@ def load_stacked(folder: Path, manifest: Mapping[str, Any]) -> StackedTeacher:
     gate, scale = Gate.of_plain(content["gate"]), Temperatures(**content["temperatures"])
     with_faces = FACES_FILE in manifest["files"]
     faces = FaceFindings.load(folder / FACES_FILE) if with_faces else FaceFindings(None)
-    return StackedTeacher(model, gate, scale, faces, f"{NAME}@{manifest['revision']}")
+    reports = ReportFindings(load_reader(ontology) if content.get(REPORTS) else None)
+    return StackedTeacher(model, gate, scale, faces, reports, f"{NAME}@{manifest['revision']}")
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Findings of the laboratory: which they are, and the report that states them."""
