@@ -7,9 +7,10 @@ patient whose disease no training patient has is outside of it. The student, tra
 is joined with look-ups (`promotion.ranking: fused`), which do most of the work: the rule that
 abstains is what is measured, not the student. Calibration is the product's own (`mint calibrate`).
 
-Two rules: an empty conformal set, which is what the service flags; and the p-value of the best
-answer, which every answer of the service has, below a limit. Of each: how many of the patients
-outside it flags, how many of those inside, and how many right first answers it costs.
+Rules: what the service flags, which is a p-value of at most 1 less the coverage of the sets; an
+empty conformal set; and other limits of the p-value, which every answer of the service has. Of
+each: how many of the patients outside it flags, how many of those inside, and how many right first
+answers it costs.
 """
 
 import argparse
@@ -45,7 +46,8 @@ def measure(calibration: AnswerCalibration, cases: ScoredCases, seed: int) -> di
     inside = cases.answerable
     right = np.array([answer == 0 for answer in cases.answers])
     p_values = np.array([calibration.fit_of_best(float(p)) for p in best])
-    rules = {"empty set": ~calibration.contains(best)}
+    flagged = [calibration.fits_none(float(p)) for p in best]
+    rules = {"as served": np.array(flagged), "empty set": ~calibration.contains(best)}
     rules |= {f"p below {limit:g}": p_values < limit for limit in LIMITS}
 
     def share(flagged: Bools, part: Bools) -> dict[str, Any]:

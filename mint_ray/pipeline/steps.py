@@ -214,7 +214,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "calibrate",
-        3,
+        5,
         ("cases",),
         (
             "seed",
@@ -232,9 +232,6 @@ STEPS: tuple[Step, ...] = (
         ),
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
         on_request=True,
-        version_where=lambda config: (
-            4 if config.promotion.ranking == "fused" and _pools_stacked(config) else 0
-        ),
         more_inputs=lambda config: (config.promotion.source,),
     ),
     Step(

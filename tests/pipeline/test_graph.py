@@ -403,7 +403,6 @@ POOLED = {"fused_look_ups": ["stacked"]}
         ("evaluate", {"evaluation": {"generate_cases": 5}}),
         ("evaluate", {"evaluation": {"systems": ["majority", "stacked"]}}),
         ("evaluate", {"evaluation": {"systems": ["student", "fused"], **POOLED}}),
-        ("calibrate", {"evaluation": POOLED, "promotion": {"ranking": "fused"}}),
         ("teach", {"teacher": {"name": "stacked"}}),
     ],
 )

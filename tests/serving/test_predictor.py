@@ -193,7 +193,7 @@ def test_a_calibrated_student_answers_with_sets(folder: Path, tmp_path: Path) ->
     probability = np.array([entry.probability for entry in answer.ranking])
     assert [entry.in_set for entry in answer.ranking] == fitted.contains(probability).tolist()
     assert answer.set_size == int(fitted.contains(probability).sum())
-    assert answer.none_of_these.flagged == (answer.set_size == 0)
+    assert answer.none_of_these.flagged == fitted.fits_none(probability[0])
     assert answer.none_of_these.p_value == pytest.approx(fitted.fit_of_best(probability[0]))
     assert answer.model.coverage == 0.8
     assert answer.notices == []

@@ -71,6 +71,11 @@ class AnswerCalibration:
     """Number of validation cases whose answer a beam search did not reach; the catalogue has it."""
     ranking: RankedBy = "student"
     """Ranking that the probabilities belong to: the student's, or its pool with look-ups."""
+    best_misfit: tuple[float, ...] = ()
+    """1 − probability of the best answers, right or wrong, of the same cases, ascending; `()` in
+    the files of earlier releases."""
+    best_weights: tuple[float, ...] = ()
+    """Weights of these cases."""
     measured: Mapping[str, Mapping[str, MetricValue]] = field(default_factory=dict)
     """Metrics on the test groups, `before` and `after` calibration; see `measure`.
 
@@ -78,10 +83,7 @@ class AnswerCalibration:
     cases whose answer the catalogue has), set_size and none_of_these."""
 
     def contains(self, probability: Floats) -> Bools:
-        """Return which answers belong to the set, by their calibrated probabilities; same shape.
-
-        An empty set means that none of the names fits.
-        """
+        """Return which answers belong to the set, by their calibrated probabilities; same shape."""
         inside: Bools = 1.0 - probability <= self.threshold + _ROUNDING
         return inside
 
@@ -97,14 +99,23 @@ class AnswerCalibration:
     def fit_of_best(self, probability: float) -> float:
         """Return the p-value of a case's best answer; a small one means that no name fits.
 
-        It is the share of cases whose right answer fits as badly as this best answer. Among cases
-        whose right answer the catalogue has, it is at most p in at most a share p.
+        It is the share of cases whose best answer fits as badly as this one. Among cases whose
+        right answer the catalogue has, it is at most p in at most a share p. In a file of an
+        earlier release these are the right answers, with which a best one compares too well.
 
         Args:
             probability: calibrated probability of the best answer.
         """
-        weights = np.array(self.weights)
-        return p_value(np.array(self.misfit), weights, 1.0 - probability)
+        known = (self.best_misfit, self.best_weights) if self.best_misfit else None
+        misfit, weights = known or (self.misfit, self.weights)
+        return p_value(np.array(misfit), np.array(weights), 1.0 - probability - _ROUNDING)
+
+    def fits_none(self, probability: float) -> bool:
+        """Return whether none of the names fits, by the probability of a case's best answer.
+
+        That is said of at most 1 − `coverage` of the cases whose right answer the catalogue has.
+        """
+        return self.fit_of_best(probability) <= 1.0 - self.coverage + _ROUNDING
 
     def with_measured(
         self, measured: Mapping[str, Mapping[str, MetricValue]]
@@ -171,8 +182,17 @@ def calibrate(
             if scored and answer is not None
         ]
     )
-    weights = group_weights(cases.groups[known])[reached[known]]
+    by_case = group_weights(cases.groups[known])
+    weights = by_case[reached[known]]
     order = np.argsort(misfit, kind="stable")
+    best = np.array(
+        [
+            1.0 - probabilities(scores, temperature)[0]
+            for scores, usable in zip(cases.scores, known, strict=True)
+            if usable
+        ]
+    )
+    by_best = np.argsort(best, kind="stable")
     return AnswerCalibration(
         temperature=temperature,
         coverage=coverage,
@@ -187,6 +207,8 @@ def calibrate(
         beam_width=beam_width,
         top_k=top_k,
         ranking=ranking,
+        best_misfit=tuple(best[by_best].tolist()),
+        best_weights=tuple(by_case[by_best].tolist()),
     )
 
 
@@ -212,7 +234,7 @@ def measure(
     Returns:
         Metric by name for `before` and `after`: top1, top3, top10, mrr, nll, ece, ece_mass, both
         with the end _debiased, and auroc where some first answers are right and some wrong; and for
-        `after` also set_size (names), none_of_these (share of the cases with an empty set; with
+        `after` also set_size (names), none_of_these (share of the cases that no name fits; with
         the ends _outside and _inside of those whose answer the catalogue lacks and of the others)
         and coverage (share of the cases whose answer the catalogue has). Names that end in
         `_macro` are the same with each group counting once.
@@ -252,11 +274,12 @@ def _set_columns(
 
     No set covers an answer that the catalogue lacks.
     """
-    sizes, covered = [], []
+    sizes, covered, none = [], [], []
     for scores, answer in zip(cases.scores, cases.answers, strict=True):
         scored = probabilities(scores, calibration.temperature)
         size = calibration.set_size(scored, n_labels)
         sizes.append(size)
+        none.append(calibration.fits_none(float(scored[0])))
         if answer is None:
             covered.append(False)
         elif answer < len(scored):
@@ -267,7 +290,7 @@ def _set_columns(
     return {
         "set_size": set_size,
         "coverage": np.array(covered, dtype=np.float64),
-        "none_of_these": (set_size == 0).astype(np.float64),
+        "none_of_these": np.array(none, dtype=np.float64),
     }
 
 
@@ -297,6 +320,8 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
         content["threshold"] = math.inf if content["threshold"] is None else content["threshold"]
         content["misfit"] = _numbers(content["misfit"], 0.0, 1.0)
         content["weights"] = _numbers(content["weights"], 0.0, 1.0)
+        for name in ("best_misfit", "best_weights"):
+            content[name] = _numbers(content.get(name, ()), 0.0, 1.0)
         calibration = AnswerCalibration(**content)
         _numbers([calibration.temperature], 1e-3, 1e3)
         _numbers([calibration.coverage], 0.0, 1.0)
@@ -304,6 +329,8 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
             raise ValueError(f"unknown search {calibration.search!r}")
         if len(calibration.misfit) != len(calibration.weights) or sum(calibration.weights) >= 1.0:
             raise ValueError("expected one weight for each misfit, with a sum below 1")
+        if len(calibration.best_misfit) != len(calibration.best_weights):
+            raise ValueError("expected one weight for each best answer")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{file}: expected a calibration of format {FORMAT}, found {found} "

@@ -11,9 +11,9 @@ FILE = "README.md"
 
 _INTENDED = (
     "For research, and as a second opinion of people who are trained to judge it. It is no medical "
-    "device. It ranks the entries of its catalogue and can name nothing else; a {subject} whose "
-    "answer is not in the catalogue is told by an empty set. Its figures hold for {subject}s such "
-    "as those that it was tested on."
+    "device. It ranks the entries of its catalogue and can name nothing else; that the answer of a "
+    "{subject} is not in the catalogue can only be told from a best entry that fits badly. Its "
+    "figures hold for {subject}s such as those that it was tested on."
 )
 
 
@@ -79,9 +79,9 @@ def write_model_card(
         "auroc": "AUROC of confidence",
         "coverage": "coverage of the set, where the catalogue has the answer",
         "set_size": "answers in a set",
-        "none_of_these": "empty sets (none of these)",
-        "none_of_these_inside": "empty sets where the catalogue has the answer",
-        "none_of_these_outside": "empty sets where the catalogue lacks the answer",
+        "none_of_these": "none of these",
+        "none_of_these_inside": "none of these, where the catalogue has the answer",
+        "none_of_these_outside": "none of these, where the catalogue lacks the answer",
         **{f"{name}{MACRO}": f"{title}, mean over groups" for name, title in means.items()},
     }
     for name, title in titles.items():

@@ -21,7 +21,7 @@ NOT_CALIBRATED = (
     "the model has no calibration: whether the catalogue may lack the right answer was judged by "
     "the input alone, and probabilities are the model's own"
 )
-EMPTY_SET = "no entry of the catalogue fits as well as right answers usually do"
+NO_FIT = "no entry of the catalogue fits as well as the best one usually does"
 INTENDED_USE = (
     "For research, and as a second opinion of people who are trained to judge it. No medical "
     "device. An answer can only be an entry of the catalogue."
@@ -75,11 +75,12 @@ class NoneOfThese(BaseModel):
     """Signs that the catalogue may lack the right answer."""
 
     p_value: float | None = Field(
-        description="How often a right answer fits as badly as the best one here."
+        description="How often the best answer fits as badly where the catalogue has the right one."
     )
     flagged: bool = Field(
         description="No finding was read, the note is not in English, the image does not have the "
-        "colours of stained tissue, or the conformal set is empty. The last needs a calibration."
+        "colours of stained tissue, or the p-value is at most 1 less the coverage, which needs a "
+        "calibration."
     )
     reason: str | None = Field(description="Why it is flagged.")
 
@@ -164,10 +165,11 @@ class Answerer:
             )
             if rank <= asked.top_k
         ]
-        fit = self.calibration.fit_of_best(float(probabilities[0])) if self.calibration else None
+        best = float(probabilities[0])
+        fit = self.calibration.fit_of_best(best) if self.calibration else None
         caveat = asked.caveat
-        if caveat is None and in_set is not None and not in_set.any():
-            caveat = EMPTY_SET
+        if caveat is None and self.calibration and self.calibration.fits_none(best):
+            caveat = NO_FIT
         return Answer(
             request_id=request_id,
             model=self.model,

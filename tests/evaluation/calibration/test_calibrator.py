@@ -75,7 +75,7 @@ def test_answers_that_a_search_does_not_reach_are_in_no_set() -> None:
     assert len(found.misfit) == found.cases - found.not_reached
     assert effect["after"]["coverage"]["value"] == pytest.approx(0.9, abs=0.03)
     assert f"answer of {found.not_reached} of {found.cases}" in found.remarks()[-1]
-    assert found.fit_of_best(0.0) >= found.not_reached / (found.groups + 1)
+    assert found.fits_none(0.0)  # its best answers are known all the same
 
 
 def test_answers_that_the_search_does_not_reach_are_not_left_out_of_the_temperature() -> None:
@@ -140,6 +140,17 @@ def test_none_of_these() -> None:
     assert parts["none_of_these"]["value"] == pytest.approx(1 / 4)
     assert found.fit_of_best(1 / 8) < 0.2 < found.fit_of_best(0.999)
     assert not found.contains(np.full(8, 1 / 8)).any()
+
+
+def test_a_weak_student_abstains_although_its_sets_are_never_empty() -> None:
+    """Sets that hold the answers of a weak student hold every best answer."""
+    found = calibrate(drawn(5.0, n=400, seed=1), 0.9, **SEARCH)
+    inside = drawn(5.0, n=400, seed=2)
+    strangers = cases_of([scores / 3 for scores in inside.scores], (None,) * 400)
+    assert 0 < measured(found, inside)["after"]["none_of_these_inside"]["value"] < 0.15
+    assert measured(found, strangers)["after"]["none_of_these_outside"]["value"] > 0.9
+    earlier = replace(found, best_misfit=(), best_weights=())  # a file of an earlier release
+    assert not measured(earlier, strangers)["after"]["none_of_these_outside"]["value"]
 
 
 @pytest.mark.parametrize("n", [5, 400])
