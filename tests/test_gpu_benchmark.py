@@ -119,3 +119,12 @@ def test_a_bundle_travels_in_pieces_and_every_part_runs_on_a_cpu(
         assert result["state"] == "complete"
         predictions = pq.read_table(tmp_path / "arms" / f"{name}.parquet")
         assert len(set(predictions["case_id"].to_pylist())) == result["ranking"]["ranked"] == 8
+
+
+@pytest.mark.parametrize("script", ["run", "arms"])
+def test_nothing_of_a_bundle_is_needed_before_it_is_unpacked(script: str) -> None:
+    code = f"import {script}, sys; print({{'mint_ray', 'torch'}} & sys.modules.keys())"
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "set()"

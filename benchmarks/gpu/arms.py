@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import run
-from job import Clock, Job, Result, Save, Skip
-from students import TRAINED, Arm, train_and_rank
+from job import TRAINED, Arm, Clock, Job, Result, Save, Skip
 
 NAMES = {"odds_over": "names", "orpo_lambda": 1.0}
 """The odds ratio of the answers without the beginning that all share, and at full weight."""
@@ -77,7 +76,7 @@ def main() -> None:
 
 def _train(job: Job, clock: Clock, save: Save, arm: str) -> Result:
     """Train and rank an arm, once the student that it starts from is there."""
-    import mint_ray.images.efficientnet_lite  # noqa: F401  so that transformers knows the encoder
+    from students import train_and_rank  # which needs what the bundle has
 
     start = ARMS[arm].start
     while start is not None and not (job.students / start / TRAINED).is_file():

@@ -133,16 +133,18 @@ def write_bundle(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         write_pairs(pairs, config, folder / "pairs" / kind)
         name = "text" if pairs.kind == "patients" else "vision"
         default = EMBEDDED if pairs.kind == "patients" else EMBEDDED_VISION
-        sources[name] = Path(resolve_base_model(getattr(options, f"{name}_model") or default).path)
+        base_model = getattr(options, f"{name}_model") or default
+        if not options.no_models:
+            sources[name] = Path(resolve_base_model(base_model).path)
         kinds[kind] = {
             "model": name,
-            "base_model": getattr(options, f"{name}_model") or default,
+            "base_model": base_model,
             "prefer": pairs.prefer_folder.name,
             "cases": pairs.cases_folder.name,
             "splits": pairs.cases.facts.get("splits"),
             "config": config.model_dump(mode="json"),
         }
-    if not options.no_models:
+    if sources:
         models.pack(sources, folder / "models")
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "mint_ray", folder / "src" / "mint_ray", ignore=skip)

@@ -1,9 +1,9 @@
-"""One call of `run.py`: its folders, its scale, and the time that a part has."""
+"""One call of `run.py` or `arms.py`: its folders and scale, what it trains, the time of a part."""
 
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ from typing import Any
 Result = dict[str, Any]
 Save = Callable[[Result], None]
 """Write what a part has so far."""
+
+
+TRAINED = "training.json"
+"""File with the training's facts, written into the folder of a student once that is there."""
 
 
 class Skip(Exception):  # noqa: N818
@@ -69,6 +73,27 @@ class Clock:
     def left(self) -> float:
         """Seconds until the end, negative after it."""
         return self.seconds - self.spent
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A student to train: on which pairs, how, and what differs from the bundle's config.
+
+    Attributes:
+        kind: pairs, a folder of the bundle's `pairs`.
+        objective: `orpo`, `sft` or `dpo`.
+        start: name of the arm whose student it continues from.
+        passes: passes over the pairs; None for as many as the time allows, at most `EPOCHS`.
+        changes: settings of `training` that differ.
+        model: base model instead of the bundle's, a folder of the job's `models`.
+    """
+
+    kind: str
+    objective: str
+    start: str | None = None
+    passes: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
 
 def write_result(file: Path, result: Result) -> None:

@@ -34,7 +34,7 @@ from typing import Any
 import models
 import pieces
 import wheels
-from job import Clock, Job, Result, Save, Skip, write_result
+from job import Arm, Clock, Job, Result, Save, Skip, write_result
 
 MINUTES = {
     "orpo": 7.0,
@@ -74,10 +74,8 @@ def prepare(bundle: Path, work: Path) -> Path:
 
 def parts() -> dict[str, Part]:
     """Return the parts in their order; what they import is there once the bundle is prepared."""
-    from students import Arm, train_and_rank
+    from students import train_and_rank
     from throughput import measure_throughput
-
-    import mint_ray.images.efficientnet_lite  # noqa: F401  so that transformers knows the encoder
 
     arms = {
         "orpo": Arm("patients", "orpo"),
@@ -86,8 +84,11 @@ def parts() -> dict[str, Part]:
         "tiles": Arm("tiles", "orpo"),
         "histology": Arm("histology", "orpo"),
     }
-    trained = {name: partial(train_and_rank, name=name, arm=arm) for name, arm in arms.items()}
-    return {name: trained.get(name, measure_throughput) for name in MINUTES}
+    found: dict[str, Part] = {
+        name: partial(train_and_rank, name=name, arm=arm) for name, arm in arms.items()
+    }
+    found["throughput"] = measure_throughput
+    return {name: found[name] for name in MINUTES}
 
 
 def run_part(name: str, part: Part, job: Job, minutes: float) -> str:

@@ -5,16 +5,16 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from held_out import rank_held_out
-from job import Clock, Job, Result, Save, Skip, write_result
+from job import TRAINED, Arm, Clock, Job, Result, Save, Skip, write_result
 
+import mint_ray.images.efficientnet_lite  # noqa: F401  so that transformers knows the encoder
 from mint_ray.config.config import Config
 from mint_ray.students.data import schedule
 from mint_ray.students.data.training_data import read_data
@@ -42,36 +42,12 @@ PATIENCE = 0.2
 TRAINING_SHARE = 0.7
 """Share of a part's time for training; the rest is for ranking."""
 
-TRAINED = "training.json"
-"""File with the training's facts, written into the folder of a student once that is there."""
-
 DPO_RATE = 0.1
 """Learning rate of DPO as a share of that of ORPO and SFT: it starts from a trained student."""
 
 
 class _OutOfTime(Exception):  # noqa: N818
     """Raised within training where its time is over."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A student to train: on which pairs, how, and what differs from the bundle's config.
-
-    Attributes:
-        kind: pairs, a folder of the bundle's `pairs`.
-        objective: `orpo`, `sft` or `dpo`.
-        start: name of the arm whose student it continues from.
-        passes: passes over the pairs; None for as many as the time allows, at most `EPOCHS`.
-        changes: settings of `training` that differ.
-        model: base model instead of the bundle's, a folder of the job's `models`.
-    """
-
-    kind: str
-    objective: str
-    start: str | None = None
-    passes: int | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    model: str | None = None
 
 
 def train_and_rank(job: Job, clock: Clock, save: Save, name: str, arm: Arm) -> Result:
