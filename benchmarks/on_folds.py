@@ -4,11 +4,24 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from disease_teachers import FOLDS, provenance
+import pyarrow as pa
+from disease_teachers import CAP, FOLDS, provenance
+
+from mint_ray.cases.schema import CASE_SCHEMA, Case
+from mint_ray.cases.splits import assign_folds
+from mint_ray.evaluation.case_sample import choose_cases
+
+
+def split_fold(
+    cases: Sequence[Case], fold: int, seed: int
+) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """Return all cases with their splits in a fold, and the tested ones: some of each group."""
+    table = pa.Table.from_pylist(assign_folds(cases, FOLDS, fold, True, seed), CASE_SCHEMA)
+    return table, choose_cases(table, None, seed, max_per_group=CAP).to_pylist()
 
 
 def record_on_folds(

@@ -21,13 +21,16 @@ import pyarrow.parquet as pq
 
 from mint_ray.common.files import write_json
 from mint_ray.config.load import parse_config
-from mint_ray.evaluation.answers import Answers, SystemAnswers
 from mint_ray.evaluation.case_sample import choose_cases, sampled_from
-from mint_ray.evaluation.comparison import compared_outcomes, paired_differences
+from mint_ray.evaluation.comparison import (
+    Evaluated,
+    compared_outcomes,
+    join_evaluations,
+    paired_differences,
+)
 from mint_ray.evaluation.measurement import measure_answers
-from mint_ray.evaluation.predictions import PREDICTION_SCHEMA
-from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
+from mint_ray.pipeline.extra_inputs import STUDENT
 from mint_ray.pipeline.manifest import Manifest, read_manifest
 from mint_ray.tasks.task import TASKS
 
@@ -41,8 +44,10 @@ def record(arms: Path, names: Sequence[str], cases: Path, reference: str) -> dic
     manifest = read_manifest(cases)
     results = {file.stem: json.loads(file.read_text("utf-8")) for file in arms.glob("*.json")}
     lacking = [name for name in (reference, *names) if not (arms / f"{name}.parquet").exists()]
-    if manifest is None or lacking:
-        raise SystemExit(f"expected finished cases and ranked arms, found {manifest}, {lacking}")
+    if manifest is None:
+        raise SystemExit(f"{cases}: expected the folder of a finished step `cases`, found none")
+    if lacking:
+        raise SystemExit(f"{arms}: expected rankings of these arms, found none: {lacking}")
     complete = {name: results[name] for name in dict.fromkeys((reference, *names))}
     predictions = {name: pq.read_table(arms / f"{name}.parquet") for name in complete}
     ranked = [set(table["case_id"].to_pylist()) for table in predictions.values()]
@@ -55,12 +60,13 @@ def record(arms: Path, names: Sequence[str], cases: Path, reference: str) -> dic
     )
     common = pa.array(sorted(set.intersection(*ranked)))
     tested = tested.filter(pc.is_in(tested["case_id"], common))
-    answers = {
-        name: SystemAnswers({SystemRun(name): _named(table, name)})
+    ids = tested["case_id"]
+    evaluations = {
+        name: Evaluated(table.filter(pc.is_in(table["case_id"], ids)), {STUDENT: name}, len(ids))
         for name, table in predictions.items()
     }
     measured = measure_answers(
-        Answers(answers, reference),
+        join_evaluations(evaluations, ids.to_pylist()),
         tested,
         Catalogue.read(cases / "catalogue.parquet"),
         settings=config.evaluation,
@@ -98,12 +104,6 @@ def _config_of(manifest: Manifest) -> Any:
     """Return a config with the task and the seed of the cases, all of which are tested."""
     tree = {"task": manifest.config["task"], "seed": manifest.seed}
     return parse_config(tree | {"evaluation": {"max_cases": None}})
-
-
-def _named(predictions: pa.Table, name: str) -> pa.Table:
-    position = predictions.schema.get_field_index("system")
-    names = pa.array([name] * predictions.num_rows)
-    return predictions.set_column(position, PREDICTION_SCHEMA.field("system"), names)
 
 
 def _cost(result: dict[str, Any]) -> dict[str, Any]:

@@ -19,25 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from disease_teachers import (
-    CAP,
-    FOLDS,
     answer_ranks,
     fit_teacher,
     micro_and_macro,
     top_k,
     write_source,
 )
-from on_folds import record_on_folds
+from on_folds import record_on_folds, split_fold
 
 from mint_ray.cases.patients.answer_leak import names_of_answer
 from mint_ray.cases.patients.finish import finish_cases
 from mint_ray.cases.patients.phenopackets import read_phenopackets
-from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase
-from mint_ray.cases.splits import assign_folds, join_groups
+from mint_ray.cases.schema import Case, ParsedCase
+from mint_ray.cases.splits import join_groups
 from mint_ray.config.cases import CasesConfig
-from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
 from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
@@ -119,9 +115,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, list[np.ndarray]] = {view: [] for view in VIEWS}
     rows: list[dict[str, Any]] = []
     for fold in options.folds:
-        placed = assign_folds(cases, FOLDS, fold, True, options.seed)
-        table = pa.Table.from_pylist(placed, CASE_SCHEMA)
-        tested = choose_cases(table, None, options.seed, max_per_group=CAP).to_pylist()
+        table, tested = split_fold(cases, fold, options.seed)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "cases"
             write_source(source, table, options.publications, named)

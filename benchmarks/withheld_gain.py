@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from disease_teachers import (
-    CAP,
-    FOLDS,
     answer_ranks,
     fit_teacher,
     micro_and_macro,
@@ -28,12 +25,9 @@ from disease_teachers import (
     top_k,
     write_source,
 )
-from on_folds import record_on_folds
+from on_folds import record_on_folds, split_fold
 
 from mint_ray.cases.patients.laboratory.findings import LABORATORY
-from mint_ray.cases.schema import CASE_SCHEMA
-from mint_ray.cases.splits import assign_folds
-from mint_ray.evaluation.case_sample import choose_cases
 from mint_ray.images.faces.render import findings_of
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
@@ -81,9 +75,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         kind: {name: [] for name in ("with", "without", "groups", "share")} for kind in kinds
     }
     for fold in options.folds:
-        placed = assign_folds(cases, FOLDS, fold, True, options.seed)
-        table = pa.Table.from_pylist(placed, CASE_SCHEMA)
-        tested = choose_cases(table, None, options.seed, max_per_group=CAP).to_pylist()
+        table, tested = split_fold(cases, fold, options.seed)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "cases"
             write_source(source, table, options.publications, named)

@@ -1,5 +1,6 @@
 """Tables of teachers on held-out groups."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tables.records import machine, percent
@@ -137,13 +138,20 @@ def face_gain_section(result: dict[str, Any]) -> str:
         "| cases | shown | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for stratum, measured in result["strata"].items():
-        title = f"{strata[stratum]} ({measured['n']:,})"
+    return "\n".join([*lines, *_rows_by_view(result["strata"], strata, titles)])
+
+
+def _rows_by_view(
+    measured: Mapping[str, Any], strata: Mapping[str, str], titles: Mapping[str, str]
+) -> list[str]:
+    """Return a row for each view of each stratum, whose title stands in the first one."""
+    rows = []
+    for stratum, by_view in measured.items():
+        title = f"{strata[stratum]} ({by_view['n']:,})"
         for view, words in titles.items():
-            row = measured[view]
-            lines.append(f"| {title} | {words} | {top_k_cells(row)} |")
+            rows.append(f"| {title} | {words} | {top_k_cells(by_view[view])} |")
             title = ""
-    return "\n".join(lines)
+    return rows
 
 
 def report_gain_section(result: dict[str, Any]) -> str:
@@ -172,12 +180,7 @@ def report_gain_section(result: dict[str, Any]) -> str:
         "| cases | `stacked` | Top-1 % macro | Top-3 % macro | Top-10 % macro | micro |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for stratum, by_view in measured.items():
-        title = f"{strata[stratum]} ({by_view['n']:,})"
-        for view, words in titles.items():
-            lines.append(f"| {title} | {words} | {top_k_cells(by_view[view])} |")
-            title = ""
-    return "\n".join(lines)
+    return "\n".join([*lines, *_rows_by_view(measured, strata, titles)])
 
 
 def withheld_gain_section(result: dict[str, Any]) -> str:

@@ -106,8 +106,9 @@ class AnswerCalibration:
         Args:
             probability: calibrated probability of the best answer.
         """
-        known = (self.best_misfit, self.best_weights) if self.best_misfit else None
-        misfit, weights = known or (self.misfit, self.weights)
+        misfit, weights = self.misfit, self.weights
+        if self.best_misfit:
+            misfit, weights = self.best_misfit, self.best_weights
         return p_value(np.array(misfit), np.array(weights), 1.0 - probability - _ROUNDING)
 
     def fits_none(self, probability: float) -> bool:
