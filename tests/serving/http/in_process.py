@@ -1,6 +1,5 @@
 """The service's ASGI application in this process, in front of handles that a test plays."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from mint_ray.serving.api.requests import DiagnoseRequest
 from mint_ray.serving.http.app import make_app
 from mint_ray.serving.http.guard import Guard
 from mint_ray.serving.http.service import Service
+from tests import still_clock
 
 
 def answer_of(request_id: str, reason: str | None = None) -> Answer:
@@ -68,4 +68,4 @@ def ask(app: Guard, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Re
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return [await client.request(method, path, **more) for method, path, more in requests]
 
-    return asyncio.run(run())
+    return still_clock.run(run())

@@ -11,6 +11,7 @@ from ray.serve._private.http_util import start_asgi_http_server
 from ray.serve.config import HTTPOptions
 
 from mint_ray.serving.http import connections, front
+from tests import still_clock
 
 T = TypeVar("T")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -52,19 +53,17 @@ def with_server(work: Callable[[Callable[[], Awaitable[Streams]]], Awaitable[T]]
             server.should_exit = True
             await serving
 
-    return asyncio.run(run())
+    return still_clock.run(run())
 
 
 async def is_closed_in_time(reader: asyncio.StreamReader) -> bool:
-    """Whether the server closes the connection, soon after the limit and without a word."""
-    began = asyncio.get_running_loop().time()
+    """Whether the server closes the connection soon after the limit, without a word."""
     try:
-        said = await asyncio.wait_for(reader.read(), 20 * LIMIT)
+        return await asyncio.wait_for(reader.read(), 20 * LIMIT) == b""
     except TimeoutError:
         return False
     except ConnectionResetError:  # it had not read what was sent last
-        said = b""
-    return said == b"" and asyncio.get_running_loop().time() - began > 0.5 * LIMIT
+        return True
 
 
 async def answer(streams: Streams, *parts: bytes, pause: float = 0) -> bytes:
@@ -89,16 +88,18 @@ async def trickle(writer: asyncio.StreamWriter, first: bytes) -> None:
 
 @pytest.mark.parametrize("first", [None, REQUEST[:-2]])
 def test_a_connection_without_headers_is_closed(first: bytes | None) -> None:
-    async def work(connect: Callable[[], Awaitable[Streams]]) -> bool:
+    async def work(connect: Callable[[], Awaitable[Streams]]) -> float:
         reader, writer = await connect()
         slowly = asyncio.create_task(trickle(writer, first)) if first else None
-        closed = await is_closed_in_time(reader)
+        began = asyncio.get_running_loop().time()
+        assert await is_closed_in_time(reader)
+        lasted = asyncio.get_running_loop().time() - began
         if slowly:
             slowly.cancel()
         writer.close()
-        return closed
+        return lasted
 
-    assert with_server(work)
+    assert LIMIT <= with_server(work) <= 1.1 * LIMIT
 
 
 def test_headers_of_a_later_request_have_the_same_time() -> None:

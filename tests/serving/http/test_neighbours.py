@@ -12,6 +12,7 @@ from mint_ray.serving.http import bodies, guard
 from mint_ray.serving.http.health import Health
 from mint_ray.serving.http.security import ApiKeys, RateLimit
 from mint_ray.serving.http.service import RequestRefused
+from tests import still_clock
 from tests.serving.http.in_process import Handle, answer_of, app_of, ask, diagnose
 
 NOTE = {"note": "Seizures."}
@@ -77,7 +78,7 @@ def test_lines_beyond_the_rate_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             a async for a in application._answer_lines(service, "b", lines, lambda: next(waits))
         ]
 
-    assert len(asyncio.run(collect())) == 3
+    assert len(still_clock.run(collect())) == 3
     assert waited == [7.5]
 
 
@@ -200,8 +201,8 @@ async def reads(scope: Any, receive: Any, send: Any) -> None:
 
 def test_a_body_has_to_arrive_in_time() -> None:
     made = guard.Guard(reads, ApiKeys(None, ""), RateLimit(99), 1024, body_seconds=0.1)
-    assert asyncio.run(slow_client(made, [b"a"] * 9, pause=0.03)) == 408
-    assert asyncio.run(slow_client(made, [b"a"] * 2, pause=0.01)) == 200
+    assert still_clock.run(slow_client(made, [b"a"] * 9, pause=0.03)) == 408
+    assert still_clock.run(slow_client(made, [b"a"] * 2, pause=0.01)) == 200
     assert not made._arriving
 
 
@@ -212,8 +213,8 @@ def test_slow_bodies_of_one_caller_leave_room_for_others(monkeypatch: pytest.Mon
     async def attack() -> list[int]:
         return await asyncio.gather(*(slow_client(made, [b"a"] * 9, 0.05) for _ in range(5)))
 
-    assert sorted(asyncio.run(attack())) == [408, 408, 408, 429, 429]
-    assert asyncio.run(slow_client(made, [b"a"], pause=0)) == 200
+    assert sorted(still_clock.run(attack())) == [408, 408, 408, 429, 429]
+    assert still_clock.run(slow_client(made, [b"a"], pause=0)) == 200
 
 
 def test_health_is_asked_once_for_all_who_want_to_know() -> None:
@@ -230,7 +231,7 @@ def test_health_is_asked_once_for_all_who_want_to_know() -> None:
         now[0] = 2.0
         return [*states, await health.state()]
 
-    assert set(asyncio.run(many())) == {"ok"}
+    assert set(still_clock.run(many())) == {"ok"}
     assert asked == [0.0, 2.0]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ class FakeServer:
     Attributes:
         reply: text of the answer to a request, or a whole completion.
         failures: what happens to the next requests, first to last: a status, "garbage", "html",
-            "drop" or "slow".
+            "drop" or "silent".
         bodies: requests so far, failed ones included.
         keys: their authorization headers.
     """
@@ -62,8 +61,9 @@ def serving(server: FakeServer) -> Iterator[FakeServer]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            if failure == "slow":
-                time.sleep(0.6)
+            if failure == "silent":
+                self.rfile.read()  # until the client has closed the connection
+                return
             if isinstance(failure, int):
                 # A server that repeats the prompt in its error: the client must not show it.
                 self._send(failure, json.dumps({"error": {"message": json.dumps(body)}}))
