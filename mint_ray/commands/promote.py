@@ -21,7 +21,8 @@ from mint_ray.evaluation.calibration import calibrator as answer_calibration
 from mint_ray.evaluation.calibration.calibrator import read_calibration
 from mint_ray.evaluation.calibration.scores import ScoredCases, case_values, scored_cases
 from mint_ray.evaluation.fused.pool import ranked_by
-from mint_ray.evaluation.metrics.bootstrap import Interval, mean_interval, sign_flip_p_value
+from mint_ray.evaluation.metrics.bootstrap import Interval, mean_interval
+from mint_ray.evaluation.metrics.sign_flips import sign_flip_p_value
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import Manifest, read_manifest

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from mint_ray.common.arrays import Bools
 
@@ -29,4 +29,4 @@ def mcnemar(first: Bools, second: Bools) -> McNemar:
         second: (n,) whether the second one is.
     """
     b, c = int((first & ~second).sum()), int((second & ~first).sum())
-    return McNemar(b, c, min(1.0, 2.0 * float(binom.cdf(min(b, c), b + c, 0.5))))
+    return McNemar(b, c, min(1.0, 2.0 * float(bdtr(min(b, c), b + c, 0.5))))

@@ -18,7 +18,7 @@ cases are all alike. At 0 and 1, where V says nothing, every group counts as one
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from mint_ray.common.arrays import Floats, Ints
 from mint_ray.evaluation.metrics.bootstrap import Interval, percentile_interval, resample_sums
@@ -73,8 +73,8 @@ def share_interval(share: float, resampled: Floats, evidence: Evidence, n: int) 
     per_case = variance / spread if spread > _EDGE else 0.0
     size = (evidence.rarer + 1) / (evidence.rarer * per_case + 1.0 / evidence.effective_groups)
     right, wrong = share * size, (1.0 - share) * size
-    low = float(beta.ppf(_TAIL, right, wrong + 1.0)) if share > _EDGE else 0.0
-    high = float(beta.ppf(1.0 - _TAIL, right + 1.0, wrong)) if share < 1.0 - _EDGE else 1.0
+    low = float(betaincinv(right, wrong + 1.0, _TAIL)) if share > _EDGE else 0.0
+    high = float(betaincinv(right + 1.0, wrong, 1.0 - _TAIL)) if share < 1.0 - _EDGE else 1.0
     # Sums that are rounded may put a percentile beyond 0 or 1 by an ulp.
     low, high = max(0.0, min(low, percentiles.low)), min(1.0, max(high, percentiles.high))
     return Interval(min(max(share, low), high), low, high, n)
