@@ -19,7 +19,7 @@ from mint_ray.stages.workers.fold_teachers import SUMMARY, fit_folds
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.cross_fit import plan_folds, write_folds
 from mint_ray.teachers.fit_cases import fit_folder
-from mint_ray.teachers.registry import epochs_of, find_fitter
+from mint_ray.teachers.registry import epochs_of, find_fitter, misses_reports
 
 
 def run(context: StepContext) -> StepOutcome:
@@ -33,6 +33,11 @@ def run(context: StepContext) -> StepOutcome:
         context.progress.say(
             "all training cases are of one group: they are ranked by the teacher that is fitted "
             "to them, whose scores of them are optimistic"
+        )
+    if misses_reports(config):
+        context.progress.say(
+            f"cases.modalities=laboratory_in_report, but teacher.name={config.teacher.name} "
+            "reads none: it knows no more of a case than the student will; use stacked or endpoint"
         )
     group = ("teacher_workers", config.resources.teacher_workers)
     begin_training_session(config.resources, output, context.progress.say, group)

@@ -42,6 +42,8 @@ class Fitter:
     """Function that returns the number of reports that a fit makes, one per epoch."""
     recorded: bool = False
     """True if the scores of cases are made in the fit, so that no changed case can be scored."""
+    reads_reports: bool = True
+    """False if the teacher takes no notice of laboratory reports."""
 
 
 def _attribute(module: str, name: str) -> Any:
@@ -69,20 +71,26 @@ FITTERS = {
         DISEASE,
         partial(_attribute, "fusion.fit", "fit_fusion"),
         reports=lambda config: config.teacher.epochs,
+        reads_reports=False,
     ),
-    "knowledge": Fitter(DISEASE, partial(_attribute, "knowledge.fit", "fit_knowledge")),
+    "knowledge": Fitter(
+        DISEASE, partial(_attribute, "knowledge.fit", "fit_knowledge"), reads_reports=False
+    ),
     "stacked": Fitter(
         DISEASE,
         partial(_attribute, "stacked.fit", "fit_stacked"),
         reports=lambda config: int(_attribute("stacked.fit", "STEPS")),
     ),
-    "neighbours": Fitter(NOTES, partial(_attribute, "neighbours.fit", "fit_neighbours")),
+    "neighbours": Fitter(
+        NOTES, partial(_attribute, "neighbours.fit", "fit_neighbours"), reads_reports=False
+    ),
     "clip": _CLIP,
     "clip_fusion": _CLIP,
     "gestaltmml": Fitter(
         DISEASE,
         partial(_attribute, "gestaltmml.fit", "fit_gestaltmml"),
         reports=_epochs_of_gestaltmml,
+        reads_reports=False,
     ),
     "endpoint": Fitter(
         ALL,
@@ -123,6 +131,12 @@ def find_fitter(config: Config) -> Fitter:
 def epochs_of(config: Config) -> int:
     """Return the number of reports that a fit makes, one per epoch."""
     return _fitter_of(config).reports(config)
+
+
+def misses_reports(config: Config) -> bool:
+    """Return whether the cases have laboratory reports, of which the teacher takes no notice."""
+    in_report = config.cases.modalities == "laboratory_in_report"
+    return in_report and not _fitter_of(config).reads_reports
 
 
 def is_recorded(config: Config) -> bool:
