@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mint_ray.pipeline.manifest import Manifest, write_manifest
-from tests.students.conftest import LABELS, NAMES, base_folder, catalogue, pair_row, tokenizer
+from tests.students.conftest import LABELS, NAMES, base_folder, catalogue, labelled_row, tokenizer
 
 __all__ = ["base_folder", "catalogue", "tokenizer"]  # fixtures
 
@@ -60,7 +60,7 @@ def store(tmp_path: Path, catalogue: Path) -> Path:
     cases = [case_row(number) for number in range(12)]
     pq.write_table(pa.Table.from_pylist(cases), store / "cases-0" / "cases.parquet")
     (store / "cases-0" / "catalogue.parquet").write_bytes(catalogue.read_bytes())
-    pairs = [pair_row(number) for number in range(24)]
+    pairs = [labelled_row(number) for number in range(24)]
     pq.write_table(pa.Table.from_pylist(pairs), store / "prefer-0" / "train.parquet")
     return store
 
@@ -112,9 +112,9 @@ def test_a_bundle_travels_in_pieces_and_every_part_runs_on_a_cpu(
     losses = [row["first_loss"] for row in rows]
     assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-4)
 
-    arguments = ["--out", tmp_path / "arms", "--arms", "sft", "dpo", "--dry-run"]
+    arguments = ["--out", tmp_path / "arms", "--arms", "orpo", "rcft", "--seeds", "1", "--dry-run"]
     call("arms.py", "--bundle", pieces, *arguments, without=tmp_path / "absent_too")
-    for name in ("sft", "dpo"):
+    for name in ("orpo-1", "rcft-1"):
         result = json.loads((tmp_path / "arms" / f"{name}.json").read_text("utf-8"))
         assert result["state"] == "complete"
         predictions = pq.read_table(tmp_path / "arms" / f"{name}.parquet")

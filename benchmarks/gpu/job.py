@@ -81,11 +81,12 @@ class Arm:
 
     Attributes:
         kind: pairs, a folder of the bundle's `pairs`.
-        objective: `orpo`, `sft` or `dpo`.
+        objective: value of `training.objective`.
         start: name of the arm whose student it continues from.
         passes: passes over the pairs; None for as many as the time allows, at most `EPOCHS`.
         changes: settings of `training` that differ.
         model: base model instead of the bundle's, a folder of the job's `models`.
+        seed: of order and dropout instead of the bundle's.
     """
 
     kind: str
@@ -94,6 +95,7 @@ class Arm:
     passes: int | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
+    seed: int | None = None
 
 
 def write_result(file: Path, result: Result) -> None:

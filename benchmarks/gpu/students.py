@@ -119,7 +119,7 @@ def _spec(job: Job, model: str, config: Config, name: str, arm: Arm) -> Training
         student=config.student.model_copy(update=origin),
         training=training.model_copy(update=changes),
         k=config.preferences.chosen_size,
-        seed=config.seed,
+        seed=config.seed if arm.seed is None else arm.seed,
         micro_batch_size=min(training.batch_size, 4) if job.dry else training.batch_size,
         catalogue=pairs / "catalogue.parquet",
         task=TASKS[config.task],
