@@ -293,8 +293,9 @@ class _Loop:
         ids = [name for index in indices for name in self._state.data.preference_ids(index)]
         return (
             f"step {step + 1}: expected a finite loss and gradient, found loss {loss} and "
-            f"gradient norm {norm}; lower training.learning_rate or look at the pairs "
-            f"{', '.join(ids)}"
+            f"gradient norm {norm} at training.learning_rate={self._training.learning_rate:g}; "
+            "take a lower one (leave it out, if it is one of training.trials.learning_rates) or "
+            f"look at the pairs {', '.join(ids)}"
         )
 
 

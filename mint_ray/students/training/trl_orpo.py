@@ -170,8 +170,9 @@ class _StepReports(TrainerCallback):  # type: ignore[misc]
         if not (math.isfinite(logs["loss"]) and math.isfinite(logs["grad_norm"])):
             raise TrainingError(
                 f"step {state.global_step}: expected a finite loss and gradient, found loss "
-                f"{logs['loss']} and gradient norm {logs['grad_norm']}; lower "
-                "training.learning_rate"
+                f"{logs['loss']} and gradient norm {logs['grad_norm']} at "
+                f"training.learning_rate={args.learning_rate:g}; take a lower one (leave it out, "
+                "if it is one of training.trials.learning_rates)"
             )
         seconds = time.perf_counter() - self._began
         self._seconds += seconds
