@@ -26,6 +26,7 @@ import serve_clients as clients
 import short_chain
 from ray import serve
 
+from mint_ray.evaluation.calibration.calibrator import FILE as CALIBRATION
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.check import load_run
 from mint_ray.serving.api.requests import DiagnoseRequest
@@ -93,7 +94,7 @@ async def load(
     )
     await asyncio.sleep(seconds / 2)
     key = f"again-{time.time_ns()}"
-    files = student_files(folder)
+    files = [*student_files(folder), CALIBRATION]
     await asyncio.to_thread(
         lambda: registry.promote(registry.register(NAME, key, folder, files, {}))
     )
