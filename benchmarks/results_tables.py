@@ -32,6 +32,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "note_findings": ("note_findings", notes.note_findings_section),
     "retrieval": ("retrieval", notes.retrieval_section),
     "compare_phenopackets": ("compare_phenopackets", comparisons.section),
+    "compare_reasoning": ("compare_reasoning", comparisons.section),
     "gpu_arms": ("gpu_arms", comparisons.section),
     "gpu_throughput": ("gpu_throughput", training.gpu_throughput_section),
     "throughput": ("orpo_throughput", training.throughput_section),
