@@ -72,6 +72,21 @@ class StepLoss:
         return float(tokens * self._micro_batches), float(units * self._micro_batches)
 
 
+def why_not_finite(step: int, loss: float, norm: float, rate: float) -> str:
+    """Return what to say of a step whose loss or gradient is not finite.
+
+    Args:
+        step: number of the step, from 1.
+        loss, norm: the step's loss, and the norm of its gradient.
+        rate: peak learning rate of the training.
+    """
+    return (
+        f"step {step}: expected a finite loss and gradient, found loss {loss} and gradient norm "
+        f"{norm} at training.learning_rate={rate:g}; take a lower one (leave it out, if it is one "
+        "of training.trials.learning_rates)"
+    )
+
+
 class Eta:
     """Estimate of the time left, with the memory used so far."""
 

@@ -38,7 +38,7 @@ from mint_ray.students.objectives.losses import ScoredBatch
 from mint_ray.students.student import info_of, write_student
 from mint_ray.students.training.calibration_estep import EStep
 from mint_ray.students.training.setup import TrainingState, setup_training
-from mint_ray.students.training.step_loss import Eta, StepLoss
+from mint_ray.students.training.step_loss import Eta, StepLoss, why_not_finite
 from mint_ray.students.training.validation import Validator
 from mint_ray.students.training_spec import TAUGHT, TrainingSpec
 
@@ -291,12 +291,8 @@ class _Loop:
 
     def _not_finite(self, step: int, indices: list[int], loss: float, norm: float) -> str:
         ids = [name for index in indices for name in self._state.data.preference_ids(index)]
-        return (
-            f"step {step + 1}: expected a finite loss and gradient, found loss {loss} and "
-            f"gradient norm {norm} at training.learning_rate={self._training.learning_rate:g}; "
-            "take a lower one (leave it out, if it is one of training.trials.learning_rates) or "
-            f"look at the pairs {', '.join(ids)}"
-        )
+        said = why_not_finite(step + 1, loss, norm, self._training.learning_rate)
+        return f"{said} or look at the pairs {', '.join(ids)}"
 
 
 def _announce(spec: TrainingSpec, state: TrainingState) -> None:

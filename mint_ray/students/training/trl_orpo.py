@@ -21,7 +21,7 @@ from mint_ray.students.models.processors import load_readers
 from mint_ray.students.models.trained_weights import prepare_weights
 from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.student import info_of, write_student
-from mint_ray.students.training.step_loss import Eta
+from mint_ray.students.training.step_loss import Eta, why_not_finite
 from mint_ray.students.training.trainer import TrainingSummary
 from mint_ray.students.training_spec import TrainingSpec
 
@@ -168,12 +168,8 @@ class _StepReports(TrainerCallback):  # type: ignore[misc]
         if "loss" not in logs:
             return
         if not (math.isfinite(logs["loss"]) and math.isfinite(logs["grad_norm"])):
-            raise TrainingError(
-                f"step {state.global_step}: expected a finite loss and gradient, found loss "
-                f"{logs['loss']} and gradient norm {logs['grad_norm']} at "
-                f"training.learning_rate={args.learning_rate:g}; take a lower one (leave it out, "
-                "if it is one of training.trials.learning_rates)"
-            )
+            loss, norm = logs["loss"], logs["grad_norm"]
+            raise TrainingError(why_not_finite(state.global_step, loss, norm, args.learning_rate))
         seconds = time.perf_counter() - self._began
         self._seconds += seconds
         self.metrics = {
