@@ -10,11 +10,12 @@ rows, reading would run ahead of a slow model until Ray's object store held the 
 images. A limit on the store does not help: with large blocks Ray then waits ten seconds at a time.
 """
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 256
 """Number of cases whose rows are read back together."""
+PART = "job"
+"""Column by which Ray Data parts the files of jobs that are done together."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,15 @@ class CaseInference:
     columns: tuple[str, ...]
     schema: pa.Schema
     batch_size: int
+
+
+@dataclass(frozen=True)
+class WantedCases:
+    """Cases of a table that a job is to answer; `only` are their ids, None for all."""
+
+    job: CaseInference
+    source: Path
+    only: frozenset[str] | None = None
 
 
 def infer(
@@ -79,14 +91,66 @@ def infer_in_order(
     Raises:
         DataError: a wanted case is missing or doubled in the output.
     """
-    ids = pq.read_table(source, columns=["case_id"])["case_id"].to_pylist()
-    wanted = set(ids) if only is None else only.intersection(ids)
+    task, wanted = _begin(WantedCases(job, source, only), output)
+    _write_rows([task], output, resources)
+    return _in_order(output, job.schema, wanted)
+
+
+def infer_together(
+    jobs: Mapping[str, WantedCases], output: Path, resources: ResourcesConfig
+) -> dict[str, pa.Table]:
+    """Return the rows of several jobs by name, which one pool of actors does one after another.
+
+    An actor holds one job at a time. A pool for each job would import the same libraries and wait
+    for its last batch again and again. What `output` holds of a job is continued.
+
+    Args:
+        jobs: of one schema, by name.
+        output: folder with a folder of files for each job.
+        resources: of the actors.
+
+    Raises:
+        DataError: a wanted case is missing or doubled in the output of its job.
+    """
+    tasks, wanted = list[_Task](), dict[str, list[str]]()
+    for name, cases in jobs.items():
+        task, wanted[name] = _begin(cases, _part(output, name), name)
+        tasks.append(task)
+    _write_rows(tasks, output, resources)
+    return {
+        name: pa.concat_tables(
+            [
+                cases.job.schema.empty_table(),
+                *_in_order(_part(output, name), cases.job.schema, wanted[name]),
+            ]
+        )
+        for name, cases in jobs.items()
+    }
+
+
+def _part(output: Path, name: str) -> Path:
+    """Return the folder in which Ray Data writes the rows with `name` in the column `PART`."""
+    return output / f"{PART}={name}"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Rows of a table that a job has not yet answered, and the job's name among several."""
+
+    job: CaseInference
+    source: str
+    rows: Sequence[int]
+    name: str | None
+
+
+def _begin(cases: WantedCases, output: Path, name: str | None = None) -> tuple[_Task, list[str]]:
+    """Return what is left to do of a job, and the ids of all cases that it is to answer."""
+    ids = pq.read_table(cases.source, columns=["case_id"])["case_id"].to_pylist()
+    wanted = set(ids) if cases.only is None else cases.only.intersection(ids)
     output.mkdir(parents=True, exist_ok=True)
-    missing = wanted - finished_cases(output, job.schema)
-    if missing:
-        rows = [row for row, case_id in enumerate(ids) if case_id in missing]
-        _write_rows(job, source, output, resources, rows)
-    return _in_order(output, job.schema, sorted(wanted))
+    missing = wanted - finished_cases(output, cases.job.schema)
+    rows = [row for row, case_id in enumerate(ids) if case_id in missing]
+    return _Task(cases.job, str(cases.source), rows, name), sorted(wanted)
 
 
 @contextmanager
@@ -146,18 +210,15 @@ def finished_cases(folder: Path, schema: pa.Schema) -> set[str]:
     return finished
 
 
-def _write_rows(
-    job: CaseInference,
-    source: Path,
-    output: Path,
-    resources: ResourcesConfig,
-    rows: Sequence[int],
-) -> None:
+def _write_rows(tasks: Sequence[_Task], output: Path, resources: ResourcesConfig) -> None:
     # One batch is a block, one written block is the grain of resumption.
     batches = [
-        pa.table({"rows": [rows[at : at + job.batch_size]]})
-        for at in range(0, len(rows), job.batch_size)
+        pa.table({"task": [number], "rows": [task.rows[at : at + task.job.batch_size]]})
+        for number, task in enumerate(tasks)
+        for at in range(0, len(task.rows), task.job.batch_size)
     ]
+    if not batches:
+        return
     data = ray.data.from_arrow(batches).map_batches(
         RowReader,
         batch_size=1,
@@ -165,34 +226,51 @@ def _write_rows(
         compute=actor_pool(resources, len(batches)),
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
-        fn_constructor_args=(job, str(source)),
+        fn_constructor_args=([replace(task, rows=()) for task in tasks],),
     )
-    data.write_parquet(str(output))
+    data.write_parquet(str(output), partition_cols=[PART] if tasks[0].name else None)
 
 
 class RowReader:
-    """Ray Data actor that reads requested rows of the case table and passes them to `job.actor`.
+    """Ray Data actor that reads requested rows of a case table and passes them to a job's actor.
 
-    `job.actor` is built once. The row group that was read last is kept, since the
-    next batch often lies in it too.
+    The job's actor is built with its first rows, and makes room for that of the next job. The row
+    group that was read last is kept, since the next batch often lies in it too.
     """
 
-    def __init__(self, job: CaseInference, source: str) -> None:
-        self._actor = job.actor(**job.arguments)
-        # With pre-buffering, Arrow would keep every row group that it has read.
-        self._file = pq.ParquetFile(source, pre_buffer=False)
-        self._columns = list(job.columns)
-        self._starts = np.array(group_starts(self._file))
-        self._group, self._group_rows = -1, pa.table({})
+    _actor: Any
+
+    def __init__(self, tasks: Sequence[_Task]) -> None:
+        self._tasks = tasks
+        self._number = -1
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        number = batch["task"][0].as_py()
+        if number != self._number:
+            self._hold(number)
         rows = np.array(batch["rows"][0].as_py())
         groups = np.searchsorted(self._starts, rows, side="right") - 1
         parts = [
             self._read(group).take(rows[groups == group] - self._starts[group])
             for group in np.unique(groups).tolist()
         ]
-        return self._actor(pa.concat_tables(parts))
+        answers, name = self._actor(pa.concat_tables(parts)), self._tasks[number].name
+        if name is None:
+            return answers
+        return answers.append_column(PART, pa.array([name] * answers.num_rows, pa.string()))
+
+    def _hold(self, number: int) -> None:
+        """Build the actor of a job, and open its table."""
+        self._actor = None  # one model at a time
+        gc.collect()
+        task = self._tasks[number]
+        self._actor = task.job.actor(**task.job.arguments)
+        # With pre-buffering, Arrow would keep every row group that it has read.
+        self._file = pq.ParquetFile(task.source, pre_buffer=False)
+        self._columns = list(task.job.columns)
+        self._starts = np.array(group_starts(self._file))
+        self._group, self._group_rows = -1, pa.table({})
+        self._number = number
 
     def _read(self, group: int) -> pa.Table:
         if group != self._group:

@@ -13,7 +13,13 @@ import pytest
 
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import DataError
-from mint_ray.runtime.inference import CaseInference, finished_cases, infer
+from mint_ray.runtime.inference import (
+    CaseInference,
+    WantedCases,
+    finished_cases,
+    infer,
+    infer_together,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -25,13 +31,13 @@ BATCH = 16
 class Measure:
     """Answers with the length of each note; `seconds` a batch, to be cut off half way."""
 
-    def __init__(self, seconds: float = 0.0, lose: str = "") -> None:
-        self._seconds, self._lose = seconds, lose
+    def __init__(self, seconds: float = 0.0, lose: str = "", more: int = 0) -> None:
+        self._seconds, self._lose, self._more = seconds, lose, more
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         time.sleep(self._seconds)
         kept = [i for i, case in enumerate(cases["case_id"].to_pylist()) if case != self._lose]
-        lengths = [len(note) for note in cases["note"].to_pylist()]
+        lengths = [len(note) + self._more for note in cases["note"].to_pylist()]
         return cases.select(["case_id"]).append_column("length", pa.array(lengths)).take(kept)
 
 
@@ -57,6 +63,31 @@ def test_every_case_once_and_resumed_where_files_are_torn(tmp_path: Path) -> Non
     files[1].write_bytes(files[1].read_bytes()[:50])
     kept = {file: file.stat().st_mtime_ns for file in files[2:]}
     assert infer(job(), source, out, ResourcesConfig()).equals(whole)
+    assert all(file.stat().st_mtime_ns == when for file, when in kept.items())
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_jobs_share_a_pool_and_keep_their_rows_apart(tmp_path: Path) -> None:
+    source, out = write_cases(tmp_path), tmp_path / "out"
+    few = frozenset({"case-003", "case-150"})
+    jobs = {
+        "lengths": WantedCases(job(), source),
+        "few": WantedCases(job(more=1000), source, few),
+        "none": WantedCases(job(), source, frozenset()),
+    }
+    resources = ResourcesConfig(actors=2)
+    found = infer_together(jobs, out, resources)
+    assert found["lengths"]["length"].to_pylist() == list(range(CASES))
+    assert found["few"].to_pylist() == [
+        {"case_id": "case-003", "length": 1003},
+        {"case_id": "case-150", "length": 1150},
+    ]
+    assert found["none"].num_rows == 0
+    lost = min((out / "job=lengths").glob("*.parquet"))
+    kept = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet") if file != lost}
+    lost.unlink()
+    again = infer_together(jobs, out, resources)
+    assert all(again[name].equals(rows) for name, rows in found.items())
     assert all(file.stat().st_mtime_ns == when for file, when in kept.items())
 
 

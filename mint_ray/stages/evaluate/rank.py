@@ -15,7 +15,7 @@ from mint_ray.evaluation.perturbed_cases import key_of, select_perturbation
 from mint_ray.evaluation.predictions import majority_predictions
 from mint_ray.evaluation.systems import Perturbation, SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.runtime.inference import CaseInference, infer
+from mint_ray.runtime.inference import CaseInference, WantedCases
 from mint_ray.stages.workers.rankers import (
     RANKED_SCHEMA,
     STUDENT_BATCH,
@@ -86,26 +86,20 @@ def rank_by_majority(comparison: Comparison, runs: Sequence[SystemRun]) -> Syste
     return SystemAnswers(dict.fromkeys(runs, predictions))
 
 
-def rank_by_teacher(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Rank by the fitted teacher's scores; resumable."""
-    ranked = _rank_by_fitted(comparison, runs, "teacher", comparison.inputs["teach"])
-    return SystemAnswers(
-        predictions=_predictions(ranked, runs),
-        teacher_lists=teacher_lists(comparison, ranked[None]),
-    )
+def teacher_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+    """Return the job that ranks by the fitted teacher's scores."""
+    return _fitted_job(comparison, comparison.inputs["teach"])
 
 
-def rank_by_look_up(name: str, comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Fit a teacher that needs no training to the run's cases, and rank by its scores.
+def look_up_job(name: str, comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+    """Fit a teacher that needs no training to the run's cases; return the job that ranks by it.
 
     Args:
         name: of the teacher, in `LOOK_UPS`.
         comparison: the tested cases.
         runs: of the system.
     """
-    folder = look_up(comparison, name)
-    ranked = _rank_by_fitted(comparison, runs, name, folder)
-    return SystemAnswers(predictions=_predictions(ranked, runs))
+    return _fitted_job(comparison, look_up(comparison, name))
 
 
 def look_up(comparison: Comparison, name: str) -> Path:
@@ -114,9 +108,7 @@ def look_up(comparison: Comparison, name: str) -> Path:
     return fit_look_up(name, comparison.config, comparison.inputs["cases"], folder)
 
 
-def _rank_by_fitted(
-    comparison: Comparison, runs: Sequence[SystemRun], name: str, teacher: Path
-) -> "Ranked":
+def _fitted_job(comparison: Comparison, teacher: Path) -> CaseInference:
     config = comparison.config
     arguments = {
         "teacher": str(teacher),
@@ -126,17 +118,16 @@ def _rank_by_fitted(
         "preferences": config.preferences.model_dump(mode="json"),
         "stain": config.seed,
     }
-    job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
-    return _rank_on_ray(comparison, job, name, runs)
+    return CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
 
 
-def rank_by_base_model(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Rank by the likelihood of the student's base model; resumable."""
-    return _rank_by_model(comparison, runs, "base", None)
+def base_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+    """Return the job that ranks by the likelihood of the student's base model."""
+    return _model_job(comparison, runs, None)
 
 
-def rank_by_larger_model(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Rank by the likelihood of the model `evaluation.larger_model`; resumable.
+def larger_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+    """Return the job that ranks by the likelihood of the model `evaluation.larger_model`.
 
     No answer of another length was learnt, so its prompt asks for as many names as are listed.
     """
@@ -144,22 +135,21 @@ def rank_by_larger_model(comparison: Comparison, runs: Sequence[SystemRun]) -> S
     model = {"base_model": config.evaluation.larger_model, "revision": None}
     student = config.student.model_copy(update=model)
     larger = replace(comparison, config=config.model_copy(update={"student": student}))
-    return _rank_by_model(larger, runs, "larger", None, names=config.evaluation.top_k)
+    return _model_job(larger, runs, None, names=config.evaluation.top_k)
 
 
-def rank_by_student(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Rank by the trained student's likelihood; resumable."""
-    return _rank_by_model(comparison, runs, "student", comparison.inputs["train"])
+def student_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+    """Return the job that ranks by the trained student's likelihood."""
+    return _model_job(comparison, runs, comparison.inputs["train"])
 
 
-def _rank_by_model(
+def _model_job(
     comparison: Comparison,
     runs: Sequence[SystemRun],
-    folder: str,
     student: Path | None,
     names: int | None = None,
-) -> SystemAnswers:
-    """Rank by a model, whose prompt asks for `names` names or for those of a chosen answer."""
+) -> CaseInference:
+    """Return the job of a model; its prompt asks for `names` names or those of a chosen answer."""
     config = comparison.config
     sections = {"evaluation", "resources", "seed", "student", "task"}
     tree = config.model_dump(mode="json", include=sections)
@@ -171,33 +161,43 @@ def _rank_by_model(
         "stain": config.seed,
     }
     columns = student_columns(TASKS[config.task])
-    job = CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
-    ranked = _rank_on_ray(comparison, job, folder, runs)
-    return SystemAnswers(
-        predictions=_predictions(ranked, runs),
-        rejected=_rejections(ranked[None]),
-        shortened=pc.sum(ranked[None]["shortened"]).as_py(),
-    )
+    return CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
 
 
 Ranked = Mapping[Perturbation | None, pa.Table]
 """Rows of `RANKED_SCHEMA` by perturbation."""
 
 
-def _rank_on_ray(
-    comparison: Comparison, job: CaseInference, folder: str, runs: Sequence[SystemRun]
-) -> Ranked:
-    """Rank the tested cases under every perturbation of the runs, with the model loaded once."""
+def wanted_of(comparison: Comparison, job: CaseInference, runs: Sequence[SystemRun]) -> WantedCases:
+    """Return the tested cases under every perturbation of the runs, for a job that ranks them."""
     perturbations = {run.perturbation for run in runs}
     keys = frozenset(key_of(case_id, p) for case_id in comparison.tested_ids for p in perturbations)
-    ranked = infer(
-        job,
-        comparison.perturbed_file if any(perturbations) else comparison.cases_file,
-        comparison.output / "ranked" / folder,
-        comparison.config.resources,
-        only=keys,
+    is_perturbed = any(perturbations)
+    source = comparison.perturbed_file if is_perturbed else comparison.cases_file
+    return WantedCases(job, source, keys)
+
+
+def answers_of(
+    comparison: Comparison, rows: pa.Table, runs: Sequence[SystemRun], is_teacher: bool
+) -> SystemAnswers:
+    """Return the answers of a system whose job has ranked the cases of `wanted_of`.
+
+    Args:
+        comparison: the tested cases.
+        rows: of `RANKED_SCHEMA`, each case under every perturbation.
+        runs: of the system.
+        is_teacher: whether students are held against its lists.
+    """
+    ranked = {
+        run.perturbation: select_perturbation(rows, run.perturbation, comparison.tested_ids)
+        for run in runs
+    }
+    return SystemAnswers(
+        predictions=_predictions(ranked, runs),
+        rejected=_rejections(ranked[None]),
+        shortened=pc.sum(ranked[None]["shortened"]).as_py() or 0,
+        teacher_lists=teacher_lists(comparison, ranked[None]) if is_teacher else None,
     )
-    return {p: select_perturbation(ranked, p, comparison.tested_ids) for p in perturbations}
 
 
 def _predictions(ranked: Ranked, runs: Sequence[SystemRun]) -> dict[SystemRun, pa.Table]:

@@ -6,7 +6,7 @@ gets `tiles.html`, and `rejected.parquet` for test images that the student canno
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,16 +20,18 @@ from mint_ray.evaluation.case_sample import read_tested, sampled_from
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import write_predictions
 from mint_ray.evaluation.results import Metrics, write_metrics
+from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.evaluation import tiles_page
 from mint_ray.reports.evaluation.gather import choose_tiles, gather_report
 from mint_ray.reports.evaluation.report import write_report
+from mint_ray.runtime.inference import infer_together, reporting
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.evaluate.controls import write_perturbed
 from mint_ray.stages.evaluate.provenance import read_provenance
-from mint_ray.stages.evaluate.rank import Comparison
-from mint_ray.stages.evaluate.systems import name_student, plan_runs
+from mint_ray.stages.evaluate.rank import Comparison, wanted_of
+from mint_ray.stages.evaluate.systems import System, name_student, plan_runs
 from mint_ray.tasks.task import TASKS
 
 
@@ -97,21 +99,42 @@ def rank_cases(comparison: Comparison, on_progress: Callable[[float, float, str]
     """Let every system answer the tested cases in all of its runs.
 
     Args:
-        on_progress: called with the number of finished systems, their total, and the next system.
+        on_progress: called with what is done, of how much, and a word on it: first rankings of the
+            systems that share a pool of actors, then systems.
     """
     n_tested = comparison.tested.num_rows
     plan = plan_runs(comparison.config, comparison.student, n_tested)
     perturbed = any(run.perturbation for runs in plan.values() for run in runs)
     if perturbed:
         write_perturbed(comparison)
+    ranked = _rank_together(comparison, plan, on_progress)
     answers = {}
     for done, (system, runs) in enumerate(plan.items()):
         on_progress(done, len(plan), f"{system.name}: {n_tested} cases")
-        answers[system.name] = system.rank(comparison, runs)
+        answers[system.name] = system.answers(comparison, runs, ranked)
     if perturbed:
         comparison.perturbed_file.unlink()  # the images of all test cases, several times
     on_progress(len(plan), len(plan), "")
     return Answers(answers, comparison.student, frozenset(comparison.free_cases))
+
+
+def _rank_together(
+    comparison: Comparison,
+    plan: Mapping[System, Sequence[SystemRun]],
+    on_progress: Callable[[float, float, str], None],
+) -> dict[str, pa.Table]:
+    """Rank by all systems that have a job, in one pool of actors; return their rows by name."""
+    jobs = {
+        system.name: wanted_of(comparison, system.job(comparison, runs), runs)
+        for system, runs in plan.items()
+        if system.job is not None
+    }
+    folder, words = comparison.output / "ranked", f"rankings by {', '.join(jobs)}"
+    total = sum(len(cases.only or ()) for cases in jobs.values())
+    if not jobs:
+        return {}
+    with reporting(folder, lambda rows: on_progress(min(rows, total), total, words)):
+        return infer_together(jobs, folder, comparison.config.resources)
 
 
 def _read_images(cases_file: Path, case_ids: Sequence[str]) -> dict[str, bytes | None]:

@@ -1,31 +1,40 @@
-"""Systems of a comparison: names, ranking functions and planned runs.
+"""Systems of a comparison: names, how they rank, and planned runs.
 
 A new system needs an entry in `known_systems`, its word in the setting `evaluation.systems`, and a
 title in `mint_ray.evaluation.systems`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import pyarrow as pa
 
 from mint_ray.config.config import Config
 from mint_ray.errors import TrainingError
 from mint_ray.evaluation.answers import SystemAnswers
 from mint_ray.evaluation.systems import LOOK_UPS, Perturbation, SystemRun, student_system
+from mint_ray.runtime.inference import CaseInference
 from mint_ray.stages.evaluate.controls import MEAN_COLOUR, rank_by_mean_colour
 from mint_ray.stages.evaluate.fused import rank_by_fused
 from mint_ray.stages.evaluate.rank import (
     Comparison,
-    rank_by_base_model,
-    rank_by_larger_model,
-    rank_by_look_up,
+    answers_of,
+    base_model_job,
+    larger_model_job,
+    look_up_job,
     rank_by_majority,
-    rank_by_student,
-    rank_by_teacher,
+    student_job,
+    teacher_job,
 )
 from mint_ray.tasks.task import TASKS
 from mint_ray.teachers.registry import is_recorded
+
+TEACHER = "teacher"
+
+Job = Callable[[Comparison, Sequence[SystemRun]], CaseInference]
+Rank = Callable[[Comparison, Sequence[SystemRun]], SystemAnswers]
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,28 @@ class System:
 
     name: str
     """Name in tables and files: `base`, `teacher`, `orpo`, ..."""
-    rank: Callable[[Comparison, Sequence[SystemRun]], SystemAnswers]
-    """Function that answers the tested cases in all given runs, which are the predictions' keys."""
+    job: Job | None = None
+    """Function that returns the job by which the tested cases are ranked in all given runs."""
+    rank: Rank | None = None
+    """Function that answers the tested cases, of a system without a job."""
     perturbations: tuple[Perturbation, ...] = ()
     """Perturbations under which it is measured too, if the evaluation has controls."""
     answers_freely: bool = False
     """Whether it also answers some cases by free generation."""
+
+    def answers(
+        self, comparison: Comparison, runs: Sequence[SystemRun], ranked: Mapping[str, pa.Table]
+    ) -> SystemAnswers:
+        """Return its answers to the tested cases in all given runs.
+
+        Args:
+            comparison: the tested cases.
+            runs: which are the keys of the predictions.
+            ranked: rows of the jobs by name of their systems.
+        """
+        if self.rank is not None:
+            return self.rank(comparison, runs)
+        return answers_of(comparison, ranked[self.name], runs, is_teacher=self.name == TEACHER)
 
 
 def known_systems(student: str) -> dict[str, System]:
@@ -49,16 +74,16 @@ def known_systems(student: str) -> dict[str, System]:
         student: name of the trained student.
     """
     return {
-        "majority": System("majority", rank_by_majority),
-        **{name: System(name, partial(rank_by_look_up, name)) for name in LOOK_UPS},
-        "base": System("base", rank_by_base_model, answers_freely=True),
-        "larger": System("larger", rank_by_larger_model, answers_freely=True),
+        "majority": System("majority", rank=rank_by_majority),
+        **{name: System(name, partial(look_up_job, name)) for name in LOOK_UPS},
+        "base": System("base", base_model_job, answers_freely=True),
+        "larger": System("larger", larger_model_job, answers_freely=True),
         "student": System(
-            student, rank_by_student, perturbations=tuple(Perturbation), answers_freely=True
+            student, student_job, perturbations=tuple(Perturbation), answers_freely=True
         ),
-        "fused": System("fused", rank_by_fused),
-        "teacher": System("teacher", rank_by_teacher, perturbations=(Perturbation.STAIN,)),
-        MEAN_COLOUR: System(MEAN_COLOUR, rank_by_mean_colour),
+        "fused": System("fused", rank=rank_by_fused),
+        TEACHER: System(TEACHER, teacher_job, perturbations=(Perturbation.STAIN,)),
+        MEAN_COLOUR: System(MEAN_COLOUR, rank=rank_by_mean_colour),
     }
 
 
@@ -71,7 +96,7 @@ def plan_runs(config: Config, student: str, n_tested: int) -> dict[System, tuple
     """
     settings, known = config.evaluation, known_systems(student)
     if is_recorded(config):
-        known["teacher"] = replace(known["teacher"], perturbations=())
+        known[TEACHER] = replace(known[TEACHER], perturbations=())
     controls = settings.controls and TASKS[config.task].input_modality == "image"
     plan = {}
     for word in (*settings.systems, *([MEAN_COLOUR] if controls else [])):

@@ -135,8 +135,8 @@ def test_an_image_student_is_measured_with_its_controls(context: StepContext) ->
     assert context.run.artifacts == ["metrics.json", "report.html"]
     assert not (context.output / "perturbed.parquet").exists()
     assert [folder.name for folder in sorted((context.output / "ranked").iterdir())] == [
+        "job=orpo",
         "mean_colour",
-        "student",
     ]
 
     # A second run reads what is there, and writes the same figures.

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,11 +9,8 @@ import pytest
 from mint_ray.config.config import Config
 from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.runtime.inference import CaseInference
-from mint_ray.stages.evaluate import rank
-from mint_ray.stages.evaluate.rank import Comparison, rank_by_base_model, rank_by_larger_model
+from mint_ray.stages.evaluate.rank import Comparison, base_model_job, larger_model_job
 from mint_ray.stages.evaluate.stage import rank_cases
-from mint_ray.stages.workers.rankers import RANKED_SCHEMA
 
 IDS = ("OMIM:1", "OMIM:2", "OMIM:3")
 
@@ -61,25 +57,15 @@ def test_majority_answers_with_the_commonest_training_labels(comparison: Compari
     ]
 
 
-def test_a_larger_model_takes_the_place_of_the_base_model(
-    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs: dict[str, dict[str, Any]] = {}
-
-    def answer(_: Comparison, job: CaseInference, folder: str, __: Any) -> dict[None, pa.Table]:
-        jobs[folder] = dict(job.arguments)
-        row = {"case_id": "d", "listed": [], "generated": [], "best": [], "worst": []}
-        return {None: pa.Table.from_pylist([row | {"shortened": False}], RANKED_SCHEMA)}
-
-    monkeypatch.setattr(rank, "_rank_on_ray", answer)
+def test_a_larger_model_takes_the_place_of_the_base_model(comparison: Comparison) -> None:
     tree = {"larger_model": "/models/larger", "top_k": 7, "generate_cases": 1}
     config = Config.model_validate(
         {"evaluation": tree, "student": {"revision": "abc"}, "preferences": {"chosen_size": 3}}
     )
     changed = replace(comparison, config=config)
-    rank_by_base_model(changed, [SystemRun("base")])
-    rank_by_larger_model(changed, [SystemRun("larger"), SystemRun("larger", free=True)])
-    base, larger = jobs["base"], jobs["larger"]
+    free = [SystemRun("larger"), SystemRun("larger", free=True)]
+    base = base_model_job(changed, [SystemRun("base")]).arguments
+    larger = larger_model_job(changed, free).arguments
     assert base["student"] is larger["student"] is None  # no trained weights
     assert (base["generate"], larger["generate"]) == ([], ["d"])
     assert larger["settings"]["student"]["base_model"] == "/models/larger"
