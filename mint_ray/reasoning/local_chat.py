@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from torch import Tensor
-from transformers import DynamicCache
 
 from mint_ray.common.devices import pick_device, pick_dtype
 from mint_ray.reasoning.engine import Conversation, NoReplyError, Reply
+from mint_ray.reasoning.growing_cache import growing_cache
 from mint_ray.students.models.base_models import (
     load_base_model,
     load_tokenizer,
@@ -164,7 +164,7 @@ class LocalChat:
 
     def _forget(self, rows: int = 0) -> None:
         """Begin a cache of some rows without tokens."""
-        self._cache = DynamicCache(config=self._model.config)
+        self._cache = growing_cache(self._model.config)
         self._ids = torch.empty(rows, 0, dtype=torch.long)
         self._used = torch.empty_like(self._ids)
 
