@@ -6,7 +6,6 @@ The students of all trials rank the same validation cases. Writes `rates.json`,
 
 from dataclasses import asdict
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.config.evaluation import EvaluationConfig
@@ -20,6 +19,7 @@ from mint_ray.evaluation.results import MACRO, write_metrics
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.extra_inputs import trial_input
 from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.runtime.inference import reporting
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.workers.scoring import rank_cases
 
@@ -40,12 +40,10 @@ def run(context: StepContext) -> StepOutcome:
     begin_session(config.resources, context.progress.say)
     wanted = frozenset(chosen["case_id"].to_pylist())
     systems = {rate: f"{rate:g}" for rate in trials.learning_rates}
-    tables = []
-    for done, (rate, system) in enumerate(systems.items()):
-        context.progress.update(done, len(systems), f"{system}: {len(wanted)} cases")
-        student, folder = context.inputs[trial_input(rate)], output / "ranked" / system
-        tables.append(rank_cases(config, student, cases, wanted, folder, system))
-    predictions = pa.concat_tables(tables)
+    students = {name: context.inputs[trial_input(rate)] for rate, name in systems.items()}
+    folder, total = output / "ranked", len(wanted) * len(systems)
+    with reporting(folder, lambda rows: context.progress.update(rows, total, "rankings")):
+        predictions = rank_cases(config, students, cases, wanted, folder)
     write_predictions(output / "predictions.parquet", predictions)
 
     indexed = index_tested(chosen, Catalogue.read(cases / "catalogue.parquet"))

@@ -3,6 +3,7 @@
 The actors run in this process; tests/test_end_to_end.py has them on Ray.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.evaluation.results import read_metrics
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
-from mint_ray.runtime.inference import CaseInference
+from mint_ray.runtime.inference import CaseInference, WantedCases
 from mint_ray.stages import candidates, rates
 from mint_ray.stages.workers import scoring
 from mint_ray.stages.workers.training import CANDIDATES
@@ -45,7 +46,16 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         parts = [actor(table.take(kept[at : at + 4])) for at in range(0, len(kept), 4)]
         return pa.concat_tables(parts).sort_by("case_id")
 
+    def infer_together(
+        jobs: Mapping[str, WantedCases], output: Path, resources: object
+    ) -> dict[str, pa.Table]:
+        return {
+            name: infer(each.job, each.source, output, resources, each.only or frozenset())
+            for name, each in jobs.items()
+        }
+
     monkeypatch.setattr(scoring, "infer", infer)
+    monkeypatch.setattr(scoring, "infer_together", infer_together)
     for stage in (candidates, rates):
         monkeypatch.setattr(stage, "begin_session", lambda resources, say: None)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mint_ray.config.config import Config
 from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA
-from mint_ray.runtime.inference import CaseInference, infer
+from mint_ray.runtime.inference import CaseInference, WantedCases, infer, infer_together
 from mint_ray.stages.workers.rankers import (
     RANKED_SCHEMA,
     STUDENT_BATCH,
@@ -86,24 +86,32 @@ def score_cases(
 
 def rank_cases(
     config: Config,
-    student: Path | None,
+    students: Mapping[str, Path],
     cases: Path,
     wanted: frozenset[str],
     output: Path,
-    system: str,
 ) -> pa.Table:
-    """Let a student rank the catalogue of a cases step for some of its cases; resumable.
+    """Let students rank the catalogue of a cases step for some of its cases; resumable.
 
     Args:
-        config, student, cases, wanted, output: as of `score_cases`.
-        system: name of the student in the predictions.
+        config: settings of evaluation, resources and student.
+        students: folders of finished students, by their names in the predictions.
+        cases, wanted: as of `score_cases`.
+        output: folder of the rankings, with which a repeated call continues.
 
     Returns:
-        Rows of `PREDICTION_SCHEMA`.
+        Rows of `PREDICTION_SCHEMA`, in the order of the students.
     """
-    job = _job(config, student, cases, StudentRanker, RANKED_SCHEMA)
-    ranked = infer(job, cases / "cases.parquet", output, config.resources, only=wanted)
-    return predictions_of(ranked, system)
+    jobs = {
+        name: WantedCases(
+            _job(config, student, cases, StudentRanker, RANKED_SCHEMA),
+            cases / "cases.parquet",
+            wanted,
+        )
+        for name, student in students.items()
+    }
+    ranked = infer_together(jobs, output, config.resources)
+    return pa.concat_tables([predictions_of(rows, name) for name, rows in ranked.items()])
 
 
 def _job(
