@@ -86,12 +86,12 @@ def rank_by_majority(comparison: Comparison, runs: Sequence[SystemRun]) -> Syste
     return SystemAnswers(dict.fromkeys(runs, predictions))
 
 
-def teacher_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+def teacher_job(comparison: Comparison, runs: Sequence[SystemRun]) -> WantedCases:
     """Return the job that ranks by the fitted teacher's scores."""
-    return _fitted_job(comparison, comparison.inputs["teach"])
+    return _fitted_job(comparison, runs, comparison.inputs["teach"])
 
 
-def look_up_job(name: str, comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+def look_up_job(name: str, comparison: Comparison, runs: Sequence[SystemRun]) -> WantedCases:
     """Fit a teacher that needs no training to the run's cases; return the job that ranks by it.
 
     Args:
@@ -99,7 +99,7 @@ def look_up_job(name: str, comparison: Comparison, runs: Sequence[SystemRun]) ->
         comparison: the tested cases.
         runs: of the system.
     """
-    return _fitted_job(comparison, look_up(comparison, name))
+    return _fitted_job(comparison, runs, look_up(comparison, name))
 
 
 def look_up(comparison: Comparison, name: str) -> Path:
@@ -108,7 +108,7 @@ def look_up(comparison: Comparison, name: str) -> Path:
     return fit_look_up(name, comparison.config, comparison.inputs["cases"], folder)
 
 
-def _fitted_job(comparison: Comparison, teacher: Path) -> CaseInference:
+def _fitted_job(comparison: Comparison, runs: Sequence[SystemRun], teacher: Path) -> WantedCases:
     config = comparison.config
     arguments = {
         "teacher": str(teacher),
@@ -118,15 +118,16 @@ def _fitted_job(comparison: Comparison, teacher: Path) -> CaseInference:
         "preferences": config.preferences.model_dump(mode="json"),
         "stain": config.seed,
     }
-    return CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
+    job = CaseInference(TeacherRanker, arguments, TEACHER_COLUMNS, RANKED_SCHEMA, TEACHER_BATCH)
+    return _tested_under(comparison, job, runs)
 
 
-def base_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+def base_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> WantedCases:
     """Return the job that ranks by the likelihood of the student's base model."""
     return _model_job(comparison, runs, None)
 
 
-def larger_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+def larger_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> WantedCases:
     """Return the job that ranks by the likelihood of the model `evaluation.larger_model`.
 
     No answer of another length was learnt, so its prompt asks for as many names as are listed.
@@ -138,7 +139,7 @@ def larger_model_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseI
     return _model_job(larger, runs, None, names=config.evaluation.top_k)
 
 
-def student_job(comparison: Comparison, runs: Sequence[SystemRun]) -> CaseInference:
+def student_job(comparison: Comparison, runs: Sequence[SystemRun]) -> WantedCases:
     """Return the job that ranks by the trained student's likelihood."""
     return _model_job(comparison, runs, comparison.inputs["train"])
 
@@ -148,7 +149,7 @@ def _model_job(
     runs: Sequence[SystemRun],
     student: Path | None,
     names: int | None = None,
-) -> CaseInference:
+) -> WantedCases:
     """Return the job of a model; its prompt asks for `names` names or those of a chosen answer."""
     config = comparison.config
     sections = {"evaluation", "resources", "seed", "student", "task"}
@@ -159,16 +160,20 @@ def _model_job(
         "settings": tree | {"k": names or config.preferences.chosen_size},
         "generate": comparison.free_cases if any(run.free for run in runs) else [],
         "stain": config.seed,
+        "scored": student is not None and "fused" in config.evaluation.systems,
     }
     columns = student_columns(TASKS[config.task])
-    return CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
+    job = CaseInference(StudentRanker, arguments, columns, RANKED_SCHEMA, STUDENT_BATCH)
+    return _tested_under(comparison, job, runs)
 
 
 Ranked = Mapping[Perturbation | None, pa.Table]
 """Rows of `RANKED_SCHEMA` by perturbation."""
 
 
-def wanted_of(comparison: Comparison, job: CaseInference, runs: Sequence[SystemRun]) -> WantedCases:
+def _tested_under(
+    comparison: Comparison, job: CaseInference, runs: Sequence[SystemRun]
+) -> WantedCases:
     """Return the tested cases under every perturbation of the runs, for a job that ranks them."""
     perturbations = {run.perturbation for run in runs}
     keys = frozenset(key_of(case_id, p) for case_id in comparison.tested_ids for p in perturbations)
@@ -180,7 +185,7 @@ def wanted_of(comparison: Comparison, job: CaseInference, runs: Sequence[SystemR
 def answers_of(
     comparison: Comparison, rows: pa.Table, runs: Sequence[SystemRun], is_teacher: bool
 ) -> SystemAnswers:
-    """Return the answers of a system whose job has ranked the cases of `wanted_of`.
+    """Return the answers of a system whose job has ranked the tested cases.
 
     Args:
         comparison: the tested cases.

@@ -30,7 +30,7 @@ from mint_ray.runtime.inference import infer_together, reporting
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.evaluate.controls import write_perturbed
 from mint_ray.stages.evaluate.provenance import read_provenance
-from mint_ray.stages.evaluate.rank import Comparison, wanted_of
+from mint_ray.stages.evaluate.rank import Comparison
 from mint_ray.stages.evaluate.systems import System, name_student, plan_runs
 from mint_ray.tasks.task import TASKS
 
@@ -125,7 +125,7 @@ def _rank_together(
 ) -> dict[str, pa.Table]:
     """Rank by all systems that have a job, in one pool of actors; return their rows by name."""
     jobs = {
-        system.name: wanted_of(comparison, system.job(comparison, runs), runs)
+        system.name: system.job(comparison, runs)
         for system, runs in plan.items()
         if system.job is not None
     }

@@ -15,9 +15,9 @@ from mint_ray.config.config import Config
 from mint_ray.errors import TrainingError
 from mint_ray.evaluation.answers import SystemAnswers
 from mint_ray.evaluation.systems import LOOK_UPS, Perturbation, SystemRun, student_system
-from mint_ray.runtime.inference import CaseInference
+from mint_ray.runtime.inference import WantedCases
 from mint_ray.stages.evaluate.controls import MEAN_COLOUR, rank_by_mean_colour
-from mint_ray.stages.evaluate.fused import rank_by_fused
+from mint_ray.stages.evaluate.fused import fused_job, rank_by_fused
 from mint_ray.stages.evaluate.rank import (
     Comparison,
     answers_of,
@@ -33,8 +33,8 @@ from mint_ray.teachers.registry import is_recorded
 
 TEACHER = "teacher"
 
-Job = Callable[[Comparison, Sequence[SystemRun]], CaseInference]
-Rank = Callable[[Comparison, Sequence[SystemRun]], SystemAnswers]
+Job = Callable[[Comparison, Sequence[SystemRun]], WantedCases]
+Rank = Callable[[Comparison, Sequence[SystemRun], Mapping[str, pa.Table]], SystemAnswers]
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,11 @@ class System:
     name: str
     """Name in tables and files: `base`, `teacher`, `orpo`, ..."""
     job: Job | None = None
-    """Function that returns the job by which the tested cases are ranked in all given runs."""
+    """Function that returns the job of Ray Data by which the tested cases are ranked in all given
+    runs; None where it needs none."""
     rank: Rank | None = None
-    """Function that answers the tested cases, of a system without a job."""
+    """Function that answers the tested cases from the rows of all jobs by name of their systems;
+    None where the rows of its own job are its answers."""
     perturbations: tuple[Perturbation, ...] = ()
     """Perturbations under which it is measured too, if the evaluation has controls."""
     answers_freely: bool = False
@@ -63,8 +65,13 @@ class System:
             ranked: rows of the jobs by name of their systems.
         """
         if self.rank is not None:
-            return self.rank(comparison, runs)
+            return self.rank(comparison, runs, ranked)
         return answers_of(comparison, ranked[self.name], runs, is_teacher=self.name == TEACHER)
+
+
+def _alone(rank: Callable[[Comparison, Sequence[SystemRun]], SystemAnswers]) -> Rank:
+    """Return the function for a system that reads no rows of jobs."""
+    return lambda comparison, runs, ranked: rank(comparison, runs)
 
 
 def known_systems(student: str) -> dict[str, System]:
@@ -74,16 +81,16 @@ def known_systems(student: str) -> dict[str, System]:
         student: name of the trained student.
     """
     return {
-        "majority": System("majority", rank=rank_by_majority),
+        "majority": System("majority", rank=_alone(rank_by_majority)),
         **{name: System(name, partial(look_up_job, name)) for name in LOOK_UPS},
         "base": System("base", base_model_job, answers_freely=True),
         "larger": System("larger", larger_model_job, answers_freely=True),
         "student": System(
             student, student_job, perturbations=tuple(Perturbation), answers_freely=True
         ),
-        "fused": System("fused", rank=rank_by_fused),
+        "fused": System("fused", fused_job, rank_by_fused),
         TEACHER: System(TEACHER, teacher_job, perturbations=(Perturbation.STAIN,)),
-        MEAN_COLOUR: System(MEAN_COLOUR, rank=rank_by_mean_colour),
+        MEAN_COLOUR: System(MEAN_COLOUR, rank=_alone(rank_by_mean_colour)),
     }
 
 

@@ -32,7 +32,7 @@ from mint_ray.teachers.base import (
 
 if TYPE_CHECKING:  # torch is slow to import
     from mint_ray.students.ranking.generation import Sampling
-    from mint_ray.students.ranking.ranker import Ranking
+    from mint_ray.students.ranking.ranker import Ranking, Scores
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
 RANKED_SCHEMA = pa.schema(
@@ -46,6 +46,11 @@ RANKED_SCHEMA = pa.schema(
         pa.field("set_size", pa.int32()),  # names in the conformal set; null without calibration
         pa.field("shortened", pa.bool_(), nullable=False),  # the note lost its tail
         pa.field("reason", pa.string()),  # why the input is unusable; null otherwise
+        # As in `SCORES_SCHEMA`, with the positions of the names; empty unless they are asked for.
+        pa.field("scores", pa.list_(pa.float64()), nullable=False),
+        pa.field("labels", pa.list_(pa.int32()), nullable=False),
+        pa.field("answer_rank", pa.int32()),
+        pa.field("answer_score", pa.float64()),
     ]
 )
 TEACHER_COLUMNS = ("group_id", "label_id", *SEEN_COLUMNS)
@@ -146,6 +151,7 @@ class StudentRanker:
         settings: evaluation, resources, student sections, `seed`, `task` and `k`, as plain values.
         generate: ids of cases that are also answered by free generation.
         stain: seed of the stain shift of cases that are perturbed by one; None if there are none.
+        scored: whether the rows have the scores too.
     """
 
     def __init__(
@@ -155,6 +161,7 @@ class StudentRanker:
         settings: Mapping[str, Any],
         generate: Sequence[str] = (),
         stain: int | None = None,
+        scored: bool = False,
     ) -> None:
         from mint_ray.runtime.ray_train import use_resources
         from mint_ray.students.ranking.fused import with_look_ups
@@ -198,7 +205,7 @@ class StudentRanker:
             else with_look_ups(ranker, Path(student), self._catalogue, calibration, listed=depth)
         )
         self._grounder, self._generate = Grounder(self._catalogue), frozenset(generate)
-        self._stain, self._seed = stain, settings["seed"]
+        self._stain, self._seed, self._scored = stain, settings["seed"], scored
 
     def __call__(self, cases: pa.Table) -> pa.Table:
         cases = shift_stains(cases, self._stain)
@@ -208,14 +215,17 @@ class StudentRanker:
         usable_cases = cases.take(pa.array(usable, pa.int64()))
         case_ids = usable_cases["case_id"].to_pylist()
         known = known_answers(usable_cases, self._catalogue)
-        rankings = self._ranker.rank([inputs[index] for index in usable], known) if usable else []
+        scores = self._ranker.score([inputs[index] for index in usable], known) if usable else []
         free = self._answer_freely(usable_cases)
         rows: list[dict[str, Any]] = [
             {"case_id": case_id, "listed": [], "reason": reason}
             for case_id, reason in zip(cases["case_id"].to_pylist(), reasons, strict=True)
             if reason is not None
         ]
-        for case_id, ranking, answer in zip(case_ids, rankings, known, strict=True):
+        rankings = self._ranker.rankings(scores)
+        for case_id, case_scores, ranking, answer in zip(
+            case_ids, scores, rankings, known, strict=True
+        ):
             ranked = list(enumerate(zip(ranking.labels, ranking.probabilities, strict=True), 1))
             listed = [self._row(rank, label, p) for rank, (label, p) in ranked]
             is_unlisted = answer is not None and answer not in ranking.labels
@@ -228,6 +238,7 @@ class StudentRanker:
                     "generated": free.get(case_id, []),
                     "set_size": self._set_size(ranking),
                     "shortened": ranking.shortened,
+                    **(scores_row(case_scores) if self._scored else {}),
                 }
             )
         return _ranked(rows)
@@ -294,6 +305,16 @@ def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
     ]
 
 
+def scores_row(scores: "Scores") -> dict[str, Any]:
+    """Return the scores of a case as columns of its row."""
+    return {
+        "scores": scores.own.tolist(),
+        "labels": scores.labels[: len(scores.own)].tolist(),
+        "answer_rank": scores.answer_rank,
+        "answer_score": scores.answer_score,
+    }
+
+
 def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
     empty: dict[str, Any] = {
         "generated": [],
@@ -302,6 +323,10 @@ def _ranked(rows: list[dict[str, Any]]) -> pa.Table:
         "set_size": None,
         "shortened": False,
         "reason": None,
+        "scores": [],
+        "labels": [],
+        "answer_rank": None,
+        "answer_score": None,
     }
     return pa.Table.from_pylist([empty | row for row in rows], RANKED_SCHEMA)
 

@@ -15,6 +15,7 @@ from mint_ray.stages.workers.rankers import (
     StudentRanker,
     known_answers,
     predictions_of,
+    scores_row,
     student_columns,
 )
 from mint_ray.tasks.task import TASKS
@@ -40,16 +41,7 @@ class CaseScorer(StudentRanker):
             if reasons[index] is not None:
                 rows.append(row | {"scores": [], "labels": [], "reason": reasons[index]})
                 continue
-            case_scores = scored[index]
-            rows.append(
-                row
-                | {
-                    "scores": case_scores.own.tolist(),
-                    "labels": case_scores.labels[: len(case_scores.own)].tolist(),
-                    "answer_rank": case_scores.answer_rank,
-                    "answer_score": case_scores.answer_score,
-                }
-            )
+            rows.append(row | scores_row(scored[index]))
         return pa.Table.from_pylist(rows, self.schema)
 
 

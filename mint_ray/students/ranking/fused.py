@@ -61,10 +61,11 @@ class FusedRanker:
             ServingError: the student gives scores that are not finite.
         """
         known = answers if answers is not None else [None] * len(notes)
-        return [
-            ranking_of(scores, self._listed, self._temperature)
-            for scores in self.score(notes, known, findings)
-        ]
+        return self.rankings(self.score(notes, known, findings))
+
+    def rankings(self, scores: Sequence[Scores]) -> list[Ranking]:
+        """Return the rankings of cases with these scores of `score`."""
+        return [ranking_of(item, self._listed, self._temperature) for item in scores]
 
     def score(
         self,

@@ -188,18 +188,19 @@ class Ranker:
             DataError: an image cannot be used; `open_tile` finds that out beforehand.
         """
         known = answers if answers is not None else [None] * len(inputs)
-        return self._rankings(self.score(inputs, known))
+        return self.rankings(self.score(inputs, known))
 
     def rank_prompts(self, prompts: Sequence[Prompt]) -> list[Ranking]:
         """Rank the catalogue for each of the student's prompts; see `rank`."""
-        return self._rankings(self._score_prompts(prompts, [None] * len(prompts)))
+        return self.rankings(self._score_prompts(prompts, [None] * len(prompts)))
 
     def score(self, inputs: Sequence[str | bytes], answers: Sequence[int | None]) -> list[Scores]:
         """Return the scores behind `rank`, which has the same arguments and errors."""
         prompts = [self._student.prompt(item, self._names) for item in inputs]
         return self._score_prompts(prompts, answers)
 
-    def _rankings(self, scores: Sequence[Scores]) -> list[Ranking]:
+    def rankings(self, scores: Sequence[Scores]) -> list[Ranking]:
+        """Return the rankings of cases with these scores of `score`."""
         return [ranking_of(item, self._listed, self._temperature) for item in scores]
 
     def _score_prompts(

@@ -64,8 +64,8 @@ def test_a_larger_model_takes_the_place_of_the_base_model(comparison: Comparison
     )
     changed = replace(comparison, config=config)
     free = [SystemRun("larger"), SystemRun("larger", free=True)]
-    base = base_model_job(changed, [SystemRun("base")]).arguments
-    larger = larger_model_job(changed, free).arguments
+    base = base_model_job(changed, [SystemRun("base")]).job.arguments
+    larger = larger_model_job(changed, free).job.arguments
     assert base["student"] is larger["student"] is None  # no trained weights
     assert (base["generate"], larger["generate"]) == ([], ["d"])
     assert larger["settings"]["student"]["base_model"] == "/models/larger"

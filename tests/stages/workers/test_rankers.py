@@ -10,6 +10,7 @@ from mint_ray.evaluation.perturbed_cases import key_of
 from mint_ray.evaluation.systems import Perturbation
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.stages.workers.rankers import RANKED_SCHEMA, StudentRanker, student_columns
+from mint_ray.stages.workers.scoring import NamedCaseScorer
 from mint_ray.tasks.task import TISSUE
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES, picture
@@ -124,3 +125,16 @@ def test_a_batch_without_a_usable_image_is_answered(
 ) -> None:
     rows = rows_of(arguments, cases.slice(2, 1))
     assert [row["reason"] for row in rows.values()] == ["image_unreadable"]
+
+
+def test_scores_go_with_a_ranking_if_asked_for(arguments: dict[str, Any], cases: pa.Table) -> None:
+    rows = rows_of(arguments, cases, scored=True)
+    scored = NamedCaseScorer(**arguments)(cases).to_pylist()
+    assert {row["case_id"] for row in scored} == set(rows)
+    for expected in scored:
+        row = rows[expected["case_id"]]
+        for name in ("labels", "answer_rank", "answer_score", "reason"):
+            assert row[name] == expected[name]
+        assert row["scores"] == expected["scores"]
+    assert rows["a"]["scores"]
+    assert rows_of(arguments, cases)["a"]["scores"] == []
