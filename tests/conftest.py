@@ -95,6 +95,18 @@ def ray_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def actors_here() -> Iterator[None]:
+    """Actors in this process, where Ray proves nothing: each would import torch anew.
+
+    They are on Ray in tests/runtime/test_inference.py and in the tests of whole runs.
+    """
+    from tests.in_process import without_ray
+
+    with without_ray():
+        yield
+
+
 @pytest.fixture(scope="session")
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TwoRanks"]:
     """Two processes that run a function together."""

@@ -217,16 +217,22 @@ def _write_rows(tasks: Sequence[_Task], output: Path, resources: ResourcesConfig
         for number, task in enumerate(tasks)
         for at in range(0, len(task.rows), task.job.batch_size)
     ]
-    if not batches:
-        return
-    data = ray.data.from_arrow(batches).map_batches(
+    if batches:
+        _run_on_ray([replace(task, rows=()) for task in tasks], batches, output, resources)
+
+
+def _run_on_ray(
+    tasks: Sequence[_Task], batches: Sequence[pa.Table], output: Path, resources: ResourcesConfig
+) -> None:
+    """Write the rows of every batch as a file of its own, into the folder of its task."""
+    data = ray.data.from_arrow(list(batches)).map_batches(
         RowReader,
         batch_size=1,
         batch_format="pyarrow",
         compute=actor_pool(resources, len(batches)),
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
-        fn_constructor_args=([replace(task, rows=()) for task in tasks],),
+        fn_constructor_args=(tasks,),
     )
     data.write_parquet(str(output), partition_cols=[PART] if tasks[0].name else None)
 

@@ -1,4 +1,4 @@
-"""`mint predict` with students of images and of notes, on a real Ray."""
+"""`mint predict` with students of images and of notes."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.students.joined import join_look_ups
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES, picture
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.usefixtures("actors_here")
 
 
 @pytest.fixture
@@ -71,7 +71,6 @@ def table_of_notes(path: Path, notes: dict[str, str], **columns: Any) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_cut_note_is_said(
     text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,7 +84,6 @@ def test_a_cut_note_is_said(
     )
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_notes_without_a_word_get_no_answer(
     text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +98,6 @@ def test_notes_without_a_word_get_no_answer(
     )
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_student_with_look_ups_says_so(text_student: Path, tmp_path: Path) -> None:
     notes = {"findings": "Seizures. Ataxia.", "none": "A person."}
     cases, out = table_of_notes(tmp_path / "notes.parquet", notes), tmp_path / "out.parquet"
@@ -118,7 +115,6 @@ def test_a_student_with_look_ups_says_so(text_student: Path, tmp_path: Path) -> 
         assert sum(listed) == pytest.approx(1)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_student_whose_file_has_changed(
     text_student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,7 +135,6 @@ def predict_arguments(student: Path, cases: Path, out: Path) -> list[str]:
     return ["predict", *(str(word) for pair in given.items() for word in pair)]
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_images_of_a_folder_are_ranked_or_counted(student: Path, tmp_path: Path) -> None:
     images, out = tmp_path / "images", tmp_path / "predictions.parquet"
     (images / "slide").mkdir(parents=True)
@@ -157,7 +152,6 @@ def test_images_of_a_folder_are_ranked_or_counted(student: Path, tmp_path: Path)
     assert bad == {"case_id": "torn.png", "source": "images", "reason": "image_unreadable"}
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_folder_without_any_usable_image(student: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "torn.png").write_bytes(picture(9)[:80])

@@ -1,4 +1,4 @@
-"""Calibration and promotion of students that differ in how much they know, on a real Ray."""
+"""Calibration and promotion of students that differ in how much they know."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ from mint_ray.tracking.registry import Registry
 from tests.students.conftest import LABELS, NAMES
 from tests.tracking.servers import KINDS, store_uri
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = pytest.mark.usefixtures("actors_here")
 
 GOOD, BAD = 4, 5
 NOTES = [f"Patient {n} with finding {n % 7} and sign {n % 5}." for n in range(36)]
@@ -73,7 +73,7 @@ def write_trained(config: Config, seed: int, catalogue: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory, actors_here: None) -> Path:
     """Cases whose answers are what the good student says of most of them; two students."""
     store = tmp_path_factory.mktemp("store")
     made = {number: config(store, base_folder, number) for number in (GOOD, BAD)}

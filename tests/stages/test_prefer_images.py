@@ -1,4 +1,4 @@
-"""The stage `prefer` on a real Ray, with images: what it writes, and what it writes again."""
+"""The stage `prefer` with images: what it writes, and what it writes again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,6 @@ from mint_ray.stages import prefer
 from mint_ray.tasks.task import TISSUE
 from tests.stages.test_prefer import save_unfitted
 from tests.students.vision_cases import TISSUES, picture
-
-pytestmark = pytest.mark.cluster
 
 IDS = [f"TISSUE:{name.lower()}" for name in TISSUES]
 IMAGES: dict[str, bytes | None] = {f"tile-{i:02d}": picture(i) for i in range(30)}
@@ -69,7 +67,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
 
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("actors_here")
 def test_images_go_with_their_pairs_also_when_resumed(context: StepContext) -> None:
     outcome = prefer.run(context)
     check(context.output, outcome)

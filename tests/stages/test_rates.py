@@ -1,9 +1,5 @@
-"""Stages `rates` and `candidates`: what a training takes from rankings of finished students.
+"""Stages `rates` and `candidates`: what a training takes from rankings of finished students."""
 
-The actors run in this process; tests/test_end_to_end.py has them on Ray.
-"""
-
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +16,7 @@ from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.evaluation.results import read_metrics
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
-from mint_ray.runtime.inference import CaseInference, WantedCases
 from mint_ray.stages import candidates, rates
-from mint_ray.stages.workers import scoring
 from mint_ray.stages.workers.training import CANDIDATES
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
@@ -30,34 +24,9 @@ from mint_ray.students.training.trainer import train as train_student
 from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
 
+pytestmark = pytest.mark.usefixtures("actors_here")
+
 RATES = (1e-2, 1e-6)
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Actors are built and called in this process, four cases at a time."""
-
-    def infer(
-        job: CaseInference, source: Path, output: Path, resources: object, only: frozenset[str]
-    ) -> pa.Table:
-        actor = job.actor(**job.arguments)
-        table = pq.read_table(source, columns=list(job.columns))
-        kept = [i for i, key in enumerate(table["case_id"].to_pylist()) if key in only]
-        parts = [actor(table.take(kept[at : at + 4])) for at in range(0, len(kept), 4)]
-        return pa.concat_tables(parts).sort_by("case_id")
-
-    def infer_together(
-        jobs: Mapping[str, WantedCases], output: Path, resources: object
-    ) -> dict[str, pa.Table]:
-        return {
-            name: infer(each.job, each.source, output, resources, each.only or frozenset())
-            for name, each in jobs.items()
-        }
-
-    monkeypatch.setattr(scoring, "infer", infer)
-    monkeypatch.setattr(scoring, "infer_together", infer_together)
-    for stage in (candidates, rates):
-        monkeypatch.setattr(stage, "begin_session", lambda resources, say: None)
 
 
 @pytest.fixture
@@ -115,7 +84,6 @@ def context_of(config: Config, inputs: dict[str, Path], output: Path) -> StepCon
     return StepContext(config, "key", inputs, output, run, handle)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("in_process")
 def test_the_rate_of_the_better_student_is_chosen(context: StepContext) -> None:
     outcome = rates.run(context)
     metrics = read_metrics(context.output / "metrics.json")
@@ -132,7 +100,6 @@ def test_the_rate_of_the_better_student_is_chosen(context: StepContext) -> None:
     assert all(name.startswith("validation-") for name in ids)
 
 
-@pytest.mark.usefixtures("in_process")
 def test_a_starting_student_gives_the_candidates_of_its_training_cases(
     context: StepContext,
 ) -> None:

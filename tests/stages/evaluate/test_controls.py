@@ -133,8 +133,7 @@ def test_small_catalogues_of_tissues_are_ranked_whole() -> None:
     assert student_columns(DISEASE)[-1] == "note"
 
 
-@pytest.mark.cluster
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("actors_here")
 def test_mean_colour_is_fitted_to_training_tiles(comparison: Comparison) -> None:
     run = SystemRun("mean_colour")
     rows = rank_by_mean_colour(comparison, [run]).predictions[run].to_pylist()

@@ -111,8 +111,7 @@ def context(tokenizer: Any, tmp_path: Path) -> StepContext:
     return StepContext(config, "key", inputs, tmp_path / "out", Recorder(), Silent())
 
 
-@pytest.mark.cluster
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("actors_here")
 def test_an_image_student_is_measured_with_its_controls(context: StepContext) -> None:
     outcome = run(context)
     metrics = read_metrics(context.output / "metrics.json")

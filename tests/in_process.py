@@ -1,0 +1,35 @@
+"""Batched inference without Ray: the same reader and the same files, in this process."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mint_ray.commands import predict
+from mint_ray.runtime import inference, session
+
+
+def write_rows(tasks: Sequence[Any], batches: Sequence[pa.Table], output: Path, _: object) -> None:
+    """Write the rows of every batch as Ray Data does, in the order of the batches."""
+    read = inference.RowReader(tasks)
+    for number, batch in enumerate(batches):
+        rows, name = read(batch), tasks[batch["task"][0].as_py()].name
+        folder = output
+        if name is not None:
+            folder, rows = output / f"{inference.PART}={name}", rows.drop_columns([inference.PART])
+        pq.write_table(rows, folder / f"{number:06d}.parquet")
+
+
+@contextmanager
+def without_ray() -> Iterator[None]:
+    """Run all actors in this process, and begin no session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "_run_on_ray", write_rows)
+        patch.setattr(session, "connect", lambda resources: "actors in this process")
+        patch.setattr(predict, "connect", lambda resources: "actors in this process")
+        patch.setattr(session, "check_room", lambda resources, say, check: None)
+        yield
