@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,14 +15,14 @@ from mint_ray.runtime import inference, session
 
 
 def write_rows(tasks: Sequence[Any], batches: Sequence[pa.Table], output: Path, _: object) -> None:
-    """Write the rows of every batch as Ray Data does, in the order of the batches."""
+    """Write the rows of every batch as Ray Data does: a file that no other run overwrites."""
     read = inference.RowReader(tasks)
-    for number, batch in enumerate(batches):
+    for batch in batches:
         rows, name = read(batch), tasks[batch["task"][0].as_py()].name
         folder = output
         if name is not None:
             folder, rows = output / f"{inference.PART}={name}", rows.drop_columns([inference.PART])
-        pq.write_table(rows, folder / f"{number:06d}.parquet")
+        pq.write_table(rows, folder / f"{uuid4().hex}.parquet")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from mint_ray.stages import reason
-from tests.stages.test_reason import with_settings
+from tests.stages.reason_inputs import with_settings
 
 if __name__ == "__main__":
     folder, url = Path(sys.argv[1]), sys.argv[2]

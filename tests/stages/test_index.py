@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from mint_ray.errors import ConfigError
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.retrieval.index import DocumentIndex
-from mint_ray.runtime.inference import CaseInference, reporting
+from mint_ray.runtime.inference import CaseInference, infer, reporting
 from mint_ray.stages import index
 
 Say = Callable[[str], None]
@@ -40,21 +41,11 @@ class Letters:
         return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
-def in_this_process(
-    job: CaseInference, source: Path, output: Path, *_: object, **__: object
-) -> pa.Table:
-    """Do what Ray's actors do."""
-    actor = job.actor(**job.arguments)
-    table = pq.read_table(source, columns=list(job.columns))
-    parts = [actor(table.slice(at, 2)) for at in range(0, table.num_rows, 2)]
-    return pa.concat_tables(parts).sort_by("case_id")
-
-
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StepContext]:
+def make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actors_here: None
+) -> Callable[..., StepContext]:
     """Return a function that makes the context of a step with three diseases."""
-    monkeypatch.setattr(index, "infer", in_this_process)
-    monkeypatch.setattr(index, "begin_session", lambda resources, say: None)
     monkeypatch.setattr(sentences, "SentenceEncoder", Letters)
     cases, output = tmp_path / "cases", tmp_path / "output"
     updates: list[tuple[float, float, str]] = []
@@ -99,9 +90,9 @@ def test_the_encoding_of_documents_is_shown_while_it_lasts(
     context = make()
     updates: list[tuple[float, float, str]] = context.progress.updates  # type: ignore[attr-defined]
 
-    def slowly(job: CaseInference, source: Path, output: Path, *_: object) -> pa.Table:
-        output.mkdir()
-        rows = in_this_process(job, source, output)
+    def slowly(job: CaseInference, source: Path, output: Path, resources: Any) -> pa.Table:
+        rows = infer(job, source, output, resources)
+        next(output.glob("*.parquet")).unlink()
         (output / "torn.parquet").write_bytes(b"PAR1")
         pq.write_table(rows.slice(0, 2), output / "first.parquet")
         deadline = time.monotonic() + 20

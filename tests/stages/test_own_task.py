@@ -15,7 +15,6 @@ from mint_ray.evaluation.results import read_metrics
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.release import PACKAGED
 from mint_ray.pipeline.steps import StepContext
-from mint_ray.runtime.inference import CaseInference
 from mint_ray.stages import index, reason
 from mint_ray.stages.cases.answers import open_answers, relabel
 from tests.teachers.endpoint.server import Body, FakeServer, serving
@@ -45,22 +44,10 @@ def answer(body: Body) -> str:
 
 
 @pytest.fixture
-def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, StepContext]:
+def contexts(tmp_path: Path, actors_here: None) -> dict[str, StepContext]:
     """Contexts of both steps; the cases are read from the table of notes."""
     for name, text in (("faults", FAULTS), ("notes", NOTES), ("texts", TEXTS)):
         (tmp_path / f"{name}.csv").write_text(text)
-
-    def infer(
-        job: CaseInference, source: Path, output: Path, resources: object, only: frozenset[str]
-    ) -> pa.Table:
-        output.mkdir(parents=True, exist_ok=True)
-        table = pq.read_table(source, columns=list(job.columns))
-        return job.actor(**job.arguments)(
-            table.filter(pa.array([key in only for key in table["case_id"].to_pylist()]))
-        )
-
-    monkeypatch.setattr(reason, "infer", infer)
-    monkeypatch.setattr(reason, "begin_session", lambda resources, say: None)
     cases = {"source": "notes", "path": str(tmp_path / "notes.csv")}
     config = Config.model_validate(
         {
