@@ -41,6 +41,7 @@ from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student, read_info
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.cross_fit import read_folds
+from tests.in_process import without_ray
 from tests.students.conftest import base_folder, take_gradients, tokenizer
 from tests.students.losses import make_trl_trainer, our_loss, trl_batch
 from tests.teachers.endpoint.server import Body, FakeServer, serving
@@ -307,7 +308,10 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
     server: FakeServer,
     base_folder: Path,
 ) -> None:
-    """Cases, teacher, pairs and the first student are those of the tests before."""
+    """Cases, teacher, pairs and the first student are those of the tests before.
+
+    Trainings run on Ray; rankings, which did so in these tests, in this process.
+    """
     external = {
         "reasoning.protocol": "chat",
         "reasoning.chat": "server",
@@ -320,7 +324,8 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
         retrieval={"method": "bm25", "meaning": False, "rerank_of": None},
         evaluation={"generate_cases": 0},
     )
-    assert main(["compare", str(file)]) == 0
+    with without_ray():
+        assert main(["compare", str(file)]) == 0
     printed = capsys.readouterr()
     planned = pipeline.plan(load_config(file))
     output = planned["compare"].folder
