@@ -42,6 +42,7 @@ _DISEASE_PREFIXES = {
 _PADDED = {"MONDO": 7}  # digits of a namespace whose numbers have leading zeros
 
 _TERM = re.compile(r"HPO?\s*[:_ -]\s*0*(\d{1,7})|HP(\d{7})|(\d{7})", re.IGNORECASE | re.ASCII)
+_INNER_TERM = re.compile(r"HPO?[:_]?\d{7}", re.IGNORECASE | re.ASCII)
 _LAST_OF_IRI = re.compile(r"\S*[/#=]([^\s/#=]+)[/#]?", re.ASCII)
 _KNOWN_DISEASE = re.compile(
     r"(?<![A-Za-z0-9])(OMIMPS|OMIM|MIM|PS|ORPHANET|ORPHACODE|ORPHA|ORDO|MONDO|DECIPHER|DOID)"
@@ -98,7 +99,7 @@ def read_term_id(text: str) -> str | None:
     is not asked.
     """
     written = _tidy(text)
-    if "/" in written or "#" in written:
+    if ("/" in written or "#" in written) and len(_INNER_TERM.findall(written)) < 2:
         last = _LAST_OF_IRI.fullmatch(written)
         written = last[1] if last else written
     written = written.removeprefix("obo:").removeprefix("obo_")

@@ -50,8 +50,8 @@ _PATIENT_HEADINGS = (
     "|presenting complaint|complaint|chief complaint|cc|review of systems|ros|examination"
     "|physical examination|exam|on examination|o/e|impression|assessment|findings|diagnosis"
     "|birth history|perinatal history|development|developmental history|patient|summary|problems"
-    "|positives|pertinent positives|present|positive|positive for|positive findings|observed|seen|found|confirmed|definite"
-    "|mri|eeg|echo"
+    "|positives|pertinent positives|present|positive|positive for|positive findings"
+    "|observed|seen|found|confirmed|definite|mri|eeg|echo"
     "|the patient has|proband|index|index patient|index case"
     "|neuro|neurology|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
 )
