@@ -143,7 +143,7 @@ def _mask_spans(
     is_finding: Callable[[str], bool],
     counts: Counter[str],
 ) -> str:
-    """Mask places in a text, unless they name a finding; of those that overlap, the first and longest."""
+    """Mask places that name no finding; of those that overlap, the first and longest."""
     pieces, at = [], 0
     for start, end in sorted(set(spans), key=lambda span: (span[0], -span[1])):
         if start < at or is_finding(text[start:end]):
