@@ -8,6 +8,7 @@ German, French, Spanish, Italian and Dutch are known too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mint_ray.knowledge.triggers import (
@@ -89,6 +90,16 @@ class Sentence:
         for first, last in spans:
             for index in range(first, last + 1):
                 self._words[index] = _FINDING
+        # In "27?weeks" and "?109", the mark is a character that was lost, and asks nothing.
+        self._joined = {
+            index
+            for index, (left, right) in enumerate(pairwise(tokens), start=1)
+            if left.end == right.start and left.word[-1].isalnum()
+        } | {
+            index
+            for index, (left, right) in enumerate(pairwise(tokens))
+            if left.end == right.start and right.word[0].isdigit()
+        }
         self._triggers = self._find_triggers()
         self._has_relatives = any(_bare(word) in RELATIVES for word in self._words)
         # Of a list, each finding takes what stands behind the last one.
@@ -173,7 +184,8 @@ class Sentence:
         found, at = [], 0
         while at < len(self._words):
             size, kind = self._trigger_at(at)
-            if size and not (kind == NEGATION and self._looks_back(at, size)):
+            is_joined = self._words[at] == "?" and at in self._joined
+            if size and not is_joined and not (kind == NEGATION and self._looks_back(at, size)):
                 found.append((at, at + size, kind))
             at += max(size, 1)
         return found

@@ -117,6 +117,7 @@ def test_ids_and_codes(reader: FindingReader, note: str, present: str, excluded:
         ("?seizures, ?ataxia. Tremor.", "tremor", ""),
         ("Ataxia ?cause", "ataxia", ""),
         ("Ataxia ?tremor", "ataxia", ""),
+        ("At 27?weeks ataxia and (?tremor)", "ataxia", ""),
         ("Likely scoliosis.", "", ""),
         ("Likely pathogenic variant in a girl with ataxia", "ataxia", ""),
         ("Ataxia, probably due to cerebellar atrophy", "ataxia", ""),
