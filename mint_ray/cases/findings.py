@@ -11,6 +11,7 @@ from mint_ray.knowledge.ontology import Ontology
 
 _BORDERS = re.compile(r"[;|\n\t]+")
 _INNER_ID = re.compile(r"(?<![A-Za-z0-9])(?:HPO?)[:_ ]?\s?\d{1,7}(?!\d)", re.IGNORECASE | re.ASCII)
+_BETWEEN = " +&/"  # what may stand between the ids of a list, without a name
 _OPENING, _CLOSING = " :([", " :)],;."  # what may stand before an id, and behind it
 
 
@@ -111,6 +112,6 @@ class TermReader:
             if "," in part:
                 pieces = [piece.strip(" \"'") for piece in part.split(",")]
                 return [piece for piece in pieces if piece.lower() not in UNSTATED]
-            if len(ids) > 1 and not _INNER_ID.sub("", part).strip():
+            if len(ids) > 1 and not _INNER_ID.sub("", part).strip(_BETWEEN):
                 return list(ids)
         return [part]

@@ -130,7 +130,7 @@ class ParsedCase:
             taken), `grounded_labels` (names), `gene_as_disease`, `unreadable_disease`,
             `unreadable_label`, `solved_without_disease` (all four: no known answer).
             Of the rest: `empty_notes` (without a word), `publications_found_in_text`,
-            `unread_publications`.
+            `unread_publications`, `other_encodings` (text that is not UTF-8, read as Windows-1252).
         genes: symbols and ids of the genes that the source gives as the cause; as they stand.
         stated: texts of the columns of the answer of a table of notes; as they stand.
     """

@@ -21,13 +21,14 @@ SOURCE = "parquet"
 _DEFAULTS: dict[str, Any] = {"note": "", "description": "", "sex": "unknown", "source": SOURCE}
 _TERM_COLUMNS = ("terms", "excluded_terms", "face_terms")
 _LIST_COLUMNS = (*_TERM_COLUMNS, "publications")
-_AGE_COLUMNS: dict[str, AgeUnit] = {
+AGE_COLUMNS: dict[str, AgeUnit] = {
     "age": "years",
     "age_years": "years",
     "age_months": "months",
     "age_weeks": "weeks",
     "age_days": "days",
 }
+"""Columns of ages, with the unit of a bare number."""
 _MASKS = frozenset("redacted removed deleted masked xx xxx xxxx empty nbsp".split())  # noqa: SIM905
 _MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*.*?\*\*\]|&[a-z]+;|_")
 
@@ -83,6 +84,11 @@ def read_case_table(
         )
 
 
+def spelled_column(name: str) -> str:
+    """Return a column's name in small letters, with underscores for all other marks."""
+    return re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_")
+
+
 def has_words(note: str | None) -> bool:
     """Return whether a note has a word: markup, masks and words for "no value" do not count."""
     text = " ".join(_MARKUP.sub(" ", note or "").split()).strip("\"'").lower()
@@ -106,7 +112,7 @@ def _read(path: Path) -> _Table:
             f"{path}: expected a column case_id (of {', '.join(CASE_SCHEMA.names)}), found none "
             f"among {', '.join(names) or 'no columns'}; add an id to each row"
         )
-    age_column = next((name for name in _AGE_COLUMNS if name in names), "age")
+    age_column = next((name for name in AGE_COLUMNS if name in names), "age")
     columns = []
     for field in CASE_SCHEMA:
         name = age_column if field.name == "age" else field.name
@@ -115,13 +121,16 @@ def _read(path: Path) -> _Table:
             continue
         columns.append(_cast(table[name], field, f"{path}: column {name}"))
     schema = pa.schema([field.with_nullable(True) for field in CASE_SCHEMA])
-    return _Table(pa.table(columns, schema=schema), _AGE_COLUMNS[age_column], skipped_lines)
+    return _Table(pa.table(columns, schema=schema), AGE_COLUMNS[age_column], skipped_lines)
 
 
 def _known_names(names: Sequence[str]) -> list[str]:
-    """Return names of columns, those of the schema as it writes them ("Sex" becomes "sex")."""
-    known = {*CASE_SCHEMA.names, *_AGE_COLUMNS}
-    tidy = [name.strip().lower() for name in names]
+    """Return names of columns, those of the schema as it writes them: "sex" for "Sex".
+
+    "Age (months)" becomes `age_months`.
+    """
+    known = {*CASE_SCHEMA.names, *AGE_COLUMNS}
+    tidy = [spelled_column(name) for name in names]
     return [t if t in known and t not in names else n for n, t in zip(names, tidy, strict=True)]
 
 

@@ -16,7 +16,7 @@ MASK_UNREADABLE = "mask_unreadable"
 """Reason: the mask of nuclei cannot be decoded, or its size differs from the image's."""
 
 _WEBP_SIDE = 16383
-_UPRIGHT = range(5)  # EXIF orientations that keep width and height
+_SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 
 
@@ -27,7 +27,7 @@ def image_size(encoded: bytes) -> tuple[int, int] | str:
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) not in _UPRIGHT
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
     except Image.DecompressionBombError:
         return TOO_LARGE
     except Exception:  # Pillow's decoders raise nearly anything on damaged input

@@ -8,6 +8,7 @@ German, French, Spanish, Italian and Dutch are known too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mint_ray.knowledge.triggers import (
@@ -61,8 +62,14 @@ _FINDING = "\0"
 """Stands for each word of a finding's name."""
 _FAR = 24
 """Words behind a finding that may hold its value: more than links and the longest phrase take."""
+_LONGEST_CODE = 12
 _AGAIN = frozenset(["became", "developed", "appeared", "now", "later"])
 _SHORT = frozenset(["no", "not", "never", "n", "0", "-", "–", "−", "none"])
+_PASSIVE = (["be"], ["been"], ["was"], ["were"], ["is"], ["are"])
+_OBSERVED_OF = frozenset(["noted", "reported", "described", "said", "seen", "observed", "thought"])
+"""Words behind "was" that tell of what somebody has, not of what somebody says."""
+_REPLIES = frozenset(["yes", "no", "none", "unknown", "y", "n", "never"])
+_CROSSES = frozenset("✗✘❌")
 _MARKS_BEHIND = frozenset([",", ".", ";", ")", "|", "\t", "!", "and", "/"])
 
 
@@ -83,6 +90,16 @@ class Sentence:
         for first, last in spans:
             for index in range(first, last + 1):
                 self._words[index] = _FINDING
+        # In "27?weeks" and "?109", the mark is a character that was lost, and asks nothing.
+        self._joined = {
+            index
+            for index, (left, right) in enumerate(pairwise(tokens), start=1)
+            if left.end == right.start and left.word[-1].isalnum()
+        } | {
+            index
+            for index, (left, right) in enumerate(pairwise(tokens))
+            if left.end == right.start and right.word[0].isdigit()
+        }
         self._triggers = self._find_triggers()
         self._has_relatives = any(_bare(word) in RELATIVES for word in self._words)
         # Of a list, each finding takes what stands behind the last one.
@@ -108,7 +125,7 @@ class Sentence:
 
     def _read_after(self, number: int) -> Assertion | None:
         last = self._spans[number][1]
-        words = self._words[last + 1 :]
+        words = _without_code(self._words[last + 1 :])
         told = _told_by_history(words)
         if told is not None:
             return told
@@ -137,7 +154,7 @@ class Sentence:
             skipped += 1
         for at in range(skipped, -1, -1):
             rest = words[at:]
-            if _starts(rest, OPEN_AFTER):
+            if _starts(rest, OPEN_AFTER) and not _asks_on(rest):
                 return "open"
             size = _starts(rest, NOT_AFTER)
             if size and _ends_there(rest, size, linked=at > 0):
@@ -167,7 +184,8 @@ class Sentence:
         found, at = [], 0
         while at < len(self._words):
             size, kind = self._trigger_at(at)
-            if size and not (kind == NEGATION and self._looks_back(at, size)):
+            is_joined = self._words[at] == "?" and at in self._joined
+            if size and not is_joined and not (kind == NEGATION and self._looks_back(at, size)):
                 found.append((at, at + size, kind))
             at += max(size, 1)
         return found
@@ -186,6 +204,10 @@ class Sentence:
         if trigger[0] in _SHORT and size == 1 and before[:1] == [_FINDING]:
             following = self._words[at + 1 : at + 2]
             return before[-1] in LINKS and (not following or following[0] in _MARKS_BEHIND)
+        if trigger[0] == "-" and before[-1:] == [_FINDING]:
+            return True  # "seizures -ve"
+        if trigger[0] in ("denied", "excluded", "ruled") and before[-1:] in _PASSIVE:
+            return True  # "scoliosis cannot be excluded"
         passive = trigger[0] in ("denied", "excluded", "absent", "ruled", "lacking")
         return passive and _FINDING in before and self._words[at + size : at + size + 1] != ["for"]
 
@@ -292,6 +314,8 @@ class Sentence:
         following = [
             word for word in before[index + 1 :] if word not in ("has", "have", "had", "not")
         ]
+        if following[:1] in _PASSIVE and following[1:2] and following[1] in _OBSERVED_OF:
+            return False
         preceding = before[max(0, index - 4) : index]
         return bool(set(following[:3]) & REPORTING or set(preceding) & LIKE)
 
@@ -325,6 +349,16 @@ def _told_by_history(words: Sequence[str]) -> Assertion | None:
     return "open" if answer and of_relatives else answer  # type: ignore[return-value]
 
 
+def _without_code(words: list[str]) -> list[str]:
+    """Return the words behind a finding without a code or a value in brackets: "(HP:0001250)"."""
+    for opening, closing in (("(", ")"), ("[", "]")):
+        if words[:1] == [opening] and closing in words[:_LONGEST_CODE]:
+            at = words.index(closing)
+            if any(any(map(str.isdigit, word)) for word in words[1:at]):
+                return words[at + 1 :]
+    return words
+
+
 def _ticked(words: Sequence[str]) -> Assertion | None:
     """Return the answer whose box is ticked: "[ ] yes [x] no"."""
     for at in range(min(len(words), 8) - 3):
@@ -333,9 +367,19 @@ def _ticked(words: Sequence[str]) -> Assertion | None:
     return None
 
 
+def _asks_on(rest: Sequence[str]) -> bool:
+    """Return whether a question mark asks what follows it: "Ataxia ?cause"."""
+    following = rest[1] if len(rest) > 1 else ""
+    if rest[0] != "?":
+        return False
+    return following == _FINDING or (following.isalpha() and following not in _REPLIES)
+
+
 def _ends_there(rest: Sequence[str], size: int, linked: bool) -> bool:
     """Return whether a negation behind a finding is about it, and not about what follows."""
     following = rest[size : size + 1]
+    if rest[0] in _CROSSES:
+        return True
     if size == 1 and rest[0] in _SHORT:
         ended = not following or following[0] in _MARKS_BEHIND
         return ended and (linked or rest[0] not in ("no", "never"))

@@ -42,11 +42,12 @@ _DISEASE_PREFIXES = {
 _PADDED = {"MONDO": 7}  # digits of a namespace whose numbers have leading zeros
 
 _TERM = re.compile(r"HPO?\s*[:_ -]\s*0*(\d{1,7})|HP(\d{7})|(\d{7})", re.IGNORECASE | re.ASCII)
+_INNER_TERM = re.compile(r"HPO?[:_]?\d{7}", re.IGNORECASE | re.ASCII)
 _LAST_OF_IRI = re.compile(r"\S*[/#=]([^\s/#=]+)[/#]?", re.ASCII)
 _KNOWN_DISEASE = re.compile(
     r"(?<![A-Za-z0-9])(OMIMPS|OMIM|MIM|PS|ORPHANET|ORPHACODE|ORPHA|ORDO|MONDO|DECIPHER|DOID)"
     r"(?:(?:\s*[:_/#%+-])+\s*|\s+|(?=\d))(?:(?:OMIM|MIM|ORPHANET|ORPHA|ORDO)[:_])?([*^#%+]?)"
-    r"(PS)?(\d+)(?![A-Za-z0-9])",
+    r"(PS)?(\d+)(?![A-Za-z0-9]|\.\d{4})",  # "134797.0001" is a variant
     re.IGNORECASE | re.ASCII,
 )
 _DISEASE_PAGE = (
@@ -57,6 +58,7 @@ _DISEASE_PAGE = (
         "ORPHA",
     ),
 )
+_LISTED_OMIM = re.compile(r"(?:^|[,;|]|(?<=\d)/)\s*([1-6]\d{5})(?=\s*(?:[,;/|]|$))", re.ASCII)
 _BARE_OMIM = re.compile(r"([*^#%+]?)\s*([1-6]\d{5})(?:\.0)?", re.ASCII)
 _CURIE = re.compile(r"([A-Za-z][\w.]*)\s*:\s*([\w.-]+)", re.ASCII)
 _REMARK = re.compile(r"\s*[(\[][^()\[\]]*[)\]]$")  # "ORPHA:558 ()", "OMIM:154700 (Marfan syndrome)"
@@ -75,7 +77,7 @@ _DOI = re.compile(
 _PAGE_OF_DOI = re.compile(r"(?:/(?:full|pdf|epdf|abstract|meta))?/?(?:[?#&].*)?$", re.IGNORECASE)
 _PMID = re.compile(
     r"(?<![A-Za-z])(?:PMID|PUBMED|MEDLINE)s?(?:[\s_]*id)?[\s:_#=/.-]*(?:PMID[\s:_]*)?"
-    r"(\d+(?:\s*[,;/]\s*(?:PMID[\s:_]*)?\d+)*)",
+    r"(\d+(?:\s*[,;/|&]\s*(?:PMID[\s:_]*)?\d+)*)",
     re.IGNORECASE | re.ASCII,
 )
 _PUBMED_PAGE = re.compile(
@@ -98,7 +100,7 @@ def read_term_id(text: str) -> str | None:
     is not asked.
     """
     written = _tidy(text)
-    if "/" in written or "#" in written:
+    if ("/" in written or "#" in written) and len(_INNER_TERM.findall(written)) < 2:
         last = _LAST_OF_IRI.fullmatch(written)
         written = last[1] if last else written
     written = written.removeprefix("obo:").removeprefix("obo_")
@@ -117,7 +119,8 @@ def read_disease_ids(text: str) -> list[str]:
 
     OMIM, Orphanet, MONDO, DECIPHER and DOID are read in every usual spelling: `omim_154700`,
     `MIM 154700`, `#154700`, `Orphanet_558`, `ORPHA:558 ()`, pages and IRIs. Six bare digits that
-    begin with 1 to 6 are OMIM's. An id of another namespace needs a colon (`MINE:17`).
+    begin with 1 to 6 are OMIM's, also in a list. An id of another namespace needs a colon
+    (`MINE:17`).
 
     Ids of genes, variants, findings and publications are not ids of diseases, nor is an OMIM number
     with the asterisk of a gene. A text that denies what it names gives nothing.
@@ -129,13 +132,16 @@ def read_disease_ids(text: str) -> list[str]:
         if match := page.search(written):
             return [f"{prefix}:{match[1]}"]
     known = list(_KNOWN_DISEASE.finditer(written))
-    if known:
-        ids = [
-            _curie("OMIMPS" if match[3] else _DISEASE_PREFIXES[match[1].upper()], match[4])
+    listed = list(_LISTED_OMIM.finditer(written))
+    if known or len(listed) > 1:
+        ids = {match.start(1): f"OMIM:{match[1]}" for match in listed} | {
+            match.start(): _curie(
+                "OMIMPS" if match[3] else _DISEASE_PREFIXES[match[1].upper()], match[4]
+            )
             for match in known
             if match[2] not in _NO_DISEASE
-        ]
-        return list(dict.fromkeys(ids))
+        }
+        return list(dict.fromkeys(ids[start] for start in sorted(ids)))
     written = _REMARK.sub("", written)
     if bare := _BARE_OMIM.fullmatch(written):
         return [] if bare[1] in _NO_DISEASE else [f"OMIM:{bare[2]}"]

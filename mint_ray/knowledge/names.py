@@ -11,13 +11,58 @@ _APOSTROPHES = dict.fromkeys(map(ord, "'`´‘’ʼ"))
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
 
 
+# Characters that are not shown, and may stand within a word: soft hyphens, zero-width blanks.
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+_WITHOUT_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
+
+# Roots that British spelling writes otherwise, in small letters without accents.
+_BRITISH = tuple(
+    (re.compile(written), american)
+    for written, american in (
+        (r"aem", "em"),  # haem-, anaemia, ischaemic
+        (r"paed(?!o?gog)", "ped"),
+        (r"(?<![a-z])f(?:ae|oe)(?=c|t)", "fe"),  # faecal, foetal
+        (r"(?<![a-z])oe(?=d|s)", "e"),  # oedema, oesophagus, oestrogen
+        (r"oedem", "edem"),
+        (r"aesth", "esth"),
+        (r"aetio", "etio"),
+        (r"aec(?=[ou])", "ec"),  # caecum, gynaecomastia
+        (r"rrhoe", "rrhe"),
+        (r"pnoe", "pne"),
+        (r"coeli", "celi"),
+        (r"homoeo", "homeo"),
+        (r"naev", "nev"),
+        (r"leuco", "leuko"),
+        (r"sulph", "sulf"),
+        (r"(?<=tum|col|avi)our", "or"),  # tumour, colour, behaviour
+        (r"fibre(?=s?$)", "fiber"),
+        (r"(?<=[a-z]{3})ys(?=ed$|ing$)", "yz"),  # paralysed
+    )
+)
+
+
+_MAYBE_BRITISH = re.compile(r"[ao]e|leuco|sulph|our|fibre|ys")
+
+
+def american(word: str) -> str:
+    """Return a word of `normalise` in American spelling.
+
+    >>> [american(word) for word in ("haematuria", "oedema", "diarrhoea", "tumour", "toes")]
+    ['hematuria', 'edema', 'diarrhea', 'tumor', 'toes']
+    """
+    if _MAYBE_BRITISH.search(word):
+        for pattern, other in _BRITISH:
+            word = pattern.sub(other, word)
+    return word
+
+
 def normalise(text: str) -> str:
     """Return one spelling for names that differ only in case, accents, width or punctuation.
 
     Letters and digits of any script remain, in words joined by one space, whatever the spacing.
     Applying it twice changes nothing.
     """
-    plain = text.translate(_APOSTROPHES)
+    plain = text.translate(_WITHOUT_INVISIBLE).translate(_APOSTROPHES)
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
     kept = "".join(" " if not c.isalnum() else c for c in plain if not unicodedata.combining(c))
     return " ".join(kept.translate(_LETTERS).translate(_APOSTROPHES).split())

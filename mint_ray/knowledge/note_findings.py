@@ -13,16 +13,19 @@ from functools import lru_cache
 from itertools import pairwise
 
 from mint_ray.knowledge.assertion import Assertion, Sentence, Span, Token
-from mint_ray.knowledge.names import normalise
-from mint_ray.knowledge.note_segments import Segment, segments
+from mint_ray.knowledge.ids import read_term_id
+from mint_ray.knowledge.names import INVISIBLE, american, normalise
+from mint_ray.knowledge.note_segments import Segment, plain_text, segments
 from mint_ray.knowledge.ontology import Ontology
 
 MOST_CHARACTERS = 200_000
 """Most characters of a note that are read; the text beyond is ignored."""
 
+_DIGITS = 7  # of an id
 _MOST_WORDS = 20
 """Words of a name, at most; no name of the ontology has as many."""
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]|\t")
+_WORD = re.compile(rf"\w+(?:['’{INVISIBLE}]+\w+)*|[^\w\s{INVISIBLE}]|\t")
+_WITHOUT_INVISIBLE = str.maketrans("", "", INVISIBLE)
 _SKIPPED = frozenset(
     [
         "a",
@@ -81,6 +84,7 @@ class FindingReader:
     """
 
     def __init__(self, ontology: Ontology) -> None:
+        self._ontology = ontology
         self._terms = _dictionary(ontology)
         self._unordered = _without_order(self._terms)
         self._longest: dict[str, int] = {}
@@ -94,8 +98,8 @@ class FindingReader:
         Of the names that start at a word, the longest counts. Findings that are possible,
         hypothetical or a relative's are left out.
         """
-        text, findings = note[:MOST_CHARACTERS], []
-        for segment, tokens in _sentences(text):
+        findings = []
+        for segment, tokens in _sentences(note[:MOST_CHARACTERS]):
             mentions = list(self._mentions(tokens))
             if not mentions:
                 continue
@@ -114,11 +118,45 @@ class FindingReader:
         return _stems(name) in self._terms
 
     def _mentions(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Span]]:
-        """Yield the term and the first and last token of every name, without overlaps."""
+        """Yield the term and the first and last token of every name or id, without overlaps."""
+        last: tuple[str, Span] | None = None
+        for term, (first, end) in self._names_and_ids(tokens):
+            between = [] if last is None else [t.word for t in tokens[last[1][1] + 1 : first]]
+            is_id = tokens[first].word.startswith("hp")
+            was_id = last is not None and tokens[last[1][0]].word.startswith("hp")
+            is_same = last is not None and last[0] == term and (is_id or was_id)
+            if last is not None and is_same and between in (["("], ["["], []):
+                # "Seizure (HP:0001250)" is one mention, up to the closing bracket.
+                last = (term, (last[1][0], min(end + len(between), len(tokens) - 1)))
+                continue
+            if last is not None:
+                yield last
+            last = (term, (first, end))
+        if last is not None:
+            yield last
+
+    def _id_at(self, tokens: Sequence[Token], at: int) -> tuple[str | None, int]:
+        """Return the term whose id stands at a token, and the number of its tokens."""
+        if not tokens[at].word.startswith("hp"):
+            return None, 0
+        for size in (1, 3):
+            written = "".join(token.word for token in tokens[at : at + size])
+            found = read_term_id(written) if sum(map(str.isdigit, written)) == _DIGITS else None
+            term = self._ontology.resolve(found) if found else None
+            if term is not None and self._ontology.is_phenotype(term):
+                return term, size
+        return None, 0
+
+    def _names_and_ids(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Span]]:
         stems = [_stem(token.word) if token.word[0].isalnum() else token.word for token in tokens]
         kept = [i for i, token in enumerate(tokens) if not _is_transparent(tokens, i)]
         at = 0
         while at < len(kept):
+            code, length = self._id_at(tokens, kept[at])
+            if code is not None:
+                yield code, (kept[at], kept[at] + length - 1)
+                at += length
+                continue
             places = kept[at : at + _MOST_WORDS]
             adjacent = 1 + next(
                 (i for i, (a, b) in enumerate(pairwise(places)) if b != a + 1), len(places) - 1
@@ -167,8 +205,10 @@ def _is_transparent(tokens: Sequence[Token], index: int) -> bool:
 
 def _governed(assertion: Assertion, segment: Segment) -> Assertion:
     """Return the assertion of a finding under its segment's heading and answer."""
+    if segment.value == "yes":
+        return assertion
     if segment.value:
-        return {"yes": "present", "no": "excluded"}.get(segment.value, "open")  # type: ignore[return-value]
+        return "excluded" if segment.value == "no" and assertion == "present" else "open"
     if segment.heading in ("relatives", "open"):
         return "open"
     return "excluded" if segment.heading == "negated" and assertion == "present" else assertion
@@ -176,15 +216,16 @@ def _governed(assertion: Assertion, segment: Segment) -> Assertion:
 
 def _sentences(text: str) -> Iterator[tuple[Segment, list[Token]]]:
     """Yield the tokens of every segment, a very long one in parts."""
+    plain = plain_text(text)
     for segment in segments(text):
-        tokens = _tokens(text, segment.start, segment.end)
+        tokens = _tokens(plain, segment.start, segment.end)
         for at in range(0, len(tokens), _LONGEST_SENTENCE):
             yield segment, tokens[at : at + _LONGEST_SENTENCE]
 
 
 def _tokens(text: str, start: int, end: int) -> list[Token]:
     return [
-        Token(match.group().casefold(), match.start(), match.end())
+        Token(match.group().translate(_WITHOUT_INVISIBLE).casefold(), match.start(), match.end())
         for match in _WORD.finditer(text, start, end)
     ]
 
@@ -264,7 +305,7 @@ def _stems(name: str) -> tuple[str, ...]:
 
 def _stem(word: str) -> str:
     """Return a word without accents, capitals and plural endings."""
-    plain = normalise(word).replace(" ", "")
+    plain = american(normalise(word).replace(" ", ""))
     for ending, other in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("s", "")):
         if len(plain) > len(ending) + 2 and plain.endswith(ending) and not plain.endswith("ss"):
             return plain[: -len(ending)] + other

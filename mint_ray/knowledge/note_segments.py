@@ -8,6 +8,7 @@ below it, until a blank line or the next heading.
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mint_ray.knowledge.note_tables import find_rows
@@ -33,30 +34,43 @@ _ABBREVIATION = re.compile(
     r"|yrs?|mos?|wks?|[a-z])|\d)\.$",
     re.IGNORECASE,
 )
-_HEADING = re.compile(r"\s*([A-Za-z][\w'’/&(), -]{0,48}?)\s*:(?!\w)")
+_HEADING = re.compile(r"\s*(?:#{1,6}\s*)?([A-Za-z][\w'’/&(), -]{0,48}?)\s*:(?!\w)")
+_MARKED_HEADING = re.compile(r"\s*#{1,6}\s+[^\n]{1,60}")  # of Markdown
+_EMPHASIS = re.compile(r"(?<!\w)(?:\*{1,3}|_{1,3}|`+)(?=\S)|(?<=\S)(?:\*{1,3}|_{1,3}|`+)(?!\w)")
+_OTHER_LINE_ENDS = re.compile(r"\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
+# A box, a tick or a cross, or a plus or minus at the start of an item: "+fever, -cough".
+_SIGN = re.compile(
+    r"(?:\(([+−–✓✔✗✘x -])\)|\[([+−–✓✔✗✘xX -]?)\]|([✓✔✅✗✘❌☐☒☑])"
+    r"|(?:^|[,;:]\s*)([+−–-])(?=\s?[^\W\d])|(?<=\s)([+−–-])(?=[^\W\d]))\s*"
+)
+_SIGN_YES, _SIGN_NO = frozenset("+✓✔✅xX☑☒"), frozenset("-−–✗✘❌")
 
 _PATIENT_HEADINGS = (
     "past medical history|medical history|pmh|pmhx|history|history of present illness|hpi"
     "|presenting complaint|complaint|chief complaint|cc|review of systems|ros|examination"
     "|physical examination|exam|on examination|o/e|impression|assessment|findings|diagnosis"
     "|birth history|perinatal history|development|developmental history|patient|summary|problems"
-    "|positives|pertinent positives|present|positive|positive for|positive findings|mri|eeg|echo"
-    "|the patient has|neuro|neurology|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
+    "|positives|pertinent positives|present|positive|positive for|positive findings"
+    "|observed|seen|found|confirmed|definite|mri|eeg|echo"
+    "|the patient has|proband|index|index patient|index case"
+    "|neuro|neurology|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
 )
 _RELATIVES_HEADINGS = (
-    "family history|family hx|fh|fhx|family|mother|father|parents|siblings|brother|sister"
+    "family history|family hx|fam hx|fam history|family medical history|fh|fhx|family"
+    "|mother|father|parents|siblings|brother|sister"
     "|relatives|maternal family|paternal family|familienanamnese|antécédents familiaux"
 )
 _NEGATED_HEADINGS = (
     "negatives|pertinent negatives|negative findings|negative|negative for|absent|denies|denied"
     "|not present|not found|excluded|ruled out|without|no evidence of|no|none of|absent findings"
     "|the patient does not have|does not have|she denies|he denies|not seen|no signs of"
-    "|the following were not found|the following are absent"
+    "|the following were not found|the following are absent|not observed|not reported|not noted"
+    "|not detected|looked for and not found"
 )
 _OPEN_HEADINGS = (
     "plan|differential diagnosis|differential|ddx|side effects|risks|risk factors|red flags"
     "|to rule out|rule out|r/o|recommendations|counselling|counseling"
-    "|queries|not assessed|watch for|advice"
+    "|queries|query|possible|suspected|not assessed|watch for|advice"
 )
 _NAMES_OF: dict[Heading, str] = {
     "": _PATIENT_HEADINGS,
@@ -68,6 +82,13 @@ _HEADINGS: dict[str, Heading] = {
     name: kind for kind, names in _NAMES_OF.items() for name in names.split("|")
 }
 
+# Words that leave the kind of a heading as it is: "Clinical features (absent)".
+_NEUTRAL = frozenset(
+    "and are by clinical feature features finding findings following hpo in list of other patient"  # noqa: SIM905
+    " pertinent phenotype phenotypes phenotypic relevant sign signs symptom symptoms term terms the"
+    " were".split()
+)
+_SOURCE = re.compile(r"\s(?:by|on|at|after|from)\s.*")  # "excluded by MRI", "denied by the mother"
 
 _LONG_NEGATED = [name for name in _NEGATED_HEADINGS.split("|") if " " in name or name == "absent"]
 _CONTINUING = frozenset(
@@ -85,20 +106,32 @@ class Segment:
     end: int
     heading: Heading
     value: str = ""
-    """Answer of the box before it: "yes" where it is ticked, "unknown" where it is not."""
+    """Answer of the box or sign before it: "yes", "no", or "unknown" for an empty box."""
+
+
+def plain_text(note: str) -> str:
+    """Return a note, as long as before, with line feeds between lines and no stars of Markdown."""
+    return _EMPHASIS.sub(lambda marks: " " * len(marks.group()), _with_line_feeds(note))
+
+
+def _with_line_feeds(note: str) -> str:
+    return _OTHER_LINE_ENDS.sub("\n", note)
 
 
 def segments(text: str) -> Iterator[Segment]:
-    """Yield the segments of a note in the order of the text.
+    """Yield the segments of a note in the order of the text; their places are in `plain_text` too.
 
     Tags of HTML end a segment and are not part of one.
     """
+    text = _with_line_feeds(text)
     text = _NEXT_ROW.sub(lambda tags: "\n" + " " * (len(tags.group()) - 1), text)
     text = _NEXT_CELL.sub(lambda tags: "\t" + " " * (len(tags.group()) - 1), text)
     text = _TAG.sub(lambda tag: "\n" + " " * (len(tag.group()) - 1), text)
     heading: Heading = ""
     at = 0
-    for row in find_rows(text):
+    rows = find_rows(text)  # in which blanks in the place of stars would part columns
+    text = plain_text(text)
+    for row in rows:
         if not row.cells:
             continue  # read as a line
         heading = yield from _of_lines(text, at, row.start - 1, heading)
@@ -118,20 +151,22 @@ def _of_lines(
     text: str, first: int, last: int, heading: Heading
 ) -> Generator[Segment, None, Heading]:
     """Yield the segments of the lines of a part of a note; return the heading that goes on."""
+    is_new = False  # whether nothing stands below the heading yet
     for start, end in _lines(text, first, last):
         line = text[start:end]
         if not line.strip():
-            heading = ""
+            heading = heading if is_new else ""
             continue
         box = _BOX.match(line)
         bullet = box or _BULLET.match(line)
         at = start + (bullet.end() if bullet else 0)
         alone = _heading_alone(text[at:end])
+        is_new = alone is not None
         if alone is not None:
             heading = alone
             continue
-        value = _answer(box) if box else ""
-        yield from _of_line(text, at, end, heading, value)
+        # A box or a sign is read with what follows it.
+        yield from _of_line(text, start if _begins_signed(line) else at, end, heading, "")
     return heading
 
 
@@ -153,30 +188,79 @@ def _lines(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 def _heading_alone(line: str) -> Heading | None:
     """Return the kind of a line that is a heading and nothing else, None if it is none."""
-    words = line.strip().rstrip(":").strip().casefold()
-    if line.strip().endswith(":") and any(words.startswith(f"{name} ") for name in _LONG_NEGATED):
+    is_marked = _MARKED_HEADING.fullmatch(line) is not None
+    line = line.strip().strip("# ")
+    words = line.removesuffix(":").strip().casefold()
+    if line.endswith(":") and any(words.startswith(f"{name} ") for name in _LONG_NEGATED):
         return "negated"
-    if words in _HEADINGS and (line.strip().endswith(":") or len(words) > 3):
-        return _HEADINGS[words]
-    return "" if re.fullmatch(r"\s*[A-Z][\w /&'-]{2,40}:\s*", line) else None
+    if line.endswith(":"):
+        kind = _kind_of(_SOURCE.sub("", words))
+    else:
+        kind = _kind_of(words) if len(words) > 3 else None
+    if kind is not None:
+        return kind
+    return "" if is_marked or re.fullmatch(r"[A-Z][\w /&'-]{2,40}:", line) else None
+
+
+def _kind_of(heading: str) -> Heading | None:
+    """Return what a heading in small letters announces, None if it is not known."""
+    if heading in _HEADINGS:
+        return _HEADINGS[heading]
+    words = re.sub(r"[(),/]", " ", heading).split()
+    return _HEADINGS.get(" ".join(word for word in words if word not in _NEUTRAL))
 
 
 def _of_line(text: str, start: int, end: int, heading: Heading, value: str) -> Iterator[Segment]:
     """Yield the sentences of a line; a heading within the line governs what follows it there."""
     for at, stop in _sentences(text, start, end):
         match = _HEADING.match(text, at, stop)
-        known = match and _HEADINGS.get(match[1].strip().casefold())
+        known = _kind_of(_SOURCE.sub("", match[1].strip().casefold())) if match else None
         if match and known is not None:
             heading, at = known, match.end()
-        box = _BOX.match(text, at, stop)
-        if box:
-            value = _answer(box)
-        yield Segment(at, stop, heading, value)
+        if not _begins_signed(text[at:stop]):
+            yield Segment(at, stop, heading, value)
+            continue
+        for begin, until, value in _signed(text, at, stop):
+            yield Segment(begin, until, heading, value)
 
 
-def _answer(box: re.Match[str]) -> str:
-    """Return "yes" for a ticked box, "unknown" for an empty one."""
-    return "unknown" if (box[1] or box[2] or " ") in " ☐" else "yes"
+def _begins_signed(text: str) -> bool:
+    """Return whether a text begins with a box or a sign that answers what follows it.
+
+    A dash is one only where a plus follows: "- cough, + fever". Otherwise it begins a list's item.
+    """
+    bare = text.lstrip()
+    match = _SIGN.match(bare)
+    if match is None:
+        item = _BULLET.match(bare)
+        return item is not None and _BOX.match(bare, item.end()) is not None
+    return not _is_of_item(match) or any(_mark(sign) == "+" for sign in _SIGN.finditer(bare))
+
+
+def _signed(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    """Yield (start, end, answer) of the parts of a text that have a box or a sign before them."""
+    signs = list(_SIGN.finditer(text[start:end].rstrip()))
+    if not all(map(_is_of_item, signs)):
+        signs = [sign for sign in signs if not _is_of_item(sign)]  # a dash between boxes
+    for sign, following in pairwise([*signs, None]):
+        if sign is not None:
+            until = end if following is None else start + following.start()
+            yield start + sign.end(), until, _answer(sign)
+
+
+def _is_of_item(sign: re.Match[str]) -> bool:
+    """Return whether a sign is a plus or minus without brackets."""
+    return bool(sign[4] or sign[5])
+
+
+def _mark(sign: re.Match[str]) -> str:
+    return next((group for group in sign.groups() if group), " ")
+
+
+def _answer(sign: re.Match[str]) -> str:
+    """Return "yes" for a tick or plus, "no" for a cross or minus, "unknown" for an empty box."""
+    mark = _mark(sign)
+    return "yes" if mark in _SIGN_YES else "no" if mark in _SIGN_NO else "unknown"
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

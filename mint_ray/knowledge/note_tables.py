@@ -44,6 +44,14 @@ _NAME_HEADS = frozenset(
     "phenotypic feature",
     "hpo term",
     "hpo label",
+    "hpo name",
+    "hpo",
+    "hpo id",
+    "hpo_id",
+    "hpo code",
+    "hp id",
+    "term id",
+    "code",
 }
 _STATUS_HEADS = frozenset(
     "present status observed value result results presence assessment state answer patient proband"  # noqa: SIM905
@@ -128,9 +136,15 @@ def _split(text: str, line: Span, in_commas: bool) -> tuple[str, list[Span]]:
         return " ", _parts(text, line, _GAP.pattern)
     for mark in ",;":
         cells = _parts(text, line, mark)
-        if len(cells) > 1 and (in_commas or _head_of(text, cells[0]) in _NAME_HEADS):
+        if len(cells) > 1 and (in_commas or _are_heads([_head_of(text, cell) for cell in cells])):
             return ",", cells
     return "", []
+
+
+def _are_heads(heads: Sequence[str]) -> bool:
+    """Return whether words between commas can be the heads of a table."""
+    answers = _STATUS_HEADS | _ABSENT_HEADS | _YES_HEADS
+    return heads[0] in _NAME_HEADS or bool({*heads} & _NAME_HEADS and {*heads} & answers)
 
 
 def _parts(text: str, line: Span, pattern: str) -> list[Span]:
@@ -190,9 +204,25 @@ def _rows_of(text: str, block: Sequence[tuple[Span, list[Span]]], in_blanks: boo
         return
     for line, spans in block:
         if all(_PAIR.fullmatch(text[slice(*span)].strip()) for span in spans):
-            yield Row(*line, tuple(Cell(*span) for span in spans))
+            yield Row(*line, _of_pairs(text, spans))
         elif len(block) > 1:
             yield Row(*line, _with_one_answer(text, spans))
+
+
+def _of_pairs(text: str, spans: Sequence[Span]) -> tuple[Cell, ...]:
+    """Return the cells of "Finding: ataxia | Status: absent", the name with its answer."""
+    colons = [text.index(":", *span) for span in spans]
+    heads = [_head_of(text, (span[0], at)) for span, at in zip(spans, colons, strict=True)]
+    names = [number for number, head in enumerate(heads) if head in _NAME_HEADS]
+    status = [number for number, head in enumerate(heads) if head in _STATUS_HEADS]
+    if len(names) != 1 or len(status) != 1:
+        return tuple(Cell(*span) for span in spans)
+    value = _answer(text, (colons[status[0]] + 1, spans[status[0]][1]))
+    others = (span for number, span in enumerate(spans) if number not in (names[0], status[0]))
+    if value is None:
+        return tuple(Cell(*span) for span in spans)
+    name = Cell(colons[names[0]] + 1, spans[names[0]][1], value)
+    return (name, *(Cell(*span) for span in others))
 
 
 def _with_one_answer(text: str, spans: Sequence[Span]) -> tuple[Cell, ...]:

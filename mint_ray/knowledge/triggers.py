@@ -20,6 +20,8 @@ def phrases(*lines: str) -> Phrases:
 
 
 NEGATION, UNCERTAIN, OPEN, PSEUDO, TURN = "negation", "uncertain", "open", "pseudo", "turn"
+_GUESSED = ("likely", "probably", "possibly", "presumably", "perhaps", "maybe")
+_CAUSES = ("due to", "secondary to", "because of", "owing to", "caused by", "related to")
 
 TRIGGERS: dict[str, Phrases] = {
     # Words of negation that deny something else, or nothing.
@@ -29,11 +31,13 @@ TRIGGERS: dict[str, Phrases] = {
         "no recurrence of|no recurrent|no relapse of|no longer|no longer has|not only|not just",
         "not merely|no doubt|without doubt|without a doubt|no question|no significant change in",
         "no reduction in|no new|no additional|no other|not well controlled|not improved",
-        "not resolved|no resolution of|not without|no relief of|no relief from",
+        "likely pathogenic|likely benign|probably pathogenic|possibly pathogenic|probably damaging",
+        "possibly damaging|not resolved|no resolution of|not without|no relief of|no relief from",
     ),
     NEGATION: phrases(
         "no|not|without|w / o|denies|denied|deny|denying|never|nor|neither|none of|absence of",
         "absent|negative for|neg for|neg . for|free of|free from|ruled out|rules out|lack of",
+        "unable to detect|unable to find|unable to elicit|unable to demonstrate|unable to identify",
         "lacks|lacked|lacking|excluded|excludes|exclude|excluding|failed to show",
         "failed to reveal|fails to show|unremarkable for|rather than|instead of|cannot find",
         "no evidence of|ø|- ve for|zero|not a single|no longer any|at no time",
@@ -48,6 +52,8 @@ TRIGGERS: dict[str, Phrases] = {
         "sospetta|verdacht auf|sospecha de|suspected|suspicion of|suspicious for|questionable",
         "question of|query|rule out|r / o|to exclude|unclear whether|uncertain whether",
         "not sure whether|may have|might have|might be|may be|could have been|could be",
+        *(f"{word} {cause}" for word in _GUESSED for cause in _CAUSES),
+        "?|likely|probably|presumed|v . a .",
         "could have|cannot exclude|can't exclude|cannot rule out|can't rule out",
         "could not exclude|neither proves nor excludes|suggestive of|equivocal|versus",
     ),
@@ -58,6 +64,7 @@ TRIGGERS: dict[str, Phrases] = {
         "screen for|screened for|watch for|watch out for|surveillance for|look out for",
         "return for|come back for|return to the ed for|to prevent|prevent|prevention of",
         "prophylaxis against|counselled about|counseled about|counselled on|advised about",
+        "concern about|concern of|concerns for|possibility of",
         "informed about|side effects|side effect|adverse effects|can cause|may cause|may lead to",
         "can lead to|may present with|can present with|may develop|might develop|could develop",
         "often develop|often have|vaccination against|vaccinated against|vaccine against",
@@ -108,12 +115,13 @@ NOT_AFTER = phrases(
     "absent|ruled out|been ruled out|excluded|denied|negative|neg|none|nil|no|not|n|- ve|-|–|−|0",
     "none seen|none found|none noted|there are none|there is none|there were none",
     "there was none|she had not seen|he had not seen|they had not seen|does not apply",
-    "not appeared|not occurred|nicht beobachtet|nicht vorhanden|nicht gefunden",
+    "failed to be|✗|✘|❌|not appeared|not occurred|nicht beobachtet|nicht vorhanden|nicht gefunden",
     "never|never occurred|he never had|she never had|unlikely|lacking|false",
     "abwesend|verneint|ausgeschlossen|nicht|absente|ausente|assente|afwezig|ontkend|negado|negato",
 )
 YES_AFTER = phrases(
-    "present|yes|y|positive|pos|+|+ +|+ ve|noted|seen|reported|true|definite|marked|ja|oui|sí|sì"
+    "✓|✔|✅|[ x ]",
+    "present|yes|y|positive|pos|+|+ +|+ ve|noted|seen|reported|true|definite|marked|ja|oui|sí|sì",
 )
 OPEN_AFTER = phrases(
     "cannot be excluded|can't be excluded|could not be excluded|cannot be ruled out|not excluded",
@@ -122,6 +130,7 @@ OPEN_AFTER = phrases(
     "not been tested|needs to be tested|still needs|not evaluated|not confirmed",
     "unknown|unclear|uncertain|suspected|possible|questionable|n / a",
     "na|not documented|not done|considered|being considered|under consideration|queried",
+    "[ ]|( )|± |+ / -|runs in the family|segregates in the family|segregated in the family",
     "to be confirmed|to be excluded|to be ruled out|should be excluded|?",
 )
 OTHER_NAME_AFTER = phrases(
@@ -148,7 +157,7 @@ REPORTING = frozenset(
 )
 LIKE = frozenset(["like", "as", "unlike", "per", "according", "inherited", "from"])
 LINKS = frozenset(
-    ": - – — = ( [ ] ; ? | . is was are were has have had been be could also again clearly all"  # noqa: SIM905
+    ': " - – — = → ( [ ] ; ? | . is was are were has have had been be could also again clearly all'  # noqa: SIM905
     " so far safely likewise carefully wurde wurden wird werden wordt worden est es è".split()
 ) | {"\t"}
 LIST_MARKS = frozenset([",", "and", "or", "/", "und", "et", "y", "e", "o", "en", "oder", "ou", "&"])

@@ -130,6 +130,7 @@ def test_findings_may_be_names_or_one_text(tmp_path: Path) -> None:
         ({"sex": "?", "age": "nan"}, "unknown", None, {}),
         ({"sex": "fm", "age": "adult"}, "unknown", None, {"unmapped_sex": 1, "unmapped_age": 1}),
         ({"age_months": 18}, "unknown", "P1Y6M", {}),
+        ({"Age (months)": 18}, "unknown", "P1Y6M", {}),
         ({"age_days": "10"}, "unknown", "P10D", {}),
     ],
 )

@@ -57,3 +57,10 @@ def test_what_is_cut_keeps_its_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     back = open_rgb(encode_tile(Image.fromarray(pixels)))
     assert np.array_equal(np.asarray(back), pixels)
+
+
+def test_an_orientation_that_does_not_exist_turns_nothing() -> None:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 9
+    Image.new("RGB", (30, 20)).save(buffer, "PNG", exif=exif)
+    assert image_size(buffer.getvalue()) == (30, 20)

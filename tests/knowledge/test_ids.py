@@ -103,6 +103,10 @@ def test_orphanet(text: str) -> None:
         ("PS154700", ["OMIMPS:154700"]),
         ("OMIM:PS154700", ["OMIMPS:154700"]),
         ("OMIM:154700|ORPHA:558", ["OMIM:154700", "ORPHA:558"]),
+        ("OMIM:154700/154705", ["OMIM:154700", "OMIM:154705"]),
+        ("154705; 154700", ["OMIM:154705", "OMIM:154700"]),
+        ("154700, OMIM:154705", ["OMIM:154700", "OMIM:154705"]),
+        ("ORPHA:558, https://example.org/154700", ["ORPHA:558"]),
         ("mine:17", ["MINE:17"]),
         ("UMLS:C0024796", ["UMLS:C0024796"]),
     ],
@@ -131,7 +135,10 @@ def test_genes_are_no_diseases(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Marfan syndrome", "OMIM:../x", "OMIM", "HP:0001250", "PMID:123", "not OMIM:154700", "12"],
+    [
+        *("", "Marfan syndrome", "OMIM:../x", "OMIM", "HP:0001250", "PMID:123", "not OMIM:154700"),
+        *("12", "OMIM:134797.0001", "154700, mild"),
+    ],
 )
 def test_what_is_no_disease(text: str) -> None:
     assert read_disease_ids(text) == []
@@ -187,6 +194,7 @@ def test_doi(text: str) -> None:
         ("https://www.ncbi.nlm.nih.gov/pmc/articles/PMC123/", {"PMC123"}),
         ("PMID: 1; doi:10.1000/x; PMC9", {"PMID:1", "DOI:10.1000/x", "PMC9"}),
         ("PMIDs: 1, 2 and 3", {"PMID:1", "PMID:2"}),
+        ("PMID:1|2 & 3", {"PMID:1", "PMID:2", "PMID:3"}),
         ("doi:10.1002/(SICI)1096(19960315)62:3", {"DOI:10.1002/(sici)1096(19960315)62:3"}),
         ("123", set()),
         ("Smith et al., 2010", set()),

@@ -82,4 +82,6 @@ def symbol_pattern(symbol: str) -> re.Pattern[str] | None:
         return None
     spaced = re.sub(r"(?<=[A-Za-z])(?=\d)", r"[\\s-]?", re.escape(symbol))
     any_case = len(symbol) > 3 and any(character.isdigit() for character in symbol)
-    return re.compile(rf"(?<![A-Za-z0-9]){spaced}(?![A-Za-z0-9])", re.IGNORECASE if any_case else 0)
+    # "FBN1c.12A>G" and "FBN1gene" name it too.
+    end = r"(?![A-Za-z0-9])|(?=[cgmnpr]\.|genes?\b)"
+    return re.compile(rf"(?<![A-Za-z0-9]){spaced}(?:{end})", re.IGNORECASE if any_case else 0)

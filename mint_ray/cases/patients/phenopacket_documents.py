@@ -1,13 +1,14 @@
 """Phenopackets of a file's content: JSON, JSON lines or YAML; single, lists, families, cohorts."""
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
 
-from mint_ray.cases.patients.phenopacket_files import MAX_MEMBER_BYTES
+from mint_ray.cases.patients.phenopacket_files import MAX_MEMBER_BYTES, without_packing
 from mint_ray.cases.patients.protobuf_json import (
     clean_text,
     get_field,
@@ -32,6 +33,7 @@ DocumentReason = Literal[
 ]
 """Reason why a file holds no phenopackets."""
 
+_BLANKS = re.compile(r"[ \t\r\n]*")
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".phenopacket")
 _YAML_ENDINGS = (".yaml", ".yml")
 _FOUND: dict[str, DocumentReason] = {
@@ -66,12 +68,15 @@ class Packet:
         name: the file, with a line or position where the file holds several.
         group: id of the family that the patient belongs to; empty if there is none.
         around: messages whose publications are the packet's too: those of a family or cohort.
+        counted: what was done to read the file: `other_encodings` for text that is not UTF-8, and
+            is read as Windows-1252. Ids are the same in both.
     """
 
     content: Any
     name: str
     group: str = ""
     around: tuple[Any, ...] = field(default=())
+    counted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,11 @@ def expand_packet(packet: Packet, depth: int = 0) -> Iterator[Packet]:
         yield packet
     elif isinstance(content, list):
         for number, item in enumerate(content, start=1):
-            inner = Packet(item, f"{packet.name}[{number}]", packet.group, packet.around)
+            inner = replace(packet, content=item, name=f"{packet.name}[{number}]")
             yield from expand_packet(inner, depth + 1)
     elif kind == "wrapper":
         inside = get_field(content, "phenopacket") or get_field(content, "phenopackets")
-        yield from expand_packet(Packet(inside, packet.name), depth + 1)
+        yield from expand_packet(replace(packet, content=inside), depth + 1)
     elif kind is not None:
         yield from _members(packet, kind)
     else:
@@ -159,11 +164,12 @@ def _members(packet: Packet, kind: Literal["family", "cohort"]) -> Iterator[Pack
                 member["metaData"] = meta
             if kind == "family" and number == 1 and not get_scalar(member, "id") and own_id:
                 member["id"] = own_id
-        yield Packet(member, f"{packet.name}[{number}]", group, (*packet.around, shared))
+        around = (*packet.around, shared)
+        yield Packet(member, f"{packet.name}[{number}]", group, around, packet.counted)
 
 
 def _documents(raw: bytes, name: str) -> Iterator[Packet | Unread]:
-    lowered = name.lower().removesuffix(".gz")
+    lowered = without_packing(name)
     if lowered.endswith(_YAML_ENDINGS):
         yield from _yaml_documents(raw, name)
         return
@@ -179,26 +185,56 @@ def _documents(raw: bytes, name: str) -> Iterator[Packet | Unread]:
 
 
 def _json_documents(raw: bytes, name: str) -> Iterator[Packet | Unread]:
-    try:
-        yield Packet(json.loads(raw), name)
+    """Yield the values of JSON: one, one a line, or one behind another."""
+    text, counted = _decoded(raw)
+    whole = _values(text)
+    if whole is not None and len(whole) == 1:
+        yield Packet(whole[0], name, counted=counted)
         return
-    except (ValueError, RecursionError):
-        lines = _lines(raw)
-    if len(lines) < 2 or _parsed(lines[0][1]) is None:
+    lines = [(n, _parsed(line)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    damaged = sum(parsed is None for _, parsed in lines)
+    if whole and damaged:  # what stands behind one another is not one a line
+        lines = list(enumerate(whole, start=1))
+    elif len(lines) < 2 or damaged == len(lines) or not (lines[0][1] or _is_named_lines(name)):
         yield Unread(name, "not_json")
         return
-    for number, line in lines:
-        parsed = _parsed(line)
+    for number, parsed in lines:
         place = f"{name}:{number}"
-        yield Unread(place, "not_json") if parsed is None else Packet(parsed, place)
+        if parsed is None:
+            yield Unread(place, "not_json")
+        else:
+            yield Packet(parsed, place, counted=counted)
 
 
-def _lines(raw: bytes) -> list[tuple[int, str]]:
+def _is_named_lines(name: str) -> bool:
+    return without_packing(name).endswith((".jsonl", ".ndjson"))
+
+
+def _decoded(raw: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return a file's text, and what `Packet.counted` says of its encoding."""
     try:
-        text = raw.decode(json.detect_encoding(raw)).removeprefix("\ufeff")
+        text = raw.decode(json.detect_encoding(raw), "surrogatepass")
+        return text.removeprefix("\ufeff"), ()
     except UnicodeDecodeError:
-        return []
-    return [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        return raw.decode("cp1252", "replace"), ("other_encodings",)
+
+
+def _values(text: str) -> list[Any] | None:
+    """Return the JSON values that stand behind one another; None if anything else stands there."""
+    decoder, values, at = json.JSONDecoder(), [], _next_value(text, 0)
+    while at < len(text):
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return None
+        values.append(value)
+        at = _next_value(text, at)
+    return values
+
+
+def _next_value(text: str, at: int) -> int:
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
@@ -211,12 +247,14 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 def _yaml_documents(raw: bytes, name: str) -> Iterator[Packet | Unread]:
     """Yield the documents of YAML, whose scalars stay text: ids keep their leading zeros."""
+    text, counted = _decoded(raw)
     try:
-        documents = list(yaml.load_all(raw, Loader=yaml.BaseLoader))
+        documents = list(yaml.load_all(text, Loader=yaml.BaseLoader))
     except (yaml.YAMLError, ValueError, RecursionError):
         yield Unread(name, "not_yaml")
         return
     if not documents:
         yield Unread(name, "not_yaml")
     for number, document in enumerate(documents, start=1):
-        yield Packet(document, name if len(documents) == 1 else f"{name}[{number}]")
+        place = name if len(documents) == 1 else f"{name}[{number}]"
+        yield Packet(document, place, counted=counted)

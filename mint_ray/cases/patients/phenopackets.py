@@ -23,6 +23,7 @@ from mint_ray.cases.patients.phenopacket_files import iter_members
 from mint_ray.cases.patients.phenopacket_references import read_publications_of
 from mint_ray.cases.patients.phenopacket_subject import read_subject_age, read_subject_sex
 from mint_ray.cases.patients.protobuf_json import (
+    clean_text,
     fold_key,
     get_enum,
     get_field,
@@ -56,6 +57,20 @@ Reason = DocumentReason | PacketReason
 """Reason for the rejection of a phenopacket or of a file."""
 
 REASONS: tuple[str, ...] = (*get_args(DocumentReason), *get_args(PacketReason))
+
+# Flags of a feature, and words of its status and modifiers, that say whether it was observed.
+_ABSENT_FLAGS = ("excluded", "negated", "is_excluded", "is_negated", "absent")
+_PRESENT_FLAGS = ("observed", "present", "is_observed", "is_present")
+_STATUSES = ("status", "assertion", "presence", "verification_status")
+_ABSENT_WORDS = frozenset(
+    "absent excluded negated negative no denied refuted false not_present not_observed".split()  # noqa: SIM905
+)
+_PRESENT_WORDS = frozenset(
+    "present observed positive yes affirmed confirmed true active resolved inactive".split()  # noqa: SIM905
+)
+_SAYING = frozenset(map(fold_key, (*_ABSENT_FLAGS, *_PRESENT_FLAGS, *_STATUSES, "modifiers")))
+
+_SOLVED, _UNSOLVED = ("SOLVED", 3), ("UNSOLVED", 4)  # by name, and by number of version 2
 
 _CHANGE = re.compile(r"[cgmnopr]\.\S.*")  # an HGVS description without its reference sequence
 
@@ -133,7 +148,7 @@ def _parse(item: Packet, ontology: Ontology) -> ParsedCase | RejectedCase:
     reason = _misshapen(packet)
     if reason is not None:
         return _turned_away(case_id or item.name, reason)
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(item.counted)
     observed, excluded = _read_terms(packet, ontology, counts)
     if not observed:
         elsewhere = not get_list(packet, "phenotypic_features") and _has_terms(packet)
@@ -183,9 +198,8 @@ def answer_strings(packet: Any) -> set[str]:
     with and without the reference sequence in front.
     """
     strings: set[str] = set()
-    for interpretation in get_objects(packet, "interpretations"):
-        diagnosis = get_object(interpretation, "diagnosis")
-        strings |= get_texts(get_object(diagnosis, "disease"), "id", "label")
+    for diagnosis in _diagnoses(packet):
+        strings |= get_texts(_disease_of(diagnosis), "id", "label")
         for genomic in get_objects(diagnosis, "genomic_interpretations"):
             strings |= get_texts(get_object(genomic, "gene"), "symbol", "value_id")
             variant = get_object(genomic, "variant_interpretation")
@@ -199,8 +213,7 @@ def answer_strings(packet: Any) -> set[str]:
 def stated_genes(packet: Any) -> set[str]:
     """Return symbols and ids of the genes that a phenopacket's interpretations name."""
     genes: set[str] = set()
-    for interpretation in get_objects(packet, "interpretations"):
-        diagnosis = get_object(interpretation, "diagnosis")
+    for diagnosis in _diagnoses(packet):
         for genomic in get_objects(diagnosis, "genomic_interpretations"):
             variant = get_object(genomic, "variant_interpretation")
             descriptor = get_object(variant, "variation_descriptor")
@@ -209,28 +222,76 @@ def stated_genes(packet: Any) -> set[str]:
     return genes
 
 
+def _diagnoses(packet: Any, *statuses: str | int | None) -> list[dict[str, Any]]:
+    """Return the diagnoses of all interpretations, or of those with one of the statuses."""
+    found = []
+    for interpretation in get_objects(packet, "interpretations"):
+        status = get_enum(interpretation, "progress_status")
+        if status is None:  # version 1 calls it so
+            status = get_enum(interpretation, "resolution_status")
+        if not statuses or status in statuses:
+            found += get_objects(interpretation, "diagnosis") or [{}]
+    return found
+
+
+def _disease_of(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the disease of a diagnosis, also where it stands in a message of its own."""
+    disease = _term_of(diagnosis, "disease")
+    return _term_of(disease, "term") or disease
+
+
 def _read_terms(
     packet: Any, ontology: Ontology, counts: Counter[str]
 ) -> tuple[list[str], list[str]]:
     """Return observed and excluded phenotypes: current ids, in file order, without repeats.
 
-    Version 1's `negated` means what version 2's `excluded` means. A feature whose flag cannot be
-    read may be either: it is dropped.
+    A feature that `_is_absent` cannot read may be either: it is dropped.
     """
     reader = TermReader(ontology, counts)
     observed: dict[str, None] = {}
     excluded: dict[str, None] = {}
     for feature in get_list(packet, "phenotypic_features"):
-        named = get_object(feature, "type") or feature  # some converters leave out "type"
+        feature = {"type": feature} if isinstance(feature, str) else feature
+        named = _term_of(feature, "type") or feature  # some converters leave out "type"
         written, label = get_text(named, "id"), get_text(named, "label")
-        flags = [get_flag(feature, name) for name in ("excluded", "negated")]
-        if not (written or label) or None in flags:
+        is_absent = _is_absent(feature)
+        if not (written or label) or is_absent is None:
             counts["malformed_features"] += 1
             continue
         term = reader.read(written, label)
         if term is not None:
-            reader.add(excluded if any(flags) else observed, term)
+            reader.add(excluded if is_absent else observed, term)
     return list(observed), reader.without_observed(excluded, observed)
+
+
+def _is_absent(feature: Any) -> bool | None:
+    """Return whether a feature was looked for and not found; None if it does not say so clearly.
+
+    Version 1's `negated` means what version 2's `excluded` means. Converters also write
+    `observed: false`, `status: absent`, or a modifier that is called "Absent".
+    """
+    stated = _SAYING.intersection(map(fold_key, feature)) if isinstance(feature, dict) else ()
+    if not stated:
+        return False
+
+    def given(names: Iterable[str]) -> Iterator[str]:
+        return (name for name in names if fold_key(name) in stated)
+
+    flags = [get_flag(feature, name) for name in given(_ABSENT_FLAGS)]
+    for name in given(_PRESENT_FLAGS):
+        is_present = get_field(feature, name) is None or get_flag(feature, name)
+        flags.append(None if is_present is None else not is_present)
+    for word in (_word_of(get_field(feature, name)) for name in given(_STATUSES)):
+        if word:
+            flags.append(word in _ABSENT_WORDS if word in _ABSENT_WORDS | _PRESENT_WORDS else None)
+    modifiers = get_list(feature, "modifiers") if "modifiers" in stated else ()
+    flags.append(any(_word_of(modifier) in _ABSENT_WORDS for modifier in modifiers))
+    return None if None in flags else any(flags)
+
+
+def _word_of(value: Any) -> str:
+    text = clean_text(value) or get_text(value, "label") or get_text(value, "id")
+    return "_".join(text.lower().replace("_", " ").split())
 
 
 def _has_terms(packet: Any) -> bool:
@@ -260,34 +321,31 @@ def _is_term(item: Any) -> bool:
 
 
 def _read_diseases(packet: Any, ontology: Ontology, counts: Counter[str]) -> dict[str, str]:
-    """Return disease id -> name: the diagnoses, else the diseases that are not excluded.
+    """Return disease id -> name: of solved cases, else of other diagnoses, else of `diseases`.
+
+    The diagnosis of an unsolved case is a hypothesis, not the answer, and so is one of an open case
+    beside that of a solved one.
 
     Counts `gene_as_disease` and `unreadable_disease` for what is stated there and is no disease id:
     the case has no known answer if nothing else names it. A solved case that states no disease
     counts `solved_without_disease`.
     """
-    terms = [
-        _term_of(get_object(interpretation, "diagnosis"), "disease")
-        for interpretation in get_objects(packet, "interpretations")
-        # The diagnosis of an unsolved case is a hypothesis, not the answer.
-        if get_enum(interpretation, "progress_status") not in ("UNSOLVED", 4)
-    ]
     known = disease_names("OMIM", ontology.release)
-    diseases = _by_id(terms, known, counts) or _by_id(
-        (
-            _term_of(disease, "term") or disease  # some converters leave out "term"
-            for disease in get_objects(packet, "diseases")
-            if get_flag(disease, "excluded") is False and get_flag(disease, "negated") is False
-        ),
-        known,
-        counts,
+    solved = _diagnoses(packet, *_SOLVED)
+    unsolved = _diagnoses(packet, *_UNSOLVED)
+    others = [d for d in _diagnoses(packet) if d not in solved and d not in unsolved]
+    listed = (
+        _term_of(disease, "term") or disease  # some converters leave out "term"
+        for disease in get_objects(packet, "diseases")
+        if get_flag(disease, "excluded") is False and get_flag(disease, "negated") is False
     )
-    is_solved = any(
-        get_enum(interpretation, "progress_status") in ("SOLVED", 3)
-        for interpretation in get_objects(packet, "interpretations")
+    diseases = (
+        _by_id(map(_disease_of, solved), known, counts)
+        or _by_id(map(_disease_of, others), known, counts)
+        or _by_id(listed, known, counts)
     )
     is_counted = counts["gene_as_disease"] or counts["unreadable_disease"]
-    counts["solved_without_disease"] += is_solved and not diseases and not is_counted
+    counts["solved_without_disease"] += bool(solved) and not diseases and not is_counted
     counts["several_diseases"] += len(diseases) > 1
     return diseases
 
@@ -303,8 +361,11 @@ def _by_id(
 ) -> dict[str, str]:
     names: dict[str, str] = {}
     for term in terms:
-        written, label = get_text(term, "id"), get_text(term, "label")
+        written, label = get_scalar(term, "id"), get_text(term, "label")
         stated = read_disease_ids(written or label)
+        if not (stated or written) and (named := known.ground(label)):
+            stated = [named]
+            counts["grounded_labels"] += 1
         genes = [label_id for label_id in stated if known.is_gene_entry(label_id, label)]
         for label_id in stated:
             if label_id not in genes:

@@ -82,8 +82,13 @@ def get_object(node: object, key: str) -> dict[str, Any]:
 
 
 def get_list(node: object, key: str) -> list[Any]:
-    """Return a repeated field; its items may be of any type."""
+    """Return a repeated field; its items may be of any type.
+
+    One message in the place of a list, as converters from XML write it, is its only item.
+    """
     value = get_field(node, key)
+    if isinstance(value, dict):
+        return [value] if value else []
     return value if isinstance(value, list) else []
 
 
@@ -93,10 +98,14 @@ def get_objects(node: object, key: str) -> list[dict[str, Any]]:
 
 
 def get_enum(node: object, key: str) -> str | int | None:
-    """Return an enumeration, by name in capitals or by number; None if it is neither."""
+    """Return an enumeration, by name in capitals or by number; None if it is neither.
+
+    The name may have that of its enumeration before it: `PROGRESS_STATUS_SOLVED` of
+    `progressStatus`.
+    """
     value = get_field(node, key)
     if isinstance(value, str):
-        return clean_text(value).upper()
+        return clean_text(value).upper().replace(" ", "_").removeprefix(f"{key.upper()}_")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -25,6 +25,18 @@ _SPLITS: Final[Mapping[str, Split]] = {
 _FILLING = r"[\s_.-]*(?:set|data|dataset|split|images?|imgs?|tiles?|patches|samples?)?[\s_.-]*\d*"
 _SPLIT = re.compile(rf"({'|'.join(sorted(_SPLITS, key=len, reverse=True))}){_FILLING}")
 _NUMBER = re.compile(r"(?:class|label|category|cls)?[\s_.-]*\d+", re.IGNORECASE)
+# Magnifications, resolutions and levels of a pyramid: "40X", "x20", "0.5mpp", "level_1".
+_SCALE = re.compile(
+    r"(?:x\s*\d+(?:[.,]\d+)?|(?:mag(?:nification)?[\s_-]*)?\d+(?:[.,]\d+)?\s*(?:x|×)"
+    r"|(?:mag(?:nification)?|level|mpp|scale|zoom)[\s_.-]*\d+(?:[.,]\d+)?x?"
+    r"|\d+(?:[.,]\d+)?[\s_-]*(?:mpp|(?:um|µm|μm|microns?)(?:[\s_-]*(?:per[\s_-]*)?(?:px|pixel))?))"
+)
+_WRAPPER = re.compile(
+    r"(?:all|raw|the)?[\s_-]*(?:images?|imgs?|tiles?|patches|data|dataset|photos|samples)"
+)
+_PARTS = re.compile(
+    r"(?:(?:binary|nuclei|nuclear|instance)?[\s_-]*masks?|annotations?|overlays?|ground[\s_-]*truths?|gt|segmentations?)"
+)
 _DEEPEST_SPLIT = 2
 _SHOWN = 4
 
@@ -64,7 +76,14 @@ def read_levels(
     """
     if config.levels is not None:
         return config.levels
-    levels = _levels_by_names(root, parents)
+    depth = max(map(len, parents))
+    beside = {n for level in range(depth) for n in _names_at(parents, level) if _is(_PARTS, {n})}
+    if beside:
+        raise _unclear(root, parents, f"{_some(beside)} would be read as tissue; move it elsewhere")
+    skipped = _levels_without_meaning(parents)
+    levels = _levels_by_names(root, {_without(folders, skipped) for folders in parents} - {()})
+    for level in skipped:
+        levels = (*levels[:level], "skip", *levels[level:])
     label, group = levels.index("label"), levels.index("group")
     unnamed = _names_at(parents, label) - set(config.label_names)
     if unnamed and all(_NUMBER.fullmatch(name) for name in unnamed):
@@ -77,6 +96,24 @@ def read_levels(
             "that either could be the label",
         )
     return levels
+
+
+def _levels_without_meaning(parents: Collection[Folders]) -> list[int]:
+    """Return the levels that name a magnification, or are one folder around all others."""
+    depth = max(map(len, parents))
+    scales = [level for level in range(depth) if _is(_SCALE, _names_at(parents, level))]
+    first = next((level for level in range(depth) if level not in scales), depth)
+    around = _names_at(parents, first)
+    is_wrapper = len(around) == 1 and _is(_WRAPPER, around) and first + 1 < depth
+    return sorted([*scales, first] if is_wrapper else scales)
+
+
+def _is(pattern: re.Pattern[str], names: Collection[str]) -> bool:
+    return bool(names) and all(pattern.fullmatch(name.casefold().strip()) for name in names)
+
+
+def _without(folders: Folders, levels: Collection[int]) -> Folders:
+    return tuple(name for level, name in enumerate(folders) if level not in levels)
 
 
 def _levels_by_names(root: Path, parents: Collection[Folders]) -> tuple[Level, ...]:

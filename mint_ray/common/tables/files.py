@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from mint_ray.errors import DataError
 
 TABLE_ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt.gz")
 _DELIMITERS = "\t,;|"
+_NAMED_DELIMITER = re.compile(r"\"?sep=([\t,;|])\"?\s*", re.IGNORECASE)
+_HEADER_BYTES = 2**16
 _MAX_TEXT_BYTES = 2**31 - 1  # of a table of text, unpacked: Arrow's longest column of text
 
 
@@ -30,12 +33,31 @@ def is_table_file(path: Path) -> bool:
     return kind_of_file(path) in ("parquet", "csv", "tsv")
 
 
-def read_table_file(path: Path, rows: str = "cases") -> tuple[pa.Table, int]:
+def text_columns(path: Path) -> tuple[str, ...]:
+    """Return the names in the header of a table of text as they stand; none if it has none."""
+    try:
+        with path.open("rb") as file:
+            is_packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_packed else path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return ()
+    text = _with_line_feeds(head.decode(_encoding(head), "ignore")).lstrip("\n")
+    delimiter, text = _delimiter(text)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        return tuple(name.strip() for name in next(reader, []))
+    except csv.Error:
+        return ()
+
+
+def read_table_file(path: Path, rows: str = "cases", lower: bool = True) -> tuple[pa.Table, int]:
     """Read a table, all columns of a table of text as text.
 
     Args:
         path: of the file.
         rows: content of the rows in the plural, for errors.
+        lower: write the names of a text's columns in small letters.
 
     Returns:
         The table, and the number of lines that were left out because they have another number of
@@ -54,7 +76,8 @@ def read_table_file(path: Path, rows: str = "cases") -> tuple[pa.Table, int]:
     is_text = kind in ("csv", "tsv") or (kind in ("text", "yaml") and _is_named_text(path))
     if not is_text or path.name.lower().endswith(".parquet"):
         raise _other_kind(path, kind, rows)
-    return _read_text(path, content if content is not None else path.read_bytes(), rows)
+    content = content if content is not None else path.read_bytes()
+    return _read_text(path, content, rows, lower)
 
 
 def _read_parquet(path: Path, kind: FileKind, rows: str) -> pa.Table:
@@ -100,14 +123,13 @@ def _unpack(path: Path, rows: str) -> bytes:
         ) from error
 
 
-def _read_text(path: Path, content: bytes, rows: str) -> tuple[pa.Table, int]:
+def _read_text(path: Path, content: bytes, rows: str, lower: bool) -> tuple[pa.Table, int]:
     """Read a table whose header names the columns; blank lines do not count.
 
-    Names of columns may be written in capitals. An empty field is null.
+    A line above the header may name the delimiter, as Excel writes it (`sep=;`). An empty field is
+    null; empty ones beyond the last column do not count.
     """
-    text = _decoded(path, content).lstrip("\n")
-    first_line = text.split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=first_line.count)
+    delimiter, text = _delimiter(_decoded(path, content).lstrip("\n"))
     limit = csv.field_size_limit(_MAX_TEXT_BYTES)
     try:
         # Strict: an open quotation mark would swallow the lines after it.
@@ -121,20 +143,36 @@ def _read_text(path: Path, content: bytes, rows: str) -> tuple[pa.Table, int]:
         ) from error
     finally:
         csv.field_size_limit(limit)
-    whole = [row for row in lines if len(row) == len(header)]
+    fitted = (row if any(row[len(header) :]) else row[: len(header)] for row in lines)
+    whole = [row for row in fitted if len(row) == len(header)]
     columns = zip(*whole, strict=True) if whole else ([] for _ in header)
     arrays = [pa.array([cell or None for cell in column], pa.string()) for column in columns]
-    names = [name.strip().lower() for name in header]
+    names = [name.strip().lower() if lower else name.strip() for name in header]
     return pa.table(arrays, names=names), len(lines) - len(whole)
 
 
+def _delimiter(text: str) -> tuple[str, str]:
+    """Return the mark between the fields of a table, and its text from the header on."""
+    first_line, _, rest = text.partition("\n")
+    if named := _NAMED_DELIMITER.fullmatch(first_line):
+        return named[1], rest
+    return max(_DELIMITERS, key=first_line.count), text
+
+
+def _encoding(content: bytes) -> str:
+    return "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+
+
 def _decoded(path: Path, content: bytes) -> str:
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        text = content.decode(encoding)
+        text = content.decode(_encoding(content))
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: expected a table in UTF-8, found bytes of another encoding at position "
             f"{error.start}; save it as UTF-8"
         ) from error
+    return _with_line_feeds(text)
+
+
+def _with_line_feeds(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -210,3 +210,40 @@ def test_the_folders_of_the_field() -> None:
         read(FIELD / "patient_class")
     refs, _, _ = read(FIELD / "patient_class", levels=["group", "label"])
     assert (labels(refs), len({ref.group_id for ref in refs})) == ({"0", "1"}, 6)
+
+
+SCALES = ("40X", "100x")
+
+
+@pytest.mark.parametrize(
+    ("levels", "groups"),
+    [
+        ([SCALES, TISSUES], 12),
+        ([("40x",), TISSUES], 6),
+        ([TISSUES, SCALES], 12),
+        ([("0.25mpp", "0.5um"), TISSUES], 12),
+        ([TISSUES, ("P1", "P2"), ("level_0", "level_1")], 2),
+        ([("images",), TISSUES], 6),
+        ([("data",), SCALES, TISSUES], 12),
+    ],
+)
+def test_magnifications_and_wrappers_mean_nothing(
+    tmp_path: Path, levels: list[Sequence[str]], groups: int
+) -> None:
+    refs, rejected, reading = read(write(tmp_path, product(*levels)))
+    assert labels(refs) == set(TISSUES)
+    assert len({ref.group_id for ref in refs}) == groups
+    assert rejected == []
+    assert "skip" in reading
+
+
+def test_magnifications_below_splits(tmp_path: Path) -> None:
+    refs, _, _ = read(write(tmp_path, product(SPLITS, SCALES, TISSUES)))
+    assert labels(refs) == set(TISSUES)
+    assert {ref.split for ref in refs} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("levels", [[("images", "masks")], [TISSUES, ("images", "nuclei_masks")]])
+def test_masks_beside_images_are_no_tissue(tmp_path: Path, levels: list[Sequence[str]]) -> None:
+    with pytest.raises(DataError, match="masks would be read as tissue; move it elsewhere"):
+        read(write(tmp_path, product(*levels)))

@@ -18,7 +18,7 @@ _OPEN_END = re.compile(
 )
 _BRACKETS = re.compile(r"\s*[\[(][^\])]*[\])]")
 _WORD = re.compile(r"[^\W_]+")
-_LITTLE = frozenset("a an and as by due for from in of on or the to type with without".split())  # noqa: SIM905
+LITTLE = frozenset("a an and as by due for from in of on or the to type with without".split())  # noqa: SIM905
 _KINDS = frozenset(["syndrome", "disease", "disorder"])
 _COMMON = frozenset(
     "ADHD AIDS ALT ASD AST BMI CBC CNS CRP CSF DNA DTR ECG EEG EKG EMG ENT ERG ESR GERD HIV ICU"  # noqa: SIM905
@@ -82,6 +82,23 @@ def base_spellings(name: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=16384)
+def eponyms(name: str) -> frozenset[str]:
+    """Return what the full and family names have before "syndrome", "disease" or "disorder".
+
+    General words alone are none.
+
+    >>> sorted(eponyms("Charcot-Marie-Tooth disease, type 1A"))
+    ['charcot marie tooth']
+    """
+    stems = set()
+    for spelling in spellings(name) | base_spellings(name):
+        stem, _, kind = spelling.rpartition(" ")
+        if kind in _KINDS and set(stem.split()) - _GENERAL and len(stem) > FEWEST_LETTERS:
+            stems.add(stem)
+    return frozenset(stems)
+
+
+@lru_cache(maxsize=16384)
 def abbreviations(name: str) -> frozenset[str]:
     """Return abbreviations of a name that its initials make: at least three letters.
 
@@ -94,7 +111,7 @@ def abbreviations(name: str) -> frozenset[str]:
     for part in name.split(";"):
         text = _without_type(_QUALIFIER.sub(" ", _OPEN_END.sub("", _BRACKETS.sub("", part))))
         for order in _orders(text.strip(" ,")):
-            words = [word for word in _WORD.findall(order) if word.lower() not in _LITTLE]
+            words = [word for word in _WORD.findall(order) if word.lower() not in LITTLE]
             for chosen in (words, [word for word in words if word.lower() not in _KINDS]):
                 found.add("".join(word[0] for word in chosen).upper())
     return (

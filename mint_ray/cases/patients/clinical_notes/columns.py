@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mint_ray.cases.table import AGE_COLUMNS, spelled_column
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.errors import DataError
 
@@ -24,9 +25,39 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
         "description",
         "report",
         "notes",
+        "note_body",
+        "free_text",
+        "freetext",
+        "clinical_text",
+        "clinical_narrative",
+        "clinical_description",
+        "clinical_summary",
+        "clinical_history",
+        "case_text",
+        "case_summary",
+        "discharge_summary",
+        "patient_note",
+        "vignette",
+        "letter",
+        "summary",
+        "history_of_present_illness",
+        "hpi",
+        "anamnese",
+        "befund",
+        "arztbrief",
     ),
     "id": ("note_id", "case_id", "id", "row_id", "uid", "study_id"),
-    "label_id": ("label_id", "omim_id", "disease_id", "omim", "mim", "orpha", "orpha_code"),
+    "label_id": (
+        "label_id",
+        "omim_id",
+        "disease_id",
+        "omim",
+        "mim",
+        "omim_number",
+        "mim_number",
+        "orpha",
+        "orpha_code",
+    ),
     "label_name": ("label_name", "disease", "disease_name", "diagnosis", "label", "condition"),
     "gene": ("gene", "gene_symbol", "genes", "causative_gene", "hgnc_symbol"),
     "group": ("group_id", "group", "patient_id", "subject_id", "patient", "family_id", "family"),
@@ -41,7 +72,7 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
         "source_publication",
     ),
     "sex": ("sex", "gender"),
-    "age": ("age", "age_years", "age_at_last_encounter"),
+    "age": (*AGE_COLUMNS, "age_at_last_encounter"),
 }
 """Names that `auto` looks for, the first one first; case, spaces and hyphens do not count."""
 
@@ -61,7 +92,7 @@ def choose_columns(
     """
     by_spelling: dict[str, str] = {}
     for column in columns:
-        by_spelling.setdefault(_spelling(column), column)
+        by_spelling.setdefault(spelled_column(column), column)
     found = ", ".join(columns) or "no column"
     chosen: dict[str, str] = {}
     for role, wanted in settings.model_dump().items():
@@ -93,7 +124,7 @@ def are_of_notes(columns: Collection[str]) -> bool:
     of_case_table = "case_id" in columns and bool(
         {"note", "terms", "face_terms", "image"} & set(columns)
     )
-    return not of_case_table and bool(set(map(_spelling, columns)) & set(USUAL_NAMES["note"]))
+    return not of_case_table and bool(set(map(spelled_column, columns)) & set(USUAL_NAMES["note"]))
 
 
 def text_of(value: Any) -> str:
@@ -110,7 +141,3 @@ def text_of(value: Any) -> str:
 def split_list(text: str) -> list[str]:
     """Return the items of a text that lists several, by commas, semicolons, bars or slashes."""
     return [item for item in re.split(r"\s*[;,|/]\s*", text) if item]
-
-
-def _spelling(column: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", column.casefold()).strip("_")

@@ -1,19 +1,19 @@
 """Files of clinical notes: parquet, CSV, JSON lines, or a dataset that Hugging Face saved."""
 
-import csv
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from mint_ray.common.parquet import class_names
+from mint_ray.common.tables.files import is_table_file, read_table_file, text_columns
 from mint_ray.errors import DataError
 
 KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson, .json (the last five also .gz)"
@@ -29,10 +29,12 @@ class NoteTable:
     Attributes:
         columns: names of the columns, in the order of the file.
         rows: values by column; None for a row that cannot be read.
+        skipped_lines: lines of text with another number of fields than the header.
     """
 
     columns: tuple[str, ...]
     rows: Sequence[dict[str, Any] | None]
+    skipped_lines: int = 0
 
 
 def read_note_table(path: Path) -> NoteTable:
@@ -50,13 +52,12 @@ def read_note_table(path: Path) -> NoteTable:
         raise DataError(
             f"{path}: expected a file of notes ({KINDS}), found nothing there; check the path"
         )
-    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    if kind == "parquet":
-        return _of_arrow([_read_parquet(path)])
-    if kind in ("csv", "tsv"):
-        return _of_arrow([_read_csv(path, kind)])
+    kind = _ending(path)
     if kind in ("jsonl", "ndjson", "json"):
         return _of_json(path)
+    if kind in ("parquet", "csv", "tsv") or is_table_file(path):
+        table, skipped_lines = read_table_file(path, "notes", lower=False)
+        return _of_arrow([table], path, skipped_lines)
     raise DataError(
         f"{path}: expected a file of notes ({KINDS}) or the folder of a saved dataset, found "
         f"another kind of file; convert it to one of these"
@@ -69,7 +70,7 @@ def peek_columns(path: Path) -> tuple[str, ...]:
     JSON counts only as JSON lines, since a `.json` file may be anything; its first line has the
     columns.
     """
-    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    kind = _ending(path)
     try:
         if path.is_dir():
             saved = _saved_files(path)
@@ -77,16 +78,18 @@ def peek_columns(path: Path) -> tuple[str, ...]:
             return () if not files else tuple(_schema_of(files[0]).names)
         if kind == "parquet":
             return tuple(_schema_of(path).names)
-        if kind not in ("csv", "tsv", "jsonl", "ndjson"):
+        if kind in ("csv", "tsv"):
+            return text_columns(path)
+        if kind not in ("jsonl", "ndjson"):
             return ()
-        with _open_text(path) as stream:
-            head = stream.readline()
+        first = _json_or_none(_text_of(path).partition("\n")[0])
     except (*_TEXT_ERRORS, pa.ArrowException):
         return ()
-    if kind in ("csv", "tsv"):
-        return tuple(_split_header(head, _delimiter(head, kind)))
-    first = _json_or_none(head)
     return tuple(first) if isinstance(first, dict) else ()
+
+
+def _ending(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").rpartition(".")[2]
 
 
 def _schema_of(file: Path) -> pa.Schema:
@@ -99,9 +102,9 @@ def _schema_of(file: Path) -> pa.Schema:
 def _of_folder(folder: Path) -> NoteTable:
     """Read a saved dataset, else the parquet files of a folder."""
     if saved := _saved_files(folder):
-        return _of_arrow([_read_arrow(file) for file in saved])
+        return _of_arrow([_read_arrow(file) for file in saved], folder)
     if files := sorted(folder.glob("*.parquet")):
-        return _of_arrow([_read_parquet(file) for file in files])
+        return _of_arrow([read_table_file(file, "notes")[0] for file in files], folder)
     raise DataError(
         f"{folder}: expected a dataset that `save_to_disk` wrote (state.json beside .arrow files) "
         "or parquet files, found neither; name the folder of the dataset itself"
@@ -122,54 +125,40 @@ def _read_arrow(file: Path) -> pa.Table:
         raise _damaged(file, "an Arrow file of a saved dataset", error) from error
 
 
-def _read_parquet(file: Path) -> pa.Table:
-    try:
-        return pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(file, "a parquet table of notes", error) from error
-
-
-def _read_csv(file: Path, kind: str) -> pa.Table:
-    """Read a CSV file with every column as text, so that ids keep their zeros."""
-    try:
-        with _open_text(file) as stream:
-            head = stream.readline()
-        delimiter = _delimiter(head, kind)
-        names = _split_header(head, delimiter)
-        return pa_csv.read_csv(
-            file,
-            parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except (*_TEXT_ERRORS, csv.Error, pa.ArrowException) as error:
-        raise _damaged(file, "a CSV table of notes in UTF-8 with a line of names", error) from error
-
-
-def _delimiter(head: str, kind: str) -> str:
-    return "\t" if kind == "tsv" else max(",;\t", key=head.count)
-
-
-def _split_header(head: str, delimiter: str) -> list[str]:
-    return next(csv.reader([head], delimiter=delimiter), [])
-
-
 def _of_json(file: Path) -> NoteTable:
-    """Read objects, one a line or all in one list; what is no object is a row of None."""
+    """Read objects, one a line or all in one list; what is no object is a row of None.
+
+    One object can hold the list, as a field, or be columns of values by row, as pandas writes.
+    """
     try:
-        with _open_text(file) as stream:
-            text = stream.read()
+        text = _text_of(file)
     except _TEXT_ERRORS as error:
         raise _damaged(file, "JSON lines of notes in UTF-8", error) from error
-    values: Iterable[Any]
-    if text.lstrip().startswith("["):
-        values = _json_or_none(text) or []
-    else:
+    whole = _json_or_none(text)
+    if whole is None and text.lstrip().startswith("["):
+        raise DataError(
+            f"{file}: expected a list of notes as JSON, found one that is damaged or cut short; "
+            "write or copy it again"
+        )
+    values: Iterable[Any] = whole if isinstance(whole, list) else _rows_of_object(whole)
+    if whole is None:
         values = (_json_or_none(line) for line in text.split("\n") if line.strip())
     rows = [value if isinstance(value, dict) else None for value in values]
     columns = dict.fromkeys(name for row in rows if row is not None for name in row)
     return NoteTable(tuple(columns), rows)
+
+
+def _rows_of_object(whole: Any) -> list[Any]:
+    """Return the rows that one JSON object holds or is."""
+    if not isinstance(whole, dict):
+        return [whole]
+    lists = [v for v in whole.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(lists) == 1:
+        return list(lists[0])
+    if whole and all(isinstance(value, dict) for value in whole.values()):
+        numbers = dict.fromkeys(number for value in whole.values() for number in value)
+        return [{name: value.get(n) for name, value in whole.items()} for n in numbers]
+    return [whole]
 
 
 def _json_or_none(text: str) -> Any:
@@ -179,16 +168,31 @@ def _json_or_none(text: str) -> Any:
         return None
 
 
-def _open_text(file: Path) -> Any:
-    if file.name.lower().endswith(".gz"):
-        return gzip.open(file, "rt", encoding="utf-8-sig", newline="\n")
-    return file.open(encoding="utf-8-sig", newline="\n")
+def _text_of(file: Path) -> str:
+    """Return the text of a file, packed or not, in UTF-8 or as its byte order mark says."""
+    content = file.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if is_wide else "utf-8-sig")
 
 
-def _of_arrow(tables: Sequence[pa.Table]) -> NoteTable:
+def _of_arrow(tables: Sequence[pa.Table], path: Path, skipped_lines: int = 0) -> NoteTable:
+    """Return the rows of tables.
+
+    Raises:
+        DataError: a named column is there twice.
+    """
+    for table in tables:
+        counted = Counter(filter(None, table.column_names))
+        if repeated := sorted(name for name, number in counted.items() if number > 1):
+            raise DataError(
+                f"{path}: expected each column once, found {', '.join(repeated)} more than once; "
+                "rename or drop the others"
+            )
     columns = dict.fromkeys(name for table in tables for name in table.column_names)
     rows = [row for table in tables for row in _rows_of(table)]
-    return NoteTable(tuple(columns), rows)
+    return NoteTable(tuple(columns), rows, skipped_lines)
 
 
 def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:

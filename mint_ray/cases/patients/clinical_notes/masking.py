@@ -15,9 +15,11 @@ from mint_ray.cases.patients.clinical_notes.answer_names import (
     FEWEST_LETTERS,
     abbreviations,
     base_spellings,
+    eponyms,
     fold,
     spellings,
 )
+from mint_ray.cases.patients.clinical_notes.misspelt import misspelt_names, named_by_eponym
 
 MASK = "[masked]"
 """Text that stands in a note in the place of its answer."""
@@ -53,6 +55,8 @@ _TELLS_DIAGNOSIS = re.compile(
     re.IGNORECASE,
 )
 _IN_BRACKETS = re.compile(r"\s*\(\s*([A-Z][A-Za-z0-9-]{1,9})\s*[);,]")
+_PREFIXES = {"ORPHA": r"(?:ORPHA(?:NET|CODE)?|ORDO)", "OMIM": r"O?MIM"}
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))  # they part a name unseen
 _TAIL = r"(?:,?\s+(?:sub)?types?\s+[\divxabc]{1,5}\b|[\s-]+\d{1,3}[a-z]?\b)?"
 
 
@@ -84,8 +88,9 @@ def mask_answer(
     entries = [entry for entry in dict.fromkeys(forbidden) if entry.strip()]
     names: set[str] = set()
     bases: set[str] = set()
+    stems: set[str] = set()
     short: set[str] = set()
-    text = note
+    text = note.translate(_UNSEEN)
     for entry in entries:
         if ids := _id_pattern(entry):
             text = _replace(text, ids, counts, "masked_ids")
@@ -95,11 +100,15 @@ def mask_answer(
         else:
             names |= spellings(entry)
             bases |= base_spellings(entry)
+            stems |= eponyms(entry)
             short |= abbreviations(entry)
             short |= {part.strip() for part in entry.split(";") if _is_abbreviation(part.strip())}
     text = _mask_names(text, names, "", counts, short)
     families = {base for base in bases if not is_finding(base)}
     text = _mask_names(text, families, _TAIL, counts, short)
+    others = [*misspelt_names(text, {*names, *families})]
+    others += named_by_eponym(text, {stem for stem in stems if set(stem.split()) - _VAGUE})
+    text = _mask_spans(text, others, is_finding, counts)
     text = _mask_diagnoses(text, bases - families, is_finding, counts)
     for letters in sorted(short, key=len, reverse=True):
         text = _replace(text, _short_pattern(letters), counts, "masked_abbreviations")
@@ -126,6 +135,23 @@ def _mask_names(
                 short.add(defined[1])
         text = "".join([*pieces, text[at:]])
     return text
+
+
+def _mask_spans(
+    text: str,
+    spans: Iterable[tuple[int, int]],
+    is_finding: Callable[[str], bool],
+    counts: Counter[str],
+) -> str:
+    """Mask places that name no finding; of those that overlap, the first and longest."""
+    pieces, at = [], 0
+    for start, end in sorted(set(spans), key=lambda span: (span[0], -span[1])):
+        if start < at or is_finding(text[start:end]):
+            continue
+        pieces += [text[at:start], MASK]
+        at = end
+        counts["masked_names"] += 1
+    return "".join([*pieces, text[at:]])
 
 
 def _mask_diagnoses(
@@ -192,7 +218,8 @@ def _id_pattern(entry: str) -> re.Pattern[str] | None:
     if match is None:
         return None
     digits = rf"(?<!\d)0*{match[2]}(?!\d)"
-    marked = rf"{re.escape(match[1])}[\W_]{{0,4}}{digits}"
+    prefix = _PREFIXES.get(match[1].upper(), re.escape(match[1]))
+    marked = rf"{prefix}[\W_]{{0,4}}{digits}"
     return re.compile(marked if len(match[2]) < 6 else rf"{marked}|{digits}", re.IGNORECASE)
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from mint_ray.cases.patients.clinical_notes.columns import choose_columns, split_list, text_of
 from mint_ray.cases.patients.clinical_notes.files import read_note_table
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
-from mint_ray.cases.table import age_of, has_words, publications_of, sex_of
+from mint_ray.cases.table import (
+    AGE_COLUMNS,
+    age_of,
+    has_words,
+    publications_of,
+    sex_of,
+    spelled_column,
+)
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.knowledge.annotations import Annotations
 from mint_ray.knowledge.ids import find_publications, read_disease_ids
@@ -24,7 +31,8 @@ def read_notes(
     """Yield every row of a table of notes, as a case or a rejection.
 
     A case has its note as it stands, and no findings: they are read when its answer is masked.
-    A row is rejected with `not_json` (a damaged line), `no_modality` (a note without a word) or
+    A row is rejected with `not_json` (a damaged line), `wrong_fields` (a line of text with another
+    number of fields than the header), `no_modality` (a note without a word) or
     `duplicate_id` (an earlier row has the same id and note).
 
     Counts: `rows_without_id` (numbered by row), `repeated_ids` (numbered; one group),
@@ -44,6 +52,8 @@ def read_notes(
     table = read_note_table(path)
     chosen = choose_columns(table.columns, columns, path)
     names = _disease_names(annotations, namespace)
+    yield from [RejectedCase("", SOURCE, "wrong_fields")] * table.skipped_lines
+    age_unit = AGE_COLUMNS.get(spelled_column(chosen.get("age", "")), "years")
     stem = path.name.partition(".")[0]
     taken: set[str] = set()
     known: set[tuple[str, bytes]] = set()
@@ -71,6 +81,7 @@ def read_notes(
         taken.add(case_id)
         case = blank_case(case_id, SOURCE)
         case |= {"note": note, "group_id": values.get("group") or stated_id or case_id}
+        case["age"] = age_of(values.get("age"), age_unit, counts)
         yield _parsed(case, values, stated_id, names, counts)
 
 
@@ -85,9 +96,10 @@ def _parsed(
     label_text, label_name = values.get("label_id", ""), values.get("label_name", "")
     label_id = None
     for text in (label_text, label_name):
-        stated = [] if label_id else read_disease_ids(text)
-        counts["several_diseases"] += len(stated) > 1
-        label_id = label_id or next(iter(stated), names.get(normalise(text)))
+        if label_id is None:
+            stated = read_disease_ids(text) or _named(text, names)
+            counts["several_diseases"] += len(stated) > 1
+            label_id = next(iter(stated), None)
     counts["without_label"] = label_id is None
     counts["unread_labels"] = label_id is None and bool(label_text or label_name)
     publications = publications_of([values.get("publication")], counts)
@@ -98,12 +110,18 @@ def _parsed(
         "label_name": (label_name or None) if label_id else None,
         "publications": sorted(publications),
         "sex": sex_of(values.get("sex"), counts),
-        "age": age_of(values.get("age"), "years", counts),
     }
     genes = split_list(values.get("gene", ""))
     revealing = {label_text, label_name, label_id or "", *genes, *publications} - {""}
     answers = tuple(filter(None, (label_text, label_name)))
     return ParsedCase(case, tuple(sorted(revealing)), +counts, tuple(genes), answers)
+
+
+def _named(text: str, names: Mapping[str, str | None]) -> list[str]:
+    """Return the diseases that a text names; "MARFAN SYNDROME; MFS" is one title of OMIM."""
+    whole = names.get(normalise(text))
+    parts = [whole] if whole else [names.get(normalise(part)) for part in text.split(";")]
+    return list(dict.fromkeys(filter(None, parts)))
 
 
 def _free_id(case_id: str, taken: set[str]) -> str:

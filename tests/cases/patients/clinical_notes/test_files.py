@@ -84,14 +84,20 @@ def test_a_damaged_line_is_a_row_of_its_own(tmp_path: Path) -> None:
     [
         ("a.txt", b"Ataxia.", "found another kind of file"),
         ("a.parquet", b"PAR1", "expected a parquet table of notes"),
-        ("a.csv", b"text\n\xff\xfe\n", "expected a CSV table of notes in UTF-8"),
-        ("a.csv.gz", b"text\n", "expected a CSV table of notes"),
+        ("a.csv", b"text\n\xff\xfe\n", "expected a table in UTF-8, found bytes of another"),
+        ("a.csv", b"PK\x03\x04xl/worksheets", "found an Excel workbook"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"text\n" * 99, mtime=0)[:-9],
+            "expected a gzip file with a tab",
+        ),
+        ("a.json", b'[{"text": "Ataxia."}, {"te', "found one that is damaged or cut short"),
+        ("a.csv", b"text,age,age\nAtaxia.,1,2\n", "found age more than once"),
         (
             "a.jsonl.gz",
             gzip.compress(b'{"text": "x"}', mtime=0)[:-9],
             "expected JSON lines of notes",
         ),
-        ("a.csv", b"text,age\nAtaxia\n", "expected a CSV table of notes"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -120,3 +126,48 @@ def test_a_folder_without_tables(tmp_path: Path) -> None:
 )
 def test_tables_of_notes_are_told_from_case_tables(columns: list[str], expected: bool) -> None:
     assert are_of_notes(columns) is expected
+
+
+CSV = 'id,text\n7,"Ataxia, mild."\n8,No tremor.\n'
+READ = [{"id": "7", "text": "Ataxia, mild."}, {"id": "8", "text": "No tremor."}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", CSV.encode("utf-16")),
+        ("a.csv", CSV.replace("\n", "\r").encode()),
+        ("a.csv", b"\n" + CSV.encode()),
+        ("a.csv", b"sep=,\r\n" + CSV.encode()),
+        ("a.csv", b"id|text\n7|Ataxia, mild.\n8|No tremor.\n"),
+        ("a.csv", b"id;text\n7;Ataxia, mild.;\n8;No tremor.;\n"),
+        ("a.tsv", CSV.encode()),
+        ("a.csv", gzip.compress(CSV.encode())),
+        ("a.csv.gz", gzip.compress(CSV.encode("utf-16"))),
+        ("a.csv.gz", CSV.encode()),
+        ("a.jsonl", "\n".join(map(json.dumps, READ)).encode("utf-16")),
+        ("a.json", json.dumps({"data": READ, "n": 2}).encode()),
+        ("a.json", json.dumps({k: dict(enumerate(r[k] for r in READ)) for k in READ[0]}).encode()),
+    ],
+)
+def test_tables_as_other_programs_write_them(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    table = read_note_table(tmp_path / name)
+    assert (list(table.rows), table.skipped_lines) == (READ, 0)
+    assert name == "a.json" or are_of_notes(peek_columns(tmp_path / name))
+
+
+def test_one_note_as_an_object_on_several_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(READ[0], indent=1))
+    assert list(read_note_table(tmp_path / "a.json").rows) == READ[:1]
+
+
+def test_lines_with_other_fields_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n7,Ataxia, mild.\n8,No tremor.\n9\n")
+    table = read_note_table(tmp_path / "a.csv")
+    assert (list(table.rows), table.skipped_lines) == (READ[1:], 2)
+
+
+def test_names_of_columns_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("ID,Clinical Note\n7,Ataxia.\n")
+    assert read_note_table(tmp_path / "a.csv").columns == ("ID", "Clinical Note")

@@ -19,7 +19,7 @@ def masked(note: str, *forbidden: str) -> str:
     [
         ("Known Marfan syndrome, tall.", "Marfan syndrome", "Known [masked], tall."),
         ("MARFAN'S  SYNDROME", "Marfan syndrome", "[masked]"),
-        ("a Sjogren-like Sjögren\nsyndrome", "Sjögren syndrome", "a Sjogren-like [masked]"),
+        ("a Sjogren-like Sjögren\nsyndrome", "Sjögren syndrome", "a [masked]-like [masked]"),
         ("He has Noonan syndrome.", "Noonan syndrome 2", "He has [masked]."),
         ("He has Noonan syndrome type 2.", "Noonan syndrome 2", "He has [masked]."),
         (

@@ -165,3 +165,48 @@ def test_genes_and_stated_answers_are_kept_as_they_stand(tmp_path: Path) -> None
     assert isinstance(item, ParsedCase)
     assert item.stated == ("F1", "Worn")
     assert {"CDK 10", "GENB"} <= set(item.genes)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "age"),
+    [
+        ("age_months", "18", "P1Y6M"),
+        ("Age (months)", "18", "P1Y6M"),
+        ("Age [days]", "21", "P21D"),
+        ("Age (years)", "9", "P9Y"),
+        ("age_months", "9 years", "P9Y"),
+    ],
+)
+def test_a_column_of_ages_has_its_unit(tmp_path: Path, column: str, value: str, age: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,Free text,{column}\n1,Ataxia.,{value}\n")
+    (item,) = read_notes(path, NoteColumnsConfig(), ANNOTATIONS, "OMIM")
+    assert isinstance(item, ParsedCase)
+    assert (item.case["note"], item.case["age"]) == ("Ataxia.", age)
+
+
+@pytest.mark.parametrize(
+    ("label", "label_id", "several"),
+    [
+        ("AMBER-BOLE SYNDROME; ABS", "OMIM:900001", 0),
+        ("Amber-Bole syndrome; Amber disease", "OMIM:900001", 0),
+        ("Twin disorder; ABS", None, 0),
+    ],
+)
+def test_a_title_of_omim_is_a_label(
+    tmp_path: Path, label: str, label_id: str | None, several: int
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,note,diagnosis\n1,Ataxia.,{label}\n")
+    (item,) = read_notes(path, NoteColumnsConfig(), ANNOTATIONS, "OMIM")
+    assert isinstance(item, ParsedCase)
+    assert (item.case["label_id"], item.counts["several_diseases"]) == (label_id, several)
+
+
+def test_a_line_with_other_fields_is_a_rejection(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,note\n1,Ataxia, mild.\n2,Ptosis.\n")
+    first, second = read_notes(path, NoteColumnsConfig(), ANNOTATIONS, "OMIM")
+    assert isinstance(first, RejectedCase)
+    assert first.reason == "wrong_fields"
+    assert isinstance(second, ParsedCase)
