@@ -283,15 +283,11 @@ class _Lines(Mapping[str, list[Row]]):
     """
 
     def __init__(self, rows: pa.Table) -> None:
-        diseases = rows["disease"].to_numpy()
         self._columns = [rows[name].to_pylist() for name in rows.column_names[1:]]
-        starts = np.flatnonzero(np.concatenate([[True], diseases[1:] != diseases[:-1]])).tolist()
-        ends = [*starts[1:], len(diseases)]
-        self._spans = {
-            diseases[start]: slice(start, end)
-            for start, end in zip(starts, ends, strict=True)
-            if end > start
-        }
+        runs = pc.run_end_encode(rows["disease"].combine_chunks())
+        ends = runs.run_ends.to_pylist()
+        spans = map(slice, [0, *ends], ends)
+        self._spans = dict(zip(runs.values.to_pylist(), spans, strict=True))
 
     def __getitem__(self, disease: str) -> list[Row]:
         span = self._spans[disease]
