@@ -1,11 +1,16 @@
 """Two processes that stay for all tests, as the ranks of one process group.
 
-A process that has imported torch, transformers and DeepSpeed has spent ten seconds on it.
+A process that has imported torch, transformers and DeepSpeed has spent ten seconds on it. The
+second one is therefore a copy of the first.
 """
 
+import importlib
+import multiprocessing
 import os
+import signal
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -13,8 +18,14 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
-from torch.multiprocessing import ProcessContext
+
+IMPORTED = (
+    "accelerate",
+    "deepspeed.runtime.zero.muon.muon_optimizer",
+    "mint_ray.students.training.trainer",
+    "tests.students.workers",
+)
+"""What trainings need; it imports torch, transformers and peft too."""
 
 
 class TwoRanks:
@@ -23,12 +34,12 @@ class TwoRanks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder  # where the two find each other
         self._started = 0
-        self._context: ProcessContext | None = None
         self._pipes: list[Connection] = []
+        self._ids: list[int] = []
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function(*args)` in both processes; return what the first one returns."""
-        if self._context is None:
+        if not self._pipes:
             self._start()
         for pipe in self._pipes:
             pipe.send((function, args, dict(os.environ)))
@@ -46,27 +57,34 @@ class TwoRanks:
 
     def stop(self) -> None:
         """End both processes."""
-        if self._context is not None:
-            for process in self._context.processes:
-                process.kill()
-                process.join()
-        self._context, self._pipes = None, []
+        for process_id in self._ids:
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        self._pipes, self._ids = [], []
 
     def _start(self) -> None:
         self._started += 1
-        pairs = [mp.get_context("spawn").Pipe() for _ in range(2)]
+        context = multiprocessing.get_context("spawn")
+        pairs = [context.Pipe() for _ in range(2)]
         init = f"file://{self._folder}/{self._started}"
-        self._context = mp.spawn(
-            _serve, args=(init, [theirs for _, theirs in pairs]), nprocs=2, join=False, daemon=True
-        )
-        for _, theirs in pairs:
+        ends = [theirs for _, theirs in pairs]
+        context.Process(target=_serve_both, args=(init, ends), daemon=True).start()
+        for theirs in ends:
             theirs.close()
         self._pipes = [ours for ours, _ in pairs]
+        self._ids = [pipe.recv() for pipe in self._pipes]
+
+
+def _serve_both(init: str, pipes: list[Connection]) -> None:
+    """Become the first of the two, after starting the second."""
+    for module in IMPORTED:
+        importlib.import_module(module)
+    _serve(0 if os.fork() else 1, init, pipes)
 
 
 def _serve(rank: int, init: str, pipes: list[Connection]) -> None:
-    for pipe in pipes[:rank] + pipes[rank + 1 :]:
-        pipe.close()
+    pipes[1 - rank].close()
+    pipes[rank].send(os.getpid())
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
     linear = torch.nn.functional.linear

@@ -6,7 +6,7 @@ and `genes_to_phenotype.txt`). Rows keep their references, so that loading can l
 annotations that only given publications support.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -164,7 +164,7 @@ def load_annotations(
     diseases = load_disease_table(release)
     ids = diseases["id"].to_pylist()
     return Annotations(
-        _by_disease(rows),
+        _Lines(rows),
         dict(zip(ids, diseases["name"].to_pylist(), strict=True)),
         _non_empty(ids, diseases["other_names"].to_pylist()),
         _non_empty(ids, diseases["genes"].to_pylist()),
@@ -275,19 +275,30 @@ def _from(
     return found
 
 
-def _by_disease(rows: pa.Table) -> dict[str, list[Row]]:
-    """Group rows by disease; the table must be sorted by disease."""
-    names = rows.column_names[1:]
-    diseases = rows["disease"].to_numpy()
-    columns = [rows[name].to_pylist() for name in names]
-    everything = [Row(*values) for values in zip(*columns, strict=True)]
-    starts = np.flatnonzero(np.concatenate([[True], diseases[1:] != diseases[:-1]])).tolist()
-    ends = [*starts[1:], len(everything)]
-    return {
-        diseases[start]: everything[start:end]
-        for start, end in zip(starts, ends, strict=True)
-        if end > start
-    }
+class _Lines(Mapping[str, list[Row]]):
+    """The lines of each disease, made when they are asked for; all of them take a second.
+
+    Args:
+        rows: table with `ROW_SCHEMA`, sorted by disease.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._columns = [rows[name].to_pylist() for name in rows.column_names[1:]]
+        runs = pc.run_end_encode(rows["disease"].combine_chunks())
+        ends = runs.run_ends.to_pylist()
+        spans = map(slice, [0, *ends], ends)
+        self._spans = dict(zip(runs.values.to_pylist(), spans, strict=True))
+
+    def __getitem__(self, disease: str) -> list[Row]:
+        span = self._spans[disease]
+        parts = (column[span] for column in self._columns)
+        return [Row(*values) for values in zip(*parts, strict=True)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        return len(self._spans)
 
 
 def _non_empty(ids: list[str], lists: list[list[str]]) -> dict[str, tuple[str, ...]]:

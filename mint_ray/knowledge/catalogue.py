@@ -212,8 +212,10 @@ def tidy_name(text: str) -> str:
 
     An apostrophe becomes ’ and a doubled one a double quote.
     """
-    kinds = ((c, unicodedata.category(c)) for c in text)
-    visible = "".join(" " if kind[0] in "CZ" else c for c, kind in kinds if kind != "Cf")
+    visible = text
+    if not text.isprintable():  # a character is invisible, or a space other than the usual one
+        kinds = ((c, unicodedata.category(c)) for c in text)
+        visible = "".join(" " if kind[0] in "CZ" else c for c, kind in kinds if kind != "Cf")
     return " ".join(visible.replace("''", '"').replace("'", "’").split())
 
 

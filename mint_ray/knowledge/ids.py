@@ -43,6 +43,7 @@ _PADDED = {"MONDO": 7}  # digits of a namespace whose numbers have leading zeros
 
 _TERM = re.compile(r"HPO?\s*[:_ -]\s*0*(\d{1,7})|HP(\d{7})|(\d{7})", re.IGNORECASE | re.ASCII)
 _INNER_TERM = re.compile(r"HPO?[:_]?\d{7}", re.IGNORECASE | re.ASCII)
+_CURRENT_TERM = re.compile(r"HP:\d{7}", re.ASCII)
 _LAST_OF_IRI = re.compile(r"\S*[/#=]([^\s/#=]+)[/#]?", re.ASCII)
 _KNOWN_DISEASE = re.compile(
     r"(?<![A-Za-z0-9])(OMIMPS|OMIM|MIM|PS|ORPHANET|ORPHACODE|ORPHA|ORDO|MONDO|DECIPHER|DOID)"
@@ -99,6 +100,8 @@ def read_term_id(text: str) -> str | None:
     digits, and an id without its leading zeros (`HP:1250`) are read. Whether the ontology has it
     is not asked.
     """
+    if _CURRENT_TERM.fullmatch(text):  # as almost all are written
+        return text
     written = _tidy(text)
     if ("/" in written or "#" in written) and len(_INNER_TERM.findall(written)) < 2:
         last = _LAST_OF_IRI.fullmatch(written)
@@ -111,7 +114,7 @@ def read_term_id(text: str) -> str | None:
 
 def is_short_term_id(text: str) -> bool:
     """Return whether an id of a finding was written without its leading zeros."""
-    return read_term_id(text) is not None and len(re.sub(r"\D", "", text)) < 7
+    return len(re.sub(r"\D", "", text)) < 7 and read_term_id(text) is not None
 
 
 def read_disease_ids(text: str) -> list[str]:

@@ -157,24 +157,26 @@ class FindingReader:
                 yield code, (kept[at], kept[at] + length - 1)
                 at += length
                 continue
-            places = kept[at : at + _MOST_WORDS]
-            adjacent = 1 + next(
-                (i for i, (a, b) in enumerate(pairwise(places)) if b != a + 1), len(places) - 1
-            )
-            term, size = self._longest_from([stems[index] for index in places], adjacent)
+            longest = min(self._longest.get(stems[kept[at]], 0), _MOST_WORDS)
+            term, size = self._longest_from(stems, kept[at : at + longest])
             if term is not None:
                 yield term, (kept[at], kept[at + size - 1])
             at += size
 
-    def _longest_from(self, stems: Sequence[str], adjacent: int) -> tuple[str | None, int]:
-        """Return the term of the longest name that `stems` begin with, and its length.
+    def _longest_from(self, stems: Sequence[str], places: list[int]) -> tuple[str | None, int]:
+        """Return the term of the longest name that the stems at `places` begin with, and its size.
 
         Of names with the same number of words, one in the order of the words comes first. Words in
-        another order must be `adjacent`, with nothing left out between them.
+        another order must be adjacent, with nothing left out between them.
         """
-        begun = any(tuple(stems[:size]) in self._terms for size in range(1, adjacent + 1))
-        for size in range(min(self._longest.get(stems[0], 0), len(stems)), 0, -1):
-            words = tuple(stems[:size])
+        found = tuple(stems[place] for place in places)
+        gaps = (size for size, (a, b) in enumerate(pairwise(places), 1) if b != a + 1)
+        adjacent = next(gaps, len(places))
+        begun = adjacent < len(places) and any(
+            found[:size] in self._terms for size in range(1, adjacent + 1)
+        )
+        for size in range(len(places), 0, -1):
+            words = found[:size]
             term = self._terms.get(words)
             if term is None and size > 1 and (size <= adjacent or not begun):
                 term = self._unordered.get(tuple(sorted(words)))

@@ -1,8 +1,16 @@
 import pytest
 
 from mint_ray.knowledge.annotations import Annotations, Row
+from mint_ray.knowledge.note_findings import FindingReader, load_reader
+from mint_ray.knowledge.ontology import load_ontology
 
 NAN = float("nan")
+
+
+@pytest.fixture(scope="session")
+def reader() -> FindingReader:
+    """The reader of notes, which takes a second to build."""
+    return load_reader(load_ontology())
 
 
 @pytest.fixture

@@ -14,14 +14,9 @@ from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ontology() -> Ontology:
     return load_ontology()
-
-
-@pytest.fixture(scope="module")
-def reader(ontology: Ontology) -> FindingReader:
-    return FindingReader(ontology)
 
 
 def names(reader: FindingReader, ontology: Ontology, note: str) -> tuple[list[str], list[str]]:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
-from mint_ray.knowledge.ontology import load_ontology
 
 LINES: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("note_lines.json").read_text(encoding="utf-8")
@@ -22,11 +21,6 @@ LINES: list[dict[str, Any]] = json.loads(
 KINDS = sorted({line["kind"] for line in LINES})
 MISREAD = frozenset(line["id"] for line in LINES if line.get("misread"))
 """Lines with a finding that is read wrongly so far: take the mark away when one is read right."""
-
-
-@pytest.fixture(scope="module")
-def reader() -> FindingReader:
-    return FindingReader(load_ontology())
 
 
 def misread(reader: FindingReader, line: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -8,11 +8,6 @@ from mint_ray.knowledge.ontology import load_ontology
 ONTOLOGY = load_ontology()
 
 
-@pytest.fixture(scope="module")
-def reader() -> FindingReader:
-    return FindingReader(ONTOLOGY)
-
-
 @pytest.mark.parametrize(
     ("note", "present", "excluded"),
     [

@@ -1,6 +1,7 @@
 """Batched inference on a real Ray: every case once, also after the plug was pulled."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,9 +99,18 @@ def test_only_the_wanted_cases(tmp_path: Path) -> None:
     assert table["case_id"].to_pylist() == sorted(wanted)
 
 
+@pytest.mark.usefixtures("actors_here")
+def test_what_was_written_twice_counts_once(tmp_path: Path) -> None:
+    """As by a writer that outlived its killed driver."""
+    source, out = write_cases(tmp_path), tmp_path / "out"
+    whole = infer(job(), source, out, ResourcesConfig())
+    shutil.copy(next(out.glob("*.parquet")), out / "late.parquet")
+    assert infer(job(), source, out, ResourcesConfig()).equals(whole)
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_lost_case_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected 160 cases once each, found 159 rows"):
+    with pytest.raises(DataError, match="expected rows of 160 cases, found those of 159"):
         infer(job(lose="case-007"), write_cases(tmp_path), tmp_path / "out", ResourcesConfig())
 
 

@@ -61,11 +61,11 @@ def test_a_finite_space_is_exhausted() -> None:
 def test_no_trial_of_a_finite_space_is_spent_on_what_is_known(seed: int) -> None:
     """TPE, which has found the best values, would draw them again and again."""
     space = {
-        "training.orpo_lambda": {"kind": "choice", "values": [0.03, 0.1, 0.3, 1.0]},
-        "student.lora_rank": {"kind": "choice", "values": [4, 8, 16, 32, 64]},
+        "training.orpo_lambda": {"kind": "choice", "values": [0.1, 0.3, 1.0]},
+        "student.lora_rank": {"kind": "choice", "values": [4, 8, 16, 32]},
     }
-    found = tried(20, seed, space=space, trials=20)
-    assert len({tuple(trial.choices.values()) for trial in found}) == 20
+    found = tried(12, seed, space=space, trials=12)
+    assert len({tuple(trial.choices.values()) for trial in found}) == 12
 
 
 @pytest.mark.parametrize("algorithm", ["optuna", "grid"])

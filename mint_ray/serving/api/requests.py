@@ -21,7 +21,7 @@ from mint_ray.errors import ServingError
 from mint_ray.images.morphology import MICRONS_PER_PIXEL, describe, measure
 from mint_ray.images.stained import looks_stained
 from mint_ray.knowledge.ids import read_term_id
-from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.students.encoding.images import ShownImage, show
 from mint_ray.students.encoding.text import Prompt, UnusableRow
@@ -158,7 +158,7 @@ class PatientReader:
 
     def __init__(self, ontology: Ontology) -> None:
         self._ontology = ontology
-        self._findings = FindingReader(ontology)
+        self._findings = load_reader(ontology)
         self._settings = CasesConfig(modalities="text_only")
 
     def read(self, request: DiagnoseRequest) -> Asked:

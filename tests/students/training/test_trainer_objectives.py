@@ -34,7 +34,8 @@ def pairs(write_pairs: WritePairs) -> Path:
 def test_every_objective_learns_and_names_itself(
     pairs: Path, base_folder: Path, catalogue: Path, tmp_path: Path, objective: str
 ) -> None:
-    settings: dict[str, Any] = {"objective": objective, "catalogue": catalogue, "epochs": 20}
+    epochs = 20 if objective == "rcft" else 10  # its bins change, and its loss with them
+    settings: dict[str, Any] = {"objective": objective, "catalogue": catalogue, "epochs": epochs}
     losses = losses_of(pairs, base_folder, tmp_path / "out", 4, max_grad_norm=1.0, **settings)
     assert losses[-1] < 0.95 * losses[0]
     assert read_info(tmp_path / "out").objective == objective
@@ -99,7 +100,7 @@ def test_cft_puts_the_known_answer_first(
     words = ("alpha", "bravo", "kilo", "delta", "zulu", "echo", "golf", "hotel", "india", "quebec")
     prompts = [build_prompt(f"{word} " * 12, k=2) for word in words]
     pairs = write_pairs([labelled_row(n, prompt=prompt) for n, prompt in enumerate(prompts)])
-    settings: dict[str, Any] = {"objective": "cft", "catalogue": catalogue, "epochs": 40}
+    settings: dict[str, Any] = {"objective": "cft", "catalogue": catalogue, "epochs": 30}
     curves = curves_of(pairs, base_folder, tmp_path, 4, max_grad_norm=1.0, **settings)
     assert sum(metrics["accuracy"] for metrics in curves[-3:]) / 3 > 0.8
     assert {"calibration/ece", "calibration/calibratable"} <= curves[0].keys()
