@@ -99,7 +99,7 @@ class FindingReader:
         hypothetical or a relative's are left out.
         """
         findings = []
-        for segment, tokens in _sentences(note[:MOST_CHARACTERS]):
+        for segment, tokens in self._sentences(note[:MOST_CHARACTERS]):
             mentions = list(self._mentions(tokens))
             if not mentions:
                 continue
@@ -112,6 +112,37 @@ class FindingReader:
                     excluded = assertion == "excluded"
                     findings.append(Finding(term, tokens[first].start, tokens[last].end, excluded))
         return findings
+
+    def _sentences(self, text: str) -> Iterator[tuple[Segment, list[Token]]]:
+        """Yield the tokens of every segment, a very long one in parts."""
+        plain = plain_text(text)
+        for segment in segments(text):
+            tokens = self._with_whole_words(_tokens(plain, segment.start, segment.end))
+            for at in range(0, len(tokens), _LONGEST_SENTENCE):
+                yield segment, tokens[at : at + _LONGEST_SENTENCE]
+
+    def _with_whole_words(self, tokens: list[Token]) -> list[Token]:
+        """Return the tokens, words that a line's end divides ("micro-", "cephaly") as one.
+
+        A hyphen before a blank divides a word; where the whole is no word of a name, as in
+        "broad-" above "based", it may join two.
+        """
+        whole: list[Token] = []
+        at = 0
+        while at < len(tokens):
+            token, size = tokens[at], 1
+            while _is_divided(tokens[at + size - 1 : at + size + 2]):
+                size += 2
+            for end in range(size, 1, -2):
+                word = "".join(part.word for part in tokens[at : at + end : 2])
+                if _stem(word) in self._longest:
+                    token, size = Token(word, token.start, tokens[at + end - 1].end), end
+                    break
+            else:
+                size = 1
+            whole.append(token)
+            at += size
+        return whole
 
     def names_finding(self, name: str) -> bool:
         """Return whether a text is the name of a finding, or a synonym, and nothing else."""
@@ -201,7 +232,20 @@ def _is_transparent(tokens: Sequence[Token], index: int) -> bool:
         token.word in "-‐‑'’"
         and inner
         and tokens[index - 1].end == token.start
-        and tokens[index + 1].start == token.end
+        and (tokens[index + 1].start == token.end or _is_divided(tokens[index - 1 : index + 2]))
+    )
+
+
+def _is_divided(tokens: Sequence[Token]) -> bool:
+    """Return whether three tokens are a word, a hyphen right behind it, and a word farther on."""
+    if len(tokens) < 3 or tokens[1].word not in "-‐‑":
+        return False
+    before, hyphen, behind = tokens
+    return (
+        before.word.isalpha()
+        and behind.word.isalpha()
+        and before.end == hyphen.start
+        and hyphen.end < behind.start
     )
 
 
@@ -214,15 +258,6 @@ def _governed(assertion: Assertion, segment: Segment) -> Assertion:
     if segment.heading in ("relatives", "open"):
         return "open"
     return "excluded" if segment.heading == "negated" and assertion == "present" else assertion
-
-
-def _sentences(text: str) -> Iterator[tuple[Segment, list[Token]]]:
-    """Yield the tokens of every segment, a very long one in parts."""
-    plain = plain_text(text)
-    for segment in segments(text):
-        tokens = _tokens(plain, segment.start, segment.end)
-        for at in range(0, len(tokens), _LONGEST_SENTENCE):
-            yield segment, tokens[at : at + _LONGEST_SENTENCE]
 
 
 def _tokens(text: str, start: int, end: int) -> list[Token]:

@@ -180,7 +180,8 @@ def _lines(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
         last = line.rstrip()[-1:]
         open_end = last not in ".:;!?|" and below[:1].islower() and "\t" not in line
         word = line.rstrip().rpartition(" ")[2].casefold()
-        if end < stop and open_end and (len(line) >= 60 or word in _CONTINUING):
+        goes_on = len(line) >= 60 or word in _CONTINUING or (word[-2:-1].isalpha() and last == "-")
+        if end < stop and open_end and goes_on:
             continue  # the same sentence goes on below
         yield start, end
         start = end + 1

@@ -132,6 +132,9 @@ OPEN_AFTER = phrases(
     "na|not documented|not done|considered|being considered|under consideration|queried",
     "[ ]|( )|± |+ / -|runs in the family|segregates in the family|segregated in the family",
     "to be confirmed|to be excluded|to be ruled out|should be excluded|?",
+    "not yet confirmed|not yet excluded|not yet ruled out|unconfirmed|awaiting confirmation",
+    ", to be confirmed|, to be excluded|, to be ruled out|, not confirmed|, not yet confirmed",
+    ", yet to be confirmed|, awaiting confirmation|, unconfirmed",
 )
 OTHER_NAME_AFTER = phrases(
     "gene|genes|gene panel|panel|clinic|scale|score|action plan|leaflet|questionnaire|society",

@@ -25,11 +25,6 @@ IDS = {
 SPLIT = ("ataxia", "seizure")
 
 
-@pytest.fixture(scope="module")
-def reader() -> FindingReader:
-    return FindingReader(ONTOLOGY)
-
-
 def ids(names: str) -> set[str]:
     return {IDS[name] for name in names.split(", ") if name}
 
@@ -160,3 +155,28 @@ def test_places_are_those_of_the_note(reader: FindingReader) -> None:
 @pytest.mark.parametrize("word", ["four", "toes", "aerobic", "bullae", "hour", "system"])
 def test_words_that_are_no_british_spelling_stay(word: str) -> None:
     assert american(word) == word
+
+
+@pytest.mark.parametrize(
+    ("note", "present"),
+    [
+        ("He had sei-\nzures and a tre-\n  mor.", "seizure, tremor"),
+        ("Findings:\n- sei-\nzures\n- scolio-\nsis", "seizure, scoliosis"),
+        ("She has cere-\nbel-\nlar atrophy.", "cerebellar atrophy"),
+        ("She has cerebellar-\natrophy.", "cerebellar atrophy"),
+        ("Well-\nknown for fever.", "fever"),
+        ("Short- and long-term fever.", "fever"),
+    ],
+)
+def test_a_word_may_be_divided_by_a_lines_end(
+    reader: FindingReader, note: str, present: str
+) -> None:
+    check(reader, note, present, "")
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["Scoliosis, to be confirmed.", "Scoliosis not yet confirmed.", "Scoliosis, unconfirmed."],
+)
+def test_what_is_to_be_confirmed_is_open(reader: FindingReader, note: str) -> None:
+    check(reader, note, "", "")

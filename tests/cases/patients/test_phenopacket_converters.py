@@ -201,6 +201,8 @@ def zipped(**members):
         ("a.zip", zipped(c_json_gz=gzip.compress(RAW))),
         ("folder/a.zip", zipped(c_json=RAW)),
     ],
+    # The bytes hold the time, so they cannot name a test.
+    ids=["twice", "bzip2", "xz", "inner archive", "packed archive", "packed member", "folder"],
 )
 def test_packings_and_archives_within_one_another(tmp_path, name, content):
     path = tmp_path / name
