@@ -21,7 +21,7 @@ def write_rows(tasks: Sequence[Any], batches: Sequence[pa.Table], output: Path, 
         rows, name = read(batch), tasks[batch["task"][0].as_py()].name
         folder = output
         if name is not None:
-            folder, rows = output / f"{inference.PART}={name}", rows.drop_columns([inference.PART])
+            folder, rows = inference.part_of(output, name), rows.drop_columns([inference.PART])
         pq.write_table(rows, folder / f"{uuid4().hex}.parquet")
 
 

@@ -13,7 +13,7 @@ _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe
 
 # Characters that are not shown, and may stand within a word: soft hyphens, zero-width blanks.
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
-_WITHOUT_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
+WITHOUT_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
 
 # Roots that British spelling writes otherwise, in small letters without accents.
 _BRITISH = tuple(
@@ -57,7 +57,7 @@ def american(word: str) -> str:
 
 
 def _spelling(text: str) -> str:
-    plain = text.translate(_WITHOUT_INVISIBLE).translate(_APOSTROPHES)
+    plain = text.translate(WITHOUT_INVISIBLE).translate(_APOSTROPHES)
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
     kept = "".join(" " if not c.isalnum() else c for c in plain if not unicodedata.combining(c))
     return kept.translate(_LETTERS).translate(_APOSTROPHES)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from mint_ray.knowledge.assertion import Assertion, Sentence, Span, Token
 from mint_ray.knowledge.ids import read_term_id
-from mint_ray.knowledge.names import INVISIBLE, american, normalise
+from mint_ray.knowledge.names import INVISIBLE, WITHOUT_INVISIBLE, american, normalise
 from mint_ray.knowledge.note_segments import Segment, plain_text, segments
 from mint_ray.knowledge.ontology import Ontology
 
@@ -25,7 +25,6 @@ _DIGITS = 7  # of an id
 _MOST_WORDS = 20
 """Words of a name, at most; no name of the ontology has as many."""
 _WORD = re.compile(rf"\w+(?:['’{INVISIBLE}]+\w+)*|[^\w\s{INVISIBLE}]|\t")
-_WITHOUT_INVISIBLE = str.maketrans("", "", INVISIBLE)
 _SKIPPED = frozenset(
     [
         "a",
@@ -262,7 +261,7 @@ def _governed(assertion: Assertion, segment: Segment) -> Assertion:
 
 def _tokens(text: str, start: int, end: int) -> list[Token]:
     return [
-        Token(match.group().translate(_WITHOUT_INVISIBLE).casefold(), match.start(), match.end())
+        Token(match.group().translate(WITHOUT_INVISIBLE).casefold(), match.start(), match.end())
         for match in _WORD.finditer(text, start, end)
     ]
 

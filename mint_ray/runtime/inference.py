@@ -13,7 +13,7 @@ images. A limit on the store does not help: with large blocks Ray then waits ten
 import gc
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,9 +69,7 @@ def infer(
     only: frozenset[str] | None = None,
 ) -> pa.Table:
     """Return all rows of `infer_in_order` as one table."""
-    return pa.concat_tables(
-        [job.schema.empty_table(), *infer_in_order(job, source, output, resources, only)]
-    )
+    return _joined(job, infer_in_order(job, source, output, resources, only))
 
 
 def infer_in_order(
@@ -113,21 +111,20 @@ def infer_together(
     """
     tasks, wanted = list[_Task](), dict[str, list[str]]()
     for name, cases in jobs.items():
-        task, wanted[name] = _begin(cases, _part(output, name), name)
+        task, wanted[name] = _begin(cases, part_of(output, name), name)
         tasks.append(task)
     _write_rows(tasks, output, resources)
     return {
-        name: pa.concat_tables(
-            [
-                cases.job.schema.empty_table(),
-                *_in_order(_part(output, name), cases.job.schema, wanted[name]),
-            ]
-        )
+        name: _joined(cases.job, _in_order(part_of(output, name), cases.job.schema, wanted[name]))
         for name, cases in jobs.items()
     }
 
 
-def _part(output: Path, name: str) -> Path:
+def _joined(job: CaseInference, parts: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables([job.schema.empty_table(), *parts])
+
+
+def part_of(output: Path, name: str) -> Path:
     """Return the folder in which Ray Data writes the rows with `name` in the column `PART`."""
     return output / f"{PART}={name}"
 

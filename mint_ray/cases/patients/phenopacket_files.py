@@ -29,7 +29,6 @@ MAX_NESTING = 2
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".yaml", ".yml")
 _TEXT_KINDS: tuple[FileKind, ...] = ("json", "yaml")
-_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")  # their first bytes
 _PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 _TABLE_KINDS: tuple[FileKind, ...] = ("parquet", "csv", "tsv")
 
@@ -199,12 +198,11 @@ def _read_file(path: Path) -> bytes | None:
 def _unpacked(content: bytes | None) -> bytes | None:
     """Return the content of a packed file, other content as it is; None if it is damaged."""
     for _ in range(MAX_NESTING):
-        if content is None or not content.startswith(_PACKED):
+        opener = None if content is None else _OPENERS.get(kind_of_content(content[:HEAD_BYTES]))
+        if content is None or opener is None:
             return content
-        kind = kind_of_content(content[:HEAD_BYTES])
-        source = io.BytesIO(content)
         try:
-            with _OPENERS[kind](source) as file:
+            with opener(io.BytesIO(content)) as file:
                 content = file.read(MAX_MEMBER_BYTES + 1)
         except _UNREADABLE:
             return None

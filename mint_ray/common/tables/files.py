@@ -6,6 +6,7 @@ import io
 import re
 import zlib
 from pathlib import Path
+from typing import TextIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from mint_ray.errors import DataError
 TABLE_ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt.gz")
 _DELIMITERS = "\t,;|"
 _NAMED_DELIMITER = re.compile(r"\"?sep=([\t,;|])\"?\s*", re.IGNORECASE)
-_HEADER_BYTES = 2**16
+_HEADER_CHARACTERS = 2**16
 _MAX_TEXT_BYTES = 2**31 - 1  # of a table of text, unpacked: Arrow's longest column of text
 
 
@@ -33,17 +34,29 @@ def is_table_file(path: Path) -> bool:
     return kind_of_file(path) in ("parquet", "csv", "tsv")
 
 
+def open_text(path: Path, errors: str = "strict") -> TextIO:
+    """Open a text, packed by gzip or not, in UTF-8 or as its byte order mark says.
+
+    Lines end with line feeds alone; other ends are characters.
+
+    Args:
+        path: of the file.
+        errors: what to do with bytes of another encoding, as for `open`.
+    """
+    opener = gzip.open if kind_of_file(path) == "gzip" else open
+    with opener(path, "rb") as file:
+        encoding = _encoding(file.read(2))
+    return cast(TextIO, opener(path, "rt", encoding=encoding, errors=errors, newline="\n"))
+
+
 def text_columns(path: Path) -> tuple[str, ...]:
     """Return the names in the header of a table of text as they stand; none if it has none."""
     try:
-        with path.open("rb") as file:
-            is_packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if is_packed else path.open("rb") as file:
-            head = file.read(_HEADER_BYTES)
+        with open_text(path, errors="ignore") as file:
+            head = file.read(_HEADER_CHARACTERS)
     except (OSError, EOFError, zlib.error):
         return ()
-    text = _with_line_feeds(head.decode(_encoding(head), "ignore")).lstrip("\n")
-    delimiter, text = _delimiter(text)
+    delimiter, text = _delimiter(_with_line_feeds(head).lstrip("\n"))
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
         return tuple(name.strip() for name in next(reader, []))

@@ -1,6 +1,5 @@
 """Files of clinical notes: parquet, CSV, JSON lines, or a dataset that Hugging Face saved."""
 
-import gzip
 import json
 import zlib
 from collections import Counter
@@ -13,7 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mint_ray.common.parquet import class_names
-from mint_ray.common.tables.files import is_table_file, read_table_file, text_columns
+from mint_ray.common.tables.files import (
+    is_table_file,
+    open_text,
+    read_table_file,
+    text_columns,
+)
 from mint_ray.errors import DataError
 
 KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson, .json (the last five also .gz)"
@@ -82,7 +86,8 @@ def peek_columns(path: Path) -> tuple[str, ...]:
             return text_columns(path)
         if kind not in ("jsonl", "ndjson"):
             return ()
-        first = _json_or_none(_text_of(path).partition("\n")[0])
+        with open_text(path) as stream:
+            first = _json_or_none(stream.readline())
     except (*_TEXT_ERRORS, pa.ArrowException):
         return ()
     return tuple(first) if isinstance(first, dict) else ()
@@ -131,7 +136,8 @@ def _of_json(file: Path) -> NoteTable:
     One object can hold the list, as a field, or be columns of values by row, as pandas writes.
     """
     try:
-        text = _text_of(file)
+        with open_text(file) as stream:
+            text = stream.read()
     except _TEXT_ERRORS as error:
         raise _damaged(file, "JSON lines of notes in UTF-8", error) from error
     whole = _json_or_none(text)
@@ -166,15 +172,6 @@ def _json_or_none(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _text_of(file: Path) -> str:
-    """Return the text of a file, packed or not, in UTF-8 or as its byte order mark says."""
-    content = file.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
-        content = gzip.decompress(content)
-    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return content.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def _of_arrow(tables: Sequence[pa.Table], path: Path, skipped_lines: int = 0) -> NoteTable:
