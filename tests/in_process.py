@@ -1,4 +1,4 @@
-"""Batched inference without Ray: the same reader and the same files, in this process."""
+"""Batched inference and training without Ray's processes: the same functions, in this process."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +9,10 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray.train import ScalingConfig
 
 from mint_ray.commands import predict
-from mint_ray.runtime import inference, session
+from mint_ray.runtime import inference, ray_train, session
 
 
 def write_rows(tasks: Sequence[Any], batches: Sequence[pa.Table], output: Path, _: object) -> None:
@@ -25,11 +26,18 @@ def write_rows(tasks: Sequence[Any], batches: Sequence[pa.Table], output: Path, 
         pq.write_table(rows, folder / f"{uuid4().hex}.parquet")
 
 
+def local_mode(num_workers: int, **_: object) -> ScalingConfig:
+    """Return Ray Train's own way to run the one worker of a training in this process."""
+    assert num_workers == 1
+    return ScalingConfig(num_workers=0)
+
+
 @contextmanager
 def without_ray() -> Iterator[None]:
-    """Run all actors in this process, and begin no session."""
+    """Run all actors and trainings in this process, and begin no session."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "_run_on_ray", write_rows)
+        patch.setattr(ray_train, "ScalingConfig", local_mode)
         patch.setattr(session, "connect", lambda resources: "actors in this process")
         patch.setattr(predict, "connect", lambda resources: "actors in this process")
         patch.setattr(session, "check_room", lambda resources, say, check: None)

@@ -58,6 +58,7 @@ ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 del ENVIRONMENT["RAY_ADDRESS"]  # the head's jobs find the head
 SYSTEMS = {
@@ -108,7 +109,7 @@ def folder(store: Path, stage: str) -> Path:
     return pipeline.plan(config(store))[stage].folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ray_head() -> Iterator[str]:
     """`ray start --head`, guarded by a token; the address for `ray job submit`."""
     port, dashboard, agent = free_port(), free_port(), free_port()
@@ -310,7 +311,7 @@ def test_students_and_look_ups_are_compared_and_then_skipped(
 ) -> None:
     """Cases, teacher, pairs and the first student are those of the tests before.
 
-    Trainings run on Ray; rankings, which did so in these tests, in this process.
+    Trainings and rankings, which ran on Ray in these tests, are in this process.
     """
     external = {
         "reasoning.protocol": "chat",

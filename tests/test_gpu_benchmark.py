@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -71,11 +72,14 @@ def write_step(folder: Path, stage: str, config: dict[str, Any], **inputs: Path)
 
 
 def test_a_bundle_travels_in_pieces_and_every_part_runs_on_a_cpu(
-    store: Path, base_folder: Path, tmp_path: Path
+    store: Path, base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces, out = tmp_path / "pieces", tmp_path / "out"
     arguments = ["--text-model", base_folder, "--no-wheels", "--piece-mb", "0.5"]
-    call("bundle.py", "--store", store, "--out", pieces, *arguments)
+    command = ["bundle.py", "--store", store, "--out", pieces, *arguments]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    monkeypatch.syspath_prepend(SCRIPTS)
+    runpy.run_path(str(SCRIPTS / "bundle.py"), run_name="__main__")
     sizes = [piece.stat().st_size for piece in sorted(pieces.glob("piece-*"))]
     assert len(sizes) > 1
     assert max(sizes) <= 500_000

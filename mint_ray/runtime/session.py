@@ -17,6 +17,14 @@ from mint_ray.runtime.placement import check_worker_fits, check_workers_fit
 
 CORE_LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 """Environment variable with the least severity that Ray's core logs: of the process that has it."""
+WORKER_LOGS = "MINT_WORKER_LOGS"
+"""Environment variable that brings the workers' output to the terminal."""
+SELDOM_LOOKED_FOR = {
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "60",
+}
+"""Settings of Ray's log monitor. By default it lists the log folder ten times a second and reads
+all files, also where nobody wants their lines: 4 % of a core, beside workers that want it."""
 
 
 def begin_session(
@@ -99,14 +107,18 @@ def connect(resources: ResourcesConfig) -> str:
     of a new local Ray, those of its metrics among them, are open to this machine only.
     """
     if not ray.is_initialized():
+        wanted = bool(os.environ.get(WORKER_LOGS))
         if is_local(resources):
             _stay_on_loopback()
+            if not wanted:
+                for name, value in SELDOM_LOOKED_FOR.items():
+                    os.environ.setdefault(name, value)
         with _silent_core():
             ray.init(
                 address=_address(resources),
                 include_dashboard=False,
                 logging_level=logging.ERROR,
-                log_to_driver=bool(os.environ.get("MINT_WORKER_LOGS")),
+                log_to_driver=wanted,
             )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # the command line shows progress

@@ -29,6 +29,30 @@ def test_a_local_ray_is_on_loopback(
     assert (services.get_node_ip_address() == "127.0.0.1") is stays
 
 
+@pytest.mark.parametrize(
+    ("address", "wanted", "seldom"),
+    [(None, "", True), (None, "1", False), ("10.0.0.1:1", "", False)],
+)
+def test_a_local_ray_looks_seldom_for_output_that_nobody_wants(
+    address: str | None, wanted: str, seldom: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in session.SELDOM_LOOKED_FOR:
+        monkeypatch.setenv(name, "before")  # so that it is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(session.WORKER_LOGS, wanted)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    started: list[dict[str, object]] = []
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", lambda **settings: started.append(settings))
+    monkeypatch.setattr(session.ray, "cluster_resources", dict)
+    monkeypatch.setattr(session.ray, "nodes", list)
+    session.connect(ResourcesConfig(ray_address=address))
+    assert {os.environ.get(name) for name in session.SELDOM_LOOKED_FOR} == (
+        set(session.SELDOM_LOOKED_FOR.values()) if seldom else {None}
+    )
+    assert started[0]["log_to_driver"] is bool(wanted)
+
+
 @pytest.mark.parametrize("chosen", [None, "info"])
 def test_rays_core_is_silent_here_and_nowhere_else(
     chosen: str | None, monkeypatch: pytest.MonkeyPatch

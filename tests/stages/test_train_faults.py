@@ -120,10 +120,11 @@ def test_the_newest_checkpoint_is_damaged(
     root: Path,
     undisturbed: dict[str, Path],
     cut_off: Path,
+    two_ranks: TwoRanks,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Ray's snapshot is whole, and names it."""
+    """Two workers without Ray continue from the one before, which is where they all look."""
     out = shutil.copytree(cut_off, tmp_path / "out")
     latest = latest_good(out / RUN_NAME)
     assert latest is not None
@@ -134,16 +135,20 @@ def test_the_newest_checkpoint_is_damaged(
     assert before is not None
     start = read_position(before).step
     recorded = len(lines_of(out))
-    outcome = run_stage(root, out, "off")
+    two_ranks.run(train_without_ray, root, {"off": out})
     assert json.loads(lines_of(out)[recorded])["step"] == start + 1
-    assert_same_end(outcome, out, undisturbed["off"])
+    assert_same_files(json.loads((out / "last.json").read_text()), out, undisturbed["off"])
 
 
 def assert_same_end(outcome: StepOutcome, out: Path, undisturbed: Path) -> None:
     """Same adapter, same metrics of the last step, and every step was recorded."""
+    found = {name.removeprefix("final."): value for name, value in outcome.metrics.items()}
+    assert_same_files(found, out, undisturbed)
+
+
+def assert_same_files(found: dict[str, float], out: Path, undisturbed: Path) -> None:
     assert (out / ADAPTER).read_bytes() == (undisturbed / ADAPTER).read_bytes()
     expected = json.loads((undisturbed / "last.json").read_text())
-    found = {name.removeprefix("final."): value for name, value in outcome.metrics.items()}
     for metrics in (expected, found):
         for pace in ("tokens_per_second", "pairs_per_second", "training_seconds", "memory_mb"):
             assert metrics.pop(pace) > 0

@@ -20,7 +20,10 @@ from mint_ray.config.resources import ResourcesConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import StepContext, StepOutcome
+from mint_ray.runtime.metrics_stream import append_metrics
+from mint_ray.runtime.ray_train import RUN_NAME
 from mint_ray.stages import train as stage
+from mint_ray.students.engines.checkpoints import latest_good
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.prompts import build_prompt
@@ -65,9 +68,18 @@ def run_stage(
 
 
 def train_without_ray(root: Path, folders: dict[str, Path]) -> None:
-    """One process of two: train with each engine; rank 0 writes the last step's metrics."""
+    """One process of two: train with each engine, or continue what the stage left in its folder.
+
+    The first process writes the metrics of every step, and those of the last one.
+    """
     for engine, out in folders.items():
         made = config(root, engine)
+        out.mkdir(exist_ok=True)
+
+        def report(metrics: dict[str, float], _: Path | None, out: Path = out) -> None:
+            if rank() == 0:
+                append_metrics(out, metrics)
+
         summary = train(
             TrainingSpec(
                 root / "prefer" / "train.parquet",
@@ -77,7 +89,8 @@ def train_without_ray(root: Path, folders: dict[str, Path]) -> None:
                 k=made.preferences.chosen_size,
                 seed=made.seed,
             ),
-            lambda metrics, checkpoint: None,
+            report,
+            latest_good(out / RUN_NAME),
         )
         if rank() == 0:
             (out / "last.json").write_text(json.dumps(dict(summary.metrics)))
