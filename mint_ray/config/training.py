@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mint_ray.config.base import Fraction, Section, Word
 
+EMBEDDED, EMBEDDED_VISION = "embedded", "embedded_vision"
+"""Base models that installed packages hold."""
+
 
 def _deepspeed_exists(setting: str) -> str:
     presets = sorted(
@@ -22,7 +25,7 @@ def _deepspeed_exists(setting: str) -> str:
 class StudentConfig(Section):
     """The unimodal student: a language model, or a vision-language model."""
 
-    base_model: str = "embedded"
+    base_model: str = EMBEDDED
     """`embedded` (SmolLM2-135M-Instruct), `embedded_vision` (EfficientNet-Lite0 in front of the
     same model), a Hugging Face name, or a local folder."""
     revision: str | None = None

@@ -1,4 +1,4 @@
-"""Specification of a training run: its inputs, its settings and its validation."""
+"""Specification of a training run (inputs, settings, validation), and its summary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,3 +69,23 @@ class TrainingSpec:
     validation: ValidationPlan | None = None
     """Cases to rank on the way. The result is reported as `validation/...`, with a checkpoint if
     the plan has shares, and changes nothing about the training."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """Summary of a finished run. Times are in seconds; `metrics` are the last step's."""
+
+    steps: int
+    pairs: int
+    cases: int
+    rejected: Mapping[str, int]
+    shortened_notes: int
+    trainable_parameters: int
+    layout: str
+    attention: str
+    precision: str
+    device: str
+    seconds: float
+    metrics: Mapping[str, float]
+    regime: str | None
+    """`Regime.advice` on the starting student's calibration, where the objective measures it."""

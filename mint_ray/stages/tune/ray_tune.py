@@ -21,6 +21,7 @@ from mint_ray.config.config import Config
 from mint_ray.errors import MintError
 from mint_ray.runtime.interrupts import keeping_handler
 from mint_ray.runtime.ray_train import fit
+from mint_ray.stages.workers.training import train_worker
 from mint_ray.tuning.trials import FAILURE
 
 if TYPE_CHECKING:  # a trial's driver imports this module, and does not need a campaign
@@ -89,16 +90,9 @@ def run_trial(ray_config: dict[str, Any]) -> None:
     resources = Config.model_validate(settings["config"]).resources
     reports = TuneReportCallback()
     try:
-        fit(_train, settings, folder, resources.train_workers, resources, [reports])
+        fit(train_worker, settings, folder, resources.train_workers, resources, [reports])
     except MintError as error:
         write_json(folder / FAILURE, {"kind": type(error).__name__, "message": str(error)})
-
-
-def _train(settings: dict[str, Any]) -> None:
-    """Train on one worker; imported here, since the modules take seconds to import."""
-    from mint_ray.stages.workers.training import train_worker
-
-    train_worker(settings)
 
 
 def _trial_folder(trial: Any) -> str:

@@ -18,13 +18,11 @@ from transformers import (
 )
 
 from mint_ray.common.digests import folder_revision
+from mint_ray.config.training import EMBEDDED, EMBEDDED_VISION
 from mint_ray.errors import TrainingError
-from mint_ray.students.models.embedded_text import EMBEDDED, embedded_model_folder
+from mint_ray.students.models.embedded_text import embedded_model_folder
 
 logger = logging.getLogger(__name__)
-
-
-EMBEDDED_VISION = "embedded_vision"
 
 
 @dataclass(frozen=True)

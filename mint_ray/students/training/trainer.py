@@ -10,8 +10,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,32 +39,12 @@ from mint_ray.students.training.calibration_estep import EStep
 from mint_ray.students.training.setup import TrainingState, setup_training
 from mint_ray.students.training.step_loss import Eta, StepLoss, why_not_finite
 from mint_ray.students.training.validation import Validator
-from mint_ray.students.training_spec import TAUGHT, TrainingSpec
+from mint_ray.students.training_spec import TAUGHT, TrainingSpec, TrainingSummary
 
 logger = logging.getLogger(__name__)
 
 TRIM_STEPS = 5
 """Steps between two releases of freed memory on a CPU."""
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """Summary of a finished run. Times are in seconds; `metrics` are the last step's."""
-
-    steps: int
-    pairs: int
-    cases: int
-    rejected: Mapping[str, int]
-    shortened_notes: int
-    trainable_parameters: int
-    layout: str
-    attention: str
-    precision: str
-    device: str
-    seconds: float
-    metrics: Mapping[str, float]
-    regime: str | None
-    """`Regime.advice` on the starting student's calibration, where the objective measures it."""
 
 
 def train(spec: TrainingSpec, report: Report, resume_from: Path | None = None) -> TrainingSummary:

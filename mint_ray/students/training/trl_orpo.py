@@ -22,8 +22,7 @@ from mint_ray.students.models.trained_weights import prepare_weights
 from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.student import info_of, write_student
 from mint_ray.students.training.step_loss import Eta, why_not_finite
-from mint_ray.students.training.trainer import TrainingSummary
-from mint_ray.students.training_spec import TrainingSpec
+from mint_ray.students.training_spec import TrainingSpec, TrainingSummary
 
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
