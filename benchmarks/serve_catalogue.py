@@ -31,7 +31,7 @@ from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.check import load_run
 from mint_ray.serving.api.requests import DiagnoseRequest
 from mint_ray.serving.predictor import Predictor
-from mint_ray.students.student import student_files
+from mint_ray.students.student_folder import student_files
 from mint_ray.tracking.registry import Registry
 from mint_ray.tracking.tracker import tracking_uri
 

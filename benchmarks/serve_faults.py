@@ -21,7 +21,7 @@ import psutil
 import serve_clients as clients
 from ray import serve
 
-from mint_ray.students.student import student_files
+from mint_ray.students.student_folder import student_files
 from mint_ray.tracking.registry import Registry, Version
 
 NAME = "mint-bench"

@@ -38,7 +38,8 @@ from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.models.base_models import load_base_model, load_tokenizer, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import load_student, read_info
+from mint_ray.students.student import load_student
+from mint_ray.students.student_folder import read_info
 from mint_ray.teachers.base import load_manifest
 from mint_ray.teachers.cross_fit import read_folds
 from tests.in_process import without_ray

@@ -16,7 +16,8 @@ from mint_ray.evaluation.predictions import PREDICTION_SCHEMA
 from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.students.ranking.ranker import Ranker, Ranking
-from mint_ray.students.student import CATALOGUE, load_student
+from mint_ray.students.student import load_student
+from mint_ray.students.student_folder import CATALOGUE
 from mint_ray.tasks.task import MOST_LABELS, TASKS
 
 SHOWN = ("top1", "top3", "top10", "balanced_accuracy", "top1_by_group")

@@ -22,7 +22,8 @@ from mint_ray.students.models.base_models import load_base_model, resolve_base_m
 from mint_ray.students.models.processors import load_readers
 from mint_ray.students.models.trained_weights import load_weights, prepare_weights
 from mint_ray.students.objectives.registry import OBJECTIVES
-from mint_ray.students.student import MANIFEST, info_of, write_student
+from mint_ray.students.student import info_of, write_student
+from mint_ray.students.student_folder import MANIFEST
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.task import TASKS

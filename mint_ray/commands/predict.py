@@ -130,7 +130,7 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         TrainingError: the student's folder is damaged.
         DataError: the cases cannot be read, or a file of the student has changed since its step.
     """
-    from mint_ray.students.student import read_info
+    from mint_ray.students.student_folder import read_info
 
     catalogue = student / "catalogue.parquet"
     if not catalogue.is_file():

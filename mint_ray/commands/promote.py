@@ -30,7 +30,7 @@ from mint_ray.reports.cards.model_card import FILE as CARD
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.calibrate import SCORES, TESTED
 from mint_ray.stages.workers.scoring import score_cases
-from mint_ray.students.student import CATALOGUE, read_info
+from mint_ray.students.student_folder import CATALOGUE, read_info
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.registry import KEY, SCHEME, Registry, Version
 from mint_ray.tracking.tracker import tracking_uri

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.serving.predictor import Predictor
-from mint_ray.students.student import read_info
+from mint_ray.students.student_folder import read_info
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.registry import SCHEME, Registry
 

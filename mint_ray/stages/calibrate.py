@@ -36,7 +36,7 @@ from mint_ray.reports.cards.model_card import write_model_card
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.workers.pools import fit_to_notes
 from mint_ray.stages.workers.scoring import NamedCaseScorer, score_cases
-from mint_ray.students.student import read_info, student_files
+from mint_ray.students.student_folder import read_info, student_files
 from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps, fit_look_up
 
 SCORES = "scores"

@@ -18,7 +18,8 @@ from mint_ray.evaluation.calibration.calibrator import FILE as CALIBRATION
 from mint_ray.evaluation.fused.pool import ranked_by
 from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.trained_weights import merged
-from mint_ray.students.student import CATALOGUE, Student, StudentInfo, load_student, read_info
+from mint_ray.students.student import Student, load_student
+from mint_ray.students.student_folder import CATALOGUE, StudentInfo, read_info
 
 CARD = "README.md"
 RAY, VLLM, NOT_SERVED = "serve_ray.yaml", "serve_vllm.sh", "serve_not.txt"

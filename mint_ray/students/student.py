@@ -13,8 +13,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatch
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +21,9 @@ from typing import Any, cast
 import torch
 
 from mint_ray.common.devices import Precision, pick_device, pick_dtype
-from mint_ray.common.files import read_json, write_json
+from mint_ray.common.files import write_json
 from mint_ray.config.training import StudentConfig
-from mint_ray.errors import ConfigError, DataError, TrainingError
+from mint_ray.errors import ConfigError, DataError
 from mint_ray.students.encoding.images import ImageEncoder, ShownImage, make_encoder, show
 from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
 from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
@@ -35,60 +34,15 @@ from mint_ray.students.models.trained_weights import (
     is_adapted,
     write_weights,
 )
-from mint_ray.tasks.prompts import PromptForm, build_image_prompt, build_prompt
+from mint_ray.students.student_folder import CATALOGUE, FORMAT, MANIFEST, StudentInfo, read_info
+from mint_ray.tasks.prompts import build_image_prompt, build_prompt
 from mint_ray.tasks.task import TASKS, Task
 
 logger = logging.getLogger(__name__)
 
 
-MANIFEST = "student.json"
-
-
 FIRST_ADAPTER = "default"
 """PEFT's name for the first adapter of a model."""
-
-
-CATALOGUE = "catalogue.parquet"
-
-
-FORMAT = 1
-
-
-FILES = (
-    "adapter_*",
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "*token*.json",
-    "*processor*.json",
-    "chat_template.*",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    CATALOGUE,
-    MANIFEST,
-)
-"""Name patterns of the files of trained weights, of a tokenizer or processor, and of a student."""
-
-
-@dataclass(frozen=True)
-class StudentInfo:
-    """Content of `student.json`.
-
-    `k` is the number of names a prompt asks for. `objective` is None for a base model alone.
-    `lineage` names the inputs (pairs, teacher, config hash) as the caller knows them. `task` is the
-    name of the student's task (`tasks.task.TASKS`), `prompt_form` the order in its prompts.
-    """
-
-    base_model: str
-    base_revision: str | None
-    k: int
-    max_prompt_length: int
-    max_length: int
-    objective: str | None = None
-    lineage: Mapping[str, str] = field(default_factory=dict)
-    task: str = "disease"
-    prompt_form: PromptForm = "instruction_first"
 
 
 @dataclass(frozen=True)
@@ -298,38 +252,6 @@ def check_input_modality(base: BaseModel, task: Task) -> None:
             f"{task.name}, found a language model of text alone; use `embedded_vision` or another "
             "image-and-text model"
         )
-
-
-def read_info(folder: Path) -> StudentInfo:
-    """Read `student.json` of a student folder.
-
-    Raises:
-        TrainingError: the folder does not hold a finished student.
-    """
-    try:
-        content = read_json(folder / MANIFEST)
-        if content.pop("format") != FORMAT:
-            raise ValueError("format")
-        # Records of former releases do not name the form.
-        info = StudentInfo(**({"prompt_form": "note_first"} | content))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{folder}: expected a finished student ({MANIFEST} beside an adapter), found none "
-            f"({type(error).__name__}); give the folder of a completed train step"
-        ) from error
-    return info
-
-
-def student_files(folder: Path) -> list[str]:
-    """List the names of the files that make a folder a student; `student.json` comes last.
-
-    Raises:
-        TrainingError: the folder does not hold a finished student.
-    """
-    read_info(folder)
-    names = sorted(file.name for file in folder.iterdir() if file.is_file())
-    matching = [name for name in names if any(fnmatch(name, pattern) for pattern in FILES)]
-    return sorted(matching, key=lambda name: name == MANIFEST)
 
 
 def write_student(

@@ -17,7 +17,8 @@ from mint_ray.serving.deploy.logs import OURS
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_readers
-from mint_ray.students.student import info_of, student_files, write_student
+from mint_ray.students.student import info_of, write_student
+from mint_ray.students.student_folder import student_files
 from mint_ray.tracking.registry import Registry
 from tests.students.conftest import base_folder, student_config, tokenizer
 from tests.students.tiny_vision import save_llava

@@ -20,7 +20,8 @@ from ray.util import get_node_ip_address
 
 from mint_ray.evaluation.metrics.validation import validated_file
 from mint_ray.stages.workers.training import read_summary
-from mint_ray.students.student import load_student, read_info
+from mint_ray.students.student import load_student
+from mint_ray.students.student_folder import read_info
 from mint_ray.tuning.trials import Trial, read_trials
 from tests.stages.test_train_faults import INTERVAL, train_workers
 from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write_inputs

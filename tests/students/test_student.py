@@ -9,13 +9,8 @@ from mint_ray.common import devices
 from mint_ray.errors import TrainingError
 from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.lora import add_adapter
-from mint_ray.students.student import (
-    info_of,
-    load_base_student,
-    load_student,
-    read_info,
-    write_student,
-)
+from mint_ray.students.student import info_of, load_base_student, load_student, write_student
+from mint_ray.students.student_folder import read_info
 from tests.students.conftest import student_config
 
 

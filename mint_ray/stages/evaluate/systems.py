@@ -128,7 +128,7 @@ def name_student(objective: str, adapter: Path | None) -> str:
     """
     if adapter is None:
         return student_system(objective)
-    from mint_ray.students.student import read_info  # late: slow to import
+    from mint_ray.students.student_folder import read_info  # late: slow to import
 
     try:
         return student_system(objective, read_info(adapter).objective)

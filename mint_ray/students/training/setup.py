@@ -22,7 +22,8 @@ from mint_ray.students.models.base_models import BaseModel, load_base_model, res
 from mint_ray.students.models.processors import load_readers
 from mint_ray.students.models.trained_weights import load_weights, prepare_weights
 from mint_ray.students.objectives.registry import OBJECTIVES, Objective
-from mint_ray.students.student import check_input_modality, read_info
+from mint_ray.students.student import check_input_modality
+from mint_ray.students.student_folder import read_info
 from mint_ray.students.training.reference import Reference, reference_key
 from mint_ray.students.training.resume import adapter_digest, check_resumable, fingerprint, resume
 from mint_ray.students.training_spec import TrainingSpec

@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 import requests
 
-from mint_ray.students.student import student_files
+from mint_ray.students.student_folder import student_files
 from tests.serving.conftest import NAME, Running, models, wait_until
 
 pytestmark = pytest.mark.cluster

@@ -12,7 +12,8 @@ from mint_ray.evaluation.calibration.calibrator import AnswerCalibration, calibr
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.students.ranking.fused import FusedRanker, with_look_ups
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import Student, StudentInfo
+from mint_ray.students.student import Student
+from mint_ray.students.student_folder import StudentInfo
 from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps
 from tests.evaluation.calibration.test_scores import drawn
 from tests.students.joined import POOL, join_look_ups

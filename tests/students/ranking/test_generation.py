@@ -4,7 +4,8 @@ import pytest
 
 from mint_ray.config.evaluation import SamplingConfig
 from mint_ray.students.ranking.generation import Sampling, generate, sampling_of
-from mint_ray.students.student import Student, StudentInfo
+from mint_ray.students.student import Student
+from mint_ray.students.student_folder import StudentInfo
 from mint_ray.tasks.task import DISEASE, TISSUE
 
 

@@ -11,7 +11,8 @@ from mint_ray.errors import ConfigError, ServingError
 from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA, case_values, scored_cases
 from mint_ray.students.ranking import ranker as ranking
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import Student, StudentInfo
+from mint_ray.students.student import Student
+from mint_ray.students.student_folder import StudentInfo
 from mint_ray.tasks.prompts import answer_text, build_prompt
 from tests.students.conftest import NAMES
 

@@ -9,7 +9,8 @@ import torch
 
 from mint_ray.errors import ConfigError
 from mint_ray.students.export import export_student
-from mint_ray.students.student import load_on_shared_base, load_student, student_files
+from mint_ray.students.student import load_on_shared_base, load_student
+from mint_ray.students.student_folder import student_files
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from tests.students.conftest import pair_row, student_config, training_config

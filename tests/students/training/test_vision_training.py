@@ -20,7 +20,8 @@ from mint_ray.students.models.lora import lora_targets
 from mint_ray.students.models.processors import load_processor
 from mint_ray.students.ranking.generation import generate
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import load_base_student, load_student, read_info
+from mint_ray.students.student import load_base_student, load_student
+from mint_ray.students.student_folder import read_info
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.task import TISSUE
