@@ -27,7 +27,8 @@ from mint_ray.knowledge.annotations import load_annotations
 from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.pipeline.manifest import package_versions
-from mint_ray.students.ranking.ranker import Ranker, Ranking
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.ranking.rankings import Ranking
 from mint_ray.students.student import Student, load_base_student, load_student
 
 TOP = 10

@@ -15,7 +15,8 @@ from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA
 from mint_ray.evaluation.systems import SystemRun
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.students.ranking.ranker import Ranker, Ranking
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.ranking.rankings import Ranking
 from mint_ray.students.student import load_student
 from mint_ray.students.student_folder import CATALOGUE
 from mint_ray.tasks.task import MOST_LABELS, TASKS

@@ -5,19 +5,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mint_ray.serving.predictor import Predictor
 from mint_ray.students.student_folder import read_info
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.registry import SCHEME, Registry
+
+if TYPE_CHECKING:  # slow to import
+    from mint_ray.serving.predictor import Predictor
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A loaded predictor with the lineage of its student."""
 
-    predictor: Predictor
+    predictor: "Predictor"
     lineage: Mapping[str, Any]
     at: float = field(default_factory=time.time)
     """When it was loaded, in seconds since 1970."""
@@ -39,7 +41,7 @@ def load_predictor(
     config: Mapping[str, Any],
     student: str,
     name: str | None = None,
-    beside: Predictor | None = None,
+    beside: "Predictor | None" = None,
 ) -> Loaded:
     """Load a student and warm it up.
 
@@ -55,6 +57,9 @@ def load_predictor(
         RegistryError: the registry does not have the student.
         MintError: the student cannot be loaded.
     """
+    # Only replicas of a student need it: it takes seconds to import, and hundreds of megabytes.
+    from mint_ray.serving.predictor import Predictor
+
     documents = config.get("documents")
     settings: dict[str, Any] = {
         "batch_size": int(config["batch_size"]),

@@ -31,7 +31,8 @@ from mint_ray.students.encoding.images import ShownImage
 from mint_ray.students.encoding.text import Prompt
 from mint_ray.students.models.processors import seen_side
 from mint_ray.students.ranking.fused import FusedRanker, with_look_ups
-from mint_ray.students.ranking.ranker import Ranker, Ranking
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.ranking.rankings import Ranking
 from mint_ray.students.student import Student, load_on_shared_base, load_student
 from mint_ray.students.student_folder import CATALOGUE, read_info
 from mint_ray.tasks.task import MOST_LABELS, TASKS

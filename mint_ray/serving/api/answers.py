@@ -13,7 +13,7 @@ from mint_ray.knowledge.evidence import Evidence, Explainer
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.serving.api.found import DocumentModel
 from mint_ray.serving.api.requests import Asked
-from mint_ray.students.ranking.ranker import Ranking
+from mint_ray.students.ranking.rankings import Ranking
 
 MOST_EVIDENCE = 8
 """Most findings of each kind (supports, missing, contradicts) in an explanation."""

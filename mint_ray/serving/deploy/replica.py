@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray import serve
 
@@ -14,7 +14,9 @@ from mint_ray.serving.api.answers import Answer, Refusal, Reply
 from mint_ray.serving.api.requests import Asked, DiagnoseRequest, Options, UnusableRequest
 from mint_ray.serving.deploy.logs import write_to_serve_logs
 from mint_ray.serving.loading import Loaded, is_outdated, load_predictor
-from mint_ray.serving.predictor import Predictor
+
+if TYPE_CHECKING:  # slow to import, also where a service is only begun
+    from mint_ray.serving.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +154,7 @@ class StudentReplica:
         """Announce to Ray Serve that this replica holds a model, so its requests come here."""
         return name
 
-    async def _predictor_named(self, name: str | None) -> Predictor | None:
+    async def _predictor_named(self, name: str | None) -> "Predictor | None":
         """Return the predictor of a model, loading it if needed; None for an unknown name."""
         main = self._ready()
         if name is None or name == main.predictor.model.name:
@@ -174,12 +176,12 @@ class StudentReplica:
                 )
             return self._further[name].predictor
 
-    async def _answer(self, predictor: Predictor, request_id: str, asked: Asked) -> Answer:
+    async def _answer(self, predictor: "Predictor", request_id: str, asked: Asked) -> Answer:
         answer: Answer = await self._batched((predictor, request_id, asked))
         return answer
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)  # type: ignore[untyped-decorator]
-    async def _batched(self, items: list[tuple[Predictor, str, Asked]]) -> list[Answer]:
+    async def _batched(self, items: list[tuple["Predictor", str, Asked]]) -> list[Answer]:
         return await self._run(_answer_all, items)
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
@@ -200,7 +202,7 @@ class StudentReplica:
         return self._main
 
 
-def _answer_all(items: list[tuple[Predictor, str, Asked]]) -> list[Answer]:
+def _answer_all(items: list[tuple["Predictor", str, Asked]]) -> list[Answer]:
     """Answer items in their order; those of the same predictor are computed together."""
     by_predictor: dict[int, tuple[Predictor, dict[str, Asked]]] = {}
     for predictor, request_id, asked in items:

@@ -32,7 +32,7 @@ from mint_ray.teachers.base import (
 
 if TYPE_CHECKING:  # torch is slow to import
     from mint_ray.students.ranking.generation import Sampling
-    from mint_ray.students.ranking.ranker import Ranking, Scores
+    from mint_ray.students.ranking.rankings import Ranking, Scores
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
 RANKED_SCHEMA = pa.schema(

@@ -5,14 +5,16 @@ their border.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 
 from mint_ray.images.faults import Fault
-from mint_ray.students.encoding.vision_inputs import VisionInputs
 from mint_ray.tasks.prompts import break_token, split_note
 from mint_ray.tasks.task import DISEASE, Task
+
+if TYPE_CHECKING:  # it needs torch, and whoever receives requests does not
+    from mint_ray.students.encoding.vision_inputs import VisionInputs
 
 # No tokenizer packs more characters than this into a token of running text; a note is first
 # cut to this many characters per allowed token, so that a huge one costs nothing.
@@ -51,7 +53,7 @@ class Prompt(NamedTuple):
 
     ids: tuple[int, ...]
     shortened: bool = False
-    vision_inputs: VisionInputs | None = None
+    vision_inputs: "VisionInputs | None" = None
 
 
 class Encoder:

@@ -14,7 +14,8 @@ from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.calibrator import AnswerCalibration
 from mint_ray.evaluation.fused.pool import FILE, OpinionPool, experts_of, ranked_by, read_pool
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.students.ranking.ranker import Ranker, Ranking, Scores, ranking_of
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.ranking.rankings import Ranking, Scores, ranking_of
 from mint_ray.teachers.note_look_ups import FOLDER, Findings, NoteLookUps
 
 

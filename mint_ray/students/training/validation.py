@@ -22,7 +22,8 @@ from mint_ray.evaluation.metrics.validation import (
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.students.engines.base import precision
 from mint_ray.students.logprobs.layouts import FLEX, attention_of, base_of
-from mint_ray.students.ranking.ranker import Ranker, Ranking
+from mint_ray.students.ranking.ranker import Ranker
+from mint_ray.students.ranking.rankings import Ranking
 from mint_ray.students.student import Student, info_of
 from mint_ray.students.training.setup import TrainingState
 from mint_ray.students.training_spec import TrainingSpec, ValidationPlan

@@ -32,7 +32,7 @@ from mint_ray.serving.http.guard import Guard
 from mint_ray.serving.http.service import Service
 from mint_ray.students.encoding.images import ShownImage
 from mint_ray.students.encoding.text import Prompt
-from mint_ray.students.ranking.ranker import Ranking
+from mint_ray.students.ranking.rankings import Ranking
 from tests.serving.http import attacks
 from tests.serving.http.attacks import Attack
 from tests.serving.http.in_process import Handle
