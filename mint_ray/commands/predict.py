@@ -44,6 +44,7 @@ from mint_ray.stages.workers.rankers import (
     predictions_of,
     student_columns,
 )
+from mint_ray.students.student_folder import read_info
 from mint_ray.tasks.task import TASKS
 
 BATCH = 8
@@ -130,8 +131,6 @@ def predict(student: Path, cases: Path, out: Path, top_k: int) -> PredictionCoun
         TrainingError: the student's folder is damaged.
         DataError: the cases cannot be read, or a file of the student has changed since its step.
     """
-    from mint_ray.students.student_folder import read_info
-
     catalogue = student / "catalogue.parquet"
     if not catalogue.is_file():
         raise ConfigError(

@@ -28,6 +28,7 @@ from mint_ray.stages.evaluate.rank import (
     student_job,
     teacher_job,
 )
+from mint_ray.students.student_folder import read_info
 from mint_ray.tasks.task import TASKS
 from mint_ray.teachers.registry import is_recorded
 
@@ -128,8 +129,6 @@ def name_student(objective: str, adapter: Path | None) -> str:
     """
     if adapter is None:
         return student_system(objective)
-    from mint_ray.students.student_folder import read_info  # late: slow to import
-
     try:
         return student_system(objective, read_info(adapter).objective)
     except TrainingError:

@@ -20,6 +20,7 @@ from mint_ray.evaluation.predictions import PREDICTION_SCHEMA, rank_scores
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.grounding import Grounder
 from mint_ray.preferences.select import best_labels, pick, worst_labels
+from mint_ray.students.ranking.rankings import Ranking, Scores
 from mint_ray.tasks.task import MOST_LABELS, Task
 from mint_ray.teachers.base import (
     SEEN_COLUMNS,
@@ -32,7 +33,6 @@ from mint_ray.teachers.base import (
 
 if TYPE_CHECKING:  # torch is slow to import
     from mint_ray.students.ranking.generation import Sampling
-    from mint_ray.students.ranking.rankings import Ranking, Scores
 
 LISTED = pa.list_(pa.struct([f for f in PREDICTION_SCHEMA if f.name not in ("case_id", "system")]))
 RANKED_SCHEMA = pa.schema(
@@ -243,7 +243,7 @@ class StudentRanker:
             )
         return _ranked(rows)
 
-    def _set_size(self, ranking: "Ranking") -> int | None:
+    def _set_size(self, ranking: Ranking) -> int | None:
         if self._calibration is None:
             return None
         return self._calibration.set_size(np.array(ranking.scored), len(self._catalogue))
@@ -305,7 +305,7 @@ def known_answers(cases: pa.Table, catalogue: Catalogue) -> list[int | None]:
     ]
 
 
-def scores_row(scores: "Scores") -> dict[str, Any]:
+def scores_row(scores: Scores) -> dict[str, Any]:
     """Return the scores of a case as columns of its row."""
     return {
         "scores": scores.own.tolist(),
