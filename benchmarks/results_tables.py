@@ -33,6 +33,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "retrieval": ("retrieval", notes.retrieval_section),
     "compare_phenopackets": ("compare_phenopackets", comparisons.section),
     "compare_reasoning": ("compare_reasoning", comparisons.section),
+    "compare_reasoning_larger": ("compare_reasoning_larger", comparisons.section),
     "gpu_arms": ("gpu_arms", comparisons.section),
     "gpu_throughput": ("gpu_throughput", training.gpu_throughput_section),
     "throughput": ("orpo_throughput", training.throughput_section),
