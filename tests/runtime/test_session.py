@@ -11,6 +11,20 @@ from mint_ray.errors import ConfigError
 from mint_ray.runtime import session
 
 
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """The settings with which Ray is started from now on, without a start."""
+    settings: list[dict[str, object]] = []
+    for name in session.SELDOM_LOOKED_FOR:
+        monkeypatch.setenv(name, "")  # so that what is set is taken back
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", lambda **chosen: settings.append(chosen))
+    monkeypatch.setattr(session.ray, "cluster_resources", dict)
+    monkeypatch.setattr(session.ray, "nodes", list)
+    return settings
+
+
 @pytest.mark.parametrize(("address", "stays"), [(None, True), ("10.0.0.1:6379", False)])
 def test_a_local_ray_is_on_loopback(
     address: str | None, stays: bool, monkeypatch: pytest.MonkeyPatch
@@ -18,11 +32,7 @@ def test_a_local_ray_is_on_loopback(
     variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
     monkeypatch.setenv(variable, "1")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(session.ray, "init", lambda **_: None)
-    monkeypatch.setattr(session.ray, "cluster_resources", dict)
-    monkeypatch.setattr(session.ray, "nodes", list)
+    starts(monkeypatch)
     monkeypatch.setattr("ray._private.worker._global_node", None)
     session.connect(ResourcesConfig(ray_address=address))
     assert (os.environ[variable] == "0") is stays
@@ -36,16 +46,8 @@ def test_a_local_ray_is_on_loopback(
 def test_a_local_ray_looks_seldom_for_output_that_nobody_wants(
     address: str | None, wanted: str, seldom: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in session.SELDOM_LOOKED_FOR:
-        monkeypatch.setenv(name, "before")  # so that it is put back
-        monkeypatch.delenv(name)
     monkeypatch.setenv(session.WORKER_LOGS, wanted)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    started: list[dict[str, object]] = []
-    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(session.ray, "init", lambda **settings: started.append(settings))
-    monkeypatch.setattr(session.ray, "cluster_resources", dict)
-    monkeypatch.setattr(session.ray, "nodes", list)
+    started = starts(monkeypatch)
     session.connect(ResourcesConfig(ray_address=address))
     assert {os.environ.get(name) for name in session.SELDOM_LOOKED_FOR} == (
         set(session.SELDOM_LOOKED_FOR.values()) if seldom else {None}

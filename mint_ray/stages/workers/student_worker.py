@@ -36,6 +36,9 @@ def train_student(settings: dict[str, Any]) -> TrainingSummary | None:
         settings: see `worker_settings`. With `validation` (the path of `cases`, and `shares` of
             the steps) the cases are ranked after these shares, and the metrics kept as rungs. With
             `every` instead of `shares` they are ranked after each so many steps, without rungs.
+
+    Returns:
+        The summary in the first worker; None in the others, and if the campaign stopped the trial.
     """
     config = Config.model_validate(settings["config"])
     output = Path(settings["output"])

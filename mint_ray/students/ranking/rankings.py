@@ -39,7 +39,7 @@ class Scores:
     values: Floats
     answer_rank: int | None
     scored_separately: bool
-    """Whether the search did not reach the known answer, which then stands last."""
+    """True for a known answer that the search did not reach; it then stands last."""
     shortened: bool
 
     @property
