@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mint_ray.pipeline.manifest import Manifest, write_manifest
-from tests.students.conftest import LABELS, NAMES, base_folder, catalogue, labelled_row, tokenizer
+from tests.students.conftest import base_folder, catalogue, tokenizer
+from tests.students.pairs import LABELS, NAMES, labelled_row
 
 __all__ = ["base_folder", "catalogue", "tokenizer"]  # fixtures
 

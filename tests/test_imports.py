@@ -14,6 +14,8 @@ STARTS = {
     "mint_ray.commands.promote": SLOW,
     # Ray Train's own trainer needs torch. Drivers, controllers and trials import this module.
     "mint_ray.stages.train": SLOW[1:],
+    "mint_ray.stages.tune.stage": SLOW[1:],
+    "mint_ray.stages.workers.trial": SLOW[1:],
 }
 
 

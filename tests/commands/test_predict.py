@@ -19,8 +19,8 @@ from mint_ray.students.models.base_models import load_base_model, resolve_base_m
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_processor
 from mint_ray.students.student import info_of, write_student
-from tests.students.conftest import LABELS
 from tests.students.joined import join_look_ups
+from tests.students.pairs import LABELS
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES, picture
 

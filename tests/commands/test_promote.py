@@ -24,7 +24,7 @@ from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import info_of, load_student, write_student
 from mint_ray.tracking.registry import Registry
-from tests.students.conftest import LABELS, NAMES
+from tests.students.pairs import LABELS, NAMES
 from tests.tracking.servers import KINDS, store_uri
 
 pytestmark = pytest.mark.usefixtures("actors_here")

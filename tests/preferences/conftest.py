@@ -12,7 +12,8 @@ from mint_ray.config.preferences import PreferencesConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.preferences.render import CasePairs
 from mint_ray.stages.prefer import CASE_COLUMNS
-from tests.students.conftest import NAMES, model, tokenizer
+from tests.students.conftest import model, tokenizer
+from tests.students.pairs import NAMES
 
 __all__ = ["model", "tokenizer"]
 

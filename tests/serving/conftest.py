@@ -20,7 +20,8 @@ from mint_ray.students.models.processors import load_readers
 from mint_ray.students.student import info_of, write_student
 from mint_ray.students.student_folder import student_files
 from mint_ray.tracking.registry import Registry
-from tests.students.conftest import base_folder, student_config, tokenizer
+from tests.students.conftest import base_folder, tokenizer
+from tests.students.pairs import student_config
 from tests.students.tiny_vision import save_llava
 from tests.students.vision_cases import TISSUES
 

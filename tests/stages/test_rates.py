@@ -22,7 +22,7 @@ from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import train as train_student
 from mint_ray.students.training_spec import TrainingSpec
-from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
+from tests.students.pairs import LABELS, NAMES, pair_row, student_config, training_config
 
 pytestmark = pytest.mark.usefixtures("actors_here")
 

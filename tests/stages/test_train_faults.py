@@ -28,9 +28,9 @@ from tests.stages.train_driver import (
     CHECKPOINT_STEPS,
     STEPS,
     run_stage,
-    train_without_ray,
     write_inputs,
 )
+from tests.stages.undisturbed import train_without_ray
 from tests.two_ranks import TwoRanks
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
@@ -69,16 +69,14 @@ def cut_off(root: Path, ray_cluster: None) -> Path:
     """Output of a stage whose driver was killed after its second checkpoint."""
     out = root / "cut-off"
     driver = [sys.executable, "-m", "tests.stages.train_driver", str(root), str(out), "off"]
-    # Ray's processes outlive their driver by two seconds, which end within one checkpoint.
     address = ray.get_runtime_context().gcs_address
-    slow = {**os.environ, "RAY_ADDRESS": address, INTERVAL: "3"}
+    slow = {**os.environ, "RAY_ADDRESS": address, INTERVAL: "1"}  # a second for each checkpoint
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(driver, env=slow, **silent)
     wait_for(lambda: steps_done(out) > 2 * CHECKPOINT_STEPS)
-    workers = train_workers()
-    process.kill()
-    process.wait()
-    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    with workers_stopped():
+        process.kill()
+        process.wait()
     assert len(checkpoints(out)) >= 2
     assert not (out / "student.json").exists()
     return out
@@ -195,6 +193,22 @@ def train_workers() -> list[psutil.Process]:
             if "RayTrainWorker" in " ".join(process.cmdline()):
                 found.append(process)
     return found
+
+
+@contextmanager
+def workers_stopped() -> Iterator[None]:
+    """Stop all workers, and kill them after the body: they would outlive their driver by seconds.
+
+    They are killed last, since Ray would start others in their place.
+    """
+    workers = train_workers()
+    for worker in workers:
+        worker.suspend()
+    yield
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
 def wait_for(condition: Callable[[], bool], pause: float = 0.003) -> None:

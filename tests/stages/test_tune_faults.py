@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
@@ -23,17 +22,16 @@ from mint_ray.stages.workers.training import read_summary
 from mint_ray.students.student import load_student
 from mint_ray.students.student_folder import read_info
 from mint_ray.tuning.trials import Trial, read_trials
-from tests.stages.test_train_faults import INTERVAL, train_workers
+from tests.stages.test_train_faults import INTERVAL, train_workers, workers_stopped
 from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write_inputs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 PATIENCE = 240  # seconds
 INTERRUPTIONS = 2
-SLOW, SLOWER = {INTERVAL: "2"}, {INTERVAL: "6"}
-"""Environments of drivers whose trials wait seconds at every checkpoint. Trials that are to be cut
-off together start many seconds apart, and Ray's processes outlive their driver by two; in this time
-a trial would come to its end. The trials have it from their driver, whatever the nodes have."""
+SLOW = {INTERVAL: "1"}
+"""Environment of drivers whose trials wait a second at every checkpoint, long enough to be seen
+there. The trials have it from their driver, whatever the nodes have."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,27 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """Kill the driver of a campaign, and remove a node while another driver ends it."""
+    """Kill the driver of a campaign on one node; remove a node of two while another ends it.
+
+    What is cut off is a single trial, so that nothing depends on how far apart two trials start.
+    """
     root = tmp_path_factory.mktemp("campaign")
     (root / "base").symlink_to(base_folder)
     write_inputs(root)
     out, uri = root / "out", f"sqlite:///{root}/mlflow.db"
-    cluster, nodes = start_cluster()
+    cluster = start_cluster()
+    nodes = [cluster.add_node(num_cpus=1)]
     try:
-        with driver(cluster, root, out, uri, SLOWER) as first:
-            wait_for(lambda: all_under_way(read_trials(out)), first)
-            kill(first)
-        with driver(cluster, root, out, uri, SLOW) as second:
-            wait_for(lambda: any("resumed" in notes(trial) for trial in read_trials(out)), second)
-            cluster.remove_node(nodes[0], allow_graceful=False)
+        with driver(cluster, root, out, uri) as first:
+            wait_for(lambda: is_under_way(read_trials(out)), first)
+            with workers_stopped():
+                first.kill()
+                first.wait()
+        nodes.append(cluster.add_node(num_cpus=1))
+        with driver(cluster, root, out, uri) as second:
+            wait_for(lambda: "resumed" in notes(read_trials(out)[0]), second)
+            with workers_stopped():
+                cluster.remove_node(node_of(read_trials(out)[0], nodes), allow_graceful=False)
             said, _ = second.communicate(timeout=2 * PATIENCE)
         assert second.returncode == 0, said[-2000:]
     finally:
@@ -74,8 +80,8 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     return Ended(out, said, list(client.search_runs([experiment.experiment_id])), client)
 
 
-def start_cluster() -> tuple[Cluster, list[Any]]:
-    """Start a cluster of a head without CPUs, with a dashboard, and two nodes with a CPU each.
+def start_cluster() -> Cluster:
+    """Start a cluster of a head without CPUs, with a dashboard.
 
     Through the dashboard Ray Train's cleaner learns that a trial's controller has died, and gives
     back the place of its workers. It finds the dashboard by `RAY_ADDRESS`, which it has from the
@@ -88,18 +94,15 @@ def start_cluster() -> tuple[Cluster, list[Any]]:
     os.environ["RAY_ADDRESS"] = f"{get_node_ip_address()}:{port}"
     try:
         head = {"num_cpus": 0, "include_dashboard": True, "gcs_server_port": port}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        return cluster, [cluster.add_node(num_cpus=1) for _ in range(2)]
+        return Cluster(initialize_head=True, head_node_args=head)
     finally:
         os.environ["RAY_ADDRESS"] = before
 
 
 @contextmanager
-def driver(
-    cluster: Cluster, root: Path, out: Path, uri: str, environment: dict[str, str]
-) -> Iterator["subprocess.Popen[str]"]:
+def driver(cluster: Cluster, root: Path, out: Path, uri: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "tests.stages.tune_driver", str(root), str(out), uri]
-    own = {**os.environ, "RAY_ADDRESS": cluster.address, **environment}
+    own = {**os.environ, "RAY_ADDRESS": cluster.address, **SLOW}
     process = subprocess.Popen(
         command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -118,26 +121,33 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.05)
 
 
-def all_under_way(trials: list[Trial]) -> bool:
-    """Return whether two trials run, both with their workers, one with a checkpoint.
+def is_under_way(trials: list[Trial]) -> bool:
+    """Return whether the one trial that there is room for has a checkpoint.
 
     A driver that dies while Ray reserves a place for its workers leaves the place behind, and
     nothing in Ray gives it back.
     """
-    steps = [trial.spent() for trial in trials if trial.state == "running"]
-    return len(steps) > 1 and min(steps) > 0 and max(steps) > CHECKPOINT_STEPS
+    return [trial.spent() > CHECKPOINT_STEPS for trial in trials] == [True]
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    workers = train_workers()
-    process.kill()
-    process.wait()
-    assert psutil.wait_procs(workers, timeout=60)[1] == []
+def node_of(trial: Trial, nodes: list[Any]) -> Any:
+    """Return the node whose worker has the trial's log open."""
+    (worker,) = [
+        process
+        for process in train_workers()
+        if log_of(trial) in {Path(file.path) for file in process.open_files()}
+    ]
+    above = {process.pid for process in worker.parents()}
+    (node,) = [node for node in nodes if node.all_processes["raylet"][0].process.pid in above]
+    return node
+
+
+def log_of(trial: Trial) -> Path:
+    return trial.folder / "worker.log"
 
 
 def notes(trial: Trial) -> str:
-    file = trial.folder / "worker.log"
-    return file.read_text() if file.exists() else ""
+    return log_of(trial).read_text() if log_of(trial).exists() else ""
 
 
 def test_every_trial_is_in_mlflow_once_below_its_campaign(campaign: Ended) -> None:

@@ -1,10 +1,8 @@
 """The stage `train` with two workers on invented pairs, as a driver of its own: ROOT OUT ENGINE.
 
-ROOT holds the base model and the outputs of the stages before. `train_without_ray` is the same
-training in two plain processes, which nothing disturbs.
+ROOT holds the base model and the outputs of the stages before.
 """
 
-import json
 import sys
 from io import StringIO
 from pathlib import Path
@@ -14,21 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from mint_ray.common.collectives import rank
 from mint_ray.config.config import Config
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.progress import Progress
 from mint_ray.pipeline.steps import StepContext, StepOutcome
-from mint_ray.runtime.metrics_stream import append_metrics
-from mint_ray.runtime.ray_train import RUN_NAME
 from mint_ray.stages import train as stage
-from mint_ray.students.engines.checkpoints import latest_good
-from mint_ray.students.training.trainer import train
-from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.prompts import build_prompt
 from mint_ray.tracking.tracker import NullRun
-from tests.students.conftest import NAMES, pair_row, student_config, training_config
+from tests.students.pairs import NAMES, pair_row, student_config, training_config
 
 STEPS = 8
 CHECKPOINT_STEPS = 2
@@ -65,35 +57,6 @@ def run_stage(
     with Progress(Console(file=StringIO())).stage("train", "") as task:
         made = config(root, engine, workers, **changes)
         return stage.run(StepContext(made, "key", inputs, out, NullRun(), task))
-
-
-def train_without_ray(root: Path, folders: dict[str, Path]) -> None:
-    """One process of two: train with each engine, or continue what the stage left in its folder.
-
-    The first process writes the metrics of every step, and those of the last one.
-    """
-    for engine, out in folders.items():
-        made = config(root, engine)
-        out.mkdir(exist_ok=True)
-
-        def report(metrics: dict[str, float], _: Path | None, out: Path = out) -> None:
-            if rank() == 0:
-                append_metrics(out, metrics)
-
-        summary = train(
-            TrainingSpec(
-                root / "prefer" / "train.parquet",
-                out,
-                student=made.student,
-                training=made.training,
-                k=made.preferences.chosen_size,
-                seed=made.seed,
-            ),
-            report,
-            latest_good(out / RUN_NAME),
-        )
-        if rank() == 0:
-            (out / "last.json").write_text(json.dumps(dict(summary.metrics)))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.stages.tune import stage
 from mint_ray.tasks.prompts import build_prompt
 from mint_ray.tracking import Tracker
-from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
+from tests.students.pairs import LABELS, NAMES, pair_row, student_config, training_config
 
 TRIALS = 2
 STEPS = 12

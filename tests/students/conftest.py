@@ -1,4 +1,4 @@
-"""A tiny tokenizer, tiny random models and invented preference pairs."""
+"""A tiny tokenizer, tiny random models, and invented preference pairs as files and tokens."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,29 +13,16 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mint_ray.common import devices
-from mint_ray.config.training import StudentConfig, TrainingConfig
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.students.logprobs.examples import Example, merge
-from mint_ray.tasks.prompts import answer_message, build_prompt
+from tests.students.pairs import LABELS, NAMES, pair_row
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' "
     "+ message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-NAMES = (
-    "Marfan syndrome",
-    "Marfan syndrome (atypical)",
-    "Noonan syndrome 1",
-    "Noonan syndrome 10",
-    "Kabuki syndrome",
-    "Alpha-thalassemia",
-    "Cri-du-chat disorder",
-    "Deafness, autosomal recessive 4",
-    "Williams-Beuren syndrome (WBS)",
-    "Stickler syndrome",
 )
 
 
@@ -150,21 +137,6 @@ def base_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def pair_row(number: int, **changes: Any) -> dict[str, Any]:
-    """An invented preference pair; the chosen names depend on its number."""
-    first = number % len(NAMES)
-    row = {
-        "preference_id": f"pair-{number:03d}",
-        "case_id": f"case-{number:03d}",
-        "group_id": f"group-{number:03d}",
-        "split": "train",
-        "prompt": build_prompt(f"A patient with finding {first}. " * (1 + number % 3), k=2),
-        "chosen": answer_message([NAMES[first], NAMES[first - 1]]),
-        "rejected": answer_message([NAMES[first - 3], NAMES[first - 5], NAMES[first - 4]]),
-    }
-    return row | changes
-
-
 def make_examples(tokenizer: Any, numbers: Iterable[int] = range(3)) -> list[Example]:
     """Invented pairs, encoded as ORPO compares them."""
     maker = RowEncoder(Encoder(tokenizer, 700, 1400), "pairs", {}, k=2)
@@ -175,17 +147,6 @@ def make_examples(tokenizer: Any, numbers: Iterable[int] = range(3)) -> list[Exa
 def examples(tokenizer: Any) -> list[Example]:
     """Three encoded pairs of different lengths."""
     return make_examples(tokenizer)
-
-
-LABELS = {f"OMIM:{number:06d}": name for number, name in enumerate(NAMES)}
-
-
-def labelled_row(number: int, **changes: Any) -> dict[str, Any]:
-    """A pair whose case has a known answer, the first name of its chosen list."""
-    first = number % len(NAMES)
-    ids = list(LABELS)
-    candidates = [ids[(first + step) % len(ids)] for step in (0, 9, 7, 5, 6)]
-    return pair_row(number, label_id=ids[first], candidates=sorted(candidates), **changes)
 
 
 @pytest.fixture(scope="session")
@@ -206,22 +167,3 @@ def write_pairs(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
         return path
 
     return write
-
-
-def student_config(base: Path, **changes: Any) -> StudentConfig:
-    """The tiny base model with a small adapter."""
-    return StudentConfig(base_model=str(base), lora_rank=4, lora_alpha=8, **changes)
-
-
-def training_config(**changes: Any) -> TrainingConfig:
-    """A short run without DeepSpeed."""
-    settings: dict[str, Any] = {
-        "learning_rate": 1e-2,
-        "batch_size": 4,
-        "epochs": 1,
-        "deepspeed": "off",
-        "prefix_sharing": "on",
-        "checkpoint_steps": 100,
-        "precision": "float32",
-    }
-    return TrainingConfig(**settings | changes)

@@ -11,7 +11,7 @@ from mint_ray.students.logprobs.layouts import LAYOUTS
 from mint_ray.students.objectives.losses import ScoredBatch
 from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.training.step_loss import StepLoss
-from tests.students.conftest import training_config
+from tests.students.pairs import training_config
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 

@@ -18,7 +18,7 @@ from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.models.processors import load_processor
 from mint_ray.students.student import info_of, load_student, write_student
 from mint_ray.tasks.prompts import build_prompt
-from tests.students.conftest import student_config
+from tests.students.pairs import student_config
 from tests.students.tiny_vision import save_llava
 
 PROMPT = build_prompt("Tall stature, long fingers.", k=2)

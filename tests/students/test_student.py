@@ -11,7 +11,7 @@ from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.student import info_of, load_base_student, load_student, write_student
 from mint_ray.students.student_folder import read_info
-from tests.students.conftest import student_config
+from tests.students.pairs import student_config
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import Any
 
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
-from tests.students.conftest import student_config, training_config
 from tests.students.kept_checkpoints import keep_checkpoints
+from tests.students.pairs import student_config, training_config
 
 
 def losses_of(

@@ -7,28 +7,17 @@ scheduler, so a restored ASHA would start to judge anew.
 
 import os
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
-from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from mint_ray.common.files import read_json, write_json
-from mint_ray.config.config import Config
-from mint_ray.errors import MintError
 from mint_ray.runtime.interrupts import keeping_handler
-from mint_ray.runtime.ray_train import fit
-from mint_ray.stages.workers.training import train_worker
-from mint_ray.tuning.trials import FAILURE
+from mint_ray.stages.workers.trial import run_trial
+from mint_ray.tuning.campaign import Campaign
 
-if TYPE_CHECKING:  # a trial's driver imports this module, and does not need a campaign
-    from mint_ray.tuning.campaign import Campaign
-
-SETTINGS = "settings.json"
-"""File in a trial's folder with the settings for its workers."""
 DRIVER = {"CPU": 0, "node:__internal_head__": 0.001}
 """Resources of the process that drives a trial. It only waits, so it takes no CPU, for which a
 worker might wait for ever. It stays on the head node: a lost node costs only its workers."""
@@ -47,7 +36,7 @@ _QUIET = {
 }
 
 
-def run_trials(campaign: "Campaign", slots: int, retries: int) -> None:
+def run_trials(campaign: Campaign, slots: int, retries: int) -> None:
     """Run the remaining trials of a campaign; return early if it is interrupted.
 
     Args:
@@ -79,22 +68,6 @@ def run_trials(campaign: "Campaign", slots: int, retries: int) -> None:
         tuner.fit()
 
 
-def run_trial(ray_config: dict[str, Any]) -> None:
-    """Run one trial as a Ray Train run, continued where it was cut off.
-
-    This is Ray Tune's function trainable. A stopped trial returns too, without a student. A
-    MintError is written to the trial's folder: it would come again, so Ray Tune must not retry.
-    """
-    folder = Path(ray_config["folder"])
-    settings = read_json(folder / SETTINGS)
-    resources = Config.model_validate(settings["config"]).resources
-    reports = TuneReportCallback()
-    try:
-        fit(train_worker, settings, folder, resources.train_workers, resources, [reports])
-    except MintError as error:
-        write_json(folder / FAILURE, {"kind": type(error).__name__, "message": str(error)})
-
-
 def _trial_folder(trial: Any) -> str:
     return f"trial-{trial.config['number']:03d}-{trial.trial_id}"
 
@@ -102,7 +75,7 @@ def _trial_folder(trial: Any) -> str:
 class CampaignSearch(Searcher):  # type: ignore[misc]
     """Ray Tune searcher that lets the campaign choose the next trial."""
 
-    def __init__(self, campaign: "Campaign") -> None:
+    def __init__(self, campaign: Campaign) -> None:
         super().__init__()
         self._campaign = campaign
         self._numbers: dict[str, int] = {}
@@ -139,7 +112,7 @@ class CampaignSearch(Searcher):  # type: ignore[misc]
 class CampaignScheduler(FIFOScheduler):  # type: ignore[misc]
     """Ray Tune scheduler that lets the campaign decide which trials continue."""
 
-    def __init__(self, campaign: "Campaign") -> None:
+    def __init__(self, campaign: Campaign) -> None:
         super().__init__()
         self._campaign = campaign
 

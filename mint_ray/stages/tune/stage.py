@@ -20,7 +20,7 @@ from mint_ray.reports.campaign.table import print_trials, trials_table
 from mint_ray.runtime.placement import training_slots
 from mint_ray.runtime.ray_train import RUN_NAME
 from mint_ray.runtime.session import begin_training_session
-from mint_ray.stages.tune.ray_tune import RAY_FOLDER, SETTINGS, run_trials
+from mint_ray.stages.tune.ray_tune import RAY_FOLDER, run_trials
 from mint_ray.stages.tune.watch import watching
 from mint_ray.stages.workers.training import (
     make_base_model,
@@ -30,8 +30,8 @@ from mint_ray.stages.workers.training import (
     worker_settings,
     write_validation_cases,
 )
-from mint_ray.students.engines.base import OFF
-from mint_ray.students.engines.deepspeed import deepspeed_config
+from mint_ray.stages.workers.trial import SETTINGS
+from mint_ray.students.engines.presets import OFF, deepspeed_config
 from mint_ray.tuning.campaign import Campaign, grid_size_of
 from mint_ray.tuning.results import Results, read_results
 from mint_ray.tuning.space import PAIRS, pairs_input, remarks, with_overrides

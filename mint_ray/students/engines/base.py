@@ -15,9 +15,6 @@ from mint_ray.config.training import TrainingConfig
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps, Policy
 
-OFF = "off"
-
-
 Batch = Sequence[Example]
 
 

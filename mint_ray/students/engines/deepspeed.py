@@ -1,11 +1,9 @@
 """Training with DeepSpeed ZeRO 1, 2 and 3, set up by accelerate."""
 
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +11,7 @@ from torch import Tensor
 
 from mint_ray.common.collectives import world_size
 from mint_ray.config.training import TrainingConfig
-from mint_ray.errors import ConfigError
 from mint_ray.students.engines.base import (
-    OFF,
     Batch,
     LossOf,
     _adamw,
@@ -23,9 +19,8 @@ from mint_ray.students.engines.base import (
     score,
     trainable,
 )
+from mint_ray.students.engines.presets import deepspeed_config
 from mint_ray.students.logprobs.layouts import Logps, Policy
-
-PRESETS = Path(__file__).parent / "presets"
 
 
 class DeepSpeedEngine:
@@ -140,28 +135,3 @@ def _leave_out_extension() -> None:
     from deepspeed import ops
 
     ops.__compatible_ops__["deepspeed_shm_comm"] = False
-
-
-def deepspeed_config(setting: str) -> dict[str, Any]:
-    """Read the DeepSpeed config of a preset's name or a JSON file's path.
-
-    Raises:
-        ConfigError: the preset or file does not exist, is not JSON, or has no ZeRO stage 1 to 3.
-    """
-    known = sorted(preset.stem for preset in PRESETS.glob("*.json"))
-    path = PRESETS / f"{setting}.json" if setting in known else Path(setting)
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        stage = config["zero_optimization"]["stage"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"training.deepspeed={setting}: expected {OFF}, {', '.join(known)}, or a DeepSpeed "
-            "JSON file with zero_optimization.stage, found nothing of the kind "
-            f"({type(error).__name__}); name a preset or such a file"
-        ) from error
-    if stage not in (1, 2, 3):
-        raise ConfigError(
-            f"training.deepspeed={setting}: expected ZeRO stage 1, 2 or 3, found {stage}; change "
-            "zero_optimization.stage"
-        )
-    return config

@@ -24,13 +24,13 @@ from mint_ray.config.checks import check_batch_size
 from mint_ray.errors import TrainingError
 from mint_ray.students.data import schedule
 from mint_ray.students.data.batches import cut, share_of
-from mint_ray.students.engines.base import OFF
 from mint_ray.students.engines.checkpoints import (
     Report,
     scratch_folder,
     sweep_scratch_folders,
     write_checkpoint,
 )
+from mint_ray.students.engines.presets import OFF
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.losses import ScoredBatch

@@ -23,7 +23,7 @@ from mint_ray.students.data.pair_table import PairTable
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder, Reason, UnusableRow
 from mint_ray.tasks.prompts import NOTE_END, answer_message, build_prompt
-from tests.students.conftest import NAMES, pair_row
+from tests.students.pairs import NAMES, pair_row
 from tests.students.workers import losses_of
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]

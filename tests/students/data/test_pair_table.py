@@ -11,7 +11,8 @@ from mint_ray.students.data.pair_table import PairTable
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.tasks.prompts import answer_message
-from tests.students.conftest import CHAT_TEMPLATE, NAMES, pair_row
+from tests.students.conftest import CHAT_TEMPLATE
+from tests.students.pairs import NAMES, pair_row
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 

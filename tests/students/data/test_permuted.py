@@ -11,7 +11,7 @@ import pytest
 from mint_ray.errors import DataError
 from mint_ray.students.data.pair_table import PairTable
 from mint_ray.students.data.permuted import answer_rows
-from tests.students.conftest import pair_row
+from tests.students.pairs import pair_row
 
 
 def pairs_of(*rows: tuple[str, str, str | None]) -> pa.Table:

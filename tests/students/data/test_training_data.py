@@ -13,7 +13,7 @@ from mint_ray.errors import ConfigError
 from mint_ray.students.data.training_data import read_data
 from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.training_spec import TrainingSpec
-from tests.students.conftest import LABELS, NAMES, labelled_row, student_config, training_config
+from tests.students.pairs import LABELS, NAMES, labelled_row, student_config, training_config
 
 IDS = list(LABELS)
 

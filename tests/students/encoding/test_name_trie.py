@@ -6,7 +6,7 @@ from mint_ray.errors import DataError
 from mint_ray.students.encoding.name_trie import build_trie
 from mint_ray.students.encoding.text import Encoder
 from mint_ray.tasks.prompts import answer_text
-from tests.students.conftest import NAMES
+from tests.students.pairs import NAMES
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from mint_ray.students.engines.checkpoints import (
     write_checkpoint,
 )
 from mint_ray.students.models.lora import add_adapter
-from tests.students.conftest import make_model, student_config
+from tests.students.conftest import make_model
 from tests.students.kept_checkpoints import keep_checkpoints
+from tests.students.pairs import student_config
 
 POSITION = Position(step=3, world_size=1, engine="plain", run="abc")
 STATE = {"optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}}

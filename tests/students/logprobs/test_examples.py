@@ -7,7 +7,7 @@ from mint_ray.students.encoding.name_trie import build_trie
 from mint_ray.students.encoding.text import Encoder, UnusableRow
 from mint_ray.students.logprobs.examples import CompletionKind
 from mint_ray.tasks.prompts import answer_message
-from tests.students.conftest import NAMES, pair_row
+from tests.students.pairs import NAMES, pair_row
 
 LABELS = {f"OMIM:{number}": name for number, name in enumerate(NAMES)}
 LABELLED = {"label_id": "OMIM:2", "candidates": [f"OMIM:{number}" for number in range(5)]}

@@ -12,7 +12,8 @@ from mint_ray.students.logprobs.layout_check import choose_attention, choose_lay
 from mint_ray.students.logprobs.layouts import FLEX, attention_of, padded_logps, prefix_shared_logps
 from mint_ray.students.logprobs.packing import first_fit, own_tokens
 from mint_ray.students.logprobs.prefixes import shared_beginning
-from tests.students.conftest import assert_same_gradients, pair_row, take_gradients
+from tests.students.conftest import assert_same_gradients, take_gradients
+from tests.students.pairs import pair_row
 
 
 def test_both_layouts_agree(model: Any, examples: list[Example]) -> None:

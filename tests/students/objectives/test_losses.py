@@ -12,7 +12,7 @@ from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.losses import LossTerms, ScoredBatch, dpo, orpo, sft
 from mint_ray.students.objectives.rcft import CaseBins
 from mint_ray.students.objectives.registry import OBJECTIVES
-from tests.students.conftest import training_config
+from tests.students.pairs import training_config
 
 MEANS = st.floats(-1e4, 0.0)
 DTYPES = [torch.float32, torch.bfloat16]

@@ -11,7 +11,8 @@ from mint_ray.students.logprobs.layouts import LAYOUTS
 from mint_ray.students.objectives.losses import ScoredBatch
 from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.training.step_loss import StepLoss
-from tests.students.conftest import assert_same_gradients, take_gradients, training_config
+from tests.students.conftest import assert_same_gradients, take_gradients
+from tests.students.pairs import training_config
 
 BETA = 0.3
 

@@ -9,12 +9,14 @@ import torch
 
 from mint_ray.errors import ConfigError, ServingError
 from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA, case_values, scored_cases
+from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.ranking import ranker as ranking
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import Student
 from mint_ray.students.student_folder import StudentInfo
 from mint_ray.tasks.prompts import answer_text, build_prompt
-from tests.students.conftest import NAMES
+from tests.students.conftest import make_model
+from tests.students.pairs import NAMES, student_config
 
 NOTE = "A tall patient with long fingers."
 K = 3
@@ -124,9 +126,6 @@ def test_all_names_that_were_scored_have_a_probability(student: Student) -> None
 
 
 def test_the_adapter_is_ranked_with(student: Student, tokenizer: Any) -> None:
-    from mint_ray.students.models.lora import add_adapter
-    from tests.students.conftest import make_model, student_config
-
     adapted = add_adapter(make_model(tokenizer), student_config(Path("x")), None, 0).eval()
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:

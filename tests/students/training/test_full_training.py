@@ -13,8 +13,8 @@ from mint_ray.students.student import load_on_shared_base, load_student
 from mint_ray.students.student_folder import student_files
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
-from tests.students.conftest import pair_row, student_config, training_config
 from tests.students.kept_checkpoints import keep_checkpoints
+from tests.students.pairs import pair_row, student_config, training_config
 
 WritePairs = Callable[[list[dict[str, Any]]], Path]
 

@@ -6,7 +6,7 @@ from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.losses import ScoredBatch
 from mint_ray.students.objectives.registry import OBJECTIVES
 from mint_ray.students.training.step_loss import StepLoss
-from tests.students.conftest import training_config
+from tests.students.pairs import training_config
 
 CPU = torch.device("cpu")
 

@@ -9,14 +9,14 @@ import pytest
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.engines.checkpoints import latest_good
-from mint_ray.students.engines.deepspeed import deepspeed_config
+from mint_ray.students.engines.presets import deepspeed_config
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec, TrainingSummary
 from mint_ray.tasks.prompts import build_prompt
-from tests.students.conftest import NAMES, pair_row, student_config, training_config
 from tests.students.kept_checkpoints import keep_checkpoints
+from tests.students.pairs import NAMES, pair_row, student_config, training_config
 from tests.students.workers import losses_of, losses_of_runs
 from tests.two_ranks import TwoRanks
 

@@ -10,7 +10,7 @@ import pytest
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.students.student_folder import read_info
 from mint_ray.tasks.prompts import build_prompt
-from tests.students.conftest import labelled_row, pair_row
+from tests.students.pairs import labelled_row, pair_row
 from tests.students.workers import curves_of, losses_of, losses_of_runs
 from tests.two_ranks import TwoRanks
 

@@ -13,7 +13,8 @@ from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training.trl_orpo import train_with_trl
 from mint_ray.students.training_spec import TrainingSpec
-from tests.students.conftest import make_examples, pair_row, student_config, training_config
+from tests.students.conftest import make_examples
+from tests.students.pairs import pair_row, student_config, training_config
 
 
 def test_a_student_is_trained_on_the_same_tokens(

@@ -17,7 +17,7 @@ from mint_ray.students.student import load_base_student, load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training.validation import ValidationPlan
 from mint_ray.students.training_spec import TAUGHT, TrainingSpec
-from tests.students.conftest import LABELS, NAMES, pair_row, student_config, training_config
+from tests.students.pairs import LABELS, NAMES, pair_row, student_config, training_config
 
 NOTES = [f"A patient with finding {number}." for number in range(7)]
 

@@ -25,8 +25,8 @@ from mint_ray.students.student_folder import read_info
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training_spec import TrainingSpec
 from mint_ray.tasks.task import TISSUE
-from tests.students.conftest import training_config
 from tests.students.kept_checkpoints import keep_checkpoints
+from tests.students.pairs import training_config
 from tests.students.tiny_vision import SAVERS, rename_to_smolvlm
 from tests.students.vision_cases import TISSUES, image_row, picture, write_image_pairs
 
