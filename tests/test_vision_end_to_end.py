@@ -17,6 +17,8 @@ from mint_ray.images.tissue.patients import draw_patient
 from mint_ray.images.tissue.types import TISSUES
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.manifest import read_manifest
+from mint_ray.runtime import ray_train
+from tests.in_process import local_mode
 from tests.students.conftest import make_tokenizer
 from tests.students.tiny_vision import save_llava
 
@@ -67,7 +69,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_pannuke_goes_through_every_stage(root: Path, ray_cluster: None) -> None:
+def test_pannuke_goes_through_every_stage(
+    root: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Ray Data's actors; the training in this process, since Ray passes it no image."""
+    monkeypatch.setattr(ray_train, "ScalingConfig", local_mode)
     arguments = [str(root / "config.yaml"), f"store={root / 'store'}"]
     assert main(["run", *arguments]) == 0
     steps = pipeline.plan(load_config(arguments[0], arguments[1:]))
