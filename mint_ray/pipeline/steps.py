@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mint_ray.common.imports import collection_paused
 from mint_ray.config.config import Config
 from mint_ray.config.teacher import UNHASHED_OF_SERVER
 from mint_ray.pipeline.extra_inputs import (
@@ -100,9 +101,10 @@ class Step:
 
     def load(self) -> "Callable[[StepContext], StepOutcome]":
         """Import the stage and return its `run`; late, since Ray and torch are slow to import."""
-        run: Callable[[StepContext], StepOutcome] = importlib.import_module(
-            f"mint_ray.stages.{self.name}"
-        ).run
+        with collection_paused():
+            run: Callable[[StepContext], StepOutcome] = importlib.import_module(
+                f"mint_ray.stages.{self.name}"
+            ).run
         return run
 
 

@@ -25,6 +25,7 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 import ray.data
 
+from mint_ray.common.imports import collection_paused
 from mint_ray.common.parquet import group_starts
 from mint_ray.config.resources import ResourcesConfig
 from mint_ray.errors import DataError
@@ -266,7 +267,8 @@ class RowReader:
         self._actor = None  # one model at a time
         gc.collect()
         task = self._tasks[number]
-        self._actor = task.job.actor(**task.job.arguments)
+        with collection_paused():  # the first job's actor imports what it computes with
+            self._actor = task.job.actor(**task.job.arguments)
         # With pre-buffering, Arrow would keep every row group that it has read.
         self._file = pq.ParquetFile(task.source, pre_buffer=False)
         self._columns = list(task.job.columns)

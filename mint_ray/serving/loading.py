@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mint_ray.common.imports import collection_paused
 from mint_ray.students.student_folder import read_info
 from mint_ray.tasks.task import TASKS
 from mint_ray.tracking.registry import SCHEME, Registry
@@ -58,7 +59,8 @@ def load_predictor(
         MintError: the student cannot be loaded.
     """
     # Only replicas of a student need it: it takes seconds to import, and hundreds of megabytes.
-    from mint_ray.serving.predictor import Predictor
+    with collection_paused():
+        from mint_ray.serving.predictor import Predictor
 
     documents = config.get("documents")
     settings: dict[str, Any] = {

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.cases.splits import check_no_leakage
 from mint_ray.common.files import read_json, replacing, write_json
+from mint_ray.common.imports import collection_paused
 from mint_ray.config.config import Config
 from mint_ray.config.training import EMBEDDED, EMBEDDED_VISION
 from mint_ray.evaluation.case_sample import choose_cases
@@ -63,7 +64,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     Args:
         settings: see `train_student`.
     """
-    from mint_ray.stages.workers.student_worker import train_student
+    with collection_paused():
+        from mint_ray.stages.workers.student_worker import train_student
 
     summary = train_student(settings)
     if summary is not None:
