@@ -42,8 +42,8 @@ def tags_records(tags: Mapping[str, Any]) -> list[Record]:
     return [{"kind": "tags", "values": part} for part in _parts(values, MAX_PARAMS_PER_CALL)]
 
 
-def metrics_records(metrics: Mapping[str, Any], step: int) -> list[Record]:
-    """Return records of numbers with step and time (milliseconds of the epoch), without None.
+def metrics_records(metrics: Mapping[str, Any], step: int, at: float | None = None) -> list[Record]:
+    """Return records of numbers with step and time (`at` in seconds, else now), without None.
 
     Raises:
         TypeError: a value is not a number. Text never goes into a metric.
@@ -55,9 +55,9 @@ def metrics_records(metrics: Mapping[str, Any], step: int) -> list[Record]:
         if isinstance(value, str | bytes):
             raise TypeError(f"metric {key} must be a number, found {type(value).__name__}")
         values[clean_key(key)] = float(value)
-    now = _milliseconds()
+    time_ms = _milliseconds() if at is None else round(1000 * at)
     return [
-        {"kind": "metrics", "values": part, "step": step, "time": now}
+        {"kind": "metrics", "values": part, "step": step, "time": time_ms}
         for part in _parts(values, MAX_METRICS_PER_CALL)
     ]
 

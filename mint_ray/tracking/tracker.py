@@ -47,8 +47,14 @@ class Run(Protocol):
     def log_params(self, settings: Mapping[str, Any]) -> None:
         """Record settings; nested ones get dotted names."""
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Record numbers at a step; raises TypeError for text."""
+    def log_metrics(
+        self, metrics: Mapping[str, Any], step: int = 0, at: float | None = None
+    ) -> None:
+        """Record numbers at a step; raises TypeError for text.
+
+        `at` is when they were measured (seconds of the epoch, None for now). The same numbers at
+        the same step and time are one record, however often they are logged.
+        """
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file or folder to the artifact store."""
@@ -76,7 +82,9 @@ class NullRun:
     def log_params(self, settings: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, Any], step: int = 0, at: float | None = None
+    ) -> None:
         """Do nothing."""
 
     def log_artifact(self, path: Path) -> None:
@@ -115,9 +123,11 @@ class TrackedRun:
         """Record settings; a value that a restart changed becomes a tag `restart.<name>`."""
         self._record(params_records(settings))
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Record numbers at a step; raises TypeError for text."""
-        self._record(metrics_records(metrics, step))
+    def log_metrics(
+        self, metrics: Mapping[str, Any], step: int = 0, at: float | None = None
+    ) -> None:
+        """Record numbers at a step; see `Run.log_metrics`."""
+        self._record(metrics_records(metrics, step, at))
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file or folder to the artifact store."""

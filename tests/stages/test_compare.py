@@ -46,7 +46,9 @@ class RecordedRun(NullRun):
     def child(self, folder: Path) -> "RecordedRun":
         return self.children.setdefault(folder.name, RecordedRun())
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, Any], step: int = 0, at: float | None = None
+    ) -> None:
         self.metrics = metrics
 
 

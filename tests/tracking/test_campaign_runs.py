@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from mint_ray.common.files import read_json, write_json
 from mint_ray.pipeline.progress import Progress
-from mint_ray.stages.tune.watch import watching
+from mint_ray.stages.tune.watch import SEEN, watching
 from mint_ray.tracking import Tracker
 from mint_ray.tuning.campaign import Campaign
 from tests.tracking.conftest import runs_of
@@ -39,6 +40,8 @@ def test_a_campaign_that_was_killed_after_its_last_trial(
 
     session(Campaign(config(trials=2), output, lambda line: None), cut_off)
     for trial in Campaign(config(trials=2), output, lambda line: None).trials:
+        seen = trial.folder / SEEN
+        write_json(seen, read_json(seen) | {"step": 1.0})  # it died before it remembered step 3
         reach(trial, STEPS)  # nobody watches any more
         finish(trial)
     last = Campaign(config(trials=2), output, lambda line: None)

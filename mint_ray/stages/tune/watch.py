@@ -18,7 +18,8 @@ from mint_ray.tuning.space import with_overrides
 from mint_ray.tuning.trials import Trial
 
 SEEN = "tracked.json"
-"""File in a trial's folder: the last recorded step, and whether its end was recorded."""
+"""File in a trial's folder: the last recorded step, whether its end was recorded, and since when
+(seconds of the epoch) it is recorded."""
 POLL_SECONDS = 2.0
 SYSTEM_SECONDS = 10.0
 
@@ -42,11 +43,16 @@ def watching(campaign: Campaign, run: Run, progress: ProgressHandle) -> Iterator
 
 @dataclass
 class _Tracked:
-    """A trial's run, with the last recorded step and whether its end was recorded."""
+    """A trial's run, with the last recorded step and whether its end was recorded.
+
+    Times of its records are counted from `since`, so that what a killed driver recorded, and did
+    not come to remember, is the same record when the next one repeats it.
+    """
 
     run: ChildRun
     step: float
     ended: bool
+    since: float
 
 
 class _Watch:
@@ -84,7 +90,8 @@ class _Watch:
             return
         new = [row for row in trial.steps() if row["step"] > tracked.step]
         for row in new:
-            tracked.run.log_metrics(row, step=int(row["step"]))
+            at = tracked.since + row["training_seconds"]
+            tracked.run.log_metrics(row, step=int(row["step"]), at=at)
             tracked.step = row["step"]
         if state in _ENDS:
             self._end(trial, tracked)
@@ -100,7 +107,8 @@ class _Watch:
             for name, value in last.items()
             if name.startswith("validation/")
         }
-        tracked.run.log_metrics({f"trial/{k}": v for k, v in (reached | costs).items()})
+        named = {f"trial/{name}": value for name, value in (reached | costs).items()}
+        tracked.run.log_metrics(named, at=tracked.since + trial.seconds)
         tracked.run.set_tags({"state": trial.state, "reason": trial.reason})
         tracked.run.set_status(_ENDS[trial.state])
         tracked.ended = True
@@ -108,8 +116,10 @@ class _Watch:
     def _open(self, trial: Trial) -> _Tracked:
         last = _recall(trial.folder)
         run = self._run.child(trial.folder)
-        tracked = _Tracked(run, last["step"], bool(last["ended"]) and trial.state != "running")
+        ended = bool(last["ended"]) and trial.state != "running"
+        tracked = _Tracked(run, last["step"], ended, last["since"])
         self._tracked[trial.number] = tracked
+        _remember(trial.folder, tracked)
         if not tracked.ended:
             run.set_status("RUNNING")
             run.log_params(_params(self._campaign.config, trial))
@@ -141,11 +151,13 @@ def _params(config: Config, trial: Trial) -> dict[str, object]:
 
 
 def _recall(folder: Path) -> dict[str, float]:
+    nothing = {"step": 0.0, "ended": 0.0, "since": time.time()}
     try:
-        return {"step": 0.0, "ended": 0.0} | read_json(folder / SEEN)
+        return nothing | read_json(folder / SEEN)
     except (OSError, ValueError):
-        return {"step": 0.0, "ended": 0.0}
+        return nothing
 
 
 def _remember(folder: Path, tracked: _Tracked) -> None:
-    write_json(folder / SEEN, {"step": tracked.step, "ended": tracked.ended})
+    seen = {"step": tracked.step, "ended": tracked.ended, "since": tracked.since}
+    write_json(folder / SEEN, seen)
