@@ -28,7 +28,7 @@ from mint_ray.serving.api.requests import (
 )
 from mint_ray.serving.documents import find_documents, read_documents
 from mint_ray.students.encoding.images import ShownImage
-from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.models.processors import seen_side
 from mint_ray.students.ranking.fused import FusedRanker, with_look_ups
 from mint_ray.students.ranking.ranker import Ranker

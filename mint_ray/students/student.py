@@ -25,7 +25,8 @@ from mint_ray.common.files import write_json
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.students.encoding.images import ImageEncoder, ShownImage, make_encoder, show
-from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
+from mint_ray.students.encoding.prompt import Prompt
+from mint_ray.students.encoding.text import Encoder, UnusableRow
 from mint_ray.students.models.base_models import BaseModel, load_base_model, resolve_base_model
 from mint_ray.students.models.processors import load_readers
 from mint_ray.students.models.trained_weights import (

@@ -21,7 +21,7 @@ from mint_ray.serving.api.requests import (
     read_image,
 )
 from mint_ray.students.encoding.images import ShownImage
-from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.models.processors import seen_side
 from tests.students.vision_cases import picture
 

@@ -24,7 +24,8 @@ from mint_ray.knowledge.ids import read_term_id
 from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.students.encoding.images import ShownImage, show
-from mint_ray.students.encoding.text import Prompt, UnusableRow
+from mint_ray.students.encoding.prompt import Prompt
+from mint_ray.students.encoding.text import UnusableRow
 
 MOST_NOTE_CHARACTERS = 100_000
 MOST_TERMS = 500

@@ -5,7 +5,8 @@ from typing import Any
 
 from mint_ray.students.data.conversations import Conversation, Message, read_conversation
 from mint_ray.students.encoding.name_trie import common_prefix, first_names
-from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow, text_of
+from mint_ray.students.encoding.prompt import Prompt
+from mint_ray.students.encoding.text import Encoder, UnusableRow, text_of
 from mint_ray.students.logprobs.examples import CompletionKind, Example, Tokens
 from mint_ray.tasks.prompts import answer_text
 

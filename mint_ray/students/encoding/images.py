@@ -8,7 +8,8 @@ from PIL.Image import Image
 
 from mint_ray.common.digests import digest_of
 from mint_ray.images.decode import open_tile
-from mint_ray.students.encoding.text import Encoder, Prompt, UnusableRow
+from mint_ray.students.encoding.prompt import Prompt, VisionInputs
+from mint_ray.students.encoding.text import Encoder, UnusableRow
 from mint_ray.tasks.task import DISEASE, Task
 
 _TEXT_INPUTS = ("input_ids", "attention_mask")
@@ -108,8 +109,6 @@ class ImageEncoder(Encoder):
         # Each image is hashed before they are joined: joined bytes would not tell where one ends.
         digest = digest_of(*(bytes.fromhex(image.digest) for image in images))
         positions = tuple(index for index, token in enumerate(ids) if token == self._image_token)
-        from mint_ray.students.encoding.vision_inputs import VisionInputs  # it needs torch
-
         return Prompt(ids, False, VisionInputs(tensors, positions, digest))
 
     def _template(self, turns: Sequence[tuple[str, str]]) -> str:

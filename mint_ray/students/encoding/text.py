@@ -5,16 +5,14 @@ their border.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 
 from mint_ray.images.faults import Fault
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.tasks.prompts import break_token, split_note
 from mint_ray.tasks.task import DISEASE, Task
-
-if TYPE_CHECKING:  # it needs torch, and whoever receives requests does not
-    from mint_ray.students.encoding.vision_inputs import VisionInputs
 
 # No tokenizer packs more characters than this into a token of running text; a note is first
 # cut to this many characters per allowed token, so that a huge one costs nothing.
@@ -46,14 +44,6 @@ class UnusableRow(Exception):  # noqa: N818 - a row's fate, not a failure
     def __init__(self, reason: Reason | Fault) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Prompt(NamedTuple):
-    """Token ids of a prompt up to where the answer starts, whether its note was cut, its images."""
-
-    ids: tuple[int, ...]
-    shortened: bool = False
-    vision_inputs: "VisionInputs | None" = None
 
 
 class Encoder:

@@ -6,13 +6,14 @@ names and shapes of tensors, so that any `AutoModelForImageTextToText` may work.
 be shared is tried afterwards (`logprobs.layout_check`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mint_ray.students.encoding.prompt import VisionInputs
 
 _CROSS_ATTENTION = "cross_attention_mask"
 _ROPE_INPUTS = ("mm_token_type_ids", "image_grid_thw")
@@ -20,21 +21,6 @@ _ROPE_INPUTS = ("mm_token_type_ids", "image_grid_thw")
 
 class CannotShare(RuntimeError):  # noqa: N818 - a property of the model, not a failure
     """The model cannot compute a prompt with images once for several completions."""
-
-
-@dataclass(frozen=True)
-class VisionInputs:
-    """The images of one prompt, as a processor returned them.
-
-    Attributes:
-        inputs: tensors that the model takes beside token ids, for this prompt alone.
-        image_positions: positions of the image tokens in the prompt; the loss leaves them out.
-        digest: hash of the encoded images.
-    """
-
-    inputs: Mapping[str, Tensor] = field(repr=False, compare=False)
-    image_positions: tuple[int, ...] = field(repr=False)
-    digest: str
 
 
 def image_inputs(vision_inputs: Sequence[VisionInputs | None], base: Any) -> dict[str, Tensor]:

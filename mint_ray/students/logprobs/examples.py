@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from mint_ray.students.encoding.name_trie import common_prefix
-from mint_ray.students.encoding.vision_inputs import VisionInputs
+from mint_ray.students.encoding.prompt import VisionInputs
 
 CompletionKind = Literal["pairs", "chosen", "answer", "candidates"]
 

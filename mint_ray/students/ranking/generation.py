@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from mint_ray.config.evaluation import SamplingConfig
-from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.encoding.vision_inputs import image_inputs, token_inputs
 from mint_ray.students.student import Student
 from mint_ray.tasks.task import Task

@@ -20,7 +20,7 @@ from mint_ray.common.arrays import Floats, Ints
 from mint_ray.errors import ServingError
 from mint_ray.images.decode import sample_image
 from mint_ray.students.encoding.name_trie import build_trie, common_prefix
-from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
 from mint_ray.students.logprobs.layouts import base_of, padded_logps

@@ -27,7 +27,7 @@ from transformers import DynamicCache
 
 from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.students.encoding.name_trie import NameTrie
-from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.encoding.vision_inputs import check_shareable, image_inputs, prompt_positions
 from mint_ray.students.logprobs.layouts import base_of
 from mint_ray.students.logprobs.prefixes import Prefix

@@ -31,7 +31,7 @@ from mint_ray.serving.http.app import make_app
 from mint_ray.serving.http.guard import Guard
 from mint_ray.serving.http.service import Service
 from mint_ray.students.encoding.images import ShownImage
-from mint_ray.students.encoding.text import Prompt
+from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.ranking.rankings import Ranking
 from tests.serving.http import attacks
 from tests.serving.http.attacks import Attack
