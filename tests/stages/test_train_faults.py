@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def cut_off(root: Path, ray_cluster: None) -> Path:
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(driver, env=slow, **silent)
     wait_for(lambda: steps_done(out) > 2 * CHECKPOINT_STEPS)
-    with workers_stopped():
+    with stopped(train_workers()):
         process.kill()
         process.wait()
     assert len(checkpoints(out)) >= 2
@@ -196,12 +196,11 @@ def train_workers() -> list[psutil.Process]:
 
 
 @contextmanager
-def workers_stopped() -> Iterator[None]:
-    """Stop all workers, and kill them after the body: they would outlive their driver by seconds.
+def stopped(workers: Sequence[psutil.Process]) -> Iterator[None]:
+    """Stop workers, and kill them after the body: they would outlive their driver by seconds.
 
     They are killed last, since Ray would start others in their place.
     """
-    workers = train_workers()
     for worker in workers:
         worker.suspend()
     yield

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
@@ -22,7 +23,7 @@ from mint_ray.stages.workers.training import read_summary
 from mint_ray.students.student import load_student
 from mint_ray.students.student_folder import read_info
 from mint_ray.tuning.trials import Trial, read_trials
-from tests.stages.test_train_faults import INTERVAL, train_workers, workers_stopped
+from tests.stages.test_train_faults import INTERVAL, stopped, train_workers
 from tests.stages.tune_driver import CHECKPOINT_STEPS, KEY, STEPS, TRIALS, write_inputs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -63,14 +64,15 @@ def campaign(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> End
     try:
         with driver(cluster, root, out, uri) as first:
             wait_for(lambda: is_under_way(read_trials(out)), first)
-            with workers_stopped():
+            with stopped(train_workers()):
                 first.kill()
                 first.wait()
         nodes.append(cluster.add_node(num_cpus=1))
         with driver(cluster, root, out, uri) as second:
             wait_for(lambda: "resumed" in notes(read_trials(out)[0]), second)
-            with workers_stopped():
-                cluster.remove_node(node_of(read_trials(out)[0], nodes), allow_graceful=False)
+            resumed = worker_of(read_trials(out)[0])
+            with stopped([resumed]):
+                cluster.remove_node(node_of(resumed, nodes), allow_graceful=False)
             said, _ = second.communicate(timeout=2 * PATIENCE)
         assert second.returncode == 0, said[-2000:]
     finally:
@@ -130,13 +132,18 @@ def is_under_way(trials: list[Trial]) -> bool:
     return [trial.spent() > CHECKPOINT_STEPS for trial in trials] == [True]
 
 
-def node_of(trial: Trial, nodes: list[Any]) -> Any:
-    """Return the node whose worker has the trial's log open."""
+def worker_of(trial: Trial) -> psutil.Process:
+    """Return the worker that has the trial's log open."""
     (worker,) = [
         process
         for process in train_workers()
         if log_of(trial) in {Path(file.path) for file in process.open_files()}
     ]
+    return worker
+
+
+def node_of(worker: psutil.Process, nodes: list[Any]) -> Any:
+    """Return the node that started the worker."""
     above = {process.pid for process in worker.parents()}
     (node,) = [node for node in nodes if node.all_processes["raylet"][0].process.pid in above]
     return node
