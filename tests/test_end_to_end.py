@@ -213,14 +213,15 @@ def test_orpo_equals_trl_on_these_pairs(store: Path, tmp_path: Path) -> None:
     theirs, _ = trainer.get_batch_loss_metrics(model, trl_batch(examples))
     theirs.backward()
     expected = take_gradients(model)
-    ours, _ = our_loss(model, examples, "prefix_shared", "prompt_and_chosen")
-    ours.backward()
-    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
-    found = take_gradients(model)
-    # As one vector: through thirty layers in float32, single elements round further apart.
-    apart = torch.cat([(found[name] - expected[name]).flatten() for name in expected]).norm()
-    whole = torch.cat([part.flatten() for part in expected.values()]).norm()
-    assert apart <= 5e-4 * whole  # 1.2e-4 on a CPU with AVX2 alone
+    for layout in ("prefix_shared", "padded"):
+        ours, _ = our_loss(model, examples, layout, "prompt_and_chosen")
+        ours.backward()
+        assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5), layout
+        found = take_gradients(model)
+        # As one vector: through thirty layers in float32, single elements round further apart.
+        apart = torch.cat([(found[name] - expected[name]).flatten() for name in expected]).norm()
+        whole = torch.cat([part.flatten() for part in expected.values()]).norm()
+        assert apart <= 5e-4 * whole, layout  # 1.2e-4 on a CPU with AVX2 alone
 
 
 def test_pairs_are_readable_by_datasets_and_keep_groups_apart(store: Path) -> None:

@@ -31,7 +31,7 @@ from mint_ray.stages.workers.training import (
     write_validation_cases,
 )
 from mint_ray.stages.workers.trial import SETTINGS
-from mint_ray.students.engines.presets import OFF, deepspeed_config
+from mint_ray.students.engines.deepspeed_presets import OFF, deepspeed_config
 from mint_ray.tuning.campaign import Campaign, grid_size_of
 from mint_ray.tuning.results import Results, read_results
 from mint_ray.tuning.space import PAIRS, pairs_input, remarks, with_overrides

@@ -19,7 +19,7 @@ from mint_ray.students.engines.base import (
     score,
     trainable,
 )
-from mint_ray.students.engines.presets import deepspeed_config
+from mint_ray.students.engines.deepspeed_presets import deepspeed_config
 from mint_ray.students.logprobs.layouts import Logps, Policy
 
 

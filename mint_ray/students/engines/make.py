@@ -3,8 +3,8 @@
 from mint_ray.config.training import TrainingConfig
 from mint_ray.students.engines.base import Engine
 from mint_ray.students.engines.deepspeed import DeepSpeedEngine
+from mint_ray.students.engines.deepspeed_presets import OFF
 from mint_ray.students.engines.plain import PlainEngine
-from mint_ray.students.engines.presets import OFF
 from mint_ray.students.logprobs.layouts import Policy
 
 

@@ -30,7 +30,7 @@ from mint_ray.students.engines.checkpoints import (
     sweep_scratch_folders,
     write_checkpoint,
 )
-from mint_ray.students.engines.presets import OFF
+from mint_ray.students.engines.deepspeed_presets import OFF
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.losses import ScoredBatch

@@ -9,7 +9,7 @@ import pytest
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError, TrainingError
 from mint_ray.students.engines.checkpoints import latest_good
-from mint_ray.students.engines.presets import deepspeed_config
+from mint_ray.students.engines.deepspeed_presets import deepspeed_config
 from mint_ray.students.ranking.ranker import Ranker
 from mint_ray.students.student import load_student
 from mint_ray.students.training.trainer import train
