@@ -100,3 +100,30 @@ def test_freed_memory_goes_back_to_the_system() -> None:
         [sys.executable, "-c", HEAP], capture_output=True, text=True, check=True, timeout=120
     )
     assert float(done.stdout) > 150  # MiB of 229
+
+
+FAULTS = """
+import resource
+import torch
+from mint_ray.common.devices import keep_freed_memory
+
+def faults_of_large_blocks():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(40):
+        torch.ones(10, 2**20)  # 40 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults_of_large_blocks())
+keep_freed_memory()
+print(faults_of_large_blocks())
+"""
+
+
+def test_freed_memory_is_kept_for_the_next_large_block() -> None:
+    if not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("this C library has no mallopt")
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=120
+    )
+    usual, kept = map(int, done.stdout.split())
+    assert kept < usual / 3  # some blocks do not fit what is kept

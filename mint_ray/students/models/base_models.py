@@ -17,6 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from mint_ray.common.devices import keep_freed_memory
 from mint_ray.common.digests import folder_revision
 from mint_ray.config.training import EMBEDDED, EMBEDDED_VISION
 from mint_ray.errors import TrainingError
@@ -81,8 +82,11 @@ def has_vision(config: Any) -> bool:
 def load_base_model(base: BaseModel, dtype: torch.dtype, device: str | torch.device) -> Any:
     """Load the model in evaluation mode, from safetensors only and without remote code.
 
-    A model that sees images is loaded with its image encoder.
+    A model that sees images is loaded with its image encoder. On a CPU, freed memory stays with the
+    process from then on (`keep_freed_memory`).
     """
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
     kind = AutoModelForImageTextToText if base.sees_images else AutoModelForCausalLM
     model = kind.from_pretrained(
         base.path,
