@@ -150,8 +150,10 @@ class TrainingConfig(Section):
     prefix_sharing: Annotated[Literal["auto", "on", "off"], Word] = "auto"
     """Compute the prompt once for both answers. `auto` checks on a real pair that this
     layout agrees with the padded one, and uses the padded one if not."""
-    attention: Literal["auto", "sdpa", "flex"] = "auto"
-    """Attention kernel. `auto` is SDPA. `flex`, which is FlexAttention, skips the blocks of a row
+    attention: Literal["auto", "sdpa", "varlen", "flex"] = "auto"
+    """Attention kernel of shared prompts. `varlen` computes a micro-batch as one line of tokens
+    without padding, and attention for each case apart. `auto` is `varlen` on a CPU, if a trial on
+    real pairs agrees, and SDPA elsewhere. `flex`, which is FlexAttention, skips the blocks of a row
     that see nothing, on a GPU. It is compiled, which took more than two minutes where we tried."""
     loss_normalisation: Literal["global", "per_microbatch"] = "global"
     """`global` divides by the tokens and pairs of the whole optimizer step, over all workers.

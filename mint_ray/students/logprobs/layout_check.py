@@ -22,6 +22,7 @@ from mint_ray.students.logprobs.layouts import (
     padded_logps,
     prefix_shared_logps,
 )
+from mint_ray.students.logprobs.varlen_attention import VARLEN
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +69,14 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
 
 
 def choose_attention(setting: str, sharing: str, model: Any, example: Example) -> str:
-    """Switch the model to FlexAttention where `training.attention` asks for it and a trial allows.
+    """Switch the model to the attention kernel that `training.attention` asks for.
 
-    The trial runs the shared layout forward and backward, and compares it with the padded layout
-    under the attention that the model had.
+    `auto` takes `varlen` on a CPU, if a trial allows it, and SDPA elsewhere. The trial runs the
+    shared layout forward and backward, and compares it with the padded layout under the attention
+    that the model had.
 
     Args:
-        setting: `training.attention`; `auto` and `sdpa` leave the attention as it is, since
-            FlexAttention is compiled anew for rows of other lengths.
+        setting: `training.attention`.
         sharing: `training.prefix_sharing`; `off` leaves the attention as it is.
         model: causal or image-and-text language model, PEFT-wrapped or not.
         example: the longest of the run.
@@ -84,28 +85,31 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
         The name of the attention that the model has now.
 
     Raises:
-        ConfigError: FlexAttention does not work here.
+        ConfigError: the kernel that was asked for does not work here.
     """
     base = base_of(model)
     before = attention_of(base)
-    if sharing == "off" or setting != "flex":
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    wanted = {"flex": FLEX, "varlen": VARLEN, "auto": VARLEN if on_cpu else before}.get(setting)
+    if sharing == "off" or wanted in (None, before):
         return before
-    sample = [_two_of(example)]
+    sample = [_two_of(example)] * 2
     padded = _sums(padded_logps, model, sample, True)
     difference = float("inf")
     try:
-        base.set_attn_implementation(FLEX)
+        base.set_attn_implementation(wanted)
         difference = _difference(padded, _shared_sums(model, sample, True, True))
     except _REFUSALS as error:
-        logger.info("FlexAttention is not possible: %s", type(error).__name__)
+        logger.info("%s is not possible: %s", wanted, type(error).__name__)
     if difference > _allowed(model):
         base.set_attn_implementation(before)
-        raise ConfigError(
-            "training.attention=flex: expected FlexAttention to train this model here, and to "
-            f"agree with {before} to {_allowed(model):.0e}; found a difference of "
-            f"{difference:.1e} (inf: it does not run); use training.attention=auto"
-        )
-    logger.info("attention: %s (differs by %.1e)", attention_of(base), difference)
+        if setting != "auto":
+            raise ConfigError(
+                f"training.attention={setting}: expected {wanted} to train this model here, and to "
+                f"agree with {before} to {_allowed(model):.0e}; found a difference of "
+                f"{difference:.1e} (inf: it does not run); use training.attention=auto"
+            )
+    logger.info("attention: %s (%s differs by %.1e)", attention_of(base), wanted, difference)
     return attention_of(base)
 
 

@@ -26,8 +26,9 @@ from mint_ray.students.logprobs.chunked_head import (
     token_logps,
 )
 from mint_ray.students.logprobs.examples import Example
-from mint_ray.students.logprobs.packing import first_fit, own_tokens, pack, with_grids
+from mint_ray.students.logprobs.packing import PADDING, first_fit, own_tokens, pack, with_grids
 from mint_ray.students.logprobs.prefixes import compute_prefix, shared_beginning
+from mint_ray.students.logprobs.varlen_attention import VARLEN, Line
 
 FLEX = "flex_attention"
 
@@ -110,8 +111,9 @@ def prefix_shared_logps(
 
     What all prompts start with is computed once for all of them, unless it is scored too.
 
-    Examples share rows no longer than the longest of them, or one single row where the model
-    runs FlexAttention, which skips the blocks that a token does not see.
+    Examples share rows no longer than the longest of them. Where the model runs FlexAttention,
+    they share a single row, and blocks that a token does not see are skipped. Under `VARLEN`, they
+    stand in one line without padding.
 
     Raises:
         CannotShare: the model does not take images as tokens of the prompt.
@@ -120,24 +122,35 @@ def prefix_shared_logps(
     base = base_of(model)
     vision_inputs = [example.vision_inputs for example in examples]
     check_shareable(vision_inputs)
-    flex = attention_of(base) == FLEX
+    attention = attention_of(base)
+    flex = attention == FLEX
     beginning = () if flex or with_prompt else shared_beginning(base, examples)
     lengths = [own_tokens(example, len(beginning)) for example in examples]
-    rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
+    if attention == VARLEN:
+        rows = [[item] for item in range(len(examples))]
+    else:
+        rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
     packed = pack(examples, rows, with_prompt, parameter.device, len(beginning))
-    cache = compute_prefix(base, beginning).cache(len(rows)) if beginning else None
+    line = Line.of(packed.owners != PADDING) if attention == VARLEN else None
     grids = [prompt_positions(base, example.prompt, example.vision_inputs) for example in examples]
     without_grids = all(grid is None for grid in grids)
+    ids = packed.ids
+    positions = packed.positions if without_grids else with_grids(packed, grids)
+    if line is not None:
+        ids, positions = (values.flatten(-2)[..., None, line.places] for values in (ids, positions))
+    cache = compute_prefix(base, beginning).cache(len(ids)) if beginning else None
     hidden = base.base_model(
-        input_ids=packed.ids,
-        position_ids=packed.positions if without_grids else with_grids(packed, grids),
+        input_ids=ids,
+        position_ids=positions,
         attention_mask=packed.block_mask() if flex else packed.mask(parameter.dtype),
         past_key_values=cache,
         use_cache=cache is not None,
         # Models fill image tokens in the order in which they stand in the rows.
         **image_inputs([vision_inputs[item] for row in rows for item in row], base),
+        **({} if line is None else {"line": line}),
     ).last_hidden_state
-    predicting = hidden.reshape(-1, hidden.shape[-1])[packed.sources]
+    sources = packed.sources if line is None else line.numbers[packed.sources]
+    predicting = hidden.flatten(0, 1)[sources]
     targets = packed.ids.reshape(-1)[packed.targets]
     head = base.get_output_embeddings()
     split = len(examples)

@@ -130,11 +130,6 @@ def test_flex_attention_gives_the_same(model: Any, examples: list[Example]) -> N
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-4, check_dtype=False)
 
 
-def test_flex_attention_is_used_on_request(model: Any, examples: list[Example]) -> None:
-    assert choose_attention("auto", "auto", model, examples[0]) == "sdpa"
-    assert attention_of(model) == "sdpa"
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it trains on a GPU")
 def test_flex_attention_that_cannot_train_is_refused(adapted: Any, examples: list[Example]) -> None:
     with pytest.raises(ConfigError, match="attention=auto"):

@@ -10,7 +10,13 @@ import torch
 from mint_ray.config.training import StudentConfig
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
-from mint_ray.students.logprobs.layouts import LAYOUTS, padded_logps, prefix_shared_logps
+from mint_ray.students.logprobs.layouts import (
+    LAYOUTS,
+    base_of,
+    padded_logps,
+    prefix_shared_logps,
+)
+from mint_ray.students.logprobs.varlen_attention import VARLEN
 from mint_ray.students.models.base_models import load_base_model, resolve_base_model
 from mint_ray.students.models.lora import add_adapter, sees_images
 from mint_ray.students.models.processors import load_processor
@@ -59,8 +65,9 @@ def loss_of(model: Any, kind: str, examples: list[Example]) -> torch.Tensor:
     return loss
 
 
+@pytest.mark.parametrize("attention", ["sdpa", VARLEN])
 @pytest.mark.parametrize("kind", SHARING)
-def test_layouts_agree(built: dict[str, Built], kind: str) -> None:
+def test_layouts_agree(built: dict[str, Built], kind: str, attention: str) -> None:
     model, processor = built[kind]
     # Several images in a prompt, other sizes, more than one example in a row.
     examples = [
@@ -68,7 +75,9 @@ def test_layouts_agree(built: dict[str, Built], kind: str) -> None:
         image_example(processor, 1, [picture(2, 30, 44)]),
     ]
     plain = padded_logps(model, examples, True)
+    base_of(model).set_attn_implementation(attention)
     shared = prefix_shared_logps(model, examples, True)
+    base_of(model).set_attn_implementation("sdpa")
     for found, expected in zip(shared, plain, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
     plain.sums.sum().backward()
