@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "gpu_arms": ("gpu_arms", comparisons.section),
     "gpu_throughput": ("gpu_throughput", training.gpu_throughput_section),
     "throughput": ("orpo_throughput", training.throughput_section),
+    "varlen": ("varlen_attention", training.varlen_section),
     "curves": ("training_curves", training.curves_section),
     "rank_scaling": ("rank_scaling", training.rank_section),
     "tune_demo": ("tune_demo", campaigns.campaign_section),

@@ -30,6 +30,25 @@ def throughput_section(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def varlen_section(result: dict[str, Any]) -> str:
+    """Write the seconds a case of both attentions, and their ratio."""
+    lines = [
+        f"{machine(result)}, {result['threads']} threads, embedded model, all weights.",
+        "",
+        "| precision | cases a micro-batch | padding in SDPA's rows | sdpa, s a case "
+        "| varlen, s a case | ratio, least to largest |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in result["rows"]:
+        seconds, ratios = row["seconds_a_case"], row["ratios"]
+        lines.append(
+            f"| {row['precision']} | {row['micro_batch']} | {row['padding']:.0%} "
+            f"| {seconds['sdpa']:.2f} | {seconds['varlen']:.2f} "
+            f"| {row['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+        )
+    return "\n".join(lines)
+
+
 def curves_section(result: dict[str, Any]) -> str:
     """Write ORPO's metrics by epoch, beside the published values of the released run."""
     released = {panel.metric: panel.released for panel in PANELS}

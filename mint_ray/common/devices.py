@@ -28,8 +28,11 @@ def keep_freed_memory() -> None:
     glibc asks the operating system for every block of more than 32 MiB and gives it back when it is
     freed. A training step frees and asks for gigabytes, whose pages the system has to clear anew:
     this was a fifth of a step's time on two cores. `release_freed_memory` gives back what is kept.
-    Other C libraries are left alone.
+    Other C libraries are left alone, and so are processes whose environment has glibc's variable
+    MALLOC_MMAP_THRESHOLD_.
     """
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None and not set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT):
         set_option(_M_MMAP_THRESHOLD, 2**25)  # the most that older releases of glibc take
