@@ -13,6 +13,9 @@ logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+HALF = (torch.bfloat16, torch.float16)
+"""Precisions of which the optimizer keeps float32 copies."""
+
 FASTER = 1.3
 """Least ratio of times at which `auto` takes bfloat16 on a CPU."""
 

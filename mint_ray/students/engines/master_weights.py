@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-HALF = (torch.bfloat16, torch.float16)
+from mint_ray.common.devices import HALF
 
 
 class MasterWeights:

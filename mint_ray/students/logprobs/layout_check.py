@@ -4,13 +4,15 @@ The fast ones are used only if they reproduce the padded layout on a real exampl
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mint_ray.common.devices import HALF
 from mint_ray.errors import ConfigError
 from mint_ray.students.encoding.vision_inputs import CannotShare
 from mint_ray.students.logprobs.examples import Example
@@ -40,7 +42,8 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
     """Choose `padded` or `prefix_shared` by `training.prefix_sharing`.
 
     `auto` compares both on a real example, and takes `padded` where log-probabilities differ by
-    more than `AGREEMENT` or the model refuses a 4-D mask. The outcome is logged.
+    more than `AGREEMENT` or the model refuses a 4-D mask. Where they differ in half precision, it
+    compares them in float32 too, since rounding alone can be as much. The outcome is logged.
 
     Args:
         setting: `auto`, `on` or `off`.
@@ -51,21 +54,41 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
         return "prefix_shared" if setting == "on" else "padded"
     # Twice, so that a beginning that prompts share is computed apart as well.
     sample = [_two_of(example)] * 2
-    difference = max(
+    difference, allowed = _difference_of_layouts(model, sample), _allowed(model)
+    if allowed < difference < float("inf") and allowed == AGREEMENT_HALF:
+        with _in_float32(model):
+            difference, allowed = _difference_of_layouts(model, sample), _allowed(model)
+    layout = "prefix_shared" if difference <= allowed else "padded"
+    logger.info(
+        "prefix sharing: %s (layouts differ by %.1e, allowed %.0e)",
+        "on" if layout == "prefix_shared" else "off",
+        difference,
+        allowed,
+    )
+    return layout
+
+
+def _difference_of_layouts(model: Any, sample: Sequence[Example]) -> float:
+    return max(
         _difference(
             _sums(padded_logps, model, sample, with_prompt),
             _shared_sums(model, sample, with_prompt, False),
         )
         for with_prompt in (False, True)
     )
-    layout = "prefix_shared" if difference <= _allowed(model) else "padded"
-    logger.info(
-        "prefix sharing: %s (layouts differ by %.1e, allowed %.0e)",
-        "on" if layout == "prefix_shared" else "off",
-        difference,
-        _allowed(model),
-    )
-    return layout
+
+
+@contextmanager
+def _in_float32(model: Any) -> Iterator[None]:
+    """Hold a model's half-precision parameters in float32, and give them back as they were."""
+    halves = [(p, p.dtype) for p in model.parameters() if p.dtype in HALF]
+    try:
+        for parameter, _ in halves:
+            parameter.data = parameter.data.float()
+        yield
+    finally:
+        for parameter, dtype in halves:
+            parameter.data = parameter.data.to(dtype)
 
 
 def choose_attention(setting: str, sharing: str, model: Any, example: Example) -> str:

@@ -7,6 +7,7 @@ import torch
 from mint_ray.errors import ConfigError
 from mint_ray.students.data.rows import RowEncoder
 from mint_ray.students.encoding.text import Encoder
+from mint_ray.students.logprobs import layout_check
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_attention, choose_layout
 from mint_ray.students.logprobs.layouts import FLEX, attention_of, padded_logps, prefix_shared_logps
@@ -147,6 +148,17 @@ def test_auto_shares_also_where_a_student_is_sure_of_itself(
     with torch.no_grad():
         model.get_output_embeddings().weight *= 30
     assert choose_layout("auto", model, examples[0]) == "prefix_shared"
+
+
+def test_rounding_alone_does_not_keep_layouts_apart(
+    model: Any, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = model.to(torch.bfloat16)
+    before = {name: value.clone() for name, value in half.state_dict().items()}
+    monkeypatch.setattr(layout_check, "AGREEMENT_HALF", 1e-9)
+    assert choose_layout("auto", half, examples[0]) == "prefix_shared"
+    assert all(torch.equal(value, before[name]) for name, value in half.state_dict().items())
+    assert {value.dtype for value in half.parameters()} == {torch.bfloat16}
 
 
 def test_auto_falls_back_where_they_do_not(
