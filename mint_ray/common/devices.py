@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 Precision = Literal["auto", "float32", "bfloat16"]
 
 HALF = (torch.bfloat16, torch.float16)
-"""Precisions of which the optimizer keeps float32 copies."""
+"""Types of half precision."""
 
 FASTER = 1.3
 """Least ratio of times at which `auto` takes bfloat16 on a CPU."""
@@ -34,13 +34,12 @@ def keep_freed_memory() -> None:
     Other C libraries are left alone, and so are processes whose environment has glibc's variable
     MALLOC_MMAP_THRESHOLD_.
     """
-    if "MALLOC_MMAP_THRESHOLD_" in os.environ:
-        return
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None and not set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT):
+    if set_option is None or "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
+    if not set_option(_M_MMAP_THRESHOLD, _LARGEST_KEPT):
         set_option(_M_MMAP_THRESHOLD, 2**25)  # the most that older releases of glibc take
-    if set_option is not None:
-        set_option(_M_TRIM_THRESHOLD, _LARGEST_TRIM)
+    set_option(_M_TRIM_THRESHOLD, _LARGEST_TRIM)
 
 
 def release_freed_memory() -> None:

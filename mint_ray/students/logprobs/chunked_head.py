@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mint_ray.common.devices import HALF
+
 # Logits in a chunk: 64 MiB of float32 on a CPU, 512 MiB on a GPU.
 CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 27}
 
@@ -74,7 +76,7 @@ def mean_logps(logits: Tensor) -> Tensor:
 
 
 def _wide(logits: Tensor) -> Tensor:
-    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+    return logits.float() if logits.dtype in HALF else logits
 
 
 def _select_both(logits: Tensor, targets: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
     # Twice, so that a beginning that prompts share is computed apart as well.
     sample = [_two_of(example)] * 2
     difference, allowed = _difference_of_layouts(model, sample), _allowed(model)
-    if allowed < difference < float("inf") and allowed == AGREEMENT_HALF:
+    if allowed < difference < float("inf") and next(model.parameters()).dtype in HALF:
         with _in_float32(model):
             difference, allowed = _difference_of_layouts(model, sample), _allowed(model)
     layout = "prefix_shared" if difference <= allowed else "padded"

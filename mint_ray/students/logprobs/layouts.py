@@ -125,10 +125,10 @@ def prefix_shared_logps(
     attention = attention_of(base)
     flex = attention == FLEX
     beginning = () if flex or with_prompt else shared_beginning(base, examples)
-    lengths = [own_tokens(example, len(beginning)) for example in examples]
     if attention == VARLEN:
         rows = [[item] for item in range(len(examples))]
     else:
+        lengths = [own_tokens(example, len(beginning)) for example in examples]
         rows = first_fit(lengths, sum(lengths) if flex else max(lengths))
     packed = pack(examples, rows, with_prompt, parameter.device, len(beginning))
     line = Line.of(packed.owners != PADDING) if attention == VARLEN else None

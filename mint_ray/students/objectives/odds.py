@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from mint_ray.common.devices import HALF
+
 # Mean log-probabilities above -ODDS_CLAMP (a token's probability within a millionth of 1) count as
 # -ODDS_CLAMP in the odds' denominator, whose gradient would be 1/|x|.
 ODDS_CLAMP = 1e-6
@@ -26,5 +28,5 @@ def log1mexp(x: Tensor) -> Tensor:
 
 def log_odds(mean_logp: Tensor) -> Tensor:
     """Return log(p / (1 - p)) of p = exp(mean token log-probability), in float32 or wider."""
-    wide = mean_logp.float() if mean_logp.dtype in (torch.bfloat16, torch.float16) else mean_logp
+    wide = mean_logp.float() if mean_logp.dtype in HALF else mean_logp
     return wide - log1mexp(wide)
