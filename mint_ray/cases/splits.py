@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mint_ray.cases.schema import SPLITS, Case, Split
+from mint_ray.cases.schema import SPLITS, Case, RejectedCase, Split
 from mint_ray.config.cases import CasesConfig
 from mint_ray.errors import DataError
 
@@ -38,6 +38,29 @@ def join_groups(cases: Sequence[Case]) -> list[Case]:
     return [
         {**case, "group_id": first.get(root, root)} for case, root in zip(cases, roots, strict=True)
     ]
+
+
+def leave_out_rare(cases: Sequence[Case], least: int) -> tuple[list[Case], list[RejectedCase]]:
+    """Return the cases of labels with enough groups, and rejections of the others.
+
+    Cases without a known answer are kept.
+
+    Args:
+        cases: cases with their `group_id`.
+        least: smallest number of groups of a label.
+    """
+    groups: dict[str, set[str]] = {}
+    for case in cases:
+        if case["label_id"] is not None:
+            groups.setdefault(case["label_id"], set()).add(case["group_id"])
+    rare = {label for label, found in groups.items() if len(found) < least}
+    kept = [case for case in cases if case["label_id"] not in rare]
+    rejected = [
+        RejectedCase(case["case_id"], case["source"], "too_few_groups")
+        for case in cases
+        if case["label_id"] in rare
+    ]
+    return kept, rejected
 
 
 def split_cases(

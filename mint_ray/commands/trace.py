@@ -118,7 +118,9 @@ def taught_rows(training: Path, catalogue: Catalogue) -> list[TaughtRow]:
         columns=["preference_id", *COLUMNS, *lists],
     )
     if settings.get("answers") == "permuted":
-        taken = table.take(pa.array(answer_rows(table, manifest.seed)))
+        own = settings.get("seed")
+        seed = manifest.seed if own is None else own
+        taken = table.take(pa.array(answer_rows(table, seed)))
         for name in lists:
             table = table.set_column(table.column_names.index(name), name, taken[name])
     if (training / TAUGHT).is_file():

@@ -82,9 +82,6 @@ class ImagesConfig(Section):
     tile: int | None = Field(None, ge=32)
     """Side of the squares that images are cut into, in pixels. Empty to take each image as one
     case."""
-    min_label_groups: int = Field(1, ge=1)
-    """Smallest number of usable groups per label. Cases of labels with fewer groups are rejected as
-    `too_few_groups`."""
     official_splits: tuple[Literal["train", "validation", "test"], ...] = (
         "train",
         "validation",
@@ -171,6 +168,9 @@ class CasesConfig(Section):
     description: Literal["morphology", "none"] = "morphology"
     """Text about an image that the teacher reads beside it: `morphology` describes the measured
     nuclear morphology, `none` writes nothing."""
+    min_label_groups: int = Field(1, ge=1)
+    """Smallest number of usable groups of a label, before splits are drawn. Cases of labels with
+    fewer are rejected as `too_few_groups`; cases without an answer are kept."""
     folds: int | None = Field(None, ge=2)
     """Number of parts of a cross-validation, into which the groups of patients or of tiles are
     dealt at random. Empty to draw splits by fractions instead."""

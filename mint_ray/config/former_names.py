@@ -10,6 +10,7 @@ from mint_ray.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 FORMER_NAMES: dict[str, str] = {
+    "cases.images.min_label_groups": "cases.min_label_groups",
     "preferences.k": "preferences.chosen_size",
     "preferences.q": "preferences.rejected_size",
     "preferences.windows": "preferences.rejected_sets",
@@ -55,6 +56,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "training.max_tokens",
     "training.odds_over",
     "training.rcft_targets",
+    "training.seed",
     "training.trainer",
     "training.trials",
     "training.watch",
@@ -86,12 +88,12 @@ def rename_former(tree: dict[str, Any]) -> None:
     """
     for former, current in FORMER_NAMES.items():
         section, name = _section_of(tree, former)
-        if section is None or name not in section:
+        new_section, new = _section_of(tree, current)
+        if section is None or new_section is None or name not in section:
             continue
-        new = current.rpartition(".")[2]
-        if new in section:
+        if new in new_section:
             raise ConfigError(f"{former} is the former name of {current}: expected one of the two")
-        section[new] = section.pop(name)
+        new_section[new] = section.pop(name)
         warn(former)
 
 
@@ -112,8 +114,9 @@ def under_former_names(tree: Mapping[str, Any]) -> dict[str, Any]:
     hashed = copy.deepcopy(dict(tree))
     for former, current in FORMER_NAMES.items():
         section, name = _section_of(hashed, current)
-        if section is not None and name in section:
-            section[former.rpartition(".")[2]] = section.pop(name)
+        former_section, former_name = _section_of(hashed, former)
+        if section is not None and former_section is not None and name in section:
+            former_section[former_name] = section.pop(name)
     section, name = _section_of(hashed, _SPACE)
     if section is not None and isinstance(section.get(name), dict):
         former_of = {current: former for former, current in FORMER_NAMES.items()}

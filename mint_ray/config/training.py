@@ -168,6 +168,9 @@ class TrainingConfig(Section):
     """AdamW weight decay."""
     max_grad_norm: float = Field(0.3, gt=0)
     """Gradient norm above which gradients are scaled down."""
+    seed: int | None = Field(None, ge=0)
+    """Seed of the order of the cases and of new weights, to train several students on the same
+    pairs. Empty for the seed of the run."""
     epochs: int = Field(1, ge=1)
     """Number of passes over the pairs."""
     max_steps: int | None = Field(None, ge=1)

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mint_ray.cases.schema import blank_case
 from mint_ray.cases.splits import (
     assign_folds,
     assign_splits,
     check_no_leakage,
     join_groups,
+    leave_out_rare,
     split_cases,
 )
 from mint_ray.config.cases import CasesConfig
@@ -252,6 +254,21 @@ def test_settings_choose_how_to_split():
     assert Counter(case["split"] for case in folds) == {"train": 24, "test": 6}
     shares = split_cases(cases, CasesConfig(test_fraction=0.5, validation_fraction=0), 0)
     assert Counter(case["split"] for case in shares) == {"train": 15, "test": 15}
+
+
+def test_labels_with_too_few_groups_are_left_out_and_named():
+    made = [("a", "1", "X"), ("b", "2", "X"), ("c", "1", "Y"), ("d", "1", "Y"), ("e", "3", None)]
+    cases = [
+        {**blank_case(case_id, "parquet"), "group_id": group, "label_id": label}
+        for case_id, group, label in made
+    ]
+    kept, rejected = leave_out_rare(cases, 2)
+    assert [case["case_id"] for case in kept] == ["a", "b", "e"]
+    assert [(r.case_id, r.source, r.reason) for r in rejected] == [
+        ("c", "parquet", "too_few_groups"),
+        ("d", "parquet", "too_few_groups"),
+    ]
+    assert leave_out_rare(cases, 1) == (cases, [])
 
 
 def test_groups_without_a_publication_can_be_kept_for_the_test():

@@ -32,6 +32,16 @@ def test_a_former_name_is_read_and_the_new_one_named(
         assert f"{former} is now called {FORMER_NAMES[former]}" in caplog.text
 
 
+def test_a_setting_can_move_to_another_section(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        config = parse_config({"cases": {"images": {"min_label_groups": 3}}})
+    assert config.cases.min_label_groups == 3
+    assert "images.min_label_groups is now called cases.min_label_groups" in caplog.text
+    tree = under_former_names(config.model_dump(mode="json"))["cases"]
+    assert tree["images"]["min_label_groups"] == 3
+    assert "min_label_groups" not in tree
+
+
 @pytest.mark.parametrize("override", ["k=7", "preferences.k=7", "chosen_size=7"])
 @pytest.mark.parametrize("written", ["k", "chosen_size"])
 def test_an_override_wins_under_either_name(tmp_path: Path, override: str, written: str) -> None:

@@ -35,7 +35,7 @@ from mint_ray.cases.schema import (
     RejectedCase,
     origin_of,
 )
-from mint_ray.cases.splits import join_groups, split_cases
+from mint_ray.cases.splits import join_groups, leave_out_rare, split_cases
 from mint_ray.cases.table import read_case_table
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
@@ -70,14 +70,19 @@ def run(context: StepContext) -> StepOutcome:
     outcomes = list(_read(config, release))
     parsed = [item for item in outcomes if isinstance(item, ParsedCase)]
     rejected = [vars(item) for item in outcomes if isinstance(item, RejectedCase)]
-    if not parsed:
-        reasons = Counter(row["reason"] for row in rejected)
-        raise DataError(f"no usable case among {len(outcomes)}: {dict(reasons)}", reasons)
     answers = open_answers(config, release)
     if answers is not None:
         parsed = relabel(parsed, answers, config)
+    cases = join_groups([item.case for item in parsed])
+    cases, too_few = leave_out_rare(cases, config.cases.min_label_groups)
+    rejected += map(vars, too_few)
+    left_out = {item.case_id for item in too_few}
+    parsed = [item for item in parsed if item.case["case_id"] not in left_out]
+    if not parsed:
+        why = Counter(row["reason"] for row in rejected)
+        raise DataError(f"no usable case among {len(rejected)}: {dict(why)}", why)
     counts: Counter[str] = sum((item.counts for item in parsed), Counter())
-    cases = split_cases(join_groups([item.case for item in parsed]), config.cases, config.seed)
+    cases = split_cases(cases, config.cases, config.seed)
     excluded = _excluded_publications(config, cases)
     more_names = config.knowledge.more_names
     further = read_more_names(more_names) if more_names and answers is None else {}
@@ -126,11 +131,9 @@ def run(context: StepContext) -> StepOutcome:
     finished = _finish(cases, forbidden, catalogue, config)
     for batch in finished["counts"].drop_null().to_pylist():
         counts.update(dict(batch))
-    n_finished = finished.num_rows
-    finished = leave_out_repeats(finished)
-    counts["repeated_renderings"] += n_finished - finished.num_rows
-    counts = +counts
-    if counts:
+    written = leave_out_repeats(finished)
+    counts["repeated_renderings"] += finished.num_rows - written.num_rows
+    if counts := +counts:
         context.progress.say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
     if foreign := counts["notes_not_in_english"]:
         context.progress.say(f"{foreign} of {len(cases)} notes are {NOT_ENGLISH}")
@@ -141,7 +144,7 @@ def run(context: StepContext) -> StepOutcome:
         **({"made_training_cases": len(made)} if made else {}),
         "reading": dict(sorted(counts.items())),
     }
-    return _write(context, finished, rejected, catalogue, excluded, facts)
+    return _write(context, written, rejected, catalogue, excluded, facts)
 
 
 def mark_answerable(cases: Iterable[Case], catalogue: Catalogue) -> list[Case]:

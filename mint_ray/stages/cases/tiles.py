@@ -155,7 +155,7 @@ def _usable(
     usable, rejected = [], []
     for ref in refs:
         fault = faults[ref.case_id]
-        if fault is None and len(groups[ref.label_id]) < config.images.min_label_groups:
+        if fault is None and len(groups[ref.label_id]) < config.min_label_groups:
             fault = "too_few_groups"
         if fault is None:
             usable.append(ref)

@@ -31,7 +31,7 @@ _EXECUTION_SETTINGS = {
     "watch",
 }
 # Settings that joined after checkpoints had been written; they count where not the default.
-_NEWER_SETTINGS = ("candidates", "max_tokens")
+_NEWER_SETTINGS = ("candidates", "max_tokens", "seed")
 
 
 def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: torch.dtype) -> str:

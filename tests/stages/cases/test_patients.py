@@ -112,6 +112,29 @@ def test_a_table_without_publications_says_so_and_counts_what_it_changed(tmp_pat
     assert set(written["label_id"].to_pylist()) == {"OMIM:154700", "OMIM:163950", None}
 
 
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_cluster")
+def test_diseases_of_too_few_publications_are_rejected_before_splits(tmp_path: Path) -> None:
+    rows = [
+        {
+            "case_id": f"{label}-{number}",
+            "terms": ["Seizure"],
+            "label_id": label,
+            "publications": [f"PMID:{9999000 + number}"],
+        }
+        for label, publications in (("OMIM:154700", 5), ("OMIM:163950", 1))
+        for number in range(publications)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "mine.parquet")
+    settings = {"source": "parquet", "path": str(tmp_path / "mine.parquet")}
+    settings |= {"modalities": "text_only", "min_label_groups": 2}
+    outcome, _ = run(tmp_path / "out", **settings)
+    assert outcome.rejected == {"too_few_groups": 1}
+    assert (outcome.rows_in, outcome.rows_out) == (6, 5)
+    with pytest.raises(DataError, match=r"no usable case among 6: \{'too_few_groups': 6\}"):
+        run(tmp_path / "none", **{**settings, "min_label_groups": 6})
+
+
 def test_nothing_usable_is_one_line_with_reasons(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(DataError, match=r"no usable case among 1: \{'not_json': 1\}") as caught:

@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_counted_before_splits(
     files = {f"{label}/p{i}/a.png": GOOD for label in ("Lung", "Colon") for i in range(6)}
     bad = {"Lung/p0/bad.png": b"?", "Brain/p9/a.png": GOOD, "Skin/p8/a.png": b"", "x.png": GOOD}
     root = write(tmp_path / "images", files | bad)
-    settings = {"source": "images", "path": str(root), "images": {"min_label_groups": 2}}
+    settings = {"source": "images", "path": str(root), "min_label_groups": 2}
     outcome = run({**settings, "folds": 3})
     assert outcome.rejected == {"image_unreadable": 2, "too_few_groups": 1, "no_label": 1}
     assert (outcome.rows_in, outcome.rows_out) == (16, 12)
