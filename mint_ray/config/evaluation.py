@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from mint_ray.config.base import Section
 from mint_ray.config.former_names import FORMER_NAMES
@@ -208,6 +208,30 @@ class SystemConfig(Section):
         return self
 
 
+def _crossover(weights: Any) -> Any:
+    """Return the weights of a crossover that is given as a list of four different systems."""
+    if not isinstance(weights, list | tuple):
+        return weights
+    if len(weights) != 4 or len(set(weights)) != 4:
+        raise ValueError(
+            f"expected four different systems, found {', '.join(map(str, weights)) or 'none'}"
+        )
+    return dict(zip(weights, (1.0, -1.0, -1.0, 1.0), strict=True))
+
+
+def _balanced(weights: dict[str, float]) -> dict[str, float]:
+    total = sum(weights.values())
+    if len(weights) < 2 or 0 in weights.values() or abs(total) > 1e-9:
+        raise ValueError(
+            f"expected two systems or more, whose weights are not 0 and sum to 0; found {weights}"
+        )
+    return weights
+
+
+Weights = Annotated[dict[str, float], BeforeValidator(_crossover), AfterValidator(_balanced)]
+"""Weights of the systems of a contrast."""
+
+
 class CompareConfig(Section):
     """A comparison of systems on the same held-out cases (`mint compare`)."""
 
@@ -215,23 +239,10 @@ class CompareConfig(Section):
     """Compared systems by name, in small letters, digits and underscores."""
     reference: str = "orpo"
     """System that the others are held against in paired differences."""
-    crossovers: dict[
-        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], tuple[str, str, str, str]
-    ] = Field({})
-    """Differences of differences by name, each of four systems: `[a, b, c, d]` is
-    (a − b) − (c − d), with a paired interval."""
-
-    @field_validator("crossovers")
-    @classmethod
-    def _of_four_systems(
-        cls, crossovers: dict[str, tuple[str, str, str, str]]
-    ) -> dict[str, tuple[str, str, str, str]]:
-        for name, systems in crossovers.items():
-            if len(set(systems)) < len(systems):
-                raise ValueError(
-                    f"{name}: expected four different systems, found {', '.join(systems)}"
-                )
-        return crossovers
+    contrasts: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Weights] = Field({})
+    """Weighted sums of systems' figures by name, with paired intervals: weights by system, which
+    sum to 0. `{a: 0.5, a_2: 0.5, b: -1}` is the mean of two systems less a third. A list
+    `[a, b, c, d]` is the crossover (a − b) − (c − d)."""
 
     @model_validator(mode="after")
     def _starts_lead_to_an_end(self) -> "CompareConfig":

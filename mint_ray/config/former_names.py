@@ -11,6 +11,7 @@ logger = logging.getLogger(__name__)
 
 FORMER_NAMES: dict[str, str] = {
     "cases.images.min_label_groups": "cases.min_label_groups",
+    "compare.crossovers": "compare.contrasts",
     "preferences.k": "preferences.chosen_size",
     "preferences.q": "preferences.rejected_size",
     "preferences.windows": "preferences.rejected_sets",
@@ -30,7 +31,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.renderings",
     "cases.simulated_per_disease",
     "cases.without_publication",
-    "compare.crossovers",
+    "compare.contrasts",
     "evaluation.decoding",
     "evaluation.fused_cases",
     "evaluation.fused_look_ups",

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pds
-import pyarrow.parquet as pq
 
 from mint_ray.cases.schema import MADE_SOURCES
 from mint_ray.common.arrays import Ints
@@ -66,15 +65,17 @@ def read_tested(cases: Path, config: Config) -> tuple[pa.Table, pa.Table]:
         config: with the limits of section `evaluation`, and the seed of the sample.
 
     Returns:
-        Two tables with case_id, group_id, split, label_id, label_name, seen and publications.
+        Two tables with case_id, group_id, split, label_id, label_name, seen, publications and
+        `described` (whether a text is there for the teacher alone).
 
     Raises:
         DataError: no test case has a known answer.
     """
-    all_cases = pq.read_table(
-        cases / "cases.parquet",
-        columns=["case_id", "group_id", "split", "label_id", "label_name", "seen", "publications"],
-        filters=~pds.field("source").isin(list(MADE_SOURCES)),
+    columns = ("case_id", "group_id", "split", "label_id", "label_name", "seen", "publications")
+    described = pc.utf8_length(pc.coalesce(pds.field("description"), pds.scalar(""))) > 0
+    all_cases = pds.dataset(cases / "cases.parquet").to_table(
+        columns={name: pds.field(name) for name in columns} | {"described": described},
+        filter=~pds.field("source").isin(list(MADE_SOURCES)),
     )
     limits = config.evaluation
     per_group = limits.group_limit(config.task)

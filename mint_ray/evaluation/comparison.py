@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from mint_ray.common.files import write_text
 from mint_ray.errors import DataError
 from mint_ray.evaluation.answers import Answers, SystemAnswers
-from mint_ray.evaluation.crossovers import Crossover
+from mint_ray.evaluation.contrasts import Contrast
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.metrics.compute import CLASS_COMPARED, COMPARED, compare
 from mint_ray.evaluation.metrics.mcnemar import McNemar, mcnemar
@@ -185,13 +185,13 @@ def write_differences(
     path: Path,
     reference: str,
     differences: Differences,
-    crossovers: Mapping[str, Crossover] | None = None,
+    contrasts: Mapping[str, Contrast] | None = None,
 ) -> None:
     """Write `differences.json`; it appears whole or not at all.
 
     It holds `{reference, differences: {system: {stratum: {metrics: {metric: {value, low, high, n}},
     mcnemar: {only_first, only_second, p_value}}}}}`; the system is the first, the reference the
-    second. Where there are crossovers, it also holds `{crossovers: {name: {systems: [a, b, c, d],
+    second. Where there are contrasts, it also holds `{contrasts: {name: {weights: {system: weight},
     strata: {stratum: {metric: {value, low, high, n}}}}}}`.
     """
     tree: dict[str, Any] = {
@@ -201,6 +201,6 @@ def write_differences(
             for system, strata in differences.items()
         },
     }
-    if crossovers:
-        tree["crossovers"] = {name: asdict(item) for name, item in crossovers.items()}
+    if contrasts:
+        tree["contrasts"] = {name: asdict(item) for name, item in contrasts.items()}
     write_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")

@@ -90,7 +90,7 @@ def measure_answers(
 def index_tested(
     tested: pa.Table, catalogue: Catalogue, free_cases: Collection[str] = ()
 ) -> EvaluatedCases:
-    """Index tested cases by the answers of a catalogue, with the strata of publications.
+    """Index tested cases by the answers of a catalogue, with strata of publications and reports.
 
     Args:
         tested: as of `measure_answers`.
@@ -102,7 +102,8 @@ def index_tested(
     """
     primary_ids = {any_id: label.label_id for label in catalogue.labels for any_id in label.ids}
     names = {label.label_id: (label.name, *label.synonyms) for label in catalogue.labels}
-    strata = _publication_strata(tested)
+    strata = _strata(tested, "publications", ("published", "unpublished"))
+    strata |= _strata(tested, "described", ("described", "undescribed"))
     if free_cases:
         chosen = set(free_cases)
         strata[ANSWERED_FREELY] = np.array(
@@ -111,11 +112,11 @@ def index_tested(
     return index_cases(tested, primary_ids, names, strata)
 
 
-def _publication_strata(cases: pa.Table) -> dict[str, Bools]:
-    """Return the strata of cases with and without a publication, where there are both."""
-    if "publications" not in cases.column_names:
+def _strata(cases: pa.Table, column: str, names: tuple[str, str]) -> dict[str, Bools]:
+    """Return the strata of cases with and without a value in a column, where there are both."""
+    if column not in cases.column_names:
         return {}
-    published = np.array([bool(ids) for ids in cases["publications"].to_pylist()], dtype=np.bool_)
-    if published.all() or not published.any():
+    has_value = np.array([bool(value) for value in cases[column].to_pylist()], dtype=np.bool_)
+    if has_value.all() or not has_value.any():
         return {}
-    return {"published": published, "unpublished": ~published}
+    return {names[0]: has_value, names[1]: ~has_value}

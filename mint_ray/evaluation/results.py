@@ -208,6 +208,8 @@ STRATA: dict[str, str] = {
     "unseen": "Diseases not seen in training",
     "published": "Cases with a publication",
     "unpublished": "Cases without a publication",
+    "described": "Cases with a text for the teacher alone",
+    "undescribed": "Cases without a text for the teacher alone",
     ANSWERED_FREELY: "Cases that were also answered freely",
 }
 

@@ -217,9 +217,9 @@ def _check_shown(config: Config, configs: dict[str, Config]) -> None:
             f"compare.reference: expected one of {', '.join(origin)} "
             f"(found {config.compare.reference!r})"
         )
-    for name, systems in config.compare.crossovers.items():
-        if unknown := [system for system in systems if system not in origin]:
+    for name, weights in config.compare.contrasts.items():
+        if unknown := [system for system in weights if system not in origin]:
             raise ConfigError(
-                f"compare.crossovers.{name}: expected four of {', '.join(origin) or 'no systems'} "
+                f"compare.contrasts.{name}: expected some of {', '.join(origin) or 'no systems'} "
                 f"(found {', '.join(unknown)})"
             )

@@ -106,7 +106,7 @@ def test_nothing_tested_is_an_error(case_table: pa.Table) -> None:
         measure(Answers({}, "orpo"), case_table.slice(0, 0))
 
 
-def test_cases_without_a_publication_are_reported_apart(case_table: pa.Table) -> None:
+def test_cases_without_a_publication_or_a_text_are_reported_apart(case_table: pa.Table) -> None:
     run = SystemRun("orpo")
     right = {"a": "OMIM:1", "b": "OMIM:2", "c": "OMIM:1", "d": "OMIM:1"}
     answers = Answers({"orpo": SystemAnswers({run: whole_ranking(run, right)})}, "orpo")
@@ -115,6 +115,12 @@ def test_cases_without_a_publication_are_reported_apart(case_table: pa.Table) ->
     assert {name: strata[name]["top1"]["n"] for name in ("published", "unpublished")} == {
         "published": 2,
         "unpublished": 2,
+    }
+    described = case_table.append_column("described", pa.array([True, False, False, True]))
+    strata = measure(answers, described).metrics["orpo"]
+    assert {name: strata[name]["top1"]["n"] for name in ("described", "undescribed")} == {
+        "described": 2,
+        "undescribed": 2,
     }
     alike = case_table.append_column("publications", pa.array([["PMID:1"]] * 4))
     assert measure(answers, alike).metrics == measure(answers, case_table).metrics

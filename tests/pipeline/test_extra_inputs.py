@@ -1,5 +1,7 @@
 """Configs of compared systems: what a system may change, and what is refused before any work."""
 
+from typing import Any
+
 import pytest
 
 from mint_ray.config.config import Config
@@ -166,19 +168,26 @@ def test_a_system_with_a_protocol_is_asked_and_not_trained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("four", "message"),
+    ("weights", "message"),
     [
-        (["orpo", "sft", "dpo", "base"], r"order: expected four of orpo, sft, dpo \(found base\)"),
-        (
-            ["orpo", "sft", "dpo", "orpo"],
-            r"order: expected four different systems, found orpo, sft",
-        ),
-        (["orpo", "sft"], r"crossovers\.order"),
+        (["orpo", "sft", "dpo", "base"], r"order: expected some of orpo, sft, dpo \(found base\)"),
+        (["orpo", "sft", "dpo", "orpo"], r"order: .*expected four different systems, found orpo"),
+        (["orpo", "sft"], r"contrasts\.order"),
+        ({"orpo": 1, "base": -1}, r"order: expected some of orpo, sft, dpo \(found base\)"),
+        ({"orpo": 1, "sft": -0.5}, r"order: .* sum to 0; found \{'orpo': 1"),
+        ({"orpo": 1, "sft": -1, "dpo": 0}, r"order: .* not 0"),
+        ({"orpo": 0}, r"order: .*expected two systems or more"),
     ],
 )
-def test_a_crossover_is_of_four_systems(four: list[str], message: str) -> None:
+def test_a_contrast_balances_compared_systems(weights: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_config(compare({"orpo": {}, "sft": {}, "dpo": {}}, crossovers={"order": four}))
+        check_config(compare({"orpo": {}, "sft": {}, "dpo": {}}, contrasts={"order": weights}))
+
+
+def test_a_list_of_four_is_a_crossover() -> None:
+    four = {name: {} for name in ("a", "b", "c", "d")}
+    config = compare(four, contrasts={"order": list(four)}, reference="a")
+    assert config.compare.contrasts["order"] == {"a": 1, "b": -1, "c": -1, "d": 1}
 
 
 def test_a_system_of_another_evaluation_may_be_the_reference() -> None:

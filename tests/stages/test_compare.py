@@ -178,7 +178,7 @@ def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_p
         overrides = {"reasoning.protocol": protocol, "reasoning.note": name.split("_")[1]}
         tree["compare"]["systems"][name] = {"overrides": overrides}
         inputs[f"reason {name}"] = write_answers(tmp_path, f"reason-{name}", protocol, by_case)
-    tree["compare"]["crossovers"] = {"order_by_noise": list(listed)}
+    tree["compare"]["contrasts"] = {"order_by_noise": list(listed)}
     run(dataclasses.replace(context, config=parse_config(tree), inputs=inputs))
 
     metrics = json.loads((context.output / "metrics.json").read_text())
@@ -191,11 +191,11 @@ def test_answers_of_a_chat_model_join_by_their_ranks(context: StepContext, tmp_p
     assert gaps["metrics"]["top1"]["value"] == -0.5  # less ORPO, which is right everywhere
     assert gaps["mcnemar"]["only_second"] == 2
     # (1/2 - 0) - (1/4 - 1/2)
-    crossover = written["crossovers"]["order_by_noise"]["strata"]["all"]["top1"]
-    assert crossover["value"] == pytest.approx(0.75)
+    contrast = written["contrasts"]["order_by_noise"]["strata"]["all"]["top1"]
+    assert contrast["value"] == pytest.approx(0.75)
     costs = json.loads((context.output / "costs.json").read_text())
     free = {"steps": 0, "tokens": 0.0, "training_seconds": 0.0, "ranking_seconds": 60.0}
     assert costs["late_noisy"] == free
     page = (context.output / "report.html").read_text()
     assert "late_noisy <small>ranks only</small>" in page
-    assert "order_by_noise<small>(late_noisy − early_noisy) − (late_clean − early_clean)" in page
+    assert "order_by_noise<small>late_noisy − early_noisy − late_clean + early_clean" in page

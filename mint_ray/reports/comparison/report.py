@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mint_ray.config.evaluation import SystemConfig
 from mint_ray.evaluation.comparison import Differences, SystemCost, compared_outcomes
-from mint_ray.evaluation.crossovers import Crossover
+from mint_ray.evaluation.contrasts import Contrast, formula
 from mint_ray.evaluation.learning_rates import RateChoice
 from mint_ray.evaluation.measurement import Measurement
 from mint_ray.evaluation.results import (
@@ -71,7 +71,7 @@ class ComparisonReport:
     samples: int
     """Bootstrap resamples of the intervals."""
     versions: Mapping[str, str]
-    crossovers: Mapping[str, Crossover] = field(default_factory=dict)
+    contrasts: Mapping[str, Contrast] = field(default_factory=dict)
     """By name."""
     watched: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     """Rows of what was watched along the training of a system; see `watched_plots`."""
@@ -106,6 +106,7 @@ def render_report(report: ComparisonReport) -> str:
         "interval_text": interval_text,
         "best_systems": best_systems,
         "format_difference": format_difference,
+        "formula": formula,
         "count": _count,
     }
     compared = _compared_metrics(report.differences)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mint_ray.common.files import read_json
+from mint_ray.evaluation.contrasts import formula
 from mint_ray.evaluation.results import METRICS, MetricValue, read_metrics
 from mint_ray.evaluation.systems import system_title
 from mint_ray.reports.evaluation.report import format_difference
@@ -40,7 +41,7 @@ def difference_text(metric: str, value: MetricValue | None) -> str:
 
 
 def difference_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """Return one line per system, its paired difference to the reference, and one per crossover.
+    """Return one line per system, its paired difference to the reference, and one per contrast.
 
     Args:
         comparison: content of `differences.json`.
@@ -52,12 +53,9 @@ def difference_lines(comparison: Mapping[str, Any]) -> list[str]:
         shown = f"{METRICS[metric].title} {difference_text(metric, metrics[metric])}"
         p_value = strata["all"]["mcnemar"]["p_value"]
         lines.append(f"  {system_title(system):<26} {shown:<36} McNemar p {p_value:.2g}")
-    for name, crossover in comparison.get("crossovers", {}).items():
-        metrics = crossover["strata"]["all"]
+    for name, found in comparison.get("contrasts", {}).items():
+        metrics = found["strata"]["all"]
         metric = next(name for name in _SHOWN if name in metrics)
-        a, b, c, d = crossover["systems"]
-        lines.append(
-            f"crossover {name}, ({a} - {b}) - ({c} - {d}): {METRICS[metric].title} "
-            f"{difference_text(metric, metrics[metric])}"
-        )
+        shown = f"{METRICS[metric].title} {difference_text(metric, metrics[metric])}"
+        lines.append(f"{name}, {formula(found['weights'])}: {shown}")
     return lines

@@ -20,7 +20,7 @@ from mint_ray.evaluation.comparison import (
     paired_differences,
     write_differences,
 )
-from mint_ray.evaluation.crossovers import crossovers_of
+from mint_ray.evaluation.contrasts import contrasts_of
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import read_predictions, write_predictions
 from mint_ray.evaluation.results import Metrics, has_classes, write_metrics
@@ -77,15 +77,15 @@ def run(context: StepContext) -> StepOutcome:
         seed=config.seed,
         by_class=has_classes(metrics),
     )
-    crossovers = crossovers_of(
+    contrasts = contrasts_of(
         outcomes,
         measurement.cases,
-        config.compare.crossovers,
+        config.compare.contrasts,
         samples=settings.bootstrap_samples,
         seed=config.seed,
         by_class=has_classes(metrics),
     )
-    write_differences(output / "differences.json", reference, differences, crossovers)
+    write_differences(output / "differences.json", reference, differences, contrasts)
     costs = {
         name: cost
         for system in names
@@ -108,7 +108,7 @@ def run(context: StepContext) -> StepOutcome:
             groups=len(np.unique(measurement.cases.groups)),
             reference=reference,
             differences=differences,
-            crossovers=crossovers,
+            contrasts=contrasts,
             costs=costs,
             watched=watched,
             rates=rates,

@@ -4,9 +4,10 @@ The fast ones are used only if they reproduce the padded layout on a real exampl
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,8 +43,7 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
     """Choose `padded` or `prefix_shared` by `training.prefix_sharing`.
 
     `auto` compares both on a real example, and takes `padded` where log-probabilities differ by
-    more than `AGREEMENT` or the model refuses a 4-D mask. Where they differ in half precision, it
-    compares them in float32 too, since rounding alone can be as much. The outcome is logged.
+    more than `AGREEMENT`, in float32 too, or the model refuses a 4-D mask. The outcome is logged.
 
     Args:
         setting: `auto`, `on` or `off`.
@@ -54,10 +54,7 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
         return "prefix_shared" if setting == "on" else "padded"
     # Twice, so that a beginning that prompts share is computed apart as well.
     sample = [_two_of(example)] * 2
-    difference, allowed = _difference_of_layouts(model, sample), _allowed(model)
-    if allowed < difference < float("inf") and next(model.parameters()).dtype in HALF:
-        with _in_float32(model):
-            difference, allowed = _difference_of_layouts(model, sample), _allowed(model)
+    difference, allowed = _measure(model, partial(_difference_of_layouts, model, sample))
     layout = "prefix_shared" if difference <= allowed else "padded"
     logger.info(
         "prefix sharing: %s (layouts differ by %.1e, allowed %.0e)",
@@ -66,6 +63,19 @@ def choose_layout(setting: str, model: Any, example: Example) -> str:
         allowed,
     )
     return layout
+
+
+def _measure(model: Any, difference_of: Callable[[], float]) -> tuple[float, float]:
+    """Return a difference of log-probabilities and the largest one that is allowed.
+
+    A difference that half precision does not allow is measured in float32 instead, since rounding
+    alone can be as much.
+    """
+    difference, allowed = difference_of(), _allowed(model)
+    if allowed < difference < float("inf") and next(model.parameters()).dtype in HALF:
+        with _in_float32(model):
+            return difference_of(), _allowed(model)
+    return difference, allowed
 
 
 def _difference_of_layouts(model: Any, sample: Sequence[Example]) -> float:
@@ -96,7 +106,7 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
 
     `auto` takes `varlen` on a CPU, if a trial allows it, and SDPA elsewhere. The trial runs the
     shared layout forward and backward, and compares it with the padded layout under the attention
-    that the model had.
+    that the model had, in float32 too where half precision differs.
 
     Args:
         setting: `training.attention`.
@@ -117,20 +127,25 @@ def choose_attention(setting: str, sharing: str, model: Any, example: Example) -
     if sharing == "off" or wanted in (None, before):
         return before
     sample = [_two_of(example)] * 2
-    padded = _sums(padded_logps, model, sample, True)
-    difference = float("inf")
-    try:
-        base.set_attn_implementation(wanted)
-        difference = _difference(padded, _shared_sums(model, sample, True, True))
-    except _REFUSALS as error:
-        logger.info("%s is not possible: %s", wanted, type(error).__name__)
-    if difference > _allowed(model):
+
+    def difference_of_kernels() -> float:
+        base.set_attn_implementation(before)
+        padded = _sums(padded_logps, model, sample, True)
+        try:
+            base.set_attn_implementation(wanted)
+            return _difference(padded, _shared_sums(model, sample, True, True))
+        except _REFUSALS as error:
+            logger.info("%s is not possible: %s", wanted, type(error).__name__)
+            return float("inf")
+
+    difference, allowed = _measure(model, difference_of_kernels)
+    if difference > allowed:
         base.set_attn_implementation(before)
         if setting != "auto":
             raise ConfigError(
                 f"training.attention={setting}: expected {wanted} to train this model here, and to "
-                f"agree with {before} to {_allowed(model):.0e}; found a difference of "
-                f"{difference:.1e} (inf: it does not run); use training.attention=auto"
+                f"agree with {before} to {allowed:.0e}; found a difference of {difference:.1e} "
+                "(inf: it does not run); use training.attention=auto"
             )
     logger.info("attention: %s (%s differs by %.1e)", attention_of(base), wanted, difference)
     return attention_of(base)

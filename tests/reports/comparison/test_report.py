@@ -83,12 +83,12 @@ def test_systems_that_only_rank_are_named(report: ComparisonReport) -> None:
     assert "ORPO student (" not in table
 
 
-def test_crossovers_are_printed_behind_the_differences(report: ComparisonReport) -> None:
+def test_contrasts_are_printed_behind_the_differences(report: ComparisonReport) -> None:
     gaps = {"top1_macro": {"value": 0.25, "low": 0.05, "high": 0.4, "n": 3}}
-    crossover = {"systems": ["a", "b", "c", "d"], "strata": {"all": gaps}}
-    comparison = {"reference": "orpo", "differences": {}, "crossovers": {"order": crossover}}
+    contrast = {"weights": {"a": 0.5, "a_2": 0.5, "b": -1.0}, "strata": {"all": gaps}}
+    comparison = {"reference": "orpo", "differences": {}, "contrasts": {"claim": contrast}}
     *_, line = difference_lines(comparison)
-    assert line == "crossover order, (a - b) - (c - d): Top-1, macro +25.0 [+5.0, +40.0]"
+    assert line == "claim, 0.5 a + 0.5 a_2 − b: Top-1, macro +25.0 [+5.0, +40.0]"
 
 
 def test_what_was_watched_has_a_line_for_each_system(report: ComparisonReport) -> None:

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig
 
 from mint_ray.errors import ConfigError
+from mint_ray.students.logprobs import layout_check
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_attention
 from mint_ray.students.logprobs.layouts import attention_of, padded_logps, prefix_shared_logps
@@ -91,6 +92,18 @@ def test_a_grid_and_its_line_are_the_same_tokens() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="auto is SDPA on a GPU")
 def test_auto_takes_it_on_a_cpu(adapted: Any, examples: list[Example]) -> None:
     assert choose_attention("auto", "auto", adapted, examples[0]) == VARLEN
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="auto is SDPA on a GPU")
+def test_rounding_alone_does_not_refuse_it(
+    model: Any, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = model.to(torch.bfloat16)
+    before = {name: value.clone() for name, value in half.state_dict().items()}
+    monkeypatch.setattr(layout_check, "AGREEMENT_HALF", 1e-9)
+    assert choose_attention("varlen", "auto", half, examples[0]) == VARLEN
+    assert all(torch.equal(value, before[name]) for name, value in half.state_dict().items())
+    assert all(value.grad is None for value in half.parameters())
 
 
 def test_a_model_that_passes_no_line_on_keeps_sdpa(

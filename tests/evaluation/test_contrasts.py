@@ -1,4 +1,4 @@
-"""Crossovers: the difference of two differences, with the same resamples for all four systems."""
+"""Contrasts: weighted sums of systems, with the same resamples for all of them."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from mint_ray.evaluation.comparison import write_differences
-from mint_ray.evaluation.crossovers import crossovers_of
+from mint_ray.evaluation.contrasts import contrasts_of
 from mint_ray.evaluation.metrics.compute import COMPARED
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes
 from tests.evaluation.conftest import NAMES, Row, predictions_of
 from tests.evaluation.evaluated import cases_of_one_answer
 
 FOUR = ("late_noisy", "early_noisy", "late_clean", "early_clean")
+CROSSOVER = dict(zip(FOUR, (1.0, -1.0, -1.0, 1.0), strict=True))
 
 
 def right_on(system: str, cases: str) -> list[Row]:
@@ -35,7 +36,7 @@ def four(cases: EvaluatedCases) -> dict[str, Outcomes]:
 def test_the_value_is_that_of_a_calculation_by_hand(
     four: dict[str, Outcomes], cases: EvaluatedCases
 ) -> None:
-    found = crossovers_of(four, cases, {"order": FOUR}, samples=200, seed=0)["order"]
+    found = contrasts_of(four, cases, {"order": CROSSOVER}, samples=200, seed=0)["order"]
     # Over cases (3/4 - 1/4) - (1/4 - 2/4); over groups, of which a and b are one,
     # (2/3 - 1/6) - (1/6 - 1/3).
     over_cases, over_groups = (found.strata["all"][name] for name in ("top1", "top1_macro"))
@@ -46,7 +47,7 @@ def test_the_value_is_that_of_a_calculation_by_hand(
     seen = found.strata["seen"]["top1"]
     assert (seen["value"], seen["low"], seen["high"]) == (1.0, 1.0, 1.0)
     assert list(found.strata["all"]) == list(COMPARED)
-    assert found.systems == FOUR
+    assert found.weights == CROSSOVER
 
 
 def test_the_interval_is_that_of_resampled_groups(cases: EvaluatedCases) -> None:
@@ -64,7 +65,7 @@ def test_the_interval_is_that_of_resampled_groups(cases: EvaluatedCases) -> None
         for label in ["OMIM:1" if right[case] else "OMIM:2"]
     ]
     outcomes = collect_outcomes(predictions_of(rows), many, 1)
-    found = crossovers_of(outcomes, many, {"order": FOUR}, samples=4000, seed=0)["order"]
+    found = contrasts_of(outcomes, many, {"order": CROSSOVER}, samples=4000, seed=0)["order"]
     a, b, c, d = (rights[name].astype(float) for name in FOUR)
     gaps = (a - b) - (c - d)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
@@ -79,18 +80,18 @@ def test_the_interval_is_that_of_resampled_groups(cases: EvaluatedCases) -> None
 
 def test_four_alike_cross_nowhere(four: dict[str, Outcomes], cases: EvaluatedCases) -> None:
     same = dict.fromkeys(FOUR, four[FOUR[0]])
-    found = crossovers_of(same, cases, {"order": FOUR}, samples=100, seed=0)["order"]
+    found = contrasts_of(same, cases, {"order": CROSSOVER}, samples=100, seed=0)["order"]
     values = found.strata["all"].values()
     assert {(item["low"], item["value"], item["high"]) for item in values} == {(0.0, 0.0, 0.0)}
 
 
-def test_the_file_names_the_systems_of_a_crossover(
+def test_the_file_has_the_weights_of_a_contrast(
     four: dict[str, Outcomes], cases: EvaluatedCases, tmp_path: Path
 ) -> None:
-    crossovers = crossovers_of(four, cases, {"order": FOUR}, samples=100, seed=0)
-    write_differences(tmp_path / "with.json", "orpo", {}, crossovers)
+    contrasts = contrasts_of(four, cases, {"order": CROSSOVER}, samples=100, seed=0)
+    write_differences(tmp_path / "with.json", "orpo", {}, contrasts)
     write_differences(tmp_path / "without.json", "orpo", {})
-    tree = json.loads((tmp_path / "with.json").read_text())["crossovers"]["order"]
-    assert tree["systems"] == list(FOUR)
+    tree = json.loads((tmp_path / "with.json").read_text())["contrasts"]["order"]
+    assert tree["weights"] == CROSSOVER
     assert tree["strata"]["all"]["top1"]["value"] == pytest.approx(0.75)
-    assert "crossovers" not in json.loads((tmp_path / "without.json").read_text())
+    assert "contrasts" not in json.loads((tmp_path / "without.json").read_text())
