@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,16 +12,7 @@ import ray.data
 
 from mint_ray.cases.patients.answer_leak import names_of_answer
 from mint_ray.cases.patients.clinical_notes.language import NOT_ENGLISH
-from mint_ray.cases.patients.clinical_notes.read import read_notes
 from mint_ray.cases.patients.finish import finish_cases
-from mint_ray.cases.patients.phenopackets import read_phenopackets
-from mint_ray.cases.patients.recombine import recombine_cases
-from mint_ray.cases.patients.renderings import render_cases
-from mint_ray.cases.patients.simulate import (
-    rank_diseases,
-    simulate_cases,
-    simulate_training_cases,
-)
 from mint_ray.cases.schema import (
     CASE_SCHEMA,
     MADE_SOURCES,
@@ -36,25 +26,28 @@ from mint_ray.cases.schema import (
     origin_of,
 )
 from mint_ray.cases.splits import join_groups, leave_out_rare, split_cases
-from mint_ray.cases.table import read_case_table
 from mint_ray.config.cases import CasesConfig
 from mint_ray.config.config import Config
-from mint_ray.errors import ConfigError, DataError
+from mint_ray.errors import DataError
 from mint_ray.knowledge.annotation_files import read_more_names
 from mint_ray.knowledge.annotations import (
-    Annotations,
     cited_publications,
     load_annotations,
-    read_publications,
 )
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
-from mint_ray.knowledge.ids import is_publication, is_pubmed
+from mint_ray.knowledge.ids import is_pubmed
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.knowledge.release import Release, describe_knowledge, open_release
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.inference import actor_pool
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.cases.answers import in_scope, open_answers, relabel
+from mint_ray.stages.cases.patient_sources import (
+    excluded_publications,
+    make_from,
+    read_patients,
+    simulate_beside,
+)
 
 BATCH = 256
 WORK_SCHEMA = CASE_SCHEMA.append(pa.field("forbidden", pa.list_(pa.string())))
@@ -67,7 +60,7 @@ def run(context: StepContext) -> StepOutcome:
     """Write the case table and the catalogue."""
     config = context.config
     release = open_release(config.knowledge.release)
-    outcomes = list(_read(config, release))
+    outcomes = list(read_patients(config, release))
     parsed = [item for item in outcomes if isinstance(item, ParsedCase)]
     rejected = [vars(item) for item in outcomes if isinstance(item, RejectedCase)]
     answers = open_answers(config, release)
@@ -83,7 +76,7 @@ def run(context: StepContext) -> StepOutcome:
         raise DataError(f"no usable case among {len(rejected)}: {dict(why)}", why)
     counts: Counter[str] = sum((item.counts for item in parsed), Counter())
     cases = split_cases(cases, config.cases, config.seed)
-    excluded = _excluded_publications(config, cases)
+    excluded = excluded_publications(config, cases)
     more_names = config.knowledge.more_names
     further = read_more_names(more_names) if more_names and answers is None else {}
     annotated = load_annotations(excluded, release, config.knowledge.pooled_lines)
@@ -109,9 +102,9 @@ def run(context: StepContext) -> StepOutcome:
     knowledge = _knowledge(cases, cited, release, len(further.keys() - annotated.diseases.keys()))
     context.progress.say(describe_knowledge(knowledge))
     forbidden = [item.forbidden for item in parsed]
-    made = _make_from(cases, catalogue, annotations, config)
+    made = make_from(cases, catalogue, annotations, config)
     names_of = dict(zip((case["case_id"] for case in cases), forbidden, strict=True))
-    simulated = _simulate_beside(cases, catalogue, annotations, config)
+    simulated = simulate_beside(cases, catalogue, annotations, config)
     if simulated:
         context.progress.say(
             f"{len(simulated)} simulated patients of {len({c['label_id'] for c in simulated})} "
@@ -159,43 +152,6 @@ def mark_answerable(cases: Iterable[Case], catalogue: Catalogue) -> list[Case]:
     ]
     trained = {index for case, index in indexed if case["split"] == "train"} - {None}
     return [{**case, "seen": index in trained} for case, index in indexed]
-
-
-def _simulate_beside(
-    cases: Sequence[Case], catalogue: Catalogue, annotations: Annotations, config: Config
-) -> list[Case]:
-    """Return the simulated training cases that a config adds to published ones."""
-    if not config.cases.simulated_per_disease:
-        return []
-    drawn = simulate_training_cases(
-        catalogue,
-        annotations,
-        load_ontology(catalogue.release),
-        config.cases.simulation,
-        cases,
-        config.cases.simulated_per_disease,
-        config.seed,
-    )
-    taken = {case["case_id"] for case in cases}
-    return [case for case in drawn if case["case_id"] not in taken]
-
-
-def _make_from(
-    cases: Sequence[Case], catalogue: Catalogue, annotations: Annotations, config: Config
-) -> list[Case]:
-    """Return the training cases that are made from those that were read."""
-    settings, ontology = config.cases, load_ontology(catalogue.release)
-    rendered = render_cases(cases, ontology, settings.rendering, settings.renderings, config.seed)
-    recombined = recombine_cases(
-        cases,
-        catalogue,
-        annotations,
-        ontology,
-        settings.recombined_per_disease,
-        settings.recombined_annotation_share,
-        config.seed,
-    )
-    return rendered + recombined
 
 
 def leave_out_repeats(finished: pa.Table) -> pa.Table:
@@ -268,49 +224,6 @@ def _lines(facts: Mapping[str, int], cases: int) -> Iterator[str]:
             f"{unknown} of {facts['publications_excluded']} excluded publications are DOIs or PMC "
             "ids, which exclude nothing: annotations cite PubMed ids"
         )
-
-
-def _read(config: Config, release: Release) -> Iterable[ParsedCase | RejectedCase]:
-    """Return the cases and rejections of the configured source."""
-    settings, ontology = config.cases, load_ontology(release)
-    if settings.source == "simulated":
-        annotations = load_annotations(
-            _listed_publications(config), release, config.knowledge.pooled_lines
-        )
-        simulation = settings.simulation
-        ranked = rank_diseases(annotations, ontology, config.knowledge.namespace)
-        diseases = simulation.disease_ids or ranked[: simulation.diseases]
-        if unknown := sorted(set(diseases) - set(ranked)):
-            raise ConfigError(
-                f"cases.simulation.disease_ids: expected annotated {config.knowledge.namespace} "
-                f"ids, found {', '.join(unknown)}"
-            )
-        drawn = simulate_cases(annotations, ontology, diseases, simulation, config.seed)
-        return [ParsedCase(case, (), Counter()) for case in drawn]
-    path = Path(str(settings.path))
-    if settings.source == "phenopackets":
-        return read_phenopackets(path, ontology)
-    if settings.source == "notes":
-        namespace = config.knowledge.namespace
-        return read_notes(path, settings.note_columns, load_annotations(release=release), namespace)
-    return read_case_table(path, ontology, config.knowledge.namespace)
-
-
-def _listed_publications(config: Config) -> frozenset[str]:
-    listed = config.knowledge.exclude_publications
-    return read_publications(listed) if isinstance(listed, Path) else frozenset()
-
-
-def _excluded_publications(config: Config, cases: Iterable[Case]) -> frozenset[str]:
-    if config.knowledge.exclude_publications != "from_cases":
-        return _listed_publications(config)
-    return frozenset(
-        publication
-        for case in cases
-        if case["split"] != "train"
-        for publication in case["publications"]
-        if is_publication(publication)
-    )
 
 
 def _labels(cases: Iterable[Case]) -> dict[str, str]:
