@@ -97,6 +97,11 @@ class Config(Section):
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
 
+    @property
+    def training_seed(self) -> int:
+        """Seed of the training, which is that of the run unless it has its own."""
+        return self.seed if self.training.seed is None else self.training.seed
+
     @model_validator(mode="after")
     def _source_fits_task(self) -> "Config":
         images = self.cases.source in ("tiles", "images", "pannuke")

@@ -10,6 +10,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.load import load_config, parse_config
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline.check import load_run
+from mint_ray.pipeline.graph import plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -75,6 +76,16 @@ def test_a_name_that_one_section_has_needs_no_section(tmp_path: Path) -> None:
         load_config(file, ["batch_size=3"])
     with pytest.raises(ConfigError, match="no_such_setting"):
         load_config(file, ["no_such_setting=3"])
+
+
+def test_a_training_has_the_seed_of_the_run_or_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("name: x\n", encoding="utf-8")
+    run, own = (load_config(file, ["seed=3", *more]) for more in ([], ["training.seed=0"]))
+    assert (run.seed, run.training_seed) == (3, 3)
+    assert (own.seed, own.training_seed) == (3, 0)
+    assert plan(run)["prefer"].key == plan(own)["prefer"].key
+    assert plan(run)["train"].key != plan(own)["train"].key
 
 
 def test_an_elastic_number_of_workers(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def train_student(settings: dict[str, Any]) -> TrainingSummary | None:
             candidates=Path(settings["candidates"]) if "candidates" in settings else None,
             training=config.training,
             k=config.preferences.chosen_size,
-            seed=config.seed if config.training.seed is None else config.training.seed,
+            seed=config.training_seed,
             micro_batch_size=config.resources.micro_batch_size,
             catalogue=Path(settings["catalogue"]),
             lineage=settings["lineage"],
