@@ -5,7 +5,8 @@
 Each measurement is a fresh process that takes a warm-up step and then `--steps` measured ones. The
 systems take turns, `--rounds` times. Both start from the embedded model (or `--model`, a folder)
 with the same LoRA and AdamW, without activation checkpointing. TRL's objective takes the likelihood
-on prompt and chosen answer; ours is measured in the same way, and on the chosen answer alone.
+on prompt and chosen answer; ours is measured in the same way, and on the chosen answer alone. Both
+sides have the model in the precision of the row. As it comes, TRL has it in float32 on a CPU.
 
 Memory is measured separately, over one step: the peak minus the memory held before the step, which
 is activations, gradients and optimizer state. On a CPU the allocator has to return freed memory at
@@ -13,6 +14,7 @@ once (MALLOC_MMAP_THRESHOLD_), or the figure would include memory that it keeps 
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -22,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -89,7 +92,7 @@ def measure_trl(job: dict[str, Any]) -> dict[str, Any]:
         args=ORPOConfig(
             output_dir=tempfile.mkdtemp(),
             beta=0.1,
-            bf16=cuda,
+            bf16=cuda and job["precision"] == "bfloat16",
             use_cpu=not cuda,
             activation_checkpointing=False,
             per_device_train_batch_size=job["batch"],
@@ -149,6 +152,7 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
     prompt_tokens, chosen_tokens, rejected_tokens = job["lengths"]
     word = tokenizer(WORD, add_special_tokens=False)["input_ids"]
     with_prompt = job["system"] == "prompt_and_chosen"
+    starts = [tokenizer(f" {letter}")["input_ids"] for letter in "bcdefghi"[: job["batch"]]]
     example = Example(
         ("row",),
         tuple(word * prompt_tokens),
@@ -161,7 +165,8 @@ def measure_ours(job: dict[str, Any]) -> dict[str, Any]:
     choose_attention("auto", "auto", model, example)
     policy = Policy(model, choose_layout("auto", model, example), with_prompt)
     engine = PlainEngine(policy, training)
-    batch = [example] * job["batch"]
+    # Prompts that begin alike would be computed once for the whole batch.
+    batch = [replace(example, prompt=(*start, *example.prompt[len(start) :])) for start in starts]
     tokens = float(sum(item.likelihood_tokens(with_prompt) for item in batch))
     memory = Memory(cuda)
     times = []
@@ -199,7 +204,7 @@ def load(job: dict[str, Any]) -> tuple[Any, Any, bool]:
 
     torch.set_num_threads(job["threads"])
     base, device = resolve_base_model(job["model"]), pick_device()
-    model = load_base_model(base, pick_dtype("auto", device), device)
+    model = load_base_model(base, pick_dtype(job["precision"], device), device)
     for parameter in model.parameters():
         # Weights are mapped from the file: read them now, so that no step is charged for them.
         parameter.sum()
@@ -251,7 +256,7 @@ def in_a_process(job: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"{job['system']} at {job['shape']} failed:\n{done.stderr[-3000:]}")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     quantity = "time" if job["warm_up"] else "memory"
-    print(job["shape"], job["system"], quantity, measured, flush=True)
+    print(job["shape"], job["precision"], job["system"], quantity, measured, flush=True)
     return measured
 
 
@@ -262,6 +267,7 @@ def measure_shape(common: dict[str, Any], rounds: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
     lengths: list[int] = []
     result: dict[str, Any] = {"prompt": prompt, "completion": completion, "batch": batch}
+    result["precision"] = common["precision"]
     for turn in range(rounds + 1):
         for system in SYSTEMS:
             job = common | {"system": system, "lengths": lengths}
@@ -294,6 +300,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--shapes", nargs="*", default=SHAPES)
+    parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"])
     parser.add_argument("--keep", action="store_true", help="keep what --out has of other shapes")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -308,9 +315,10 @@ def main() -> None:
     shapes = []
     if options.keep and options.out:
         shapes = json.loads(options.out.read_text(encoding="utf-8"))["shapes"]
-    for text in options.shapes:
+    for text, precision in itertools.product(options.shapes, options.precisions):
         common = {name: getattr(options, name) for name in ("model", "steps", "threads")}
         *common["shape"], common["batch"] = [int(part) for part in text.split("/")]
+        common["precision"] = precision
         shapes.append(measure_shape(common, options.rounds))
         result = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

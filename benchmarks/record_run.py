@@ -47,7 +47,7 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
     steps = {}
     resolved = load_run(config, overrides)
     planned = pipeline.plan(resolved)
-    for name, item in ((step.name, planned[step.name]) for step in pipeline.select()):
+    for name, item in ((step.name, planned[step.name]) for step in pipeline.select(resolved)):
         manifest = read_manifest(item.folder)
         if manifest is None or not manifest.complete:
             raise ConfigError(f"stage {name} is not complete; run: {command}")

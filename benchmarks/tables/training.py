@@ -10,19 +10,20 @@ def throughput_section(result: dict[str, Any]) -> str:
     """Write pairs per second and peak memory of ours and of TRL's trainer."""
     hardware, versions = result["hardware"], result["versions"]
     lines = [
-        f"{hardware['threads']} threads of {hardware['cpu']}, {result['model']} model, float32, "
+        f"{hardware['threads']} threads of {hardware['cpu']}, {result['model']} model, "
         f"LoRA of rank 16; TRL {versions['trl']}, torch {versions['torch']}.",
         "",
-        "| prompt / answer | batch | likelihood on | TRL pairs/s | ours pairs/s | ratio | bound "
-        "| TRL MiB | ours MiB | ratio |",
-        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| prompt / answer | batch | precision | likelihood on | TRL pairs/s | ours pairs/s "
+        "| ratio | bound | TRL MiB | ours MiB | ratio |",
+        "|---|---:|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for shape in result["shapes"]:
         peer = shape["trl"]
         for name, words in (("prompt_and_chosen", "prompt and chosen"), ("chosen", "chosen")):
             ours = shape[name]
             lines.append(
-                f"| {shape['prompt']} / {shape['completion']} | {shape['batch']} | {words} "
+                f"| {shape['prompt']} / {shape['completion']} | {shape['batch']} "
+                f"| {shape['precision']} | {words} "
                 f"| {peer['pairs_per_s']:.2f} | {ours['pairs_per_s']:.2f} | {ours['ratio']:.2f} "
                 f"| {ours['bound']:.2f} | {peer['peak_mb']:,.0f} | {ours['peak_mb']:,.0f} "
                 f"| {ours['memory_ratio']:.2f} |"
