@@ -190,7 +190,8 @@ def run_fold(
         if not file.exists():
             teacher, seconds = fit_teacher(name, source, options.seed)
             catalogue = Catalogue.read(source / "catalogue.parquet")
-            np.savez(file, seconds=seconds, **judge(teacher, tested.to_pylist(), catalogue))
+            judged = judge(teacher, tested.to_pylist(), catalogue)
+            np.savez(file, allow_pickle=False, seconds=seconds, **judged)
         logger.info("fold %d %s: top-1 %.3f", fold, name, np.mean(np.load(file)["ranks"] <= 1))
     groups = np.array(tested["group_id"].to_pylist())
     np.savez(source / "cases.npz", strata=strata_of(source, tested), groups=groups)

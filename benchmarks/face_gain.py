@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Fit the teacher on the folds, and judge the cases in every view."""
     ontology = load_ontology()
     parsed = [c for c in read_phenopackets(options.cases, ontology) if isinstance(c, ParsedCase)]
-    joined: list[Any] = join_groups([{**c.case, "note": "-"} for c in parsed])  # type: ignore[typeddict-item]
+    joined: list[Any] = join_groups([{**c.case, "note": "-"} for c in parsed])
     config = CasesConfig.model_validate({"modalities": "face_only_in_image"})
     named = load_annotations(read_publications(options.publications))
     found: dict[str, list[np.ndarray]] = {view: [] for view in VIEWS}

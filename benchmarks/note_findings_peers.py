@@ -26,7 +26,8 @@ def fast_hpo_cr(obo: Path, work: Path) -> Callable[[str], Read]:
     from FastHPOCR.HPOAnnotator import HPOAnnotator
     from FastHPOCR.IndexHPO import IndexHPO
 
-    index, inverse = work / "hp.index", {}
+    index = work / "hp.index"
+    inverse: dict[str, list[str]] = {}
 
     def tokens_of(self: Any, cluster: str, base: dict[str, str]) -> list[str]:
         # The library walks over all of 573,507 tokens for each cluster, which takes half an hour.

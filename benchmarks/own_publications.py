@@ -94,7 +94,8 @@ def run_fold(
             file = source / f"{name}.npz"
             if not file.exists():
                 teacher, _ = fit_teacher(name, source, options.seed, pooled)
-                np.savez(file, **judge(teacher, tested.to_pylist(), catalogue))
+                judged = judge(teacher, tested.to_pylist(), catalogue)
+                np.savez(file, allow_pickle=False, **judged)
             logger.info("fold %d %s %s", fold, rule, name)
         cited = cited_publications(excluded, pooled=pooled)
         publications = tested["publications"].to_pylist()

@@ -129,8 +129,8 @@ def run_stage(name: str, inputs: dict[str, str], output: str) -> None:
         "benchmark",
         {key: Path(folder) for key, folder in inputs.items()},
         Path(output),
-        NullRun(),  # type: ignore[arg-type]
-        progress,  # type: ignore[arg-type]
+        NullRun(),
+        progress,
     )
     [step] = [step for step in STEPS if step.name == name]
     outcome = step.load()(context)
@@ -238,8 +238,8 @@ def measure(count: int, teacher: Path, work: Path, seed: int) -> dict[str, Any]:
 def plot(sizes: Sequence[dict[str, Any]]) -> str:
     """Draw peak memory and the size of the case table against the number of tiles, as SVG."""
     width, height, left, right, top, bottom = 640, 300, 64, 130, 16, 250
-    highest = 1.1 * max(max(size["peak_mb"]["total"], size["case_table_mb"]) for size in sizes)
-    most = max(size["tiles"] for size in sizes)
+    highest: float = 1.1 * max(max(s["peak_mb"]["total"], s["case_table_mb"]) for s in sizes)
+    most: int = max(size["tiles"] for size in sizes)
 
     def x(tiles: float) -> float:
         return left + (width - left - right) * tiles / most

@@ -38,7 +38,7 @@ COLOURS = ("c-amber", "c-teal", "c-indigo", "c-rose", "c-grey")
 _LAST = 5  # steps whose loss is averaged
 _WIDTH, _HEIGHT = 330, 270
 
-Point = dict[str, float]
+Point = dict[str, Any]
 
 
 def configure(config: str, overrides: Sequence[str], mode: str, options: Any) -> Config:
@@ -75,7 +75,7 @@ def points(config: Config, options: Any) -> list[Point]:
         if not in_grid or result.trial.state != "finished":
             continue
         last_loss = statistics.fmean(row["loss"] for row in result.curve[-_LAST:])
-        row = {"rank": rank, "rate": rate, "seed": seed, "loss": last_loss}
+        row: Point = {"rank": rank, "rate": rate, "seed": seed, "loss": last_loss}
         rows.append(row | {"mrr": result.last["validation/mrr"]})
     return rows
 

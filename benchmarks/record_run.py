@@ -59,11 +59,11 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
             "seconds": round(manifest.wall_seconds or 0, 1),
             "facts": manifest.facts,
         }
-        folder = item.folder
+        folder, date = item.folder, manifest.finished
     return {
         "command": command,
         "task": resolved.task,
-        "date": manifest.finished,
+        "date": date,
         "hardware": hardware(),
         "versions": package_versions(),
         "steps": steps,

@@ -117,8 +117,8 @@ async def send(session: aiohttp.ClientSession, url: str, attack: Attack, *, key:
     status = str(response.status)
     if response.status >= 400 and attack.method != "HEAD":
         try:
-            error = json.loads(text)["error"]
-            typed = bool(error["reason"] and error["message"] and error["request_id"])
+            body = json.loads(text)["error"]
+            typed = bool(body["reason"] and body["message"] and body["request_id"])
         except (ValueError, KeyError, TypeError):
             typed = False
         status += "" if typed else " untyped"

@@ -40,7 +40,7 @@ CALLERS = 4
 GOAL = 2.0
 """Seconds within which 95 % of the answers are to come."""
 SETTINGS = {"refresh_seconds": 2}
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "one replica": {"min_replicas": 1, "max_replicas": 1, "batch_size": 4, "cpus": 1},
     "two replicas": {"min_replicas": 2, "max_replicas": 2, "batch_size": 2, "cpus": 0.9},
 }

@@ -102,7 +102,8 @@ async def scale(url: str, notes: Sequence[str], seconds: float) -> dict[str, Any
     alone = await clients.one_by_one(url, notes)
     load = clients.closed_loop(url, notes, alone, 16, seconds)
     replies, up = await clients.sampled(load, replicas, 1)
-    offset, down = up[-1]["at"], []
+    offset = up[-1]["at"]
+    down: list[dict[str, Any]] = []
     for _ in range(round(seconds)):
         down.append({"at": round(offset + len(down), 1), **replicas()})
         if down[-1]["replicas"] == 1:
@@ -158,14 +159,15 @@ def main() -> None:
     notes = notes[: options.notes]
     url = clients.start(threads_per_worker=1)
     systems = {}
-    serve.run(Peer.bind(str(folder)), name="mint", route_prefix=clients.PATH)
+    peer: Any = Peer  # a deployment, by its decorator
+    serve.run(peer.bind(str(folder)), name="mint", route_prefix=clients.PATH)
     systems["generate"] = asyncio.run(measure(url, notes, options.seconds, 4))
     serve.delete("mint")
     for name, size in OURS.items():
         clients.deploy(str(folder), batch_size=size)
         systems[name] = asyncio.run(measure(url, notes, options.seconds, len(notes)))
         serve.delete("mint")
-    delays = {"scale_up_seconds": 5, "scale_down_seconds": 10}
+    delays: dict[str, Any] = {"scale_up_seconds": 5, "scale_down_seconds": 10}
     clients.deploy(str(folder), batch_size=4, max_replicas=2, cpus=0.5, **delays)
     scaled = asyncio.run(scale(url, notes, 2 * options.seconds))
     serve.shutdown()

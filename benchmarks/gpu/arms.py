@@ -104,10 +104,11 @@ def _train(job: Job, clock: Clock, save: Save, student: Student) -> Result:
     name, seed = student
     arm = ARMS[name]
     if arm.start is not None:
-        arm = replace(arm, start=_name((arm.start, seed)))
-        while not (job.students / arm.start / TRAINED).is_file():
+        start = _name((arm.start, seed))
+        arm = replace(arm, start=start)
+        while not (job.students / start / TRAINED).is_file():
             if clock.left < 0:
-                raise Skip(f"{arm.start}, which it starts from, was not there in time")
+                raise Skip(f"{start}, which it starts from, was not there in time")
             time.sleep(1)
     return train_and_rank(job, clock, save, _name(student), replace(arm, seed=seed))
 

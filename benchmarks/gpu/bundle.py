@@ -28,9 +28,9 @@ import wheels
 
 from mint_ray.config.config import Config
 from mint_ray.config.load import load_config
+from mint_ray.config.training import EMBEDDED, EMBEDDED_VISION
 from mint_ray.pipeline.manifest import Manifest, package_versions, read_manifest
-from mint_ray.students.models.base_models import EMBEDDED_VISION, resolve_base_model
-from mint_ray.students.models.embedded_text import EMBEDDED
+from mint_ray.students.models.base_models import resolve_base_model
 from mint_ray.tasks.task import TASKS
 
 ROOT = Path(__file__).parents[2]

@@ -98,7 +98,7 @@ def run_part(name: str, part: Part, job: Job, minutes: float) -> str:
     """
     file = job.out / f"{name}.json"
     clock = Clock(minutes * 60)
-    header = {"part": name, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    header: dict[str, Any] = {"part": name, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     header |= {"dry_run": job.dry, "minutes": minutes, "machine": machine()}
 
     def save(result: Result, state: str = "under way") -> None:
@@ -127,7 +127,7 @@ def is_complete(file: Path, dry: bool) -> bool:
     if not file.is_file():
         return False
     result = json.loads(file.read_text("utf-8"))
-    return result["state"] == "complete" and result["dry_run"] == dry
+    return bool(result["state"] == "complete" and result["dry_run"] == dry)
 
 
 def machine() -> dict[str, Any]:

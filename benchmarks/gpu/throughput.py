@@ -62,7 +62,9 @@ TINY = {
 }
 """Shape of a dry run."""
 
-MODELS = (("1B", "lora"), ("3B", "lora"), ("1B", "full"))
+Models = tuple[tuple[str, Literal["lora", "full"]], ...]
+MODELS: Models = (("1B", "lora"), ("3B", "lora"), ("1B", "full"))
+DRY_MODELS: Models = (("tiny", "lora"), ("tiny", "full"))
 LENGTHS = ((150, 60, 32), (700, 150, 8))
 """Tokens of a prompt, tokens of an answer, pairs of a step, which 80 GB hold in every system."""
 
@@ -87,7 +89,7 @@ def measure_throughput(job: Job, clock: Clock, save: Save) -> Result:
     """Measure all settings that the time allows; each row is saved once it is there."""
     device = pick_device()
     sizes = {"tiny": TINY} if job.dry else SHAPES
-    models = (("tiny", "lora"), ("tiny", "full")) if job.dry else MODELS
+    models = DRY_MODELS if job.dry else MODELS
     lengths = ((30, 12, 4),) if job.dry else LENGTHS
     side = 256 if job.dry else 8192
     peak = matrix_peak(device, side)
@@ -251,7 +253,7 @@ def plain_step(model: Any, examples: Sequence[Example]) -> Callable[[], float]:
         odds = means - torch.log1p(-means.exp())
         ratio = F.logsigmoid(odds[:n] - odds[n:]).mean()
         loss = -answers[:n].mean() - training.orpo_lambda * ratio
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, training.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()

@@ -84,8 +84,8 @@ def retrieval_section(result: dict[str, Any]) -> str:
     rows += ["|---|---:|---:|---:|---:|"]
     for task, conditions in result["tasks"].items():
         measured = conditions["all"]
-        cells = [
+        times = [
             f"{1000 * measured['seconds_per_query'][m]:.0f}" for m in ("bm25", "dense", "fused")
         ]
-        rows.append(f"| {task}s | {measured['seconds_bm25']:.1f} | {' | '.join(cells)} |")
+        rows.append(f"| {task}s | {measured['seconds_bm25']:.1f} | {' | '.join(times)} |")
     return "\n".join(rows)
