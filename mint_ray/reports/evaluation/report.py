@@ -140,7 +140,7 @@ def render_report(context: ReportContext) -> str:
         strata={
             name: stratum_title(metrics, name)
             for name in strata_of(metrics)
-            if not by_class or _is_informative(metrics, name)
+            if (_is_informative if by_class else stratum_size)(metrics, name)
         },
         stratum_size=partial(stratum_size, metrics),
         system_size=partial(system_size, metrics),

@@ -190,6 +190,7 @@ def test_without_unseen_cases_there_is_no_such_plot(context: ReportContext) -> N
     html = render_report(dataclasses.replace(context, metrics=metrics))
     assert 'id="strata"' not in html
     assert 'href="#strata"' not in html
+    assert "Diseases not seen in training" not in html  # nor a table without a figure
 
 
 def test_headline_compares_with_base_and_teacher() -> None:
