@@ -235,6 +235,11 @@ class CasesConfig(Section):
             raise ValueError("cases.validation_fraction + cases.test_fraction must be below 1")
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"cases.fold={self.fold} must be below cases.folds={self.folds}")
+        if self.folds is None and self.fold:
+            raise ValueError(
+                f"cases.fold={self.fold}: expected cases.folds, the number of parts of which it is "
+                "one, found none; set cases.folds, or leave cases.fold at 0"
+            )
         if self.folds == 2 and self.validation_fraction > 0:
             raise ValueError(
                 "cases.folds=2 leaves nothing to train on beside test and validation split; set "

@@ -46,6 +46,7 @@ def write(tmp_path: Path, text: str) -> Path:
         ),
         ({"cases": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
         ({"cases": {"folds": 3, "fold": 3}}, "must be below cases.folds=3"),
+        ({"cases": {"fold": 1}}, "set cases.folds"),
         ({"cases": {"folds": 2}}, "nothing to train on"),
         (
             {"task": "tissue", "cases": {"source": "pannuke", "path": "x", "folds": 3}},

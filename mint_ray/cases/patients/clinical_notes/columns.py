@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.table import AGE_COLUMNS, spelled_column
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.errors import DataError
@@ -76,6 +77,10 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that `auto` looks for, the first one first; case, spaces and hyphens do not count."""
 
+_ANSWERS_OF_NOTES = {
+    name for role in ("label_id", "label_name", "gene") for name in USUAL_NAMES[role]
+} - set(CASE_SCHEMA.names)
+
 
 def choose_columns(
     columns: Sequence[str], settings: NoteColumnsConfig, path: Path
@@ -119,12 +124,16 @@ def choose_columns(
 def are_of_notes(columns: Collection[str]) -> bool:
     """Return whether columns are those of a table of notes, and not of a case table.
 
-    A case table has `case_id` and a column `note`, `terms`, `face_terms` or `image`.
+    A case table has `case_id` and a column `terms`, `face_terms` or `image`; or `note`, and no
+    answer under a name that case tables do not have, which would be read past and not masked.
     """
-    of_case_table = "case_id" in columns and bool(
-        {"note", "terms", "face_terms", "image"} & set(columns)
-    )
-    return not of_case_table and bool(set(map(spelled_column, columns)) & set(USUAL_NAMES["note"]))
+    spelled = set(map(spelled_column, columns))
+    has_findings = not {"terms", "face_terms", "image"}.isdisjoint(columns)
+    states_answer = not _ANSWERS_OF_NOTES.isdisjoint(spelled)
+    of_case_table = has_findings or ("note" in columns and not states_answer)
+    if "case_id" in columns and of_case_table:
+        return False
+    return not spelled.isdisjoint(USUAL_NAMES["note"])
 
 
 def text_of(value: Any) -> str:

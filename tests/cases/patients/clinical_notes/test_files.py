@@ -120,6 +120,9 @@ def test_a_folder_without_tables(tmp_path: Path) -> None:
         (["clinical_note", "case_id"], True),
         (["Text", "id"], True),
         (["case_id", "note"], False),  # a case table
+        (["case_id", "note", "label_id", "label_name"], False),
+        (["case_id", "note", "Disease"], True),  # whose answer is to be masked
+        (["case_id", "note", "gene", "terms"], False),
         (["case_id", "terms", "description"], False),
         (["id", "phenotypicFeatures"], False),
     ],
