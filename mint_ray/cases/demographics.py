@@ -109,7 +109,7 @@ def read_age(value: object, unit: AgeUnit = "years") -> str | None:
 
 
 def age_between(birth: str, encounter: str) -> str:
-    """Return the age at an encounter, in whole years, months and days.
+    """Return the age at an encounter, in whole years and months; below a month, in days.
 
     Args:
         birth, encounter: ISO 8601 dates or times; their time of day does not count.

@@ -38,6 +38,8 @@ class Evaluated:
     """Name in the comparison by name in the predictions."""
     tested: int
     """Number of tested cases. One that a system could not rank has no predictions: a miss."""
+    measured: frozenset[str] = frozenset()
+    """Names of the systems that were measured there, also those that could rank no case."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ def join_evaluations(
                 column = pa.array([run.name] * rows.num_rows, pa.string())
                 renamed = rows.set_column(1, PREDICTION_SCHEMA.field("system"), column)
                 systems.setdefault(run.system, {})[run] = renamed
+        for named, system in evaluated.names.items():
+            if system not in systems and named in evaluated.measured:
+                systems[system] = {SystemRun(system): PREDICTION_SCHEMA.empty_table()}
         missing = [system for system in evaluated.names.values() if system not in systems]
         if missing:
             raise DataError(

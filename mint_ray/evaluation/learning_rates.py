@@ -43,10 +43,21 @@ def choose_rate(
         systems: name of each rate's student in `metrics`.
         metric: a name of `METRICS`.
         cases: number of validation cases.
+
+    Raises:
+        DataError: no student has a value of the metric.
     """
-    tried = [Trial(rate, metrics[systems[rate]]["all"][metric]) for rate in sorted(systems)]
+    absent: MetricValue = {"value": None, "low": None, "high": None, "n": 0}
+    measured_by = {rate: metrics[systems[rate]]["all"] for rate in sorted(systems)}
+    tried = [Trial(rate, measured.get(metric, absent)) for rate, measured in measured_by.items()]
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     measured = [trial for trial in tried if trial.value["value"] is not None]
+    if not measured:
+        raise DataError(
+            f"training.trials.metric: expected a value of {metric} for a trial's student, found "
+            f"none, since none of {cases} validation cases was answered with a probability; see "
+            "rejected.parquet of the step `cases`"
+        )
     best = max(measured, key=lambda trial: sign * (trial.value["value"] or 0.0))
     return RateChoice(best.learning_rate, metric, cases, tuple(tried))
 

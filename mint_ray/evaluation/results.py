@@ -161,8 +161,8 @@ _OVER_CASES: dict[str, MetricDefinition] = {
         "Avoidance",
         True,
         True,
-        "1 − share of the student's first k names that are among the teacher's worst, which are "
-        "the labels that the preference pairs of the case reject.",
+        "1 − share of the student's first k names that are among the teacher's worst, as many as "
+        "a rejected answer has.",
     ),
     "car": MetricDefinition(
         "CAR",

@@ -103,9 +103,9 @@ def run(context: StepContext) -> StepOutcome:
     context.progress.say(f"teacher scored {n_missing} cases, {rate:.1f} a second")
     left_out = above_limit(source, config.preferences.max_per_group, config.seed)
     written = write_pairs(scored, source, context.output, task, left_out)
-    if left_out:
+    if limited := written.rejected[REASON]:
         context.progress.say(
-            f"{len(left_out)} training cases gave no pairs: preferences.max_per_group is "
+            f"{limited} training cases gave no pairs: preferences.max_per_group is "
             f"{config.preferences.max_per_group}"
         )
     for split, share in written.shares.items():

@@ -1,6 +1,7 @@
 """Evaluations that are joined: names, refusals, and paired differences against a reference."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_cases_that_a_system_could_not_rank_may_be_missing() -> None:
     whole = evaluated(*(row(case, "orpo") for case in IDS), orpo="orpo")
     partial = evaluated(row("b", "dpo"), dpo="dpo")
     assert join_evaluations({"orpo": whole, "dpo": partial}, IDS).predictions.num_rows == 5
+
+
+def test_a_system_that_could_rank_no_case_has_missed_them_all() -> None:
+    whole = evaluated(*(row(case, "orpo") for case in IDS), orpo="orpo")
+    silent = replace(evaluated(rag="rag"), measured=frozenset({"rag"}))
+    answers = join_evaluations({"orpo": whole, "rag": silent}, IDS)
+    assert list(answers.systems) == ["orpo", "rag"]
+    assert [run.name for run in answers.runs] == ["orpo", "rag"]
+    assert answers.predictions.num_rows == 4
 
 
 @pytest.fixture

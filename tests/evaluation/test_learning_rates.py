@@ -37,6 +37,12 @@ def test_the_best_rate_is_chosen(
     assert read_choice(tmp_path) == choice
 
 
+def test_without_a_single_value_nothing_is_chosen() -> None:
+    nothing: Metrics = {name: {"all": {}} for name in SYSTEMS.values()}
+    with pytest.raises(DataError, match="none of 9 validation cases was answered"):
+        choose_rate(nothing, SYSTEMS, "nll_macro", cases=9)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"chosen": 1}', '{"tried": [1]}'])
 def test_a_damaged_choice_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match=r"rates\.json: .*FileNotFound"):

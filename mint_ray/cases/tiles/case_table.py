@@ -49,7 +49,7 @@ class TileTable:
         for number, row in enumerate(iter_rows(self._file, columns)):
             text = {name: text_of(row.get(name), classes.get(name)) for name in _TEXT_COLUMNS}
             case_id = text["case_id"]
-            label = tissue_label(text["label_name"] or text["label_id"].partition(":")[2])
+            label = tissue_label(text["label_name"] or text["label_id"].rpartition(":")[2])
             if not case_id or case_id in known_ids or label is None:
                 reason = "no_id" if not case_id else "duplicate_id" if case_id in known_ids else ""
                 yield RejectedCase(case_id, SOURCE, reason or "no_label")
@@ -58,7 +58,7 @@ class TileTable:
             yield TileRef(
                 case_id,
                 text["group_id"] or case_id,
-                text["label_id"] or label[0],
+                text["label_id"] if ":" in text["label_id"] else label[0],
                 text["label_name"] or label[1],
                 description=text["description"],
                 row=number,

@@ -24,7 +24,7 @@ class TeacherLists:
     top: NDArray[np.object_] | Sequence[Sequence[str]]
     """(n, k) best first; fewer or none for a case that the teacher cannot judge."""
     bottom: NDArray[np.object_] | Sequence[Sequence[str]]
-    """(n, q) in any order: the labels that the preference pairs of such a case reject."""
+    """(n, q) in any order: the teacher's last q labels, whatever the pairs of a case reject."""
     systems: frozenset[str]
     """The systems that learned from this teacher; only they get coverage, avoidance and CAR."""
     depth: int

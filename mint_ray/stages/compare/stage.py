@@ -23,7 +23,7 @@ from mint_ray.evaluation.comparison import (
 from mint_ray.evaluation.contrasts import contrasts_of
 from mint_ray.evaluation.measurement import measure_answers
 from mint_ray.evaluation.predictions import read_predictions, write_predictions
-from mint_ray.evaluation.results import Metrics, has_classes, write_metrics
+from mint_ray.evaluation.results import Metrics, has_classes, read_metrics, write_metrics
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.extra_inputs import STUDENT, answers_input, shown_names, system_configs
 from mint_ray.pipeline.steps import StepContext, StepOutcome
@@ -145,6 +145,7 @@ def _read_evaluation(folder: Path, names: Mapping[str, str]) -> Evaluated:
             for word, name in names.items()
         },
         tested=manifest.rows_out,
+        measured=frozenset(read_metrics(folder / "metrics.json")),
     )
 
 

@@ -77,13 +77,22 @@ class Comparison:
 
 
 def rank_by_majority(comparison: Comparison, runs: Sequence[SystemRun]) -> SystemAnswers:
-    """Answer every case with the most common training labels."""
+    """Answer every case with the most common training labels of the catalogue."""
     cases, catalogue = comparison.all_cases, comparison.catalogue
     train = cases.filter(pc.equal(cases["split"], "train"))
-    counts = Counter(train["label_id"].drop_null().to_pylist())
+    counts = Counter(label for label in _primary_ids(catalogue, train) if label)
+    tested = pa.table(
+        {"case_id": comparison.tested_ids, "label_id": _primary_ids(catalogue, comparison.tested)}
+    )
     names = dict(zip(catalogue.ids, catalogue.names, strict=True))
-    predictions = majority_predictions(counts, comparison.tested, comparison.depth, names)
+    predictions = majority_predictions(counts, tested, comparison.depth, names)
     return SystemAnswers(dict.fromkeys(runs, predictions))
+
+
+def _primary_ids(catalogue: Catalogue, cases: pa.Table) -> list[str | None]:
+    """Return the catalogue's id of each case's answer, None where it lacks the answer."""
+    indices = catalogue.indices_of(cases["label_id"].to_pylist())
+    return [catalogue.ids[index] if index >= 0 else None for index in indices]
 
 
 def teacher_job(comparison: Comparison, runs: Sequence[SystemRun]) -> WantedCases:

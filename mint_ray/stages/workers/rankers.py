@@ -40,7 +40,7 @@ RANKED_SCHEMA = pa.schema(
         pa.field("case_id", pa.string(), nullable=False),
         pa.field("listed", LISTED, nullable=False),  # best first; then the known answer's row
         pa.field("generated", LISTED, nullable=False),  # grounded names of a free answer
-        # The teacher's best labels, and those that its pairs reject; empty for other systems.
+        # The teacher's best and worst labels; empty for other systems.
         pa.field("best", pa.list_(pa.string()), nullable=False),
         pa.field("worst", pa.list_(pa.string()), nullable=False),
         pa.field("set_size", pa.int32()),  # names in the conformal set; null without calibration

@@ -269,11 +269,14 @@ def _map_rows(source: ds.Dataset, names: list[str]) -> pa.Table:
     handle, name = tempfile.mkstemp(suffix=".arrow", prefix="mint-pairs-")
     try:
         with os.fdopen(handle, "wb") as file:
-            schema = pa.schema([source.schema.field(column) for column in names])
+            # Other trainers number their rows and cases; here an id is text.
+            kinds = {name: pa.string() for name in _OPTIONAL}
+            fields = [(name, kinds.get(name, source.schema.field(name).type)) for name in names]
+            schema = pa.schema(fields)
             with pa.ipc.new_file(file, schema) as writer:
                 for batch in source.to_batches(columns=names, filter=keep):
                     if batch.num_rows:
-                        writer.write_batch(batch)
+                        writer.write_batch(batch.cast(schema))
         return pa.ipc.open_file(pa.memory_map(name)).read_all()
     finally:
         os.unlink(name)

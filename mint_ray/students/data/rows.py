@@ -120,13 +120,20 @@ class RowEncoder:
         )
 
     def _prompt(self, row: Mapping[str, Any], messages: Sequence[Message]) -> Prompt:
-        images = [image["bytes"] if image else None for image in row.get("images") or ()]
+        images = [_image_bytes(image) for image in row.get("images") or ()]
         return self.encoder.prompt(messages, images)
 
     def _name_of(self, label: str) -> str:
         if label not in self._names:
             raise UnusableRow("label_not_in_catalogue")
         return self._names[label]
+
+
+def _image_bytes(value: object) -> bytes | None:
+    """Return an image of a row, bytes or a mapping with them; an address is never followed."""
+    if isinstance(value, Mapping):
+        value = value.get("bytes")
+    return value if isinstance(value, bytes) else None
 
 
 def _known(row: Mapping[str, Any]) -> str:

@@ -82,26 +82,26 @@ def resume(folder: Path, position: Position, engine: Engine, steps: int) -> Mapp
     """Restore the optimizer's state, where engine and number of workers allow it.
 
     Returns:
-        What the checkpoint holds beside the engine's state; empty where the optimizer starts anew.
+        What the checkpoint holds beside the engine's state, which is the same on all ranks.
     """
     same_size = position.world_size == world_size()
+    shard = read_shard(folder, rank() if same_size else 0, with_rng=same_size)
+    # An optimizer that every rank has whole is the same in every rank's file.
     if position.engine == engine.name and (same_size or engine.replicated):
-        # An optimizer that every rank has whole is the same in every rank's file.
-        shard = read_shard(folder, rank() if same_size else 0, with_rng=same_size)
         engine.load_state(shard["engine"])
         logger.info("resumed at step %d of %d", position.step, steps)
-        return {name: value for name, value in shard.items() if name != "engine"}
-    logger.warning(
-        "resumed at step %d of %d from the weights alone: checkpoint has %d workers with %s, this "
-        "run %d with %s, so the optimizer starts afresh",
-        position.step,
-        steps,
-        position.world_size,
-        position.engine,
-        world_size(),
-        engine.name,
-    )
-    return {}
+    else:
+        logger.warning(
+            "resumed at step %d of %d with a new optimizer: checkpoint has %d workers with %s, "
+            "this run %d with %s",
+            position.step,
+            steps,
+            position.world_size,
+            position.engine,
+            world_size(),
+            engine.name,
+        )
+    return {name: value for name, value in shard.items() if name != "engine"}
 
 
 def adapter_digest(student: StudentConfig) -> str:

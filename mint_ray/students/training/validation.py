@@ -85,7 +85,7 @@ class Validator:
             self._ranker = Ranker(
                 self._student,
                 self._catalogue.names,
-                top_k=1,
+                top_k=settings.top_k,
                 search=settings.search,
                 beam_width=settings.beam_width,
                 batch_size=self._batch_size,

@@ -58,3 +58,13 @@ def test_columns_that_are_needed(tmp_path: Path) -> None:
     pq.write_table(pa.table({"case_id": ["a"], "image": [GOOD]}), tmp_path / "mine.parquet")
     with pytest.raises(DataError, match="label_id or label_name"):
         TileTable(tmp_path / "mine.parquet")
+
+
+def test_a_label_id_without_a_namespace_is_a_name(tmp_path: Path) -> None:
+    columns = {"case_id": ["a", "b"], "label_id": ["breast", "bile duct"], "image": [GOOD] * 2}
+    pq.write_table(pa.table(columns), tmp_path / "mine.parquet")
+    places = list(TileTable(tmp_path / "mine.parquet").list_tiles())
+    assert [(p.label_id, p.label_name) for p in places if isinstance(p, TileRef)] == [
+        ("TISSUE:breast", "Breast"),
+        ("TISSUE:bile_duct", "Bile duct"),
+    ]

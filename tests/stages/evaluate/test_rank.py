@@ -57,6 +57,19 @@ def test_majority_answers_with_the_commonest_training_labels(comparison: Compari
     ]
 
 
+def test_majority_counts_an_answer_by_all_of_its_ids(comparison: Comparison) -> None:
+    labels = [Label("OMIM:1", "Disease 1", ("OMIM:1", "ORPHA:1"), (), ())]
+    cases = comparison.all_cases
+    renamed = pa.array(["OMIM:9", "ORPHA:1", "OMIM:1", "ORPHA:1", "OMIM:3"])
+    cases = cases.set_column(cases.schema.get_field_index("label_id"), "label_id", renamed)
+    changed = replace(
+        comparison, all_cases=cases, tested=cases.slice(3), catalogue=Catalogue(labels)
+    )
+    rows = rank_cases(changed, lambda *update: None).predictions.to_pylist()
+    found = [(row["case_id"], row["label_id"], row["probability"]) for row in rows]
+    assert sorted(found) == [("d", "OMIM:1", 1.0), ("e", "OMIM:1", 1.0)]
+
+
 def test_a_larger_model_takes_the_place_of_the_base_model(comparison: Comparison) -> None:
     tree = {"larger_model": "/models/larger", "top_k": 7, "generate_cases": 1}
     config = Config.model_validate(

@@ -136,6 +136,19 @@ def test_no_file_is_left_behind(
     assert table.row(0)["case_id"] == "case-000"
 
 
+def test_ids_may_be_numbers(maker: RowEncoder, tmp_path: Path) -> None:
+    rows = [pair_row(number) | {"preference_id": number, "case_id": 7} for number in range(2)]
+    rows[1]["chosen"] = []
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pairs.parquet")
+    pairs = PairTable(tmp_path / "pairs.parquet")
+    usable = pairs.scan(maker)
+    assert pairs.preference_id(0) == "0"
+    pairs.write_rejected(usable.rejected, tmp_path / "rejected.parquet")
+    assert pq.read_table(tmp_path / "rejected.parquet").to_pylist() == [
+        {"case_id": "7", "source": "1", "reason": "empty_chosen"}
+    ]
+
+
 def test_a_row_that_is_not_utf8_is_rejected(maker: RowEncoder, tmp_path: Path) -> None:
     table = pa.Table.from_pylist([pair_row(0), pair_row(1)])
     broken = pa.array([b"a note", b"a note \xff"]).view(pa.string())

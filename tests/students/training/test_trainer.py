@@ -303,3 +303,35 @@ def test_a_run_resumed_after_its_last_step_has_metrics(
 
     metrics = run(None).metrics
     assert run(latest_good(tmp_path / "checkpoints")).metrics == metrics
+
+
+def test_a_run_resumed_with_a_new_optimizer_counts_on(
+    pairs: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    """As with another number of workers under ZeRO, whose shards then fit no worker."""
+
+    def run(out: Path, deepspeed: str, resume_from: Path | None) -> list[dict[str, float]]:
+        rows: list[dict[str, float]] = []
+        keep = keep_checkpoints(out / "checkpoints")
+
+        def report(metrics: dict[str, float], checkpoint: Path | None) -> None:
+            rows.append(metrics)
+            keep(metrics, checkpoint)
+
+        settings = {"epochs": 2, "max_steps": 4, "checkpoint_steps": 2, "deepspeed": deepspeed}
+        spec = TrainingSpec(
+            pairs,
+            out,
+            student=student_config(base_folder),
+            training=training_config(**settings),
+            k=2,
+            seed=0,
+        )
+        train(spec, report, resume_from)
+        return rows
+
+    whole = run(tmp_path / "whole", "off", None)
+    start = tmp_path / "whole" / "checkpoints" / "step-00000002"
+    resumed = run(tmp_path / "part", "zero2", start)
+    assert [row["tokens_seen"] for row in resumed] == [row["tokens_seen"] for row in whole[2:]]
+    assert resumed[0]["training_seconds"] > whole[1]["training_seconds"]

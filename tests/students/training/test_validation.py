@@ -13,7 +13,7 @@ import pytest
 from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.evaluation.metrics.validation import validated_file
 from mint_ray.students.ranking.ranker import Ranker
-from mint_ray.students.student import load_base_student, load_student
+from mint_ray.students.student import Student, load_base_student, load_student
 from mint_ray.students.training.trainer import train
 from mint_ray.students.training.validation import ValidationPlan
 from mint_ray.students.training_spec import TAUGHT, TrainingSpec
@@ -31,9 +31,15 @@ def plan(catalogue: Path, tmp_path: Path) -> ValidationPlan:
     ]
     pq.write_table(pa.Table.from_pylist(cases), tmp_path / "cases.parquet")
     (tmp_path / "answers").mkdir()
+    # A beam search may stop once it has found `top_k` names that no other can overtake.
+    evaluation = EvaluationConfig(search="beam", beam_width=8, top_k=5)
     return ValidationPlan(
-        tmp_path / "cases.parquet", catalogue, (0.3,), tmp_path / "answers", EvaluationConfig()
+        tmp_path / "cases.parquet", catalogue, (0.3,), tmp_path / "answers", evaluation
     )
+
+
+def ranker_of(student: Student) -> Ranker:
+    return Ranker(student, NAMES, top_k=5, search="beam", beam_width=8)
 
 
 def test_steps_of_a_plan(plan: ValidationPlan) -> None:
@@ -77,7 +83,7 @@ def test_a_watched_run_begins_with_the_base_model_and_keeps_its_checkpoints(
     }
 
     base = load_base_student(student, 2, "cpu")
-    expected = Ranker(base, NAMES, top_k=1).rank(NOTES)
+    expected = ranker_of(base).rank(NOTES)
     logs = [[p * math.log(p) for p in ranking.scored if p] for ranking in expected]
     entropy = -sum(map(sum, logs)) / len(expected)
     assert watched[0]["validation/entropy"] == pytest.approx(entropy)
@@ -116,7 +122,7 @@ def test_a_validated_run_ends_in_the_same_student(
 
     student = load_student(tmp_path / "with", "cpu")
     known = [*range(6), None]
-    expected = Ranker(student, NAMES, top_k=1).rank(NOTES, known)
+    expected = ranker_of(student).rank(NOTES, known)
     rows = pq.read_table(validated_file(plan.folder, 9)).to_pylist()
     assert [row["rank"] for row in rows] == [ranking.answer_rank for ranking in expected]
     for row, ranking in zip(rows, expected, strict=True):

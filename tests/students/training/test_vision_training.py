@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -185,6 +186,27 @@ def test_bad_images_are_counted_and_change_nothing(
     run(write_image_pairs(tmp_path / "good", good), tmp_path / "b", folders["llava"])
     name = "adapter_model.safetensors"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_images_may_be_bytes_and_are_never_addresses(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """As other tools write them: without Hugging Face's struct around the bytes."""
+    base, rows = folders["llava"], [image_row(number, [picture(number)]) for number in range(3)]
+    run(write_image_pairs(tmp_path / "structs", rows), tmp_path / "a", base)
+    table = pq.read_table(tmp_path / "structs")
+    at = table.schema.get_field_index("images")
+    for kind, values in (
+        (pa.binary(), [[picture(number)] for number in range(3)]),
+        (pa.string(), [["file:///etc/passwd"]] * 3),
+    ):
+        column = pa.array(values, pa.list_(kind))
+        pq.write_table(table.set_column(at, "images", column), tmp_path / str(kind))
+    run(tmp_path / "binary", tmp_path / "b", base)
+    name = "adapter_model.safetensors"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    with pytest.raises(DataError, match="'image_missing': 3"):
+        run(tmp_path / "string", tmp_path / "c", base)
 
 
 def test_a_prompt_of_images_is_never_cut(folders: dict[str, Path], tmp_path: Path) -> None:
