@@ -38,7 +38,8 @@ from mint_ray.knowledge.triggers import (
     UNCERTAIN,
     VERBS,
     YES_AFTER,
-    Phrases,
+    length_at_start,
+    split_contraction,
 )
 
 Assertion = Literal["present", "excluded", "open"]
@@ -129,7 +130,7 @@ class Sentence:
         told = _told_by_history(words)
         if told is not None:
             return told
-        if _starts(words, OTHER_NAME_AFTER):
+        if length_at_start(words, OTHER_NAME_AFTER):
             return "open"
         if words[:2] == ["-", "free"] or words[:1] == ["free"]:
             return "present" if {"since", "for", "until"} & set(words) else "excluded"
@@ -148,18 +149,18 @@ class Sentence:
 
     def _value(self, words: Sequence[str]) -> Assertion | None:
         """Return the value that a finding has been given: "Seizures: no", "Ataxia was not seen"."""
-        words = [word for whole in words[:_FAR] for word in _split_contraction(whole)]
+        words = [word for whole in words[:_FAR] for word in split_contraction(whole)]
         skipped = 0
         while skipped < min(len(words), 5) and words[skipped] in LINKS:
             skipped += 1
         for at in range(skipped, -1, -1):
             rest = words[at:]
-            if _starts(rest, OPEN_AFTER) and not _asks_on(rest):
+            if length_at_start(rest, OPEN_AFTER) and not _asks_on(rest):
                 return "open"
-            size = _starts(rest, NOT_AFTER)
+            size = length_at_start(rest, NOT_AFTER)
             if size and _ends_there(rest, size, linked=at > 0):
                 return "excluded"
-            if _starts(rest, YES_AFTER) and _FINDING not in rest[1:3]:
+            if length_at_start(rest, YES_AFTER) and _FINDING not in rest[1:3]:
                 return "present"
         return None
 
@@ -192,7 +193,7 @@ class Sentence:
 
     def _trigger_at(self, at: int) -> tuple[int, str]:
         words = self._words[at:]
-        sizes = {kind: _starts(words, phrases) for kind, phrases in TRIGGERS.items()}
+        sizes = {kind: length_at_start(words, phrases) for kind, phrases in TRIGGERS.items()}
         if CONTRACTION.match(words[0]):
             sizes[NEGATION] = max(sizes[NEGATION], 1)
         kind = max(sizes, key=lambda name: sizes[name])
@@ -384,16 +385,3 @@ def _ends_there(rest: Sequence[str], size: int, linked: bool) -> bool:
         ended = not following or following[0] in _MARKS_BEHIND
         return ended and (linked or rest[0] not in ("no", "never"))
     return linked or not following or following[0] != _FINDING
-
-
-def _split_contraction(word: str) -> list[str]:
-    match = CONTRACTION.match(word)
-    return [word[:-3], "n't"] if match else [word]
-
-
-def _starts(words: Sequence[str], phrases: Phrases) -> int:
-    """Return the number of words of the longest phrase that `words` begin with, 0 for none."""
-    for phrase in phrases.get(words[0], ()) if words else ():
-        if tuple(words[: len(phrase)]) == phrase:
-            return len(phrase)
-    return 0

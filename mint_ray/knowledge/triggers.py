@@ -6,17 +6,27 @@ relatives of German, French, Spanish, Italian and Dutch.
 """
 
 import re
+from collections.abc import Sequence
 
 Phrases = dict[str, list[tuple[str, ...]]]
 """Phrases as their words, longest first, by the first word."""
 
 
 def phrases(*lines: str) -> Phrases:
+    """Return the phrases of lines in which bars part them, ready to be looked up."""
     split = {tuple(phrase.split()) for line in lines for phrase in line.split("|")}
     found: Phrases = {}
     for phrase in sorted(split, key=len, reverse=True):
         found.setdefault(phrase[0], []).append(phrase)
     return found
+
+
+def length_at_start(words: Sequence[str], phrases: Phrases) -> int:
+    """Return the number of words of the longest phrase that `words` begin with, 0 for none."""
+    for phrase in phrases.get(words[0], ()) if words else ():
+        if tuple(words[: len(phrase)]) == phrase:
+            return len(phrase)
+    return 0
 
 
 NEGATION, UNCERTAIN, OPEN, PSEUDO, TURN = "negation", "uncertain", "open", "pseudo", "turn"
@@ -183,3 +193,9 @@ HISTORY_ANSWERS: dict[str, str] = {
     "pos": "present",
 }
 CONTRACTION = re.compile(r"\w+n['’]t$")
+
+
+def split_contraction(word: str) -> list[str]:
+    """Return the parts of "didn't": "did" and "n't"; any other word as it is."""
+    match = CONTRACTION.match(word)
+    return [word[:-3], "n't"] if match else [word]
