@@ -22,6 +22,7 @@ MOST_CHARACTERS = 200_000
 """Most characters of a note that are read; the text beyond is ignored."""
 
 _DIGITS = 7  # of an id
+_MOST_PARTS = 3  # of an id
 _MOST_WORDS = 20
 """Words of a name, at most; no name of the ontology has as many."""
 _WORD = re.compile(rf"\w+(?:['’{INVISIBLE}]+\w+)*|[^\w\s{INVISIBLE}]|\t")
@@ -166,11 +167,14 @@ class FindingReader:
             yield last
 
     def _id_at(self, tokens: Sequence[Token], at: int) -> tuple[str | None, int]:
-        """Return the term whose id stands at a token, and the number of its tokens."""
+        """Return the term whose id stands at a token, and the number of its tokens.
+
+        "HP_0001250" has one, "HP 0001250" two, "HP:0001250" three.
+        """
         if not tokens[at].word.startswith("hp"):
             return None, 0
-        for size in (1, 3):
-            written = "".join(token.word for token in tokens[at : at + size])
+        for size in range(1, min(_MOST_PARTS, len(tokens) - at) + 1):
+            written = " ".join(token.word for token in tokens[at : at + size])
             found = read_term_id(written) if sum(map(str.isdigit, written)) == _DIGITS else None
             term = self._ontology.resolve(found) if found else None
             if term is not None and self._ontology.is_phenotype(term):
@@ -184,8 +188,10 @@ class FindingReader:
         while at < len(kept):
             code, length = self._id_at(tokens, kept[at])
             if code is not None:
-                yield code, (kept[at], kept[at] + length - 1)
-                at += length
+                end = kept[at] + length
+                yield code, (kept[at], end - 1)
+                while at < len(kept) and kept[at] < end:
+                    at += 1  # not by `length`, since a hyphen within the id is not kept
                 continue
             longest = min(self._longest.get(stems[kept[at]], 0), _MOST_WORDS)
             term, size = self._longest_from(stems, kept[at : at + longest])

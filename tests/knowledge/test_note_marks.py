@@ -93,6 +93,15 @@ def test_headings(reader: FindingReader, note: str, present: str, excluded: str)
         ("HP:0001250 - absent\nHP:0001251 - present", "ataxia", "seizure"),
         ("HP:0001251, HP_0001337", "ataxia, tremor", ""),
         ("no HP:0001250", "", "seizure"),
+        ("Findings: HP 0001250", "seizure", ""),
+        ("He has HP 0001250.", "seizure", ""),
+        ("HP 0001250, HPO 0001251", "ataxia, seizure", ""),
+        ("HP 0001250\nAtaxia", "ataxia, seizure", ""),
+        ("HP 0001250 and ataxia", "ataxia, seizure", ""),
+        ("HP-0001250 ataxia", "ataxia, seizure", ""),
+        ("HP : 0001250 ataxia, no HP 0001337", "ataxia, seizure", "tremor"),
+        ("Seizure (HP 0001250) and ataxia (HP-0001251) absent", "", "ataxia, seizure"),
+        ("HP 1250, HP 0001250 1, HP", "seizure", ""),
         ("Seizure (HP:0001250) excluded; ataxia (HP:0001251)", "ataxia", "seizure"),
         ("Seizure (G40.9) absent", "", "seizure"),
         ("Ataxia (score 12/40), tremor", "ataxia, tremor", ""),
@@ -150,6 +159,12 @@ def test_places_are_those_of_the_note(reader: FindingReader) -> None:
     note = "**Exam:**\r\nno sei\u00adzures,\rataxia (HP:0001251)"
     shown = [note[found.start : found.end] for found in reader.read(note)]
     assert shown == ["sei\u00adzures", "ataxia (HP:0001251)"]
+
+
+def test_an_id_ends_with_its_digits(reader: FindingReader) -> None:
+    note = "He has HP 0001250, HP-0001251 and HP: 0001337."
+    shown = [note[found.start : found.end] for found in reader.read(note)]
+    assert shown == ["HP 0001250", "HP-0001251", "HP: 0001337"]
 
 
 @pytest.mark.parametrize("word", ["four", "toes", "aerobic", "bullae", "hour", "system"])
