@@ -6,6 +6,7 @@ be read as a line.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -71,9 +72,11 @@ _YES_HEADS = frozenset(["yes", "y", "present", "positive", "+", "affirmed"])
 _NO_HEADS = _ABSENT_HEADS | {"no", "n", "-"}
 _OTHER_HEADS = frozenset(["control", "controls", "population"])
 
-_RULE = re.compile(r"[\s|:+=_-]*[-=_]{2,}[\s|:+=_-]*")
-_GAP = re.compile(r" *\.{3,} *|(?<=\S) {2,}(?=\S)")
-_BOX = re.compile(r"[(\[]\s*[xX✓]?\s*[)\]]")
+# A note may have a line of 100,000 characters: no expression may read a run of marks twice.
+_STROKE, _RULE_MARKS = re.compile(r"[-=_]{2}"), "|:+=_-"
+_GAP = re.compile(r"(?<! ) ++\.{3,} *|\.{3,} *|(?<=\S) {2,}+(?=\S)")
+_BOX = re.compile(r"[(\[]\s*+(?:[xX✓]\s*+)?[)\]]")
+_REMARK = re.compile(r"\([^)]{0,80}\)")
 _PAIR = re.compile(r"[^:]{2,60}:\s*\S.*")
 
 
@@ -104,7 +107,7 @@ def find_rows(text: str) -> Iterator[Row]:
     kind = ""
     for line in _physical_lines(text):
         content = text[slice(*line)]
-        if block and _RULE.fullmatch(content):
+        if block and _is_rule(content):
             continue
         found, cells = _split(text, line, bool(block) and kind == ",")
         if block and found != kind:
@@ -121,6 +124,11 @@ def _physical_lines(text: str) -> Iterator[Span]:
     for match in re.finditer(r"\n|\Z", text):
         yield start, match.start()
         start = match.end()
+
+
+def _is_rule(line: str) -> bool:
+    """Return whether a line is a rule between rows: "|---|:--:|", "=====", "+----+"."""
+    return not "".join(line.split()).strip(_RULE_MARKS) and _STROKE.search(line) is not None
 
 
 def _split(text: str, line: Span, in_commas: bool) -> tuple[str, list[Span]]:
@@ -173,7 +181,9 @@ def _below(starts: Sequence[int], line: Span, spans: Sequence[Span]) -> list[Spa
     cells = [(line[1], line[1])] * len(starts)
     for span in spans:
         offset = span[0] - line[0]
-        cells[min(range(len(starts)), key=lambda i: abs(starts[i] - offset))] = span
+        at = min(max(bisect_left(starts, offset), 1), len(starts) - 1)
+        is_left_nearer = offset - starts[at - 1] <= starts[at] - offset
+        cells[at - is_left_nearer] = span
     return cells
 
 
@@ -319,7 +329,7 @@ def _head_of(text: str, span: Span) -> str:
     """Return the text of a head without marks and remarks: "Present? (Y/N)" gives "present"."""
     if _BOX.search(text[slice(*span)]):
         return "a box"
-    head = re.sub(r"\([^)]*\)", "", text[slice(*span)]).strip(" \t*_:?#\"'").casefold()
+    head = _REMARK.sub("", text[slice(*span)]).strip(" \t*_:?#\"'").casefold()
     head = " ".join(head.split())
     if head in _NAME_HEADS:
         return head
