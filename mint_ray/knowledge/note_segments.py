@@ -26,7 +26,9 @@ _LINE_END = re.compile(r"\n|\Z")
 _BULLET = re.compile(r"\s*(?:[-*•·–—▪o]\s+|\(?\d{1,2}[.)]\s+|[a-zA-Z]\)\s+)+")
 _BOX = re.compile(r"\s*(?:[-*•]\s+)?(?:\[([ xX✓✗]?)\]|([☐☒☑]))\s*")
 _SENTENCE_END = re.compile(
-    r"(?<![.])[.;!]{1,3}(?![.])(?=\s|$)|\?+(?!\s*(?:yes|no|none|n/a|unknown)\b)(?=\s|$)|(?<=\s)--+(?=\s)|(?=[☐☒☑])",
+    r"(?<![.])[.;!]{1,3}(?![.])(?=\s|$)"
+    # A whole run of question marks, for parts of it would be tried by the square of its length.
+    r"|(?<!\?)\?++(?!\s*(?:yes|no|none|n/a|unknown)\b)(?=\s|$)|(?<=\s)--++(?=\s)|(?=[☐☒☑])",
     re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(
@@ -34,6 +36,7 @@ _ABBREVIATION = re.compile(
     r"|yrs?|mos?|wks?|[a-z])|\d)\.$",
     re.IGNORECASE,
 )
+_LONGEST_ABBREVIATION = 8
 _HEADING = re.compile(r"\s*(?:#{1,6}\s*)?([A-Za-z][\w'’/&(), -]{0,48}?)\s*:(?!\w)")
 _MARKED_HEADING = re.compile(r"\s*#{1,6}\s+[^\n]{1,60}")  # of Markdown
 _EMPHASIS = re.compile(r"(?<!\w)(?:\*{1,3}|_{1,3}|`+)(?=\S)|(?<=\S)(?:\*{1,3}|_{1,3}|`+)(?!\w)")
@@ -267,10 +270,13 @@ def _answer(sign: re.Match[str]) -> str:
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     at = start
     for match in _SENTENCE_END.finditer(text, start, end):
-        head = text[at : match.end()]
-        if match.group() == "." and _ABBREVIATION.search(head) and match.end() < end:
-            continue
-        yield at, match.end()
-        at = match.end()
+        behind = match.end()
+        if match.group() == "." and behind < end:
+            # Only a few characters back: "a. b. c. d." is one sentence that grows and grows.
+            near = max(at, behind - _LONGEST_ABBREVIATION)
+            if _ABBREVIATION.search(text, near, behind):
+                continue
+        yield at, behind
+        at = behind
     if text[at:end].strip():
         yield at, end

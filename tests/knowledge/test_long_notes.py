@@ -5,6 +5,9 @@ Reading them takes a second or so. The limit is a hundred times as long, for bus
 
 import pytest
 
+from mint_ray.knowledge.names import normalise
+from mint_ray.knowledge.note_findings import FindingReader
+from mint_ray.knowledge.note_segments import segments
 from mint_ray.knowledge.note_tables import find_rows
 
 pytestmark = pytest.mark.timeout(100)
@@ -24,3 +27,26 @@ pytestmark = pytest.mark.timeout(100)
 )
 def test_lines_of_tables(text: str) -> None:
     assert sum(len(row.cells) for row in find_rows(text)) < 200_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "?" * 100_000 + "x",
+        "?" * 50_000 + " " * 50_000 + "yes",
+        "abd. " * 20_000,
+        "a. " * 30_000,
+    ],
+    ids=["question marks", "question and answer", "abbreviations", "letters"],
+)
+def test_ends_of_sentences(text: str) -> None:
+    assert len(list(segments(text))) == 1
+
+
+def test_words_that_lines_divide(reader: FindingReader) -> None:
+    note = "micro-\n" * 15_000 + "and sei-\nzures"
+    assert [note[found.start : found.end] for found in reader.read(note)] == ["sei-\nzures"]
+
+
+def test_accents() -> None:
+    assert normalise("a" + "\u0300\u0316" * 300_000) == "a"
