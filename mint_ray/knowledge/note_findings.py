@@ -23,6 +23,8 @@ MOST_CHARACTERS = 200_000
 
 _DIGITS = 7  # of an id
 _MOST_PARTS = 3  # of an id
+_LONGEST_DIVIDED = 9
+"""Tokens of a word that lines' ends divide, hyphens included, at most: five parts."""
 _MOST_WORDS = 20
 """Words of a name, at most; no name of the ontology has as many."""
 _WORD = re.compile(rf"\w+(?:['’{INVISIBLE}]+\w+)*|[^\w\s{INVISIBLE}]|\t")
@@ -131,7 +133,7 @@ class FindingReader:
         at = 0
         while at < len(tokens):
             token, size = tokens[at], 1
-            while _is_divided(tokens[at + size - 1 : at + size + 2]):
+            while size < _LONGEST_DIVIDED and _is_divided(tokens[at + size - 1 : at + size + 2]):
                 size += 2
             for end in range(size, 1, -2):
                 word = "".join(part.word for part in tokens[at : at + end : 2])
