@@ -57,7 +57,10 @@ def american(word: str) -> str:
 
 
 def _spelling(text: str) -> str:
-    plain = text.translate(WITHOUT_INVISIBLE).translate(_APOSTROPHES)
+    # Accents go first, since sorting a run of them takes time by the square of its length; all but
+    # the iota below a letter, which is a letter of its own in small letters.
+    plain = "".join(c for c in text if c == "\u0345" or not unicodedata.combining(c))
+    plain = plain.translate(WITHOUT_INVISIBLE).translate(_APOSTROPHES)
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
     kept = "".join(" " if not c.isalnum() else c for c in plain if not unicodedata.combining(c))
     return kept.translate(_LETTERS).translate(_APOSTROPHES)
