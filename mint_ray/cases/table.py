@@ -30,7 +30,7 @@ AGE_COLUMNS: dict[str, AgeUnit] = {
 }
 """Columns of ages, with the unit of a bare number."""
 _MASKS = frozenset("redacted removed deleted masked xx xxx xxxx empty nbsp".split())  # noqa: SIM905
-_MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*.*?\*\*\]|&[a-z]+;|_")
+_MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*[^\n]{0,200}?\*\*\]|&[a-z]+;|_")
 
 
 class _Table(NamedTuple):

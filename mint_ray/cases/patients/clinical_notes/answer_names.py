@@ -5,7 +5,8 @@ import unicodedata
 from functools import lru_cache
 
 _TYPE = re.compile(
-    r"[\s,-]+(?:(?:sub)?type|form|group|class)\s+[\w.-]+$|[\s,-]+(?:\d{1,3}[a-z]{0,2}|[ivx]{1,5}[a-z]?)$",
+    r"(?<![\s,-])[\s,-]++(?:(?:(?:sub)?type|form|group|class)\s+[\w.-]+"
+    r"|\d{1,3}[a-z]{0,2}|[ivx]{1,5}[a-z]?)$",
     re.IGNORECASE,
 )
 _QUALIFIER = re.compile(
@@ -14,9 +15,10 @@ _QUALIFIER = re.compile(
     re.IGNORECASE,
 )
 _OPEN_END = re.compile(
-    r",?\s+(?:with(?:out)?\s+or\s+with(?:out)?|with or without)\b.*$", re.IGNORECASE
+    r",?(?<!\s)\s++(?:with(?:out)?\s+or\s+with(?:out)?|with or without)\b.*",
+    re.IGNORECASE | re.DOTALL,
 )
-_BRACKETS = re.compile(r"\s*[\[(][^\])]*[\])]")
+_BRACKETS = re.compile(r"(?<!\s)\s*+[\[(][^\])]{0,200}[\])]")
 _WORD = re.compile(r"[^\W_]+")
 LITTLE = frozenset("a an and as by due for from in of on or the to type with without".split())  # noqa: SIM905
 _KINDS = frozenset(["syndrome", "disease", "disorder"])
@@ -74,7 +76,7 @@ def base_spellings(name: str) -> frozenset[str]:
         text = _QUALIFIER.sub(" ", _OPEN_END.sub("", _BRACKETS.sub("", part))).strip(" ,")
         for order in (*_orders(text), *_orders(_without_type(text))):
             found.add(_words(_without_type(order)))
-        head = re.split(r",|\s+with(?:out)?\s", text, maxsplit=1)[0]
+        head = re.split(r",|(?<!\s)\s++with(?:out)?\s", text, maxsplit=1)[0]
         if len(_WORD.findall(head)) > 1 or head == text:
             found.add(_words(_without_type(head)))
     kept = {base for base in found if set(base.split()) - _GENERAL}

@@ -149,4 +149,4 @@ def text_of(value: Any) -> str:
 
 def split_list(text: str) -> list[str]:
     """Return the items of a text that lists several, by commas, semicolons, bars or slashes."""
-    return [item for item in re.split(r"\s*[;,|/]\s*", text) if item]
+    return [item.strip() for item in re.split(r"[;,|/]", text) if item.strip()]
