@@ -55,7 +55,9 @@ _DISEASE_PAGE = (
     (re.compile(r"omim\.org/(?:entry/|clinicalSynopsis/)?(\d{6})", re.IGNORECASE), "OMIM"),
     (re.compile(r"omim\.org/phenotypicSeries/PS(\d{6})", re.IGNORECASE), "OMIMPS"),
     (
-        re.compile(r"orpha\.net/\S*?(?:detail/|Expert=|Orphanet_|ORPHA:?)(\d+)", re.IGNORECASE),
+        re.compile(
+            r"orpha\.net/\S{0,300}?(?:detail/|Expert=|Orphanet_|ORPHA:?)(\d+)", re.IGNORECASE
+        ),
         "ORPHA",
     ),
 )
@@ -71,8 +73,8 @@ _GENE_MARK, _REMOVED_MARK = "*", "^"  # of OMIM's entries
 _NO_DISEASE = {_GENE_MARK, _REMOVED_MARK}
 
 _DOI = re.compile(
-    r"(?:doi(?:\.org)?\s*[:/=]?\s*)(10\.\d+(?:\.\d+)*/[^\s\"'<>|;]+)"
-    r"|(?<![\w.])(10\.\d{4,9}(?:\.\d+)*/[^\s\"'<>|;]+)",
+    r"(?:doi(?:\.org)?\s*+(?:[:/=]\s*+)?)(10\.\d+(?:\.\d+)*/[^\s\"'<>|;]{1,300})"
+    r"|(?<![\w.])(10\.\d{4,9}(?:\.\d+)*/[^\s\"'<>|;]{1,300})",
     re.IGNORECASE | re.ASCII,
 )
 _PAGE_OF_DOI = re.compile(r"(?:/(?:full|pdf|epdf|abstract|meta))?/?(?:[?#&].*)?$", re.IGNORECASE)
@@ -84,7 +86,7 @@ _PMID = re.compile(
 _PUBMED_PAGE = re.compile(
     r"(?:pubmed\.ncbi\.nlm\.nih\.gov|ncbi\.nlm\.nih\.gov/(?:m/)?pubmed)/(?:\?\w*term=)?"
     r"(?:PMID:?)?(\d+)"
-    r"|ncbi\.nlm\.nih\.gov/entrez/\S*?list_uids=(\d+)"
+    r"|ncbi\.nlm\.nih\.gov/entrez/\S{0,300}?list_uids=(\d+)"
     r"|europepmc\.org/(?:article|abstract)/med/(\d+)",
     re.IGNORECASE | re.ASCII,
 )

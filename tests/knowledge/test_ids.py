@@ -219,6 +219,14 @@ def test_only_the_one_spelling_is_a_publication() -> None:
     assert [is_pubmed(p) for p in ("PMID:1", "PMC1", "DOI:10.1000/x")] == [True, False, False]
 
 
+@pytest.mark.timeout(100)  # each took minutes
+def test_long_texts_take_time_by_their_length() -> None:
+    assert read_disease_ids("orpha.net/" * 30_000) == []
+    assert find_publications("ncbi.nlm.nih.gov/entrez/" * 40_000) == set()
+    assert find_publications("10. doi" + "%20" * 200_000) == set()
+    assert len(find_publications("doi:10.1000/x" + ")" * 600_000)) == 1
+
+
 @given(st.text())
 def test_no_text_is_fatal(text: str) -> None:
     is_gene_id(text)
