@@ -2,7 +2,8 @@
 
 A line, a list item, a table's row and a sentence end a segment. A heading ("Family history:",
 "Pertinent negatives:") governs the rest of its line; a heading that stands alone governs the lines
-below it, until a blank line or the next heading.
+below it, until a blank line or the next heading. One of the same kind within a line ("Mother:"
+below "Family history:") is a part of what it governs, and ends nothing.
 """
 
 import re
@@ -145,7 +146,7 @@ def segments(text: str) -> Iterator[Segment]:
             if cell.answer and about_patient:
                 yield Segment(cell.start, cell.end, heading, cell.answer)
             else:
-                yield from _of_line(text, cell.start, cell.end, heading, "")
+                heading = yield from _of_line(text, cell.start, cell.end, heading)
         at = min(row.end + 1, len(text))
     yield from _of_lines(text, at, len(text), heading)
 
@@ -169,7 +170,8 @@ def _of_lines(
             heading = alone
             continue
         # A box or a sign is read with what follows it.
-        yield from _of_line(text, start if _begins_signed(line) else at, end, heading, "")
+        begin = start if _begins_signed(line) else at
+        heading = yield from _of_line(text, begin, end, heading)
     return heading
 
 
@@ -214,18 +216,26 @@ def _kind_of(heading: str) -> Heading | None:
     return _HEADINGS.get(" ".join(word for word in words if word not in _NEUTRAL))
 
 
-def _of_line(text: str, start: int, end: int, heading: Heading, value: str) -> Iterator[Segment]:
-    """Yield the sentences of a line; a heading within the line governs what follows it there."""
+def _of_line(
+    text: str, start: int, end: int, heading: Heading
+) -> Generator[Segment, None, Heading]:
+    """Yield the sentences of a line; return the heading that goes on below it.
+
+    A heading within the line governs what follows it there.
+    """
+    goes_on = heading
     for at, stop in _sentences(text, start, end):
         match = _HEADING.match(text, at, stop)
         known = _kind_of(_SOURCE.sub("", match[1].strip().casefold())) if match else None
         if match and known is not None:
             heading, at = known, match.end()
+            goes_on = goes_on if known == goes_on else ""
         if not _begins_signed(text[at:stop]):
-            yield Segment(at, stop, heading, value)
+            yield Segment(at, stop, heading)
             continue
         for begin, until, value in _signed(text, at, stop):
             yield Segment(begin, until, heading, value)
+    return goes_on
 
 
 def _begins_signed(text: str) -> bool:

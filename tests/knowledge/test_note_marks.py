@@ -50,6 +50,7 @@ def check(reader: FindingReader, note: str, present: str, excluded: str) -> None
         ("[x] Seizures [ ] Ataxia [x] Ptosis", "seizure, ptosis", ""),
         ("Seizures: [ ] Ataxia: [x]", "ataxia", ""),
         ("☑ No seizures", "", "seizure"),
+        ("[-] Seizures. Ataxia since age 2.", "ataxia", "seizure"),
         ("Ataxia (+), tremor (-), ptosis (+/-)", "ataxia", "tremor"),
         ('{"Ataxia": false, "Tremor": true}', "tremor", "ataxia"),
         # Bullets and hyphens are no signs.
@@ -81,6 +82,17 @@ def test_signs_and_boxes(reader: FindingReader, note: str, present: str, exclude
         ("Query: scoliosis.\nExam: ptosis", "ptosis", ""),
         ("Fam Hx: seizures", "", ""),
         ("Mother: scoliosis. Proband: ataxia.", "ataxia", ""),
+        # A heading within a line ends the one above, but for one of the same kind.
+        ("Pertinent negatives:\nno fever\nExam: ataxia\nTremor", "ataxia, tremor", "fever"),
+        ("Family history:\nMother well.\nExam: ataxia.\nTremor at 2.", "ataxia, tremor", ""),
+        ("Plan:\nMRI for ataxia\nFindings: fever. Ptosis.\nTremor", "fever, ptosis, tremor", ""),
+        (
+            "Family history:\nAll well.\nExam: ataxia   Eyes: ptosis\nTremor",
+            "ataxia, ptosis, tremor",
+            "",
+        ),
+        ("Family history:\nMother: scoliosis\nTremor at 60\nExam: ptosis", "ptosis", ""),
+        ("Negatives:\nNot seen: fever\nTremor\n\nPtosis", "ptosis", "fever, tremor"),
     ],
 )
 def test_headings(reader: FindingReader, note: str, present: str, excluded: str) -> None:
