@@ -9,13 +9,10 @@ German, French, Spanish, Italian and Dutch are known too.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 from mint_ray.knowledge.triggers import (
     CONTRACTION,
     HEAD_OF_OTHER,
-    HISTORIES,
-    HISTORY_ANSWERS,
     LIKE,
     LINKS,
     LIST_MARKS,
@@ -26,7 +23,6 @@ from mint_ray.knowledge.triggers import (
     OPEN,
     OPEN_AFTER,
     OTHER_NAME_AFTER,
-    OWN_HISTORY,
     PATIENT,
     POSSESSIVES,
     PSEUDO,
@@ -38,12 +34,11 @@ from mint_ray.knowledge.triggers import (
     UNCERTAIN,
     VERBS,
     YES_AFTER,
+    Assertion,
     length_at_start,
     split_contraction,
+    told_by_history,
 )
-
-Assertion = Literal["present", "excluded", "open"]
-"""`open`: possible, hypothetical, not about the patient, or part of another name."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +122,7 @@ class Sentence:
     def _read_after(self, number: int) -> Assertion | None:
         last = self._spans[number][1]
         words = _without_code(self._words[last + 1 :])
-        told = _told_by_history(words)
+        told = told_by_history(words)
         if told is not None:
             return told
         if length_at_start(words, OTHER_NAME_AFTER):
@@ -324,30 +319,6 @@ class Sentence:
 def _bare(word: str) -> str:
     """Return a word without the ending of a possessor."""
     return word.removesuffix("'s").removesuffix("’s")
-
-
-def _told_by_history(words: Sequence[str]) -> Assertion | None:
-    """Return what a history or an examination says: "Seizures: patient history negative"."""
-    if not words or words[0] not in (":", "-", "–", "—", "("):
-        return None
-    denied = words[1:2] == ["no"]
-    at = begin = 1 + denied
-    while at < len(words) and (
-        words[at] in OWN_HISTORY or (at > begin and words[at] in LIST_MARKS)
-    ):
-        at += 1
-    named = at < len(words) and words[at].removesuffix("'s") in RELATIVES
-    of_relatives = named and at == begin  # "patient and family history" is of the patient too
-    at += named
-    if at >= len(words) or words[at] not in HISTORIES:
-        return None
-    at += 1
-    if denied:
-        return "open" if of_relatives else "excluded"
-    while at < len(words) and words[at] in LINKS:
-        at += 1
-    answer = HISTORY_ANSWERS.get(words[at]) if at < len(words) else None
-    return "open" if answer and of_relatives else answer  # type: ignore[return-value]
 
 
 def _without_code(words: list[str]) -> list[str]:

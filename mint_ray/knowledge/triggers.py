@@ -2,11 +2,15 @@
 
 The lists follow NegEx and ConText (Chapman et al., J Biomed Inform 2001; Harkema et al., J Biomed
 Inform 2009), extended by what everyday notes use. English, with the commonest negations and
-relatives of German, French, Spanish, Italian and Dutch.
+relatives of German, French, Spanish, Italian and Dutch. With look-ups that need words alone.
 """
 
 import re
 from collections.abc import Sequence
+from typing import Literal
+
+Assertion = Literal["present", "excluded", "open"]
+"""`open`: possible, hypothetical, not about the patient, or part of another name."""
 
 Phrases = dict[str, list[tuple[str, ...]]]
 """Phrases as their words, longest first, by the first word."""
@@ -184,7 +188,7 @@ OWN_HISTORY = frozenset(
     "patient patient's patient’s personal own his her past medical clinical the physical"  # noqa: SIM905
     " neurological proband's childhood perinatal neonatal".split()
 )
-HISTORY_ANSWERS: dict[str, str] = {
+HISTORY_ANSWERS: dict[str, Assertion] = {
     "negative": "excluded",
     "neg": "excluded",
     "unremarkable": "excluded",
@@ -199,3 +203,27 @@ def split_contraction(word: str) -> list[str]:
     """Return the parts of "didn't": "did" and "n't"; any other word as it is."""
     match = CONTRACTION.match(word)
     return [word[:-3], "n't"] if match else [word]
+
+
+def told_by_history(words: Sequence[str]) -> Assertion | None:
+    """Return what a history or an examination says: "Seizures: patient history negative"."""
+    if not words or words[0] not in (":", "-", "–", "—", "("):
+        return None
+    denied = words[1:2] == ["no"]
+    at = begin = 1 + denied
+    while at < len(words) and (
+        words[at] in OWN_HISTORY or (at > begin and words[at] in LIST_MARKS)
+    ):
+        at += 1
+    named = at < len(words) and words[at].removesuffix("'s") in RELATIVES
+    of_relatives = named and at == begin  # "patient and family history" is of the patient too
+    at += named
+    if at >= len(words) or words[at] not in HISTORIES:
+        return None
+    at += 1
+    if denied:
+        return "open" if of_relatives else "excluded"
+    while at < len(words) and words[at] in LINKS:
+        at += 1
+    answer = HISTORY_ANSWERS.get(words[at]) if at < len(words) else None
+    return "open" if answer and of_relatives else answer

@@ -9,9 +9,10 @@ from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.knowledge.annotations import load_annotations
-from mint_ray.knowledge.assertion import Assertion, Sentence
+from mint_ray.knowledge.assertion import Sentence
 from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology, load_ontology
+from mint_ray.knowledge.triggers import Assertion
 
 
 @pytest.fixture
