@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from mint_ray.knowledge.triggers import (
     CONTRACTION,
+    EXAMPLES,
     HEAD_OF_OTHER,
     LIKE,
     LINKS,
@@ -66,6 +67,17 @@ _OBSERVED_OF = frozenset(["noted", "reported", "described", "said", "seen", "obs
 """Words behind "was" that tell of what somebody has, not of what somebody says."""
 _REPLIES = frozenset(["yes", "no", "none", "unknown", "y", "n", "never"])
 _CROSSES = frozenset("✗✘❌")
+_PARTICIPLES = frozenset(["denied", "excluded", "absent", "ruled", "lacking"])
+"""First words of negations that may stand behind what they deny."""
+_DENYING = SUBJECTS | RELATIVES | {"has", "have", "had"}
+"""Words before such a negation that tell who denies, so that what is denied stands behind it."""
+_HAVING = frozenset(
+    "any have show report exhibit develop experience display demonstrate reveal".split()  # noqa: SIM905
+)
+"""Words behind "not" that begin a list of what is denied."""
+_PLACES = frozenset(["in", "on", "at", "by", "from", "during"])
+_ASKED = frozenset(":-–—=→")
+_LONGEST_EXAMPLE = 5  # words, with the comma before it
 _MARKS_BEHIND = frozenset([",", ".", ";", ")", "|", "\t", "!", "and", "/"])
 
 
@@ -195,17 +207,28 @@ class Sentence:
         return sizes[kind], kind
 
     def _looks_back(self, at: int, size: int) -> bool:
+        """Return whether a negation denies what stands before it, be it a finding or not."""
         before = self._words[max(0, at - 2) : at]
         trigger = self._words[at : at + size]
+        following = self._words[at + size : at + size + _LONGEST_EXAMPLE]
+        ended = not following or following[0] in _MARKS_BEHIND
         if trigger[0] in _SHORT and size == 1 and before[:1] == [_FINDING]:
-            following = self._words[at + 1 : at + 2]
-            return before[-1] in LINKS and (not following or following[0] in _MARKS_BEHIND)
+            return before[-1] in LINKS and ended
+        if trigger[0] in _SHORT and size == 1 and before and before[-1] in _ASKED:
+            return ended and following[:1] not in (["and"], ["/"])  # "Consanguinity: no, seizures"
         if trigger[0] == "-" and before[-1:] == [_FINDING]:
             return True  # "seizures -ve"
+        if trigger[0] not in _PARTICIPLES:
+            return False
+        if length_at_start(following[following[:1] == [","] :], EXAMPLES):
+            return False  # "other signs were absent, such as seizures"
         if trigger[0] in ("denied", "excluded", "ruled") and before[-1:] in _PASSIVE:
             return True  # "scoliosis cannot be excluded"
-        passive = trigger[0] in ("denied", "excluded", "absent", "ruled", "lacking")
-        return passive and _FINDING in before and self._words[at + size : at + size + 1] != ["for"]
+        if _FINDING in before:
+            return following[:1] != ["for"]
+        # "Speech absent, seizures", but "he denied, when asked, seizures".
+        is_active = not before or before[-1] in _DENYING
+        return not is_active and (ended or following[0] in ("with", "since"))
 
     def _before(self, number: int) -> str:
         """Return the kind of the trigger that governs a finding, "" if none does."""
@@ -266,13 +289,28 @@ class Sentence:
         comma = len(between) - 1 - list(reversed(between)).index(",")
         if behind and behind[0] in VERBS - {"with", "is"} and len(between) - comma <= 3:
             return True
-        if self._terms[number] in self._terms[:number]:
+        if self._terms[number] in self._terms[:number] or self._denies_one_thing(start, between):
             return True
         others = [t for t in self._triggers if t[2] == NEGATION and t[0] < start]
         repeated = any(self._words[t[0]] == self._words[start] for t in others)
         behind = self._words[first:]
         item = behind[: behind.index(",")] if "," in behind else behind
         return repeated and not LIST_OR & {*between, *item}
+
+    def _denies_one_thing(self, start: int, between: Sequence[str]) -> bool:
+        """Return whether a negation denies what stands before the first comma, and no list.
+
+        So it is where that is no finding, as in "not able to walk, seizures", unless examples,
+        alternatives or another denial follow. After "no" it may well be the first item of a list.
+        """
+        word, item = self._words[start], between[: between.index(",")]
+        if _FINDING in item or length_at_start(between[len(item) + 1 :], EXAMPLES):
+            return False
+        if (LIST_OR | _PARTICIPLES) & {*self._words[start + 1 :]}:
+            return False
+        if word == "not" or CONTRACTION.match(word):
+            return not item or item[0] not in _HAVING
+        return bool(item) and (word == "absent" or (word in _PARTICIPLES and item[0] in _PLACES))
 
     # Whose finding it is.
 

@@ -173,6 +173,11 @@ REPORTING = frozenset(
     " tells told claims claim confirms confirmed believes aware witnessed".split()
 )
 LIKE = frozenset(["like", "as", "unlike", "per", "according", "inherited", "from"])
+EXAMPLES = phrases(
+    "including|such as|namely|like|as is|as are|as was|as were|as well as|e . g|i . e",
+    "eliminating|mitigating",
+)
+"""Words that go on with what was denied: "Other signs were absent, including seizures"."""
 LINKS = frozenset(
     ': " - – — = → ( [ ] ; ? | . is was are were has have had been be could also again clearly all'  # noqa: SIM905
     " so far safely likewise carefully wurde wurden wird werden wordt worden est es è".split()
