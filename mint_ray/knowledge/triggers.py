@@ -180,7 +180,9 @@ EXAMPLES = phrases(
 """Words that go on with what was denied: "Other signs were absent, including seizures"."""
 LINKS = frozenset(
     ': " - – — = → ( [ ] ; ? | . is was are were has have had been be could also again clearly all'  # noqa: SIM905
-    " so far safely likewise carefully wurde wurden wird werden wordt worden est es è".split()
+    " so far safely likewise carefully notably explicitly expressly specifically clinically"
+    " conclusively definitively effectively consistently currently completely entirely repeatedly"
+    " wurde wurden wird werden wordt worden est es è".split()
 ) | {"\t"}
 LIST_MARKS = frozenset([",", "and", "or", "/", "und", "et", "y", "e", "o", "en", "oder", "ou", "&"])
 LIST_OR = frozenset(["or", "nor", "ni", "oder"])

@@ -91,3 +91,19 @@ def test_a_denial_of_one_thing(
     reader: FindingReader, note: str, present: str, excluded: str
 ) -> None:
     check(reader, note, present, excluded)
+
+
+@pytest.mark.parametrize(
+    ("note", "present", "excluded"),
+    [
+        ("Ataxia is notably absent.", "", "Ataxia"),
+        ("Seizures were explicitly ruled out, ataxia clinically excluded.", "", "Seizure, Ataxia"),
+        ("Seizures and scoliosis are notably absent.", "", "Seizure, Scoliosis"),
+        ("Ataxia is currently present; seizures are completely absent.", "Ataxia", "Seizure"),
+        ("Ataxia is specifically not excluded.", "", ""),
+    ],
+)
+def test_adverbs_between_a_finding_and_what_is_said_of_it(
+    reader: FindingReader, note: str, present: str, excluded: str
+) -> None:
+    check(reader, note, present, excluded)
