@@ -13,6 +13,7 @@ from mint_ray.cases.schema import CASE_SCHEMA, blank_case
 from mint_ray.common.arrays import Ints
 from mint_ray.evaluation.outcomes import EvaluatedCases
 from mint_ray.evaluation.predictions import write_predictions
+from mint_ray.evaluation.results import write_metrics
 from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.manifest import Manifest, write_manifest
 from tests.evaluation.conftest import NAMES, predictions_of
@@ -84,6 +85,7 @@ def write_evaluation(
                 known = RIGHT[case_id]
                 rows.append((case_id, system, 2, known, NAMES[known][0], 0.25))
     write_predictions(folder / "predictions.parquet", predictions_of(rows))
+    write_metrics(folder / "metrics.json", {system: {"all": {}} for system in first})
     tested = len({case_id for case_id, *_ in rows})
     inputs = {"cases": "cases-1", "train": train}
     finish(folder, "evaluate", inputs, {}, rows_out=tested, facts=facts)
@@ -106,6 +108,7 @@ def write_answers(
         for rank, label in enumerate(labels, 1)
     ]
     write_predictions(folder / "predictions.parquet", predictions_of(list(rows)))
+    write_metrics(folder / "metrics.json", {protocol: {"all": {}}})
     inputs = {"cases": "cases-1", "index": "index-1"}
     finish(folder, "reason", inputs, {}, rows_out=len(listed), facts={"system": protocol})
     return folder
