@@ -48,8 +48,9 @@ def choose_rate(
         DataError: no student has a value of the metric.
     """
     absent: MetricValue = {"value": None, "low": None, "high": None, "n": 0}
-    measured_by = {rate: metrics[systems[rate]]["all"] for rate in sorted(systems)}
-    tried = [Trial(rate, measured.get(metric, absent)) for rate, measured in measured_by.items()]
+    tried = [
+        Trial(rate, metrics[systems[rate]]["all"].get(metric, absent)) for rate in sorted(systems)
+    ]
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     measured = [trial for trial in tried if trial.value["value"] is not None]
     if not measured:

@@ -270,9 +270,11 @@ def _map_rows(source: ds.Dataset, names: list[str]) -> pa.Table:
     try:
         with os.fdopen(handle, "wb") as file:
             # Other trainers number their rows and cases; here an id is text.
-            kinds = {name: pa.string() for name in _OPTIONAL}
-            fields = [(name, kinds.get(name, source.schema.field(name).type)) for name in names]
-            schema = pa.schema(fields)
+            fields = [source.schema.field(column) for column in names]
+            schema = pa.schema(
+                field.with_type(pa.string()) if field.name in _OPTIONAL else field
+                for field in fields
+            )
             with pa.ipc.new_file(file, schema) as writer:
                 for batch in source.to_batches(columns=names, filter=keep):
                     if batch.num_rows:
