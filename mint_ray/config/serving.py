@@ -38,6 +38,9 @@ class ServedStudentConfig(Section):
     429 with Retry-After."""
     cpus: float = Field(1, gt=0)
     """CPUs of each replica."""
+    threads: int | None = Field(None, ge=1)
+    """Torch CPU threads of each replica. Empty for `cpus`, rounded. A replica of one CPU can use a
+    second core that is idle otherwise: a note is then answered in about half of the time."""
     gpus: float = Field(0, ge=0)
     """GPUs of each replica."""
 

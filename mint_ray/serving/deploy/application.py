@@ -148,4 +148,4 @@ def _student(
         health_check_timeout_s=3 * HEALTH_SECONDS,
         graceful_shutdown_timeout_s=20,
     )
-    return deployment.bind()
+    return deployment.bind(config.threads or max(1, round(config.cpus)))

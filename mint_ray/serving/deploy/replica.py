@@ -44,10 +44,17 @@ class StudentReplica:
 
     After a change of the user config, or of the version under the registry alias, the new student
     is loaded while the old one answers; the two are exchanged between two batches.
+
+    Args:
+        threads: torch's CPU threads. None leaves what Ray sets: one for up to two CPUs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         write_to_serve_logs()
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)  # each thread of this process takes it when it computes
         self._config: Mapping[str, Any] = {}
         self._main: Loaded | None = None
         self._further: dict[str, Loaded] = {}

@@ -25,3 +25,12 @@ def test_an_ingress_without_the_keys_of_its_builder_refuses(
     assert needs_keys
     assert settings["api_keys"] is None
     assert not ingress_arguments(monkeypatch, "")[3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"), [({}, 1), ({"cpus": 1.6}, 2), ({"cpus": 0.4}, 1), ({"threads": 3}, 3)]
+)
+def test_a_replica_computes_with_its_threads(settings: dict[str, Any], threads: int) -> None:
+    config = ServingConfig.model_validate({"text": {"student": "models:/a@champion", **settings}})
+    student = build(config, "sqlite://")._bound_deployment.init_args[1]
+    assert student._bound_deployment.init_args == (threads,)

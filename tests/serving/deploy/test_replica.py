@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from mint_ray.errors import ServingError
 from mint_ray.serving.api.requests import DiagnoseRequest, Options
@@ -101,3 +102,13 @@ def test_an_image_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch)
     replica = replica_of(Reading())
     assert asyncio.run(replica.tissue("r", b"image", Options(explain=True))) == b"image"
     assert threads[0].startswith("decode")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batches_are_computed_with_the_threads_of_the_settings(threads: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        replica = StudentReplica.func_or_class(threads)
+        assert asyncio.run(replica._run(torch.get_num_threads)) == threads
+    finally:
+        torch.set_num_threads(before)
