@@ -41,8 +41,21 @@ GOAL = 2.0
 """Seconds within which 95 % of the answers are to come."""
 SETTINGS = {"refresh_seconds": 2}
 SYSTEMS: dict[str, dict[str, Any]] = {
-    "one replica": {"min_replicas": 1, "max_replicas": 1, "batch_size": 4, "cpus": 1},
-    "two replicas": {"min_replicas": 2, "max_replicas": 2, "batch_size": 2, "cpus": 0.9},
+    "one replica of two threads": {"max_replicas": 1, "batch_size": 4, "threads": 2},
+    "the same, batches wait 5 ms": {
+        "max_replicas": 1,
+        "batch_size": 4,
+        "threads": 2,
+        "batch_wait_seconds": 0.005,
+    },
+    "one replica of one thread": {"max_replicas": 1, "batch_size": 4, "threads": 1},
+    "two replicas of one thread": {
+        "min_replicas": 2,
+        "max_replicas": 2,
+        "batch_size": 2,
+        "cpus": 0.9,
+        "threads": 1,
+    },
 }
 PARTS = {
     "the note is read": ("serving/predictor.py", "read_patient"),

@@ -57,7 +57,8 @@ class Ranker:
         search: `auto` is exhaustive up to `EXHAUSTIVE_TOKENS` tokens in the trie.
         beam_width: partial names followed by the beam search, at least `top_k`.
         temperature: scores are divided by it before they become probabilities.
-        batch_size: cases computed together; changes scores in their last bits only.
+        batch_size: cases computed together. In float32, and on GPUs, it changes scores in their
+            last bits.
         keep_prefix: keep the keys and values of the tokens that all prompts start with, for a
             ranker that lives long.
 

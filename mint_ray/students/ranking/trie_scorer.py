@@ -14,10 +14,12 @@
     a, b: children of the root; c: child of a, so it sees a and stands one position after it
 
 A node sees its prompt, its ancestors and itself, so that every path through the trie is computed
-as if it stood alone. Prompts of a batch are rows of one tensor and see nothing of one another.
+as if it stood alone. Prompts of a batch are rows of one tensor and see nothing of one another. In
+half precision on a CPU they do not round one another's numbers either, see `NotesApart`.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,11 +28,13 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from mint_ray.common.arrays import Bools, Floats, Ints
+from mint_ray.common.devices import HALF
 from mint_ray.students.encoding.name_trie import NameTrie
 from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.encoding.vision_inputs import check_shareable, image_inputs, prompt_positions
 from mint_ray.students.logprobs.layouts import base_of
 from mint_ray.students.logprobs.prefixes import Prefix
+from mint_ray.students.ranking.apart import NotesApart
 
 # Rows of the vocabulary-wide matrix that the head computes at a time.
 HEAD_ROWS = 256
@@ -69,7 +73,9 @@ class TrieScorer:
         vision_inputs = [prompt.vision_inputs for prompt in prompts]
         check_shareable(vision_inputs)
         self._base = base_of(model)
-        self._device = next(model.parameters()).device
+        weight = next(model.parameters())
+        self._device = weight.device
+        self._apart = weight.device.type == "cpu" and weight.dtype in HALF
         self._trie = trie.table
         self._grids = [prompt_positions(self._base, p.ids, p.vision_inputs) for p in prompts]
         rows = [(*prompt.ids, *trie.prefix) for prompt in prompts]
@@ -87,6 +93,7 @@ class TrieScorer:
             ids,
             self._prompt_positions()[..., kept:],
             self._prompt_mask(kept),
+            [length - kept for length in self._prompt_lengths],
             **image_inputs(vision_inputs, self._base),
         )
         last = torch.tensor(self._prompt_lengths, device=self._device) - 1 - kept
@@ -103,7 +110,8 @@ class TrieScorer:
             (B, N, D) hidden states after the nodes, N the most nodes of a prompt. Where a prompt
             has fewer, the end of its row means nothing.
         """
-        width = max(map(len, nodes))
+        # transformers computes a single query in another way than several.
+        width = max(2 if self._apart else 1, *map(len, nodes))
         grid = np.zeros((len(nodes), width), dtype=np.int64)  # short rows are filled with the root
         for row, row_nodes in enumerate(nodes):
             grid[row, : len(row_nodes)] = row_nodes
@@ -114,7 +122,9 @@ class TrieScorer:
         if self._in_grid:
             positions = positions.expand(3, -1, -1)
         ids = torch.from_numpy(self._trie.tokens[grid]).to(self._device)
-        return self._forward(ids, positions, mask[:, None].to(self._device))
+        counts = [*map(len, nodes)]
+        hidden = self._forward(ids, positions, mask[:, None].to(self._device), counts)
+        return hidden[:, : max(counts)]
 
     def _node_mask(self, grid: Ints) -> Bools:
         """Give new nodes (B, N) their columns; return the (B, N, columns) that each may see."""
@@ -159,7 +169,8 @@ class TrieScorer:
         values = np.zeros(len(children))
         for at in range(0, len(rows), HEAD_ROWS):
             part = slice(at, at + HEAD_ROWS)
-            logits = head(hidden[rows[part], indices[part]]).float()
+            with self._notes_apart():
+                logits = head(hidden[rows[part], indices[part]]).float()
             below = slice(ends[at], ends[min(at + HEAD_ROWS, len(rows))])
             lines = np.repeat(np.arange(len(logits)), counts[part])
             wanted = logits[lines, self._trie.tokens[children[below]]]
@@ -184,7 +195,7 @@ class TrieScorer:
 
     def _prompt_mask(self, kept: int) -> Tensor | None:
         """Return the (B, 1, W - kept, W) mask of the prompts; None where plain causal does."""
-        if len(set(self._prompt_lengths)) == 1 and not kept:
+        if len(set(self._prompt_lengths)) == 1 and not kept and not self._apart:
             return None
         lengths = torch.tensor(self._prompt_lengths, device=self._device)[:, None, None, None]
         keys = torch.arange(self._prompt_width, device=self._device)
@@ -216,15 +227,26 @@ class TrieScorer:
         return int(grid.max()) + self._prompt_lengths[row] - grid.shape[1]
 
     def _forward(
-        self, ids: Tensor, positions: Tensor, mask: Tensor | None, **images: Tensor
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        mask: Tensor | None,
+        queries: Sequence[int],
+        **images: Tensor,
     ) -> Tensor:
-        output = self._base.base_model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self._cache,
-            use_cache=True,
-            **images,
-        )
+        with self._notes_apart(mask, queries):
+            output = self._base.base_model(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=mask,
+                past_key_values=self._cache,
+                use_cache=True,
+                **images,
+            )
         hidden: Tensor = output.last_hidden_state
         return hidden
+
+    def _notes_apart(
+        self, visible: Tensor | None = None, queries: Sequence[int] = ()
+    ) -> AbstractContextManager[Any]:
+        return NotesApart(visible, queries) if self._apart else nullcontext()

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from mint_ray.errors import ConfigError, ServingError
 from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA, case_values, scored_cases
@@ -217,3 +218,26 @@ def test_what_prompts_start_with_is_computed_once(
     embed.register_forward_hook(lambda module, given, out: fed.append(given[0].shape[1]))
     ranker.rank([NOTE])
     assert fed[0] == len(prompt) + len(ranker.trie.prefix) - len(prefix.ids)
+
+
+@pytest.mark.parametrize("search", ["exhaustive", "beam"])
+def test_in_half_precision_too_neighbours_change_not_a_digit(tokenizer: Any, search: Any) -> None:
+    # The shapes of the embedded model: kernels for few and many rows differ with them.
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=3,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2048,
+    )
+    model = LlamaForCausalLM(config).bfloat16().eval()
+    student = Student(model, tokenizer, StudentInfo("tiny", None, K, 700, 1400), Path("catalogue"))
+    known = [0, 3, None, len(NAMES) - 1, 1]
+    settings: dict[str, Any] = {"top_k": 3, "search": search, "beam_width": 4}
+    alone = Ranker(student, NAMES, **settings, keep_prefix=True).rank(NOTES, known)
+    for size in (2, 5):
+        ranker = Ranker(student, NAMES, **settings, keep_prefix=True, batch_size=size)
+        assert ranker.rank(NOTES, known) == alone
