@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mint_ray.commands.evaluations import cases_folder, read_cases
+from mint_ray.commands.evaluations import Tested, cases_folder, read_cases, read_tested_of
 from mint_ray.errors import ConfigError
 from mint_ray.evaluation.changes import CaseChange, changed_cases, count_kinds
 from mint_ray.evaluation.comparison import paired_differences
@@ -19,6 +19,7 @@ from mint_ray.reports.comparison.table import difference_text
 
 _SHOWN = (f"top1{MACRO}", f"top10{MACRO}", f"mrr{MACRO}", "top1")
 _TOP_K = 10
+_FREE = "_generated"  # of `VARIANTS`
 _SAMPLES = 1000
 
 
@@ -36,19 +37,33 @@ def difference_lines(
         ConfigError: a folder is no such output, the two have other cases, or no system in common.
         DataError: a file is missing or damaged.
     """
-    folder_of_cases = _common_cases(first, second)
+    one, other = _of_the_same_cases(first, second)
     tables = [read_predictions(folder / "predictions.parquet") for folder in (first, second)]
     pairs = [systems] if systems else _common_systems(*tables)
     for folder, table, names in zip((first, second), tables, zip(*pairs, strict=True), strict=True):
         _refuse_missing(folder, table, names)
-    one, other = (set(pc.unique(table["case_id"]).to_pylist()) for table in tables)
-    cases, left_out = read_cases(folder_of_cases, one & other), len(one ^ other)
-    before, after = (collect_outcomes(table, cases, _TOP_K) for table in tables)
+    common = set(one.case_ids) & set(other.case_ids)
+    left_out = len(set(one.case_ids) ^ set(other.case_ids))
     beside = f", {left_out} in one of the two only" if left_out else ""
-    yield f"{len(cases)} cases in both{beside}"
+    yield f"{len(common)} cases in both{beside}"
     for old, new in pairs:
+        asked = common & _asked(one, old) & _asked(other, new)
+        if not asked:
+            raise ConfigError(
+                f"expected a case that both {old} and {new} were asked, found none; name other "
+                "systems with --systems"
+            )
+        cases = read_cases(one.cases, asked)
+        before = collect_outcomes(tables[0], cases, _TOP_K, systems=[old])[old]
+        after = collect_outcomes(tables[1], cases, _TOP_K, systems=[new])[new]
         yield ""
-        yield from _system_lines(old, before[old], new, after[new], cases, most)
+        yield from _system_lines(old, before, new, after, cases, most)
+
+
+def _asked(tested: Tested, system: str) -> set[str]:
+    """Return the ids of the cases that a system was asked: free answers are for some only."""
+    free = _FREE in split_variant(system)[1]
+    return set(tested.answered_freely if free else tested.case_ids)
 
 
 def _system_lines(
@@ -87,15 +102,15 @@ def _ranks(change: CaseChange) -> str:
     return " -> ".join(shown)
 
 
-def _common_cases(first: Path, second: Path) -> Path:
-    """Return the folder of the cases that both outputs were measured on."""
+def _of_the_same_cases(first: Path, second: Path) -> tuple[Tested, Tested]:
+    """Return what both outputs tested, which must be of one `cases` step."""
     folders = [cases_folder(folder) for folder in (first, second)]
     if folders[0].name != folders[1].name:
         raise ConfigError(
             f"expected two outputs of the same cases, found {folders[0].name} for {first.name} and "
             f"{folders[1].name} for {second.name}"
         )
-    return folders[0]
+    return read_tested_of(first), read_tested_of(second)
 
 
 def _common_systems(first: pa.Table, second: pa.Table) -> list[tuple[str, str]]:

@@ -1,17 +1,22 @@
 """Finished evaluations and comparisons that a command reads from their folders."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.errors import DataError
+from mint_ray.evaluation.case_sample import read_sample
 from mint_ray.evaluation.measurement import index_tested
 from mint_ray.evaluation.outcomes import EvaluatedCases
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.manifest import finished_manifest
+from mint_ray.tasks.task import TASKS, Task
 
 _STAGES = ("evaluate", "compare")
 
@@ -31,6 +36,65 @@ def cases_folder(evaluation: Path, *, or_cases: bool = False) -> Path:
     if manifest.stage == "cases":
         return evaluation
     return evaluation.absolute().parent / manifest.inputs["cases"]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a finished evaluation or comparison tested, and how it measured.
+
+    Attributes:
+        cases: folder of its `cases` step.
+        case_ids: of the tested cases, in ascending order, whether a system ranked them or not.
+        settings: limits, listed names, confidence bins and resamples; the rest are defaults.
+        task: of the tested students.
+        seed: of the sample and of the resamples.
+    """
+
+    cases: Path
+    case_ids: tuple[str, ...]
+    settings: EvaluationConfig
+    task: Task
+    seed: int
+
+    @property
+    def answered_freely(self) -> tuple[str, ...]:
+        """Return the ids of the cases with free answers."""
+        return self.case_ids[: self.settings.generate_cases]
+
+
+_LIMITS = ("max_cases", "max_cases_per_group", "generate_cases")
+_MEASURES = ("top_k", "calibration_bins", "bootstrap_samples")
+
+
+def read_tested_of(evaluation: Path) -> Tested:
+    """Return what a finished evaluation or comparison tested.
+
+    Raises:
+        ConfigError: the folder is not that of such a step.
+        DataError: the cases cannot be read.
+    """
+    manifest = finished_manifest(evaluation, _STAGES, "evaluate")
+    cases = cases_folder(evaluation)
+    found = _evaluation_settings(manifest.config)
+    settings = EvaluationConfig.model_validate(
+        {"max_cases_per_group": None}  # older evaluations had no limit
+        | {name: found[name] for name in (*_LIMITS, *_MEASURES) if name in found}
+    )
+    name = finished_manifest(cases, ("cases",), "cases").config.get("task", "disease")
+    per_group = settings.group_limit(name)
+    try:
+        _, tested = read_sample(cases, settings.max_cases, per_group, manifest.seed)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{cases / 'cases.parquet'} cannot be read: {error}") from error
+    ids = tuple(tested["case_id"].to_pylist())
+    return Tested(cases, ids, settings, TASKS[name], manifest.seed)
+
+
+def _evaluation_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of the section in a manifest; a comparison's have dotted names."""
+    prefix = "evaluation."
+    dotted = {name[len(prefix) :]: config[name] for name in config if name.startswith(prefix)}
+    return {**config.get("evaluation", {}), **dotted}
 
 
 def read_listed_cases(folder: Path, listed: pa.Table) -> EvaluatedCases:

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
-import pyarrow.compute as pc
-
-from mint_ray.commands.evaluations import cases_folder, read_cases, read_listed_cases
+from mint_ray.commands.evaluations import (
+    Tested,
+    cases_folder,
+    read_cases,
+    read_listed_cases,
+    read_tested_of,
+)
+from mint_ray.config.evaluation import EvaluationConfig
 from mint_ray.errors import DataError
 from mint_ray.evaluation.metrics.compute import evaluate
 from mint_ray.evaluation.outcomes import EvaluatedCases, collect_outcomes
 from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.evaluation.results import Metrics
 from mint_ray.evaluation.split_list import read_split_list
-
-_TOP_K, _BINS, _SAMPLES = 10, 10, 1000
+from mint_ray.tasks.task import MOST_LABELS
 
 
 def score(predictions: Path, folder: Path, split: Path | None = None) -> Metrics:
@@ -28,7 +32,7 @@ def score(predictions: Path, folder: Path, split: Path | None = None) -> Metrics
         ConfigError: the folder is not that of such a step.
         DataError: a file is missing or damaged, or the predictions are of other cases.
     """
-    cases = _read_cases(folder, split)
+    cases, measured = _read_cases(folder, split)
     found, tested = read_predictions(predictions), set(cases.case_ids)
     others = sorted(set(found["case_id"].to_pylist()) - tested)
     if others or not found.num_rows:
@@ -39,13 +43,23 @@ def score(predictions: Path, folder: Path, split: Path | None = None) -> Metrics
             f"cases{example}",
             {"other_case": len(others)},
         )
-    outcomes = collect_outcomes(found, cases, _TOP_K)
-    return evaluate(outcomes, cases, bins=_BINS, samples=_SAMPLES, seed=0)
+    settings = EvaluationConfig() if measured is None else measured.settings
+    of_images = measured is not None and measured.task.input_modality == "image"
+    whole = of_images and cases.n_labels <= MOST_LABELS
+    return evaluate(
+        collect_outcomes(found, cases, settings.top_k, whole=whole),
+        cases,
+        bins=settings.calibration_bins,
+        samples=settings.bootstrap_samples,
+        seed=0 if measured is None else measured.seed,
+        by_class=whole,
+    )
 
 
-def _read_cases(folder: Path, split: Path | None) -> EvaluatedCases:
+def _read_cases(folder: Path, split: Path | None) -> tuple[EvaluatedCases, Tested | None]:
+    """Return the tested cases, and how the step measured them; None with a split list."""
     if split is not None:
-        return read_listed_cases(cases_folder(folder, or_cases=True), read_split_list(split))
-    cases = cases_folder(folder)
-    tested = pc.unique(read_predictions(folder / "predictions.parquet")["case_id"])
-    return read_cases(cases, set(tested.to_pylist()))
+        listed = read_split_list(split)
+        return read_listed_cases(cases_folder(folder, or_cases=True), listed), None
+    measured = read_tested_of(folder)
+    return read_cases(measured.cases, measured.case_ids), measured

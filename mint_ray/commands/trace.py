@@ -4,7 +4,7 @@ Rows are found by label and by case: what a row taught is known, how much of an 
 is not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.pipeline.manifest import finished_manifest
 from mint_ray.retrieval.bm25 import BM25Index
 from mint_ray.stages.compare.trainings import manifest_of, trainings_of
+from mint_ray.stages.workers.training import CANDIDATES
 from mint_ray.students.data.permuted import COLUMNS, answer_rows
 from mint_ray.students.training_spec import TAUGHT
 
@@ -109,10 +110,9 @@ def taught_rows(training: Path, catalogue: Catalogue) -> list[TaughtRow]:
     """
     manifest = manifest_of(training)
     settings = manifest.config["training"]
-    of_answer = settings["objective"] in ("cft", "rcft") or (
-        settings["objective"] == "sft" and settings["sft_on"] == "answer"
-    )
-    lists = ["chosen_labels", "rejected_labels"]
+    calibrates = settings["objective"] in ("cft", "rcft")
+    of_answer = calibrates or (settings["objective"] == "sft" and settings["sft_on"] == "answer")
+    lists = ["chosen_labels", "rejected_labels", *(["candidates"] if calibrates else [])]
     table = pq.read_table(
         training.parent / manifest.inputs["prefer"] / "train.parquet",
         columns=["preference_id", *COLUMNS, *lists],
@@ -126,6 +126,8 @@ def taught_rows(training: Path, catalogue: Catalogue) -> list[TaughtRow]:
     if (training / TAUGHT).is_file():
         read = pq.read_table(training / TAUGHT, columns=["preference_id"])["preference_id"]
         table = table.filter(pc.is_in(table["preference_id"], read.combine_chunks()))
+    if calibrates and "candidates" in manifest.inputs:
+        table = _with_candidates(table, training.parent / manifest.inputs["candidates"])
     compares = settings["objective"] == "orpo" and settings["orpo_lambda"] > 0
     rejects = compares or settings["objective"] == "dpo"
     return [
@@ -133,16 +135,32 @@ def taught_rows(training: Path, catalogue: Catalogue) -> list[TaughtRow]:
             training.name,
             row["preference_id"],
             row["case_id"],
-            _known(row["label_id"], catalogue) if of_answer else frozenset(row["chosen_labels"]),
+            _known(row, catalogue) if of_answer else frozenset(row["chosen_labels"]),
             frozenset(row["rejected_labels"]) if rejects else frozenset(),
         )
         for row in table.to_pylist()
     ]
 
 
-def _known(label: str | None, catalogue: Catalogue) -> frozenset[str]:
-    index = None if label is None else catalogue.index_of(label)
-    return frozenset() if index is None else frozenset([catalogue.ids[index]])
+def _with_candidates(table: pa.Table, ranked: Path) -> pa.Table:
+    """Return rows whose candidates are those of a finished `candidates` step."""
+    found = pq.read_table(ranked / CANDIDATES).to_pylist()
+    of_case = {row["case_id"]: row["candidates"] for row in found}
+    own = [of_case.get(case_id) or [] for case_id in table["case_id"].to_pylist()]
+    column = pa.array(own, pa.list_(pa.string()))
+    return table.set_column(table.column_names.index("candidates"), "candidates", column)
+
+
+def _known(row: Mapping[str, Any], catalogue: Catalogue) -> frozenset[str]:
+    """Return the known answer of a row; a row whose candidates lack it taught none."""
+    index = None if row["label_id"] is None else catalogue.index_of(row["label_id"])
+    if index is None:
+        return frozenset()
+    if "candidates" in row:
+        candidates = {catalogue.index_of(label) for label in row["candidates"]}
+        if index not in candidates:
+            return frozenset()
+    return frozenset([catalogue.ids[index]])
 
 
 def _texts(cases: Path) -> dict[str, str]:

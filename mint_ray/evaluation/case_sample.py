@@ -71,16 +71,21 @@ def read_tested(cases: Path, config: Config) -> tuple[pa.Table, pa.Table]:
     Raises:
         DataError: no test case has a known answer.
     """
+    per_group = config.evaluation.group_limit(config.task)
+    return read_sample(cases, config.evaluation.max_cases, per_group, config.seed)
+
+
+def read_sample(
+    cases: Path, max_cases: int | None, max_per_group: int | None, seed: int
+) -> tuple[pa.Table, pa.Table]:
+    """Return the two tables of `read_tested`, given the limits; see `choose_cases`."""
     columns = ("case_id", "group_id", "split", "label_id", "label_name", "seen", "publications")
     described = pc.utf8_length(pc.coalesce(pds.field("description"), pds.scalar(""))) > 0
     all_cases = pds.dataset(cases / "cases.parquet").to_table(
         columns={name: pds.field(name) for name in columns} | {"described": described},
         filter=~pds.field("source").isin(list(MADE_SOURCES)),
     )
-    limits = config.evaluation
-    per_group = limits.group_limit(config.task)
-    tested = choose_cases(all_cases, limits.max_cases, config.seed, max_per_group=per_group)
-    return all_cases, tested
+    return all_cases, choose_cases(all_cases, max_cases, seed, max_per_group=max_per_group)
 
 
 def choose_cases(

@@ -142,8 +142,8 @@ def worst_labels(
     """Return the teacher's worst labels, as many as the pairs of one case reject, worst first.
 
     These are the rejected labels of all sets with `rejected: worst`, and the measure of coverage
-    and avoidance whatever the pairs reject. The known answer and the `chosen_size` best labels
-    are not among them.
+    and avoidance whatever the pairs reject. The known answer, the first answers of the pairs and
+    the `best_labels` are not among them.
 
     Args:
         scores: (n_labels,) finite log-probabilities of the teacher.
@@ -153,7 +153,8 @@ def worst_labels(
     """
     order = order_labels(scores, floor, seed)
     chosen = _chosen(order, int(is_answered(scores, floor).sum()), gold, config)
-    excluded = chosen if gold is None else (*chosen, gold)
+    known = () if gold is None else (gold,)
+    excluded = (*chosen, *best_labels(scores, config, seed, floor), *known)
     bottom: Ints = order[~np.isin(order, excluded)][::-1]
     return bottom[: config.rejected_sets * config.rejected_size]
 

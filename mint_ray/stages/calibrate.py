@@ -35,6 +35,7 @@ from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.reports.cards.model_card import write_model_card
 from mint_ray.runtime.session import begin_session
 from mint_ray.stages.workers.pools import fit_to_notes
+from mint_ray.stages.workers.rankers import ranking_depth
 from mint_ray.stages.workers.scoring import NamedCaseScorer, score_cases
 from mint_ray.students.student_folder import read_info, student_files
 from mint_ray.teachers.note_look_ups import FOLDER, NoteLookUps, fit_look_up
@@ -56,7 +57,8 @@ def run(context: StepContext) -> StepOutcome:
     begin_session(config.resources, context.progress.say)
     if config.promotion.ranking == "fused":
         fitting, samples["validation"] = halve_groups(samples["validation"], config.seed)
-        names = [*names, *_join_look_ups(context, source, fitting, catalogue)]
+        kept = frozenset(samples["validation"]["group_id"].to_pylist())
+        names = [*names, *_join_look_ups(context, source, fitting, kept, catalogue)]
     scored = _score(context, samples)
     fitted = _fit(context, scored, len(catalogue))
     write_calibration(output, fitted)
@@ -110,12 +112,19 @@ def _choose(context: StepContext) -> dict[str, pa.Table]:
 
 
 def _join_look_ups(
-    context: StepContext, student: Path, fitting: pa.Table, catalogue: Catalogue
+    context: StepContext,
+    student: Path,
+    fitting: pa.Table,
+    left_out: frozenset[str],
+    catalogue: Catalogue,
 ) -> list[str]:
-    """Fit look-ups and the pool that joins them with the student; return their files."""
+    """Fit look-ups and the pool that joins them with the student; return their files.
+
+    Neither sees the groups that are left out, on which the pool is calibrated.
+    """
     config, cases, output = context.config, context.inputs["cases"], context.output
     look_ups: dict[str, Path] = {
-        name: fit_look_up(name, config, cases, output / FOLDER)
+        name: fit_look_up(name, config, cases, output / FOLDER, left_out)
         for name in config.evaluation.fused_look_ups
     }
     context.progress.update(0, 2, f"pool: {fitting.num_rows} cases")
@@ -152,7 +161,7 @@ def _fit(
         config.promotion.coverage,
         search=settings.search,
         beam_width=settings.beam_width,
-        top_k=settings.top_k,
+        top_k=ranking_depth(config.task, n_labels, settings.top_k),
         ranking=config.promotion.ranking,
     )
     measured = measure(

@@ -113,7 +113,7 @@ def plan_folds(cases: Path, parts: int, seed: int) -> dict[str, int]:
 
 
 def write_fold_cases(source: Path, left_out: frozenset[str], out: Path) -> None:
-    """Write the input of a fit without some training groups.
+    """Write the input of a fit without some groups.
 
     The catalogue stays the same. The publications of the cases that are left out join the excluded
     ones, so that annotations known only from them are not used. Cases that were made from others
@@ -121,7 +121,7 @@ def write_fold_cases(source: Path, left_out: frozenset[str], out: Path) -> None:
 
     Args:
         source: folder of the stage `cases`.
-        left_out: ids of training groups.
+        left_out: ids of groups.
         out: folder to write; made anew.
     """
     shutil.rmtree(out, ignore_errors=True)
@@ -133,11 +133,10 @@ def write_fold_cases(source: Path, left_out: frozenset[str], out: Path) -> None:
     with pq.ParquetWriter(out / "cases.parquet", table.schema_arrow) as writer:
         for batch in table.iter_batches(IMAGE_ROWS):
             part = pa.Table.from_batches([batch])
-            of_train = pc.fill_null(pc.equal(part["split"], "train"), False)
-            hidden = pc.and_(of_train, pc.is_in(part["group_id"], groups))
+            used = pc.fill_null(pc.is_in(part["split"], pa.array(["train", "validation"])), False)
+            hidden = pc.and_(used, pc.is_in(part["group_id"], groups))
             for ids in part.filter(hidden)["publications"].to_pylist():
                 publications.update(ids or ())
-            used = pc.fill_null(pc.is_in(part["split"], pa.array(["train", "validation"])), False)
             made = pc.is_in(part["source"], pa.array(MADE_SOURCES))
             used = pc.and_(used, pc.invert(made))
             writer.write_table(part.filter(pc.and_(used, pc.invert(hidden))))

@@ -22,7 +22,13 @@ Findings = tuple[Sequence[str], Sequence[str]]
 """HPO ids of a patient's findings: those that are present, and those that are excluded."""
 
 
-def fit_look_up(name: str, config: Config, cases: Path, folder: Path) -> Path:
+def fit_look_up(
+    name: str,
+    config: Config,
+    cases: Path,
+    folder: Path,
+    left_out: frozenset[str] = frozenset(),
+) -> Path:
     """Return the folder of a look-up that is fitted to a run's cases, if it is not yet.
 
     Args:
@@ -30,12 +36,13 @@ def fit_look_up(name: str, config: Config, cases: Path, folder: Path) -> Path:
         config: of the run; its settings of the teacher are left out. No reports are read.
         cases: folder of the finished step `cases`.
         folder: folder of look-ups, `FOLDER`.
+        left_out: ids of groups that the look-up shall not read.
     """
     fitted = folder / name
     if not (fitted / MANIFEST_FILE).exists():
         tree = config.model_dump(mode="json")
         plain = Config.model_validate(tree | {"teacher": {"name": name, "reports": False}})
-        with fit_folder(cases, fitted / "fit_cases") as fit_cases:
+        with fit_folder(cases, fitted / "fit_cases", left_out) as fit_cases:
             find_fitter(plain).load()(fit_cases, plain, fitted, lambda report: None)
     return fitted
 

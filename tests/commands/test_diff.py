@@ -45,9 +45,33 @@ def test_two_systems_of_different_names_are_compared(folders: tuple[Path, Path])
 def test_cases_of_one_alone_are_left_out_and_counted(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    fewer = write_evaluation(tmp_path, "evaluate-3", {"orpo": {"a": "OMIM:1", "c": "OMIM:3"}})
+    limits = {"max_cases": 2}
+    fewer = write_evaluation(tmp_path, "evaluate-3", {"orpo": RIGHT}, limits=limits)
     lines = list(difference_lines(folders[0], fewer))
     assert lines[0] == "2 cases in both, 2 in one of the two only"
+
+
+def test_cases_that_one_side_could_not_rank_are_misses(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    half = write_evaluation(tmp_path, "evaluate-3", {"orpo": {"a": "OMIM:1", "b": "OMIM:2"}})
+    lines = list(difference_lines(folders[1], half))
+    assert lines[0] == "4 cases in both"
+    assert lines[2].startswith("ORPO student: 2 of 4 cases have another rank; first answer newly ")
+    assert "newly wrong 2" in lines[2]
+    assert "Top-1 \N{MINUS SIGN}50.0 [" in lines[3]
+
+
+def test_free_answers_are_compared_on_the_cases_that_have_them(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    systems = {"orpo": RIGHT, "orpo_generated": {"a": "OMIM:1"}}
+    free = write_evaluation(tmp_path, "evaluate-3", systems, limits={"generate_cases": 1})
+    lines = list(difference_lines(folders[1], free, systems=("orpo", "orpo_generated")))
+    assert lines[2].startswith("ORPO student -> ORPO student, generated: 0 of 1 cases have another")
+    none = write_evaluation(tmp_path, "evaluate-4", {"orpo_generated": {"a": "OMIM:1"}})
+    with pytest.raises(ConfigError, match="a case that both orpo and orpo_generated were asked"):
+        list(difference_lines(folders[1], none, systems=("orpo", "orpo_generated")))
 
 
 def test_what_cannot_be_compared_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from mint_ray.cli import main
+from mint_ray.commands.evaluations import read_tested_of
 from mint_ray.commands.score import score
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.evaluation.predictions import write_predictions
@@ -36,6 +37,25 @@ def test_cases_without_a_prediction_are_misses(evaluation: Path, tmp_path: Path)
     file = written(tmp_path, ("a", RIGHT["a"]), ("b", "OMIM:1"))
     found = score(file, evaluation)["theirs"]["all"]["top1"]
     assert (found["value"], found["n"]) == (0.25, 4)
+
+
+def test_tested_cases_that_no_system_could_rank_count_too(tmp_path: Path) -> None:
+    write_cases(tmp_path)
+    evaluation = write_evaluation(tmp_path, "evaluate-1", {"orpo": {"a": "OMIM:1"}})
+    found = score(written(tmp_path, *RIGHT.items()), evaluation)["theirs"]["all"]["top1"]
+    assert (found["value"], found["n"]) == (1.0, 4)
+
+
+def test_predictions_are_measured_like_those_of_the_evaluation(tmp_path: Path) -> None:
+    cases = write_cases(tmp_path)
+    limits = {"max_cases": 2}
+    evaluation = write_evaluation(tmp_path, "evaluate-1", {"orpo": RIGHT}, limits=limits)
+    tested = read_tested_of(evaluation)
+    found = score(written(tmp_path, (tested.case_ids[0], "OMIM:1")), evaluation)["theirs"]["all"]
+    assert found["top1"]["n"] == 2
+    finish(cases, "cases", {}, {"task": "tissue"})
+    found = score(written(tmp_path, (tested.case_ids[0], "OMIM:1")), evaluation)["theirs"]["all"]
+    assert "balanced_accuracy" in found
 
 
 @pytest.mark.parametrize(

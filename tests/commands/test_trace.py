@@ -9,8 +9,9 @@ import pytest
 
 from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cli import main
-from mint_ray.commands.trace import trace
+from mint_ray.commands.trace import taught_rows, trace
 from mint_ray.errors import ConfigError, DataError
+from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.students.training_spec import TAUGHT
 from tests.evaluation.evaluated import RIGHT, finish, write_cases, write_evaluation
 
@@ -43,6 +44,7 @@ def evaluation(tmp_path: Path) -> Path:
             "label_id": "OMIM:1",
             "chosen_labels": chosen,
             "rejected_labels": rejected,
+            "candidates": ["OMIM:1", "OMIM:2"],
         }
         for name, chosen, rejected in ROWS
     ]
@@ -140,3 +142,26 @@ def test_what_cannot_be_traced_is_named(evaluation: Path, tmp_path: Path) -> Non
     other = write_evaluation(tmp_path, "e-3", {"base": RIGHT}, "train-2", student="orpo")
     with pytest.raises(DataError, match="expected answers of its student orpo, found none"):
         trace(other, tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("by_beam", [False, True])
+def test_a_calibration_taught_answers_that_were_among_its_candidates(
+    evaluation: Path, tmp_path: Path, by_beam: bool
+) -> None:
+    pairs = tmp_path / "prefer-1" / "train.parquet"
+    lists = [["OMIM:1", "OMIM:2"], ["OMIM:2", "OMIM:3"], ["OMIM:1"], ["OMIM:1"]]
+    table = pq.read_table(pairs)
+    at = table.column_names.index("candidates")
+    pq.write_table(table.set_column(at, "candidates", pa.array(lists)), pairs)
+    train = write_train(tmp_path, "train-3", "cft", None)
+    if by_beam:
+        ranked = tmp_path / "candidates-1"
+        ranked.mkdir()
+        of_case = {"case_id": ["t1", "t2"], "candidates": [["OMIM:3"], ["OMIM:2", "OMIM:1"]]}
+        pq.write_table(pa.table(of_case), ranked / "candidates.parquet")
+        inputs = {"prefer": "prefer-1", "candidates": "candidates-1"}
+        config = {"student": {"init_adapter": None}, "training": {"objective": "cft"}}
+        finish(train, "train", inputs, config)
+    catalogue = Catalogue.read(tmp_path / "cases-1" / "catalogue.parquet")
+    taught = [row.preference_id for row in taught_rows(train, catalogue) if row.wanted]
+    assert taught == (["t2#0"] if by_beam else ["t1#0", "t3#0", "t3#1"])

@@ -50,6 +50,7 @@ def write_cases(store: Path, name: str = "cases-1") -> Path:
     pq.write_table(pa.Table.from_pylist(rows, CASE_SCHEMA), folder / "cases.parquet")
     labels = [Label(key, names[0], (key,), names[1:], ()) for key, names in NAMES.items()]
     Catalogue(labels).write(folder / "catalogue.parquet")
+    finish(folder, "cases", {}, {})
     return folder
 
 
@@ -68,12 +69,14 @@ def write_evaluation(
     name: str,
     first: Mapping[str, Mapping[str, str]],
     train: str = "train-1",
+    limits: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> Path:
     """Write a finished `evaluate` step.
 
     Args:
         first: system to case to its first answer; the known answer of others comes second.
+        limits: settings of `evaluation`, by which fewer than all cases are tested.
     """
     folder = store / name
     folder.mkdir(parents=True)
@@ -88,7 +91,8 @@ def write_evaluation(
     write_metrics(folder / "metrics.json", {system: {"all": {}} for system in first})
     tested = len({case_id for case_id, *_ in rows})
     inputs = {"cases": "cases-1", "train": train}
-    finish(folder, "evaluate", inputs, {}, rows_out=tested, facts=facts)
+    config = {"evaluation": dict(limits or {})}
+    finish(folder, "evaluate", inputs, config, rows_out=tested, facts=facts)
     return folder
 
 

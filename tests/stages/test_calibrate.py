@@ -1,6 +1,7 @@
 """The stage `calibrate` with look-ups, and invented scores in place of a student's; no Ray."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from mint_ray.knowledge.catalogue import Catalogue, Label
 from mint_ray.pipeline.steps import StepContext
 from mint_ray.stages import calibrate
 from mint_ray.stages.workers.scoring import NAMED_SCORES_SCHEMA, CaseScorer, NamedCaseScorer
+from mint_ray.teachers.registry import find_fitter
 
 IDS = ("OMIM:143100", "OMIM:154700", "OMIM:219700")
 NOTES = ("Chorea. Dementia.", "Arachnodactyly. Ectopia lentis.", "A person.")
@@ -98,13 +100,27 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return scorer
 
 
-def test_pool_and_calibration_are_fitted_to_other_groups(tmp_path: Path, scorer: Asked) -> None:
+def test_pool_and_calibration_are_fitted_to_other_groups(
+    tmp_path: Path, scorer: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def fit(cases: Path, *rest: Any) -> Any:
+        read.extend(pq.read_table(cases / "cases.parquet")["case_id"].to_pylist())
+        return find_fitter(Config.model_validate({"teacher": {"name": "knowledge"}})).load()(
+            cases, *rest
+        )
+
+    monkeypatch.setattr(
+        "mint_ray.teachers.note_look_ups.find_fitter", lambda _: SimpleNamespace(load=lambda: fit)
+    )
     context = make_context(tmp_path, {"ranking": "fused"})
     outcome = calibrate.run(context)
     (student, fitting, named), (own, rest, _) = scorer.calls
     assert (student, named, own) == (context.inputs["train"], NamedCaseScorer, context.output)
     assert not fitting & rest
     assert len(fitting) == 12
+    assert frozenset(read) == fitting  # the look-up's, too
     assert fitting | rest == frozenset(CASES)
     pool, calibration = read_pool(context.output), read_calibration(context.output)
     assert pool is not None

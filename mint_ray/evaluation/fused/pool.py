@@ -85,10 +85,11 @@ class OpinionPool:
     informed: int
 
     def log_probabilities(self, experts: Experts) -> Floats:
-        """Return (n, n_labels) log-probabilities, whose exponentials sum to one in each row."""
-        alone = log_softmax(experts.student / self.student_temperature, axis=1)
-        # With the floor, an answer that the search did not reach keeps a probability.
-        pooled: Floats = log_softmax(floored(alone, self.floors[0]), axis=1)
+        """Return (n, n_labels) log-probabilities, whose exponentials sum to one in each row.
+
+        Without findings they are the student's, −∞ for names that its search did not score.
+        """
+        pooled: Floats = log_softmax(experts.student / self.student_temperature, axis=1)
         rows = experts.informed
         if rows.any():
             taken = experts.take(rows)

@@ -194,9 +194,16 @@ def contrast(
         if all(metric in of_system for of_system in values.values()):
             parts = [weight * values[system][metric] for system, weight in weights.items()]
             total = np.sum(parts, axis=0)
-            n = len(np.unique(cases.groups[inside])) if is_macro(metric) else int(inside.sum())
+            n = _count(metric, cases, inside)
             found[metric] = percentile_interval(float(total[0]), total[1:], n)
     return found
+
+
+def _count(metric: str, cases: EvaluatedCases, inside: Bools) -> int:
+    """Return how many cases, groups, or answers of a group a metric is a mean over."""
+    if metric == "top1_by_group":
+        return len(set(zip(cases.groups[inside], cases.known[inside], strict=True)))
+    return len(np.unique(cases.groups[inside])) if is_macro(metric) else int(inside.sum())
 
 
 def _compared_statistics(

@@ -100,8 +100,9 @@ class FusedRanker:
 
 
 def _of_pool(of_student: Scores, log_probabilities: Floats, answer: int | None) -> Scores:
-    """Return the scores of all names, best first, ties in the catalogue's order."""
-    labels = np.argsort(-log_probabilities, kind="stable").astype(np.int64)
+    """Return the scores of all names, best first, a known answer behind those that tie with it."""
+    is_known = np.arange(len(log_probabilities)) == (-1 if answer is None else answer)
+    labels = np.lexsort((is_known, -log_probabilities)).astype(np.int64)
     rank = None if answer is None else int(np.flatnonzero(labels == answer)[0]) + 1
     return Scores(labels, log_probabilities[labels], rank, False, of_student.shortened)
 

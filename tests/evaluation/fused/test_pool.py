@@ -13,6 +13,7 @@ from mint_ray.evaluation.calibration.scores import (
     SCORES_SCHEMA,
     ScoredCases,
     answer_log_probabilities,
+    probabilities,
 )
 from mint_ray.evaluation.fused.fit import _PenalisedLoss, fit_pool
 from mint_ray.evaluation.fused.pool import (
@@ -126,7 +127,7 @@ def test_probabilities_sum_to_one_with_and_without_findings(pool: OpinionPool) -
     data.look_up[::2] = np.nan
     logps = pool.log_probabilities(on(data))
     assert np.exp(logps).sum(axis=1) == pytest.approx(1)
-    assert np.isfinite(logps).all()  # also of names that the student's search did not reach
+    assert np.isfinite(logps[1::2]).all()  # also of names that the student's search did not reach
 
 
 def test_a_case_without_findings_is_the_students_alone(pool: OpinionPool) -> None:
@@ -135,8 +136,10 @@ def test_a_case_without_findings_is_the_students_alone(pool: OpinionPool) -> Non
     logps = pool.log_probabilities(on(data))
     order = np.argsort(-logps[1])[:BEAM]
     assert order.tolist() == data.labels[1].tolist()
+    expected = probabilities(data.cases.scores[1], pool.student_temperature)
+    assert np.exp(logps[1, order]) == pytest.approx(expected)
     unreached = np.setdiff1d(np.arange(N_LABELS), data.labels[1])
-    assert np.ptp(logps[1, unreached]) == 0
+    assert np.isneginf(logps[1, unreached]).all()
 
 
 def test_without_any_findings_both_weigh_the_same() -> None:
@@ -199,3 +202,22 @@ def test_answers_are_ranked_by_the_pool(pool: OpinionPool) -> None:
         mine = logps[row, answers[row]]
         assert known["rank"] == 1 + int((logps[row] > mine).sum())
         assert known["probability"] == pytest.approx(np.exp(mine))
+
+
+def test_predictions_without_findings_are_the_students_own(pool: OpinionPool) -> None:
+    data = invent(60, 5)
+    data.look_up[:] = np.nan
+    ids = [f"OMIM:{number:06d}" for number in range(N_LABELS)]
+    catalogue = Catalogue(Label(i, f"disease {i}", (i,), (), ()) for i in ids)
+    answers = catalogue.indices_of([ids[answer] for answer in data.answers])
+    ranked = rank_fused(pool, table_of(data), [data.look_up], answers, catalogue, 3).to_pylist()
+    student = np.exp(answer_log_probabilities(data.cases, pool.student_temperature))
+    for row, case_id in enumerate(data.cases.case_ids):
+        of_case = [item for item in ranked if item["case_id"] == case_id]
+        assert [item["rank"] for item in of_case[:3]] == [1, 2, 3]
+        scored = probabilities(data.cases.scores[row], pool.student_temperature)
+        assert [item["probability"] for item in of_case[:3]] == pytest.approx(scored[:3])
+        known = next(i for i in of_case if i["label_id"] == catalogue.ids[answers[row]])
+        assert known["probability"] == pytest.approx(student[row])
+        assert known["rank"] == (data.cases.answers[row] or 0) + 1
+    assert not data.cases.reached.all()

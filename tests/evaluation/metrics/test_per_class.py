@@ -157,6 +157,7 @@ def test_differences_of_metrics_that_are_no_means() -> None:
     )
     assert [item.metric for item in found] == ["balanced_accuracy", "top1_by_group"]
     assert {(item.interval.low, item.interval.high) for item in found} == {(0.0, 0.0)}
+    assert [item.interval.n for item in found] == [120, 40]  # cases, and answers of groups
 
 
 def test_a_distribution_is_known_only_where_all_probability_is() -> None:

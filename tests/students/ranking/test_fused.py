@@ -114,3 +114,14 @@ def test_a_calibration_of_another_ranking_is_refused(
         with_look_ups(ranker, chosen, catalogue, wrong, listed=4)
     right = replace(calibration, ranking="fused") if whole else calibration
     with_look_ups(ranker, chosen, catalogue, right, listed=4)
+
+
+def test_a_known_answer_ranks_behind_names_of_the_same_probability(
+    ranker: Ranker, folder: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = fused(ranker, folder, catalogue)
+    tied = np.log([[0.4, 0.2, 0.2, 0.2]])
+    monkeypatch.setattr(type(joined._pool), "log_probabilities", lambda *_: tied)
+    [scores] = joined.score([NOTE], [1])
+    assert scores.answer_rank == 4
+    assert scores.labels.tolist() == [0, 2, 3, 1]
