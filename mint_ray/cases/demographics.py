@@ -102,7 +102,7 @@ def read_age(value: object, unit: AgeUnit = "years") -> str | None:
     if text in UNSTATED:
         return None
     if re.fullmatch(rf"{_NUMBER}", text, re.ASCII):
-        return _duration({unit: _decimal(text)})
+        return _duration({unit: _decimal(text, unit)})
     if text.startswith(("p", "+p")):
         return _duration(_of_iso(text))
     return _duration(_of_words(text))
@@ -193,15 +193,17 @@ def _of_words(text: str) -> dict[AgeUnit, Decimal]:
         unit: AgeUnit = next(unit for unit, _ in _UNITS if match[unit])
         if unit in parts:
             raise ValueError("expected one age, found several")
-        parts[unit] = _decimal(match[1])
+        parts[unit] = _decimal(match[1], unit)
     remainder = _AROUND.sub(" ", _PART.sub(" ", text)).strip()
     if not parts or remainder or text.startswith("-") or _GESTATION.search(text):
         raise ValueError("expected an age with its unit")
     return parts
 
 
-def _decimal(text: str) -> Decimal:
-    return Decimal(text.replace(",", "."))
+def _decimal(text: str, unit: AgeUnit) -> Decimal:
+    # "6,570 days" are thousands, "2,5 years" a fraction.
+    thousands = unit == "days" and re.fullmatch(r"\d{1,2},\d{3}", text, re.ASCII)
+    return Decimal(text.replace(",", "" if thousands else "."))
 
 
 def _date(text: str) -> datetime.date:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +14,7 @@ from mint_ray.cases.schema import CASE_SCHEMA, Case, ParsedCase, RejectedCase
 from mint_ray.common.tables.files import read_table_file
 from mint_ray.errors import DataError
 from mint_ray.knowledge.grounding import DiseaseNames, disease_names
-from mint_ray.knowledge.ids import find_publications, is_gene_id, read_disease_ids
+from mint_ray.knowledge.ids import find_publications, is_doubted, is_gene_id, read_disease_ids
 from mint_ray.knowledge.ontology import Ontology
 
 SOURCE = "parquet"
@@ -29,6 +29,10 @@ AGE_COLUMNS: dict[str, AgeUnit] = {
     "age_days": "days",
 }
 """Columns of ages, with the unit of a bare number."""
+AGE_UNIT_COLUMNS = ("age_unit", "age_units")
+"""Columns with the unit of the column `age`."""
+_WHOLE = re.compile(r"\d{1,3}(?:\.0)?", re.ASCII)
+_FEW_MONTHS = re.compile(r"(?:\d|1[01])(?:\.0)?", re.ASCII)
 _MASKS = frozenset("redacted removed deleted masked xx xxx xxxx empty nbsp".split())  # noqa: SIM905
 _MARKUP = re.compile(r"<[^<>]{0,200}>|\[\*\*[^\n]{0,200}?\*\*\]|&[a-z]+;|_")
 
@@ -37,7 +41,6 @@ class _Table(NamedTuple):
     """Columns of `CASE_SCHEMA`, those without a value as null, and what the file says of them."""
 
     rows: pa.Table
-    age_unit: AgeUnit
     skipped_lines: int
 
 
@@ -73,12 +76,12 @@ def read_case_table(
             yield RejectedCase(case_id, SOURCE, "duplicate_id" if case_id else "no_id")
             continue
         counts: Counter[str] = Counter()
-        case = _case(row | {"case_id": case_id}, table.age_unit, ontology, namespace, counts)
+        case = _case(row | {"case_id": case_id}, ontology, namespace, counts)
         if case["terms"] or case["face_terms"] or case["note"] or case["image"]:
             earlier_ids.add(case_id)
             yield ParsedCase(case, (), +counts)
             continue
-        has_findings = any(_stated(cell) for name in _TERM_COLUMNS for cell in row[name] or ())
+        has_findings = any(stated(cell) for name in _TERM_COLUMNS for cell in row[name] or ())
         yield RejectedCase(
             case_id, SOURCE, "no_observed_features" if has_findings else "no_modality"
         )
@@ -99,6 +102,7 @@ def has_words(note: str | None) -> bool:
 
 def _read(path: Path) -> _Table:
     table, skipped_lines = read_table_file(path)
+    table = _without_empty_columns(table)
     table = table.rename_columns(_known_names(table.column_names))
     names = table.column_names
     repeated = sorted(name for name, n in Counter(names).items() if n > 1)
@@ -112,16 +116,33 @@ def _read(path: Path) -> _Table:
             f"{path}: expected a column case_id (of {', '.join(CASE_SCHEMA.names)}), found none "
             f"among {', '.join(names) or 'no columns'}; add an id to each row"
         )
-    age_column = next((name for name in AGE_COLUMNS if name in names), "age")
     columns = []
     for field in CASE_SCHEMA:
-        name = age_column if field.name == "age" else field.name
-        if name not in names:
+        read = (*AGE_COLUMNS, *AGE_UNIT_COLUMNS) if field.name == "age" else (field.name,)
+        given = {
+            name: _cast(table[name], field, f"{path}: column {name}")
+            for name in read
+            if name in names
+        }
+        if not given:
             columns.append(pa.nulls(table.num_rows, field.type))
-            continue
-        columns.append(_cast(table[name], field, f"{path}: column {name}"))
+        elif field.name == "age":
+            cells = pa.table(given).to_pylist()
+            columns.append(pa.array(map(stated_age, cells), field.type))
+        else:
+            columns.append(given[field.name])
     schema = pa.schema([field.with_nullable(True) for field in CASE_SCHEMA])
-    return _Table(pa.table(columns, schema=schema), AGE_COLUMNS[age_column], skipped_lines)
+    return _Table(pa.table(columns, schema=schema), skipped_lines)
+
+
+def _without_empty_columns(table: pa.Table) -> pa.Table:
+    """Return a table without columns that have neither a name nor a value, as spreadsheets add."""
+    empty = [
+        place
+        for place, name in enumerate(table.column_names)
+        if not name.strip() and not any(map(stated, map(str, table[place].drop_null().to_pylist())))
+    ]
+    return table.select([at for at in range(table.num_columns) if at not in empty])
 
 
 def _known_names(names: Sequence[str]) -> list[str]:
@@ -129,7 +150,7 @@ def _known_names(names: Sequence[str]) -> list[str]:
 
     "Age (months)" becomes `age_months`.
     """
-    known = {*CASE_SCHEMA.names, *AGE_COLUMNS}
+    known = {*CASE_SCHEMA.names, *AGE_COLUMNS, *AGE_UNIT_COLUMNS}
     tidy = [spelled_column(name) for name in names]
     return [t if t in known and t not in names else n for n, t in zip(names, tidy, strict=True)]
 
@@ -158,7 +179,6 @@ def _is_large_string(kind: pa.DataType) -> bool:
 
 def _case(
     row: dict[str, Any],
-    age_unit: AgeUnit,
     ontology: Ontology,
     namespace: str,
     counts: Counter[str],
@@ -175,10 +195,10 @@ def _case(
     label_id, label_name = _label(row["label_id"], row["label_name"], names, counts)
     filled |= {
         **terms,
-        "group_id": _stated(row["group_id"]) or row["case_id"],
+        "group_id": stated(row["group_id"]) or row["case_id"],
         "publications": publications_of(filled["publications"], counts),
         "sex": sex_of(row["sex"], counts),
-        "age": age_of(row["age"], age_unit, counts),
+        "age": age_of(row["age"], counts),
         "label_id": label_id,
         "label_name": label_name,
     }
@@ -193,24 +213,25 @@ def _label(
     Counts `grounded_labels`, `several_diseases` (the first is taken), `gene_as_disease` and
     `unreadable_label`; the latter two leave a case without a known answer.
     """
-    stated, name = _stated(written), _stated(name)
-    if not (stated or name):
+    said, name = stated(written), stated(name)
+    if not (said or name):
         return None, None
-    label_ids = read_disease_ids(stated or name)
+    label_ids = read_disease_ids(said or name)
     if any(names.is_gene_entry(label_id, name) for label_id in label_ids):
         counts["gene_as_disease"] += 1
         return None, None
     if not label_ids:
-        is_gene = bool(stated) and (is_gene_id(stated) or names.is_gene(stated))
+        is_gene = bool(said) and (is_gene_id(said) or names.is_gene(said))
         # "MARFAN SYNDROME; MFS": a title of OMIM, or several names.
-        parts = [] if is_gene else [stated or name, *(stated or name).split(";")]
+        answer = said or name
+        parts = [] if is_gene or is_doubted(answer) else [answer, *answer.split(";")]
         label_ids = list(dict.fromkeys(found for part in parts if (found := names.ground(part))))
         grounded = label_ids[0] if label_ids else None
         counts["several_diseases"] += len(label_ids) > 1
         counts["grounded_labels"] += grounded is not None
         counts["gene_as_disease"] += is_gene
         counts["unreadable_label"] += grounded is None and not is_gene
-        return grounded, (name or stated) if grounded else None
+        return grounded, (name or said) if grounded else None
     counts["several_diseases"] += len(label_ids) > 1
     return label_ids[0], name or None
 
@@ -225,11 +246,11 @@ def publications_of(cells: Iterable[str | None], counts: Counter[str]) -> list[s
     publications: dict[str, None] = {}
     for cell in cells:
         for part in re.split(r"[;|\n]", cell or ""):
-            text = _stated(part)
+            text = stated(part)
             found = sorted(find_publications(text, bare_numbers=True))
-            found = found or sorted(
-                p for piece in re.split("[,/]", text) for p in find_publications(piece, True)
-            )
+            # Numbers are ids in a list of ids only: "Smith et al., 2019" has none.
+            pieces = [find_publications(piece, True) for piece in re.split("[,/]", text)]
+            found = found or (sorted(set().union(*pieces)) if all(pieces) else [])
             counts["unread_publications"] += bool(text) and not found
             publications |= dict.fromkeys(found or ([text] if text else []))
     return list(publications)
@@ -253,22 +274,41 @@ def sex_of(value: str | None, counts: Counter[str]) -> str:
         return "unknown"
 
 
-def age_of(value: str | None, unit: AgeUnit, counts: Counter[str]) -> str | None:
+def stated_age(cells: Mapping[str, str | None]) -> str:
+    """Return the age that a row states, as a text for `age_of`; empty where it states none.
+
+    Years and months below twelve belong together. Else the first of the columns that has a value
+    counts, a bare number in the column's unit or in that of `AGE_UNIT_COLUMNS`.
+
+    Args:
+        cells: of the row by column, spelled as in `AGE_COLUMNS` and `AGE_UNIT_COLUMNS`.
+    """
+    found = {name: text for name in AGE_COLUMNS if (text := stated(cells.get(name)))}
+    unit = next(filter(None, (stated(cells.get(name)) for name in AGE_UNIT_COLUMNS)), "")
+    whole, months = found.get("age") or found.get("age_years"), found.get("age_months")
+    if whole and months and not unit and _WHOLE.fullmatch(whole) and _FEW_MONTHS.fullmatch(months):
+        return f"{whole} years {months} months"
+    for name, text in found.items():
+        named = (name == "age" and unit) or AGE_COLUMNS[name]
+        return f"{text} {named}" if re.fullmatch(r"[\d.,]+", text, re.ASCII) else text
+    return ""
+
+
+def age_of(value: str | None, counts: Counter[str]) -> str | None:
     """Return the age in a cell of a table as an ISO 8601 duration, None if there is none.
 
     Args:
         value: see `read_age`.
-        unit: unit of a bare number.
         counts: gets `unmapped_age`.
     """
     try:
-        return read_age(value, unit)
+        return read_age(value)
     except ValueError:
         counts["unmapped_age"] += 1
         return None
 
 
-def _stated(text: str | None) -> str:
+def stated(text: str | None) -> str:
     """Return a text without blanks around it; empty if it is a word for "no value"."""
     stripped = " ".join((text or "").split())
     return "" if stripped.lower() in UNSTATED else stripped

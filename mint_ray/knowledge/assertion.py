@@ -36,6 +36,9 @@ from mint_ray.knowledge.triggers import (
     VERBS,
     YES_AFTER,
     Assertion,
+    bare,
+    has_child,
+    is_of_relative,
     length_at_start,
     split_contraction,
     told_by_history,
@@ -109,7 +112,7 @@ class Sentence:
             if left.end == right.start and right.word[0].isdigit()
         }
         self._triggers = self._find_triggers()
-        self._has_relatives = any(_bare(word) in RELATIVES for word in self._words)
+        self._has_relatives = any(bare(word) in RELATIVES for word in self._words)
         # Of a list, each finding takes what stands behind the last one.
         self._told_after: dict[int, Assertion | None] = {}
 
@@ -319,15 +322,15 @@ class Sentence:
             return False
         before = self._clause_before(first)
         for index in range(len(before) - 1, -1, -1):
-            word = _bare(before[index])
-            if word in PATIENT:
+            word = bare(before[index])
+            if word in PATIENT and not is_of_relative(before, index):
                 return False
             if word in RELATIVES:
-                return not self._speaks(before, index)
+                return not (self._speaks(before, index) or has_child(before, index))
         after = self._words[last + 1 : last + 5]
         if after[:1] not in (["in"], ["of"], ["bei"], ["on"]):
             return False
-        return any(_bare(word) in RELATIVES for word in after[1:])
+        return any(bare(word) in RELATIVES for word in after[1:])
 
     def _clause_before(self, first: int) -> list[str]:
         """Return the words of the clause before a finding, without closed parentheses."""
@@ -352,11 +355,6 @@ class Sentence:
             return False
         preceding = before[max(0, index - 4) : index]
         return bool(set(following[:3]) & REPORTING or set(preceding) & LIKE)
-
-
-def _bare(word: str) -> str:
-    """Return a word without the ending of a possessor."""
-    return word.removesuffix("'s").removesuffix("’s")
 
 
 def _without_code(words: list[str]) -> list[str]:

@@ -69,6 +69,12 @@ _DENIED = re.compile(
     r"\b(?:no|not|non|without|excluded?|excluding|ruled?|unlikely|negative|versus|vs)\b",
     re.IGNORECASE,
 )
+_DOUBTED = re.compile(
+    r"\b(?:suspect(?:ed)?|possibl[ey]|probabl[ey]|query|carrier|r/o|differential)\b"
+    r"|\b(?:excluded|ruled\s+out|rule\s+out|unlikely)\b|\?\s*$",
+    re.IGNORECASE,
+)
+_QUESTION = re.compile(r"^\s*\?|\s\?")  # "?OMIM:154700"; OMIM begins some names with the mark
 _GENE_MARK, _REMOVED_MARK = "*", "^"  # of OMIM's entries
 _NO_DISEASE = {_GENE_MARK, _REMOVED_MARK}
 
@@ -80,7 +86,7 @@ _DOI = re.compile(
 _PAGE_OF_DOI = re.compile(r"(?:/(?:full|pdf|epdf|abstract|meta))?/?(?:[?#&].*)?$", re.IGNORECASE)
 _PMID = re.compile(
     r"(?<![A-Za-z])(?:PMID|PUBMED|MEDLINE)s?(?:[\s_]*id)?[\s:_#=/.-]*(?:PMID[\s:_]*)?"
-    r"(\d+(?:\s*[,;/|&]\s*(?:PMID[\s:_]*)?\d+)*)",
+    r"(\d+(?:\s*[,;/|&]\s*(?:PMID[\s:_]*\d+|(?!(?:19|20)\d\d\b)\d+))*)",
     re.IGNORECASE | re.ASCII,
 )
 _PUBMED_PAGE = re.compile(
@@ -128,10 +134,10 @@ def read_disease_ids(text: str) -> list[str]:
     (`MINE:17`).
 
     Ids of genes, variants, findings and publications are not ids of diseases, nor is an OMIM number
-    with the asterisk of a gene. A text that denies what it names gives nothing.
+    with the asterisk of a gene. A text that denies or doubts what it names gives nothing.
     """
     written = _tidy(text)
-    if not written or _DENIED.search(written):
+    if not written or _DENIED.search(written) or _QUESTION.search(written) or is_doubted(written):
         return []
     for page, prefix in _DISEASE_PAGE:
         if match := page.search(written):
@@ -174,6 +180,14 @@ def is_gene_id(text: str) -> bool:
     return symbol == _GENE_MARK or bool(re.fullmatch(r"ENSG\d+(\.\d+)?", written))
 
 
+def is_doubted(text: str) -> bool:
+    """Return whether a text suspects or excludes the disease that it names: "r/o Marfan syndrome".
+
+    A question mark before a name is none: OMIM begins the names of provisional diseases with it.
+    """
+    return bool(_DOUBTED.search(text))
+
+
 def find_publications(text: str, bare_numbers: bool = False) -> set[str]:
     """Return the publications that a text names, as `PMID:123`, `PMC123` and `DOI:10.1000/x`.
 
@@ -182,10 +196,10 @@ def find_publications(text: str, bare_numbers: bool = False) -> set[str]:
 
     Args:
         text: an id, a link, or words that contain some.
-        bare_numbers: take a text of digits only as a PubMed id.
+        bare_numbers: take a text of digits only as a PubMed id, unless it is a year.
     """
     written = _tidy(text)
-    if bare_numbers and re.fullmatch(r"\d{1,9}(?:\.0)?", written, re.ASCII):
+    if bare_numbers and re.fullmatch(r"(?!(?:19|20)\d\d$)\d{1,9}(?:\.0)?", written, re.ASCII):
         return _pmids(written.removesuffix(".0"))
     found: set[str] = set()
     if "10." in written:

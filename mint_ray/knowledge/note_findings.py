@@ -56,6 +56,7 @@ _SKIPPED = frozenset(
 _EVERYDAY = {"hearing loss": "HP:0000365", "disc pallor": "HP:0000543"}
 """Names in every note that the ontology knows as related ones only."""
 _DENYING = frozenset(["absent", "absence", "lack", "no", "not", "without", "negative"])
+_ABSENCE = ("absent", "absence")
 _INTERCHANGED = (
     ("absent", "absence"),
     ("delayed", "delay"),
@@ -217,11 +218,17 @@ class FindingReader:
         for size in range(len(places), 0, -1):
             words = found[:size]
             term = self._terms.get(words)
+            if size > 1 and term is not None and adjacent == 1 and self._denies(words):
+                return None, 1
             if term is None and size > 1 and (size <= adjacent or not begun):
                 term = self._unordered.get(tuple(sorted(words)))
             if term is not None:
                 return term, size
         return None, 1
+
+    def _denies(self, words: tuple[str, ...]) -> bool:
+        """Return whether a name denies a finding with "of" in it: absence of seizures."""
+        return words[0] in _ABSENCE and words[1:] in self._terms
 
 
 @lru_cache(maxsize=1)
@@ -302,6 +309,8 @@ def _dictionary(ontology: Ontology) -> Mapping[tuple[str, ...], str]:
     reworded: dict[tuple[str, ...], str | None] = {}
     for stems, term in stated.items():
         for other in _reworded(stems):
+            if other[0] in _ABSENCE and other[1:] in stated:
+                continue  # "absent seizures" are no absence seizures
             reworded[other] = term if reworded.get(other, term) == term else None
     every = {stems: term for stems, term in reworded.items() if term is not None} | stated
     return {stems: term for stems, term in every.items() if _is_telling(stems)}

@@ -6,6 +6,7 @@ below it, until a blank line or the next heading. One of the same kind within a 
 below "Family history:") is a part of what it governs, and ends nothing.
 """
 
+import html
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ Heading = Literal["relatives", "negated", "open", ""]
 """What a heading announces: findings of relatives, absent or possible ones; "" for others."""
 
 _TAG = re.compile(r"<[^<>\n]{1,80}>")
+_ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});")
 _NEXT_CELL = re.compile(r"</t[dh]>\s*<t[dh](?:\s[^<>\n]{0,80})?>", re.IGNORECASE)
 _NEXT_ROW = re.compile(
     r"(?:</t[dh]>\s*)?</tr>\s*<tr(?:\s[^<>\n]{0,80})?>\s*(?:<t[dh](?:\s[^<>\n]{0,80})?>)?",
@@ -39,6 +41,7 @@ _ABBREVIATION = re.compile(
 )
 _LONGEST_ABBREVIATION = 8
 _HEADING = re.compile(r"\s*(?:#{1,6}\s*)?([A-Za-z][\w'’/&(), -]{0,48}?)\s*:(?!\w)")
+_EXAMINED = re.compile(r"\s*on\s+(?:physical\s+)?exam(?:ination)?\b", re.IGNORECASE)
 _MARKED_HEADING = re.compile(r"\s*#{1,6}\s+[^\n]{1,60}")  # of Markdown
 _EMPHASIS = re.compile(r"(?<!\w)(?:\*{1,3}|_{1,3}|`+)(?=\S)|(?<=\S)(?:\*{1,3}|_{1,3}|`+)(?!\w)")
 _OTHER_LINE_ENDS = re.compile(r"\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
@@ -57,7 +60,9 @@ _PATIENT_HEADINGS = (
     "|positives|pertinent positives|present|positive|positive for|positive findings"
     "|observed|seen|found|confirmed|definite|mri|eeg|echo"
     "|the patient has|proband|index|index patient|index case"
-    "|neuro|neurology|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
+    "|neuro|neurology|neurologic|neurological|neurological exam|neurologic exam|on exam|pe|msk"
+    "|neurological examination|physical findings|labs|imaging|clinical|child|endorses|endorsed"
+    "|social history|social hx|shx|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
 )
 _RELATIVES_HEADINGS = (
     "family history|family hx|fam hx|fam history|family medical history|fh|fhx|family"
@@ -119,7 +124,16 @@ def plain_text(note: str) -> str:
 
 
 def _with_line_feeds(note: str) -> str:
-    return _OTHER_LINE_ENDS.sub("\n", note)
+    return _OTHER_LINE_ENDS.sub("\n", _ENTITY.sub(_character_of, note))
+
+
+def _character_of(entity: re.Match[str]) -> str:
+    """Return an entity of HTML as its character, filled up to its length by what is no word."""
+    character = html.unescape(entity.group())
+    if len(character) != 1:
+        return entity.group()
+    filling = " " if character.isspace() else "\N{WORD JOINER}"
+    return (" " if character.isspace() else character) + filling * (len(entity.group()) - 1)
 
 
 def segments(text: str) -> Iterator[Segment]:
@@ -230,6 +244,8 @@ def _of_line(
         if match and known is not None:
             heading, at = known, match.end()
             goes_on = goes_on if known == goes_on else ""
+        elif heading == "relatives" and _EXAMINED.match(text, at, stop):
+            heading = goes_on = ""  # relatives are not examined
         if not _begins_signed(text[at:stop]):
             yield Segment(at, stop, heading)
             continue

@@ -95,6 +95,7 @@ TRIGGERS: dict[str, Phrases] = {
         "aside from|other than|besides|only|otherwise|since then|now|later|then|just|admits",
         "reveals",
         "because of|due to|owing to|secondary to|c / o|complains of|complaining of|admits to",
+        "endorses|endorsed|endorsing",
         "presents with|positive for|pos for|pos . for|+ ve for|+ for",
         "aber|sondern|jedoch|hingegen|mais|pero|sino|ma|però|tuttavia|maar|wel|echter|presente",
     ),
@@ -108,6 +109,11 @@ PATIENT = frozenset(
     "he she they it patient proband child boy girl infant himself er sie elle lui paciente"  # noqa: SIM905
     " paziente patiënt patientin".split()
 )
+CHILD = PATIENT | frozenset(
+    "son daughter sons daughters baby offspring neonate fetus foetus born man woman male"  # noqa: SIM905
+    " female".split()
+)
+CHILD_DOES = (VERBS - {"with"}) | {"who", "she", "he", "noted"}
 SUBJECTS = PATIENT | {"we", "i", "who", "which", "herself"}
 POSSESSIVES = frozenset(["his", "her", "their", "my", "your", "whose"])
 HEAD_OF_OTHER = frozenset(
@@ -234,3 +240,27 @@ def told_by_history(words: Sequence[str]) -> Assertion | None:
         at += 1
     answer = HISTORY_ANSWERS.get(words[at]) if at < len(words) else None
     return "open" if answer and of_relatives else answer
+
+
+def bare(word: str) -> str:
+    """Return a word without the ending of a possessor."""
+    return word.removesuffix("'s").removesuffix("’s")
+
+
+def is_of_relative(words: Sequence[str], at: int) -> bool:
+    """Return whether the patient at a place is there to name a relative: mother of the patient."""
+    before = words[max(0, at - 5) : at]
+    return "of" in before[-4:] and any(bare(word) in RELATIVES for word in before)
+
+
+def has_child(words: Sequence[str], at: int) -> bool:
+    """Return whether the relative at a place is there to tell of a child, of whom the clause is.
+
+    "The second child of unrelated parents presented with", "born to healthy parents and has".
+    """
+    start = max(0, at - 6)
+    links = [place for place in range(start, at) if words[place] in ("of", "to", "whose")]
+    if not links or "," in words[links[-1] : at]:
+        return False
+    before = {bare(word) for word in words[max(0, links[-1] - 8) : links[-1]]}
+    return bool(before & CHILD) and not CHILD_DOES.isdisjoint(words[at + 1 :])

@@ -132,6 +132,13 @@ def test_findings_may_be_names_or_one_text(tmp_path: Path) -> None:
         ({"age_months": 18}, "unknown", "P1Y6M", {}),
         ({"Age (months)": 18}, "unknown", "P1Y6M", {}),
         ({"age_days": "10"}, "unknown", "P10D", {}),
+        ({"age_days": "6,570"}, "unknown", "P6570D", {}),
+        ({"age": "18", "age_unit": "months"}, "unknown", "P1Y6M", {}),
+        ({"age": "18", "Age unit": "moons"}, "unknown", None, {"unmapped_age": 1}),
+        ({"age_years": 0, "age_months": 7}, "unknown", "P7M", {}),
+        ({"age_years": "2", "age_months": "6"}, "unknown", "P2Y6M", {}),
+        ({"age_years": "2", "age_months": "30"}, "unknown", "P2Y", {}),
+        ({"age": None, "age_months": "6"}, "unknown", "P6M", {}),
     ],
 )
 def test_sex_and_age(
@@ -331,3 +338,42 @@ def test_a_stated_group_survives_its_publications(tmp_path: Path) -> None:
         },
     )
     assert {case["group_id"] for case in join_groups(cases(path))} == {"PMID:1"}
+
+
+def test_columns_that_a_spreadsheet_adds_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("case_id,terms,,\na,HP:0001250,,\n")
+    (case,) = cases(tmp_path / "a.csv")
+    assert case["terms"] == ["HP:0001250"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "publications", "unread"),
+    [
+        ("Smith et al., 2019", ["Smith et al., 2019"], 1),
+        ("2019", ["2019"], 1),
+        ("PMID: 30000000, 2019", ["PMID:30000000"], 0),
+        ("30000000, 30000001", ["PMID:30000000", "PMID:30000001"], 0),
+    ],
+)
+def test_years_are_no_publications(
+    tmp_path: Path, cell: str, publications: list[str], unread: int
+) -> None:
+    item = one(tmp_path, publications=[cell])
+    assert (item.case["publications"], item.counts["unread_publications"]) == (publications, unread)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "?OMIM:154700",
+        "suspected OMIM:154700",
+        "OMIM:154700 (possible)",
+        "r/o OMIM:154700",
+        "carrier of OMIM:219700",
+        "Marfan syndrome?",
+        "Marfan syndrome; excluded",
+    ],
+)
+def test_a_suspected_disease_is_no_known_answer(tmp_path: Path, cell: str) -> None:
+    item = one(tmp_path, label_id=cell)
+    assert (item.case["label_id"], item.counts["unreadable_label"]) == (None, 1)

@@ -107,3 +107,44 @@ def test_adverbs_between_a_finding_and_what_is_said_of_it(
     reader: FindingReader, note: str, present: str, excluded: str
 ) -> None:
     check(reader, note, present, excluded)
+
+
+@pytest.mark.parametrize(
+    ("note", "present", "excluded"),
+    [
+        ("No&nbsp;seizures. Hypotonia.", "Hypotonia", "Seizure"),
+        ("No seizures&#160;or ataxia.", "", "Seizure, Ataxia"),
+        ("He doesn&#39;t have seizures &amp; has ataxia.", "Ataxia", "Seizure"),
+        ("There was absence of seizures.", "", "Seizure"),
+        ("Absence of seizures, ataxia and tremor.", "", "Seizure, Ataxia, Tremor"),
+        ("Absent seizures.", "", "Seizure"),
+        ("Absence seizures.", "Generalized non-motor (absence) seizure", ""),
+        ("Absence of speech.", "Absent speech", ""),
+        ("Denies chest pain, endorses headache and ataxia.", "Headache, Ataxia", "Chest pain"),
+        ("Denies: seizures. Endorses: ataxia.", "Ataxia", "Seizure"),
+    ],
+)
+def test_how_notes_write_a_denial(
+    reader: FindingReader, note: str, present: str, excluded: str
+) -> None:
+    check(reader, note, present, excluded)
+
+
+@pytest.mark.parametrize(
+    ("note", "present"),
+    [
+        ("The mother of the patient has seizures.", ""),
+        ("The brother of the proband had ataxia.", ""),
+        ("A sister of the patient died with seizures and hypotonia.", ""),
+        ("She was born to a mother with seizures.", ""),
+        ("The boy, second child of unrelated parents, presented with seizures.", "Seizure"),
+        ("A girl born to consanguineous parents was referred for seizures.", "Seizure"),
+        ("The boy, whose parents are healthy, has seizures.", "Seizure"),
+        ("Family history: mother has migraine. Neurological exam: ataxia.", "Ataxia"),
+        ("FHx: mother w/ migraine. SHx: lives at home. PE: scoliosis.", "Scoliosis"),
+        ("Family history: unremarkable. On examination he had hypotonia.", "Hypotonia"),
+        ("Mother: healthy. Father: healthy. Child: seizures.", "Seizure"),
+    ],
+)
+def test_whose_a_finding_is(reader: FindingReader, note: str, present: str) -> None:
+    check(reader, note, present, "")

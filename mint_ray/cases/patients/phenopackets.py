@@ -59,7 +59,7 @@ Reason = DocumentReason | PacketReason
 REASONS: tuple[str, ...] = (*get_args(DocumentReason), *get_args(PacketReason))
 
 # Flags of a feature, and words of its status and modifiers, that say whether it was observed.
-_ABSENT_FLAGS = ("excluded", "negated", "is_excluded", "is_negated", "absent")
+_ABSENT_FLAGS = ("excluded", "negated", "is_excluded", "is_negated", "absent", "not")
 _PRESENT_FLAGS = ("observed", "present", "is_observed", "is_present")
 _STATUSES = ("status", "assertion", "presence", "verification_status")
 _ABSENT_WORDS = frozenset(
@@ -68,7 +68,11 @@ _ABSENT_WORDS = frozenset(
 _PRESENT_WORDS = frozenset(
     "present observed positive yes affirmed confirmed true active resolved inactive".split()  # noqa: SIM905
 )
-_SAYING = frozenset(map(fold_key, (*_ABSENT_FLAGS, *_PRESENT_FLAGS, *_STATUSES, "modifiers")))
+_MAY_DENY = ("frequency", "value")  # what else they say is no matter here
+_EXCLUDED = "hp:0040285"  # HPO's term for it
+_SAYING = frozenset(
+    map(fold_key, (*_ABSENT_FLAGS, *_PRESENT_FLAGS, *_STATUSES, *_MAY_DENY, "modifiers"))
+)
 
 _SOLVED, _UNSOLVED = ("SOLVED", 3), ("UNSOLVED", 4)  # by name, and by number of version 2
 
@@ -284,6 +288,7 @@ def _is_absent(feature: Any) -> bool | None:
     for word in (_word_of(get_field(feature, name)) for name in given(_STATUSES)):
         if word:
             flags.append(word in _ABSENT_WORDS if word in _ABSENT_WORDS | _PRESENT_WORDS else None)
+    flags += [_word_of(get_field(feature, name)) in _ABSENT_WORDS for name in given(_MAY_DENY)]
     modifiers = get_list(feature, "modifiers") if "modifiers" in stated else ()
     flags.append(any(_word_of(modifier) in _ABSENT_WORDS for modifier in modifiers))
     return None if None in flags else any(flags)
@@ -291,6 +296,8 @@ def _is_absent(feature: Any) -> bool | None:
 
 def _word_of(value: Any) -> str:
     text = clean_text(value) or get_text(value, "label") or get_text(value, "id")
+    if _EXCLUDED in (text.lower(), get_text(value, "id").lower()):
+        return "excluded"
     return "_".join(text.lower().replace("_", " ").split())
 
 

@@ -23,10 +23,15 @@ class TextRows(NamedTuple):
     bad: int
 
 
+LISTED = ("synonyms", "alias_symbol", "prev_symbol")
+"""Columns that may hold lists of names."""
+
+
 def read_rows(path: Path, content: str, required: Collection[str] = ()) -> TextRows:
     """Read a parquet table, a table of text, or JSON lines; every value becomes text.
 
-    Lists and objects count as no value. White space at the ends of a value is removed.
+    Lists and objects count as no value; only a list of `LISTED` becomes a text, with | between its
+    values. White space at the ends of a value is removed.
 
     Args:
         path: of the file.
@@ -39,7 +44,7 @@ def read_rows(path: Path, content: str, required: Collection[str] = ()) -> TextR
     if path.suffix.lower() in JSON_LINES:
         objects = list(_objects(path, content))
         rows = [
-            {name: _text(value) for name, value in row.items()}
+            {name: _cell(name, value) for name, value in row.items()}
             for row in objects
             if row is not None
         ]
@@ -51,7 +56,10 @@ def read_rows(path: Path, content: str, required: Collection[str] = ()) -> TextR
             f"{path}: expected a table of {content} with the columns {', '.join(required)}, found "
             f"{', '.join(names) or 'no columns'}; rename the columns, or add {', '.join(missing)}"
         )
-    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
+    columns = [
+        [_cell(name, value) for value in table[place].to_pylist()]
+        for place, name in enumerate(names)
+    ]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     return TextRows(rows, bad)
 
@@ -75,6 +83,12 @@ def _object(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+def _cell(name: str, value: Any) -> str:
+    if name in LISTED and isinstance(value, list):
+        return "|".join(filter(None, map(_text, value)))
+    return _text(value)
 
 
 def _text(value: Any) -> str:

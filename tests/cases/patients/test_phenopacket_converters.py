@@ -47,6 +47,10 @@ def told(raw, name="m.json"):
         {"verificationStatus": "refuted"},
         {"modifiers": [{"id": "NCIT:C48190", "label": "Absent"}]},
         {"modifiers": {"label": "not present"}},
+        {"modifiers": [{"id": "HP:0040285"}]},
+        {"frequency": {"id": "HP:0040285", "label": "Excluded"}},
+        {"not": True},
+        {"value": "no"},
     ],
 )
 def test_a_finding_that_is_said_to_be_absent_is_excluded(said):
@@ -57,7 +61,13 @@ def test_a_finding_that_is_said_to_be_absent_is_excluded(said):
 
 @pytest.mark.parametrize(
     "said",
-    [{"observed": True}, {"status": "confirmed"}, {"modifiers": [{"label": "Bilateral"}]}],
+    [
+        {"observed": True},
+        {"status": "confirmed"},
+        {"modifiers": [{"label": "Bilateral"}]},
+        {"frequency": {"id": "HP:0040283", "label": "Occasional"}},
+        {"value": "3 a week"},
+    ],
 )
 def test_a_finding_that_is_said_to_be_present_is_observed(said):
     case = parse(phenotypicFeatures=[{"type": {"id": SEIZURE}, **said}]).case

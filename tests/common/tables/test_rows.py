@@ -65,3 +65,14 @@ def test_what_is_no_table_is_refused(name: str, found: str, tmp_path: Path) -> N
         (tmp_path / name).write_text("{}")
     with pytest.raises(DataError, match=rf"table of names, or .*found {found}"):
         read_rows(tmp_path / name, "names")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.jsonl"])
+def test_lists_of_synonyms_are_kept(name: str, tmp_path: Path) -> None:
+    row = {"id": "1", "name": "Cat", "synonyms": ["Kitty", "", "Puss "], "more": ["a"]}
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / name)
+    else:
+        (tmp_path / name).write_text(json.dumps(row))
+    (found,) = read_rows(tmp_path / name, "names").rows
+    assert found == {"id": "1", "name": "Cat", "synonyms": "Kitty|Puss", "more": ""}

@@ -128,10 +128,10 @@ def are_of_notes(columns: Collection[str]) -> bool:
     answer under a name that case tables do not have, which would be read past and not masked.
     """
     spelled = set(map(spelled_column, columns))
-    has_findings = not {"terms", "face_terms", "image"}.isdisjoint(columns)
+    has_findings = not {"terms", "face_terms", "image"}.isdisjoint(spelled)
     states_answer = not _ANSWERS_OF_NOTES.isdisjoint(spelled)
-    of_case_table = has_findings or ("note" in columns and not states_answer)
-    if "case_id" in columns and of_case_table:
+    of_case_table = has_findings or ("note" in spelled and not states_answer)
+    if "case_id" in spelled and of_case_table:
         return False
     return not spelled.isdisjoint(USUAL_NAMES["note"])
 

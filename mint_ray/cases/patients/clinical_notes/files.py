@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mint_ray.errors import DataError
 KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson, .json (the last five also .gz)"
 """Files of notes that can be read, for messages."""
 
+_PEEKED = 8  # first lines that are read for their columns
 _TEXT_ERRORS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
@@ -71,7 +73,7 @@ def read_note_table(path: Path) -> NoteTable:
 def peek_columns(path: Path) -> tuple[str, ...]:
     """Return the columns of a table without reading it whole; none if it cannot be read.
 
-    JSON counts only as JSON lines, since a `.json` file may be anything; its first line has the
+    JSON counts only as JSON lines, since a `.json` file may be anything; its first lines have the
     columns.
     """
     kind = _ending(path)
@@ -87,10 +89,11 @@ def peek_columns(path: Path) -> tuple[str, ...]:
         if kind not in ("jsonl", "ndjson"):
             return ()
         with open_text(path) as stream:
-            first = _json_or_none(stream.readline())
+            lines = filter(str.strip, islice(stream, _PEEKED))
+            rows = [row for line in lines if isinstance(row := _json_or_none(line), dict)]
     except (*_TEXT_ERRORS, pa.ArrowException):
         return ()
-    return tuple(first) if isinstance(first, dict) else ()
+    return tuple(dict.fromkeys(name for row in rows for name in row))
 
 
 def _ending(path: Path) -> str:

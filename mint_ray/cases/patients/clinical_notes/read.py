@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mint_ray.cases.patients.clinical_notes.columns import choose_columns, split_list, text_of
@@ -10,15 +10,18 @@ from mint_ray.cases.patients.clinical_notes.files import read_note_table
 from mint_ray.cases.schema import Case, ParsedCase, RejectedCase, blank_case
 from mint_ray.cases.table import (
     AGE_COLUMNS,
+    AGE_UNIT_COLUMNS,
     age_of,
     has_words,
     publications_of,
     sex_of,
     spelled_column,
+    stated,
+    stated_age,
 )
 from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.knowledge.annotations import Annotations
-from mint_ray.knowledge.ids import find_publications, read_disease_ids
+from mint_ray.knowledge.ids import find_publications, is_doubted, read_disease_ids
 from mint_ray.knowledge.names import normalise
 
 SOURCE = "notes"
@@ -53,7 +56,7 @@ def read_notes(
     chosen = choose_columns(table.columns, columns, path)
     names = _disease_names(annotations, namespace)
     yield from [RejectedCase("", SOURCE, "wrong_fields")] * table.skipped_lines
-    age_unit = AGE_COLUMNS.get(spelled_column(chosen.get("age", "")), "years")
+    ages = _age_columns(table.columns, chosen)
     stem = path.name.partition(".")[0]
     taken: set[str] = set()
     known: set[tuple[str, bytes]] = set()
@@ -62,7 +65,7 @@ def read_notes(
         if row is None:
             yield RejectedCase(numbered, SOURCE, "not_json")
             continue
-        values = {role: text_of(row.get(column)) for role, column in chosen.items()}
+        values = {role: stated(text_of(row.get(column))) for role, column in chosen.items()}
         note = row.get(chosen["note"])
         stated_id = values.get("id", "")
         if not isinstance(note, str) or not has_words(note):
@@ -81,7 +84,8 @@ def read_notes(
         taken.add(case_id)
         case = blank_case(case_id, SOURCE)
         case |= {"note": note, "group_id": values.get("group") or stated_id or case_id}
-        case["age"] = age_of(values.get("age"), age_unit, counts)
+        written = {name: text_of(row.get(column)) for name, column in ages.items()}
+        case["age"] = age_of(stated_age(written), counts)
         yield _parsed(case, values, stated_id, names, counts)
 
 
@@ -117,9 +121,23 @@ def _parsed(
     return ParsedCase(case, tuple(sorted(revealing)), +counts, tuple(genes), answers)
 
 
+def _age_columns(columns: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns that say a patient's age, by their names for `stated_age`.
+
+    They are the chosen one, and those that go with a usual one, such as that of its unit.
+    """
+    if "age" not in chosen:
+        return {}
+    spelled = {spelled_column(column): column for column in columns}
+    usual = {name: spelled[name] for name in (*AGE_COLUMNS, *AGE_UNIT_COLUMNS) if name in spelled}
+    return usual if chosen["age"] in usual.values() else {"age": chosen["age"]}
+
+
 def _named(text: str, names: Mapping[str, str | None]) -> list[str]:
     """Return the diseases that a text names; "MARFAN SYNDROME; MFS" is one title of OMIM."""
     whole = names.get(normalise(text))
+    if is_doubted(text):
+        return []
     parts = [whole] if whole else [names.get(normalise(part)) for part in text.split(";")]
     return list(dict.fromkeys(filter(None, parts)))
 

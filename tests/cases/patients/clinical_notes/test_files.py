@@ -124,6 +124,8 @@ def test_a_folder_without_tables(tmp_path: Path) -> None:
         (["case_id", "note", "Disease"], True),  # whose answer is to be masked
         (["case_id", "note", "gene", "terms"], False),
         (["case_id", "terms", "description"], False),
+        (["Case ID", "Terms", "Description"], False),
+        (["Case_ID", "Note", "Terms"], False),
         (["id", "phenotypicFeatures"], False),
     ],
 )
@@ -174,3 +176,9 @@ def test_lines_with_other_fields_are_counted(tmp_path: Path) -> None:
 def test_names_of_columns_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ID,Clinical Note\n7,Ataxia.\n")
     assert read_note_table(tmp_path / "a.csv").columns == ("ID", "Clinical Note")
+
+
+def test_the_first_lines_that_are_rows_say_which_columns_there_are(tmp_path: Path) -> None:
+    lines = ["", json.dumps({"id": 1}), json.dumps({"id": 2, "text": "Ataxia."})]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert are_of_notes(peek_columns(tmp_path / "a.jsonl"))

@@ -210,3 +210,26 @@ def test_a_line_with_other_fields_is_a_rejection(tmp_path: Path) -> None:
     assert isinstance(first, RejectedCase)
     assert first.reason == "wrong_fields"
     assert isinstance(second, ParsedCase)
+
+
+def test_words_for_no_value_are_no_groups_ids_or_ages(tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {
+        "id": ["NA", "n2"],
+        "text": ["Ataxia.", "Seizures."],
+        "group_id": ["NA", "unknown"],
+        "age": ["18", "NA"],
+        "age_unit": ["months", "months"],
+    }
+    cases, rejected, counts = read(tmp_path, columns)
+    ids = [(case["case_id"], case["group_id"]) for case in cases]
+    assert ids == [("mine-000000", "mine-000000"), ("n2", "n2")]
+    assert [case["age"] for case in cases] == ["P1Y6M", None]
+    assert not rejected
+    assert counts["rows_without_id"] == 1
+
+
+@pytest.mark.parametrize("name", ["Amber disease?", "Suspected; Amber disease"])
+def test_a_suspected_disease_is_no_answer(tmp_path: Path, name: str) -> None:
+    columns: dict[str, list[object]] = {"text": ["Ataxia."], "disease": [name]}
+    [case], _, counts = read(tmp_path, columns)
+    assert (case["label_id"], counts["unread_labels"]) == (None, 1)
