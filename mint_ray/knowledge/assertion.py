@@ -203,6 +203,8 @@ class Sentence:
 
     def _trigger_at(self, at: int) -> tuple[int, str]:
         words = self._words[at:]
+        if words[:2] == ["non", "-"] and words[2:3] != [_FINDING]:
+            return 0, ""  # "non-Hispanic", "non-verbal"
         sizes = {kind: length_at_start(words, phrases) for kind, phrases in TRIGGERS.items()}
         if CONTRACTION.match(words[0]):
             sizes[NEGATION] = max(sizes[NEGATION], 1)
@@ -256,6 +258,8 @@ class Sentence:
         between = self._words[end:first]
         if ")" in between or ("(" in between and kind == NEGATION):
             return False
+        if self._words[start:end] == ["non"] and between[:1] == ["-"]:
+            return len(between) == 1  # one compound only
         if any(mark in between for mark in (";", ":", "|", "\t", "--")):
             return False
         if kind == OPEN:

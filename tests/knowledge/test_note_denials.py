@@ -122,6 +122,9 @@ def test_adverbs_between_a_finding_and_what_is_said_of_it(
         ("Absence of speech.", "Absent speech", ""),
         ("Denies chest pain, endorses headache and ataxia.", "Headache, Ataxia", "Chest pain"),
         ("Denies: seizures. Endorses: ataxia.", "Ataxia", "Seizure"),
+        ("A non-Hispanic white male with ataxia and seizures.", "Ataxia, Seizure", ""),
+        ("Non-smoker, ataxia.", "Ataxia", ""),
+        ("Denies non-bloody stools, seizures.", "", "Seizure"),
     ],
 )
 def test_how_notes_write_a_denial(

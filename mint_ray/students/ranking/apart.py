@@ -81,5 +81,5 @@ def _linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     """Return the linear layer of states (..., K), `ROWS` rows at a time."""
     rows = states.reshape(-1, states.shape[-1])
     padded = F.pad(rows, (0, 0, 0, -len(rows) % ROWS))
-    out = torch.cat([F.linear(block, weight, bias) for block in padded.split(ROWS)])
-    return out[: len(rows)].unflatten(0, states.shape[:-1])
+    out = torch.cat([F.linear(block, weight, bias) for block in torch.split(padded, ROWS)])
+    return out[: len(rows)].reshape(*states.shape[:-1], -1)
