@@ -8,7 +8,7 @@ German, French, Spanish, Italian and Dutch are known too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 
 from mint_ray.knowledge.triggers import (
     CONTRACTION,
@@ -41,6 +41,7 @@ from mint_ray.knowledge.triggers import (
     is_of_relative,
     length_at_start,
     split_contraction,
+    ticked,
     told_by_history,
 )
 
@@ -144,9 +145,9 @@ class Sentence:
             return "open"
         if words[:2] == ["-", "free"] or words[:1] == ["free"]:
             return "present" if {"since", "for", "until"} & set(words) else "excluded"
-        ticked = _ticked(words)
-        if ticked is not None:
-            return ticked
+        box = ticked(words)
+        if box is not None:
+            return box
         value = self._value(words)
         contrast = [word for word in words[:8] if word in ("but", "not")]
         if value is None and contrast == ["but", "not"]:
@@ -216,7 +217,7 @@ class Sentence:
         before = self._words[max(0, at - 2) : at]
         trigger = self._words[at : at + size]
         following = self._words[at + size : at + size + _LONGEST_EXAMPLE]
-        ended = not following or following[0] in _MARKS_BEHIND
+        ended = not following or following[0] in _MARKS_BEHIND or _asks_next(following)
         if trigger[0] in _SHORT and size == 1 and before[:1] == [_FINDING]:
             return before[-1] in LINKS and ended
         if trigger[0] in _SHORT and size == 1 and before and before[-1] in _ASKED:
@@ -371,14 +372,6 @@ def _without_code(words: list[str]) -> list[str]:
     return words
 
 
-def _ticked(words: Sequence[str]) -> Assertion | None:
-    """Return the answer whose box is ticked: "[ ] yes [x] no"."""
-    for at in range(min(len(words), 8) - 3):
-        if words[at] in ("[", "(") and words[at + 1] in ("x", "✓") and words[at + 2] in ("]", ")"):
-            return {"yes": "present", "no": "excluded"}.get(words[at + 3])  # type: ignore[return-value]
-    return None
-
-
 def _asks_on(rest: Sequence[str]) -> bool:
     """Return whether a question mark asks what follows it: "Ataxia ?cause"."""
     following = rest[1] if len(rest) > 1 else ""
@@ -393,6 +386,14 @@ def _ends_there(rest: Sequence[str], size: int, linked: bool) -> bool:
     if rest[0] in _CROSSES:
         return True
     if size == 1 and rest[0] in _SHORT:
-        ended = not following or following[0] in _MARKS_BEHIND
+        ended = not following or following[0] in _MARKS_BEHIND or _asks_next(rest[size:])
         return ended and (linked or rest[0] not in ("no", "never"))
     return linked or not following or following[0] != _FINDING
+
+
+def _asks_next(words: Sequence[str]) -> bool:
+    """Return whether the next question of a form follows: "Seizures: no Hypotonia: yes"."""
+    behind = list(dropwhile(_FINDING.__eq__, words))
+    if len(behind) == len(words) or behind[:1] == [":"]:
+        return len(behind) < len(words)
+    return len(behind) > 1 and behind[0] in _ASKED and behind[1] in _REPLIES

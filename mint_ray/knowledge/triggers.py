@@ -264,3 +264,11 @@ def has_child(words: Sequence[str], at: int) -> bool:
         return False
     before = {bare(word) for word in words[max(0, links[-1] - 8) : links[-1]]}
     return bool(before & CHILD) and not CHILD_DOES.isdisjoint(words[at + 1 :])
+
+
+def ticked(words: Sequence[str]) -> Assertion | None:
+    """Return the answer whose box is ticked: "[ ] yes [x] no"."""
+    for at in range(min(len(words), 8) - 3):
+        if words[at] in ("[", "(") and words[at + 1] in ("x", "✓") and words[at + 2] in ("]", ")"):
+            return {"yes": "present", "no": "excluded"}.get(words[at + 3])  # type: ignore[return-value]
+    return None

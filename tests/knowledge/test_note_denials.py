@@ -125,6 +125,9 @@ def test_adverbs_between_a_finding_and_what_is_said_of_it(
         ("A non-Hispanic white male with ataxia and seizures.", "Ataxia, Seizure", ""),
         ("Non-smoker, ataxia.", "Ataxia", ""),
         ("Denies non-bloody stools, seizures.", "", "Seizure"),
+        ("Seizures: No Hypotonia: Yes Ataxia: No", "Hypotonia", "Seizure, Ataxia"),
+        ("Seizures - no Short stature - no Ataxia - yes", "Ataxia", "Seizure, Short stature"),
+        ("Seizures: none Hypotonia: mild Ataxia: none", "Hypotonia", "Seizure, Ataxia"),
     ],
 )
 def test_how_notes_write_a_denial(
