@@ -40,23 +40,21 @@ CALLERS = 4
 GOAL = 2.0
 """Seconds within which 95 % of the answers are to come."""
 SETTINGS = {"refresh_seconds": 2}
+_ONE = {"max_replicas": 1, "batch_size": 4}
 SYSTEMS: dict[str, dict[str, Any]] = {
-    "one replica of two threads": {"max_replicas": 1, "batch_size": 4, "threads": 2},
-    "the same, batches wait 5 ms": {
-        "max_replicas": 1,
-        "batch_size": 4,
-        "threads": 2,
-        "batch_wait_seconds": 0.005,
-    },
-    "one replica of one thread": {"max_replicas": 1, "batch_size": 4, "threads": 1},
-    "two replicas of one thread": {
+    "one replica, two threads, 50 ms": {**_ONE, "threads": 2, "batch_wait_seconds": 0.05},
+    "one replica, two threads, 5 ms": {**_ONE, "threads": 2, "batch_wait_seconds": 0.005},
+    "one replica, one thread, 5 ms": {**_ONE, "threads": 1, "batch_wait_seconds": 0.005},
+    "two replicas, one thread each, 5 ms": {
         "min_replicas": 2,
         "max_replicas": 2,
         "batch_size": 2,
         "cpus": 0.9,
         "threads": 1,
+        "batch_wait_seconds": 0.005,
     },
 }
+"""Settings of the measured services; the time is the wait of a batch for further notes."""
 PARTS = {
     "the note is read": ("serving/predictor.py", "read_patient"),
     "all of the ranking": ("ranking/ranker.py", "rank_prompts"),
