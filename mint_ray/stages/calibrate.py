@@ -7,6 +7,7 @@ that the pool was fitted to would look too likely.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -59,7 +60,7 @@ def run(context: StepContext) -> StepOutcome:
         fitting, samples["validation"] = halve_groups(samples["validation"], config.seed)
         kept = frozenset(samples["validation"]["group_id"].to_pylist())
         names = [*names, *_join_look_ups(context, source, fitting, kept, catalogue)]
-    scored = _score(context, samples)
+    scored, unreadable = _score(context, samples)
     fitted = _fit(context, scored, len(catalogue))
     write_calibration(output, fitted)
     tested, knowledge = sampled_from(config, "test"), _knowledge_of(context)
@@ -79,8 +80,9 @@ def run(context: StepContext) -> StepOutcome:
     }
     n_scored = sum(map(len, scored.values()))
     return StepOutcome(
-        rows_in=n_scored,
+        rows_in=n_scored + unreadable.total(),
         rows_out=n_scored,
+        rejected=dict(unreadable),
         metrics=metrics | {"temperature": fitted.temperature},
         facts={
             "student": source.name,
@@ -137,10 +139,13 @@ def _join_look_ups(
     return [POOL, *(f"{FOLDER}/{file.name}" for file in files_below(output / FOLDER))]
 
 
-def _score(context: StepContext, samples: Mapping[str, pa.Table]) -> dict[str, ScoredCases]:
-    """Return the scores of the chosen cases by split, computed in one pass.
+def _score(
+    context: StepContext, samples: Mapping[str, pa.Table]
+) -> tuple[dict[str, ScoredCases], Counter[str]]:
+    """Return the scores of the chosen cases by split, and why others could not be scored.
 
-    They are those of the folder that this stage writes, so also of its pool if it has one.
+    They are computed in one pass, by the folder that this stage writes, so also by its pool if it
+    has one.
     """
     output = context.output
     chosen = {split: frozenset(rows["case_id"].to_pylist()) for split, rows in samples.items()}
@@ -149,7 +154,10 @@ def _score(context: StepContext, samples: Mapping[str, pa.Table]) -> dict[str, S
     table = score_cases(context.config, output, context.inputs["cases"], wanted, output / SCORES)
     parts = {split: _cases_of(table, ids) for split, ids in chosen.items()}
     pq.write_table(parts["test"], output / TESTED)
-    return {split: scored_cases(part) for split, part in parts.items()}
+    reasons = [
+        reason for part in parts.values() for reason in part["reason"].drop_null().to_pylist()
+    ]
+    return {split: scored_cases(part) for split, part in parts.items()}, Counter(reasons)
 
 
 def _fit(

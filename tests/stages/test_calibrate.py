@@ -41,6 +41,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Path, frozenset[str], type]] = []
+        self.unreadable = ""
 
     def score(
         self,
@@ -58,7 +59,8 @@ class Asked:
             scores = {"scores": [-0.1, -2.0, -3.0], "labels": [1, 0, 2]}
             rank = [1, 0, 2].index(answer)
             known = {"answer_rank": rank + 1, "answer_score": scores["scores"][rank]}
-            rows.append({"case_id": case_id, "group_id": case_id, **scores, **known})
+            row = {"case_id": case_id, "group_id": case_id, **scores, **known}
+            rows.append(row | {"reason": "blank" if case_id == self.unreadable else None})
         table = pa.Table.from_pylist(rows, NAMED_SCORES_SCHEMA)
         return table if scorer is NamedCaseScorer else table.drop_columns(["labels"])
 
@@ -149,3 +151,9 @@ def test_a_folder_without_a_student_is_refused(tmp_path: Path, scorer: Asked) ->
     (context.inputs["train"] / "student.json").unlink()
     with pytest.raises(TrainingError, match="expected a finished student"):
         calibrate.run(context)
+
+
+def test_cases_that_the_student_cannot_read_are_counted(tmp_path: Path, scorer: Asked) -> None:
+    scorer.unreadable = "test-03"
+    outcome = calibrate.run(make_context(tmp_path, {}))
+    assert (outcome.rows_in, outcome.rows_out, outcome.rejected) == (36, 35, {"blank": 1})
