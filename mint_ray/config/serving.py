@@ -31,16 +31,16 @@ class ServedStudentConfig(Section):
     """Seconds without that load before a replica is drained and removed."""
     batch_size: int = Field(8, ge=1)
     """Largest number of requests that are computed together."""
-    batch_wait_seconds: float = Field(0.005, ge=0)
-    """Seconds that a request waits for others to be computed with."""
+    batch_wait_seconds: float = Field(0.05, ge=0)
+    """Seconds that a request waits for others to be computed with. Several notes together take
+    hardly longer than one, so that a short wait serves more callers."""
     max_queued_requests: int = Field(16, ge=1)
     """Largest number of requests that wait, beside the two batches in work. Further requests get
     429 with Retry-After."""
     cpus: float = Field(1, gt=0)
     """CPUs of each replica."""
     threads: int | None = Field(None, ge=1)
-    """Torch CPU threads of each replica. Empty for `cpus`, rounded. A replica of one CPU can use a
-    second core that is idle otherwise: a note is then answered in about half of the time."""
+    """Torch CPU threads of each replica. Empty for `cpus`, rounded."""
     gpus: float = Field(0, ge=0)
     """GPUs of each replica."""
 
