@@ -14,12 +14,11 @@ from mint_ray.evaluation.comparison import paired_differences
 from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes, collect_outcomes
 from mint_ray.evaluation.predictions import read_predictions
 from mint_ray.evaluation.results import MACRO, METRICS, STRATA
-from mint_ray.evaluation.systems import split_variant, system_title
+from mint_ray.evaluation.systems import FREE, split_variant, system_title
 from mint_ray.reports.comparison.table import difference_text
 
 _SHOWN = (f"top1{MACRO}", f"top10{MACRO}", f"mrr{MACRO}", "top1")
 _TOP_K = 10
-_FREE = "_generated"  # of `VARIANTS`
 _SAMPLES = 1000
 
 
@@ -62,7 +61,7 @@ def difference_lines(
 
 def _asked(tested: Tested, system: str) -> set[str]:
     """Return the ids of the cases that a system was asked: free answers are for some only."""
-    free = _FREE in split_variant(system)[1]
+    free = FREE in split_variant(system)[1]
     return set(tested.answered_freely if free else tested.case_ids)
 
 

@@ -40,7 +40,7 @@ def cases_folder(evaluation: Path, *, or_cases: bool = False) -> Path:
 
 @dataclass(frozen=True)
 class Tested:
-    """What a finished evaluation or comparison tested, and how it measured.
+    """Tested cases of a finished evaluation or comparison, and how it measured them.
 
     Attributes:
         cases: folder of its `cases` step.

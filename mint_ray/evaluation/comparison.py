@@ -20,6 +20,7 @@ from mint_ray.evaluation.outcomes import EvaluatedCases, Outcomes
 from mint_ray.evaluation.predictions import PREDICTION_SCHEMA
 from mint_ray.evaluation.results import MetricValue
 from mint_ray.evaluation.systems import (
+    FREE,
     Perturbation,
     SystemRun,
     in_order,
@@ -114,9 +115,9 @@ def _run_of(named: str, names: Mapping[str, str]) -> SystemRun | None:
     system, suffix = split_variant(named)
     if system not in names:
         return None
-    changed = suffix.removesuffix("_generated").removeprefix("_")
+    changed = suffix.removesuffix(FREE).removeprefix("_")
     perturbation = Perturbation(changed) if changed else None
-    return SystemRun(names[system], perturbation, free=suffix.endswith("_generated"))
+    return SystemRun(names[system], perturbation, free=suffix.endswith(FREE))
 
 
 def _check_same_cases(name: str, evaluated: Evaluated, tested: Collection[str]) -> None:

@@ -72,8 +72,11 @@ LOOK_UPS = ("neighbours", "knowledge", "stacked")
 CALIBRATING = frozenset({"cft", "rcft"})
 """Objectives that calibrate a student that is already aligned."""
 
+FREE = "_generated"
+"""End of the name of a system whose answers are generated freely."""
+
 VARIANTS: dict[str, str] = {
-    "_generated": "generated",
+    FREE: "generated",
     "_stain": "stain shifted",
     "_shuffled": "images shuffled",
 }

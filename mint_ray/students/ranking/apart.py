@@ -35,8 +35,10 @@ class NotesApart(TorchFunctionMode):
         super().__init__()
         self._shape = None if visible is None else visible.shape
         self._notes: list[tuple[int, int, Tensor, Tensor]] = []
-        for note, count in enumerate(queries if visible is not None else ()):
-            if count and visible is not None:
+        if visible is None:
+            return
+        for note, count in enumerate(queries):
+            if count:
                 mask = visible[note, :, :count]
                 columns = mask.any(dim=1)[0].nonzero().squeeze(1)
                 self._notes.append((note, count, columns, mask[None, ..., columns]))

@@ -135,9 +135,9 @@ def _age_columns(columns: Sequence[str], chosen: Mapping[str, str]) -> dict[str,
 
 def _named(text: str, names: Mapping[str, str | None]) -> list[str]:
     """Return the diseases that a text names; "MARFAN SYNDROME; MFS" is one title of OMIM."""
-    whole = names.get(normalise(text))
     if is_doubted(text):
         return []
+    whole = names.get(normalise(text))
     parts = [whole] if whole else [names.get(normalise(part)) for part in text.split(";")]
     return list(dict.fromkeys(filter(None, parts)))
 
