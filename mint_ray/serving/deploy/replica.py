@@ -71,6 +71,10 @@ class StudentReplica:
         # a very long one, which may take seconds, is read.
         self._read = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._computing_since: float | None = None
+        # Held while a batch is computed. `serve.batch` forms the next batch meanwhile, of the
+        # requests that it has by then; those stay outside until the turn is over, and so are
+        # computed with the next requests of the callers that were just answered.
+        self._turn = asyncio.Lock()
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Load the student that the user config names; Ray Serve calls this at each change."""
@@ -184,12 +188,15 @@ class StudentReplica:
             return self._further[name].predictor
 
     async def _answer(self, predictor: "Predictor", request_id: str, asked: Asked) -> Answer:
+        async with self._turn:
+            pass
         answer: Answer = await self._batched((predictor, request_id, asked))
         return answer
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.005)  # type: ignore[untyped-decorator]
     async def _batched(self, items: list[tuple["Predictor", str, Asked]]) -> list[Answer]:
-        return await self._run(_answer_all, items)
+        async with self._turn:
+            return await self._run(_answer_all, items)
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
         """Run work on the computing thread, and note when it began there."""

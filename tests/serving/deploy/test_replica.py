@@ -104,6 +104,40 @@ def test_an_image_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch)
     assert threads[0].startswith("decode")
 
 
+def test_requests_that_come_while_a_batch_is_computed_wait_for_those_that_follow_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = SimpleNamespace(_deployment_config=SimpleNamespace(max_ongoing_requests=16))
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: deployed)
+    sizes: list[int] = []
+
+    class Answering(Busy):
+        def answer(self, requests: dict[str, str]) -> list[Any]:
+            sizes.append(len(requests))
+            if "first" in requests:
+                self.work()
+            return [SimpleNamespace(request_id=name) for name in requests]
+
+    predictor = Answering()
+    replica = replica_of(predictor)
+    replica._batched.set_max_batch_size(3)
+    replica._batched.set_batch_wait_timeout_s(1.0)
+
+    async def ask(name: str) -> str:
+        return str((await replica._answer(predictor, name, "note")).request_id)
+
+    async def run() -> list[str]:
+        first = asyncio.create_task(ask("first"))
+        await asyncio.to_thread(predictor.began.wait, 20)
+        meanwhile = [asyncio.create_task(ask(name)) for name in ("second", "third")]
+        await asyncio.sleep(1.2)  # longer than a batch waits
+        predictor.end.set()
+        return [await first, await ask("fourth"), *[await task for task in meanwhile]]
+
+    assert asyncio.run(run()) == ["first", "fourth", "second", "third"]
+    assert sizes == [1, 3]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_batches_are_computed_with_the_threads_of_the_settings(threads: int) -> None:
     before = torch.get_num_threads()
