@@ -46,30 +46,28 @@ class StudentReplica:
     is loaded while the old one answers; the two are exchanged between two batches.
 
     Args:
-        threads: torch's CPU threads. None leaves what Ray sets: one for up to two CPUs.
+        threads: torch's CPU threads for a batch. None leaves what Ray sets: one for up to two CPUs.
     """
 
     def __init__(self, threads: int | None = None) -> None:
         write_to_serve_logs()
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)  # each thread of this process takes it when it computes
         self._config: Mapping[str, Any] = {}
         self._main: Loaded | None = None
         self._further: dict[str, Loaded] = {}
         self._loading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         # One thread computes, because students on one base model must take turns. Another one
-        # loads, so that answers continue meanwhile.
-        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
-        self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
+        # loads, so that answers continue meanwhile. OpenMP gives each thread that computes in
+        # parallel a team of its own, and once their members outnumber the cores they sleep between
+        # two operations, which doubles the time of a batch. So only this thread has a team.
+        self._compute = _pool("compute", torch_threads=threads)
+        self._load = _pool("load")
         # Images are decoded, measured and made prompts beside the event loop, which answers health
         # checks. One at a time, because a large one takes hundreds of megabytes.
-        self._decode = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._decode = _pool("decode")
         # Notes are read beside it, too. Several at a time, so that a short one does not wait until
         # a very long one, which may take seconds, is read.
-        self._read = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        self._read = _pool("read", READERS)
         self._computing_since: float | None = None
         # Held while a batch is computed. `serve.batch` forms the next batch meanwhile, of the
         # requests that it has by then; those stay outside until the turn is over, and so are
@@ -214,6 +212,18 @@ class StudentReplica:
         if self._main is None:
             raise RuntimeError("no student is loaded yet")
         return self._main
+
+
+def _pool(name: str, size: int = 1, torch_threads: int | None = 1) -> ThreadPoolExecutor:
+    """Return a pool of threads that compute with so many of torch's; None leaves torch's own."""
+
+    def begin() -> None:
+        if torch_threads is not None:
+            import torch
+
+            torch.set_num_threads(torch_threads)
+
+    return ThreadPoolExecutor(size, thread_name_prefix=name, initializer=begin)
 
 
 def _answer_all(items: list[tuple["Predictor", str, Asked]]) -> list[Answer]:

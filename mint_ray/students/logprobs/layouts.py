@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from mint_ray.students.encoding.vision_inputs import (
     can_stand_together,
@@ -138,7 +139,7 @@ def prefix_shared_logps(
     positions = packed.positions if without_grids else with_grids(packed, grids)
     if line is not None:
         ids, positions = (values.flatten(-2)[..., None, line.places] for values in (ids, positions))
-    cache = compute_prefix(base, beginning).cache(len(ids)) if beginning else None
+    cache = DynamicCache(compute_prefix(base, beginning).rows(len(ids))) if beginning else None
     hidden = base.base_model(
         input_ids=ids,
         position_ids=positions,

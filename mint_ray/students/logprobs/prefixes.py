@@ -25,11 +25,9 @@ class Prefix:
     ids: Tokens
     layers: tuple[tuple[Tensor, Tensor], ...] = field(repr=False)
 
-    def cache(self, rows: int) -> DynamicCache:
-        """Return a cache that holds the prefix for each of `rows` prompts."""
-        return DynamicCache(
-            [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in self.layers]
-        )
+    def rows(self, count: int) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values (count, heads, tokens, head size) of each layer."""
+        return [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in self.layers]
 
 
 def compute_prefix(base: Any, ids: Sequence[int]) -> Prefix:

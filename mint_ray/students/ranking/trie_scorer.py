@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.common.devices import HALF
@@ -35,6 +34,7 @@ from mint_ray.students.encoding.vision_inputs import check_shareable, image_inpu
 from mint_ray.students.logprobs.layouts import base_of
 from mint_ray.students.logprobs.prefixes import Prefix
 from mint_ray.students.ranking.apart import NotesApart
+from mint_ray.students.ranking.growing_cache import growing_cache
 
 # Rows of the vocabulary-wide matrix that the head computes at a time.
 HEAD_ROWS = 256
@@ -84,8 +84,7 @@ class TrieScorer:
         self._node_columns = 0
         self._columns = np.zeros((len(rows), len(self._trie.tokens)), dtype=np.int64)
         kept = self._kept_tokens(prefix, rows)
-        # Without a config every layer keeps all keys, so that none slides out of the window.
-        self._cache = prefix.cache(len(rows)) if prefix and kept else DynamicCache()
+        self._cache = growing_cache(prefix.rows(len(rows)) if prefix and kept else ())
         # Padded with the answer's beginning, which is no token of an image.
         padded = [[*row, *[row[-1]] * (self._prompt_width - len(row))] for row in rows]
         ids = torch.tensor(padded, device=self._device)[:, kept:]
@@ -110,8 +109,7 @@ class TrieScorer:
             (B, N, D) hidden states after the nodes, N the most nodes of a prompt. Where a prompt
             has fewer, the end of its row means nothing.
         """
-        # transformers computes a single query in another way than several.
-        width = max(2 if self._apart else 1, *map(len, nodes))
+        width = max(map(len, nodes))
         grid = np.zeros((len(nodes), width), dtype=np.int64)  # short rows are filled with the root
         for row, row_nodes in enumerate(nodes):
             grid[row, : len(row_nodes)] = row_nodes
@@ -122,9 +120,8 @@ class TrieScorer:
         if self._in_grid:
             positions = positions.expand(3, -1, -1)
         ids = torch.from_numpy(self._trie.tokens[grid]).to(self._device)
-        counts = [*map(len, nodes)]
-        hidden = self._forward(ids, positions, mask[:, None].to(self._device), counts)
-        return hidden[:, : max(counts)]
+        visible = mask[:, None].to(self._device)
+        return self._forward(ids, positions, visible, [*map(len, nodes)])
 
     def _node_mask(self, grid: Ints) -> Bools:
         """Give new nodes (B, N) their columns; return the (B, N, columns) that each may see."""
@@ -249,4 +246,4 @@ class TrieScorer:
     def _notes_apart(
         self, visible: Tensor | None = None, queries: Sequence[int] = ()
     ) -> AbstractContextManager[Any]:
-        return NotesApart(visible, queries) if self._apart else nullcontext()
+        return NotesApart(self._base, visible, queries) if self._apart else nullcontext()

@@ -138,11 +138,13 @@ def test_requests_that_come_while_a_batch_is_computed_wait_for_those_that_follow
     assert sizes == [1, 3]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_batches_are_computed_with_the_threads_of_the_settings(threads: int) -> None:
+def test_batches_alone_are_computed_with_the_threads_of_the_settings() -> None:
     before = torch.get_num_threads()
     try:
-        replica = StudentReplica.func_or_class(threads)
-        assert asyncio.run(replica._run(torch.get_num_threads)) == threads
+        replica = StudentReplica.func_or_class(2)
+        others = (replica._load, replica._decode, replica._read)
+        assert [pool.submit(torch.get_num_threads).result() for pool in others] == [1, 1, 1]
+        assert asyncio.run(replica._run(torch.get_num_threads)) == 2
+        assert [pool.submit(torch.get_num_threads).result() for pool in others] == [1, 1, 1]
     finally:
         torch.set_num_threads(before)
