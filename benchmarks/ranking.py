@@ -66,7 +66,7 @@ def time_beam(
         search="beam",
         beam_width=width,
         batch_size=together,
-        keep_prefix=together > 1,
+        frozen=together > 1,
     )
     ranker.rank(notes[:together])
     start = time.perf_counter()

@@ -61,7 +61,7 @@ def rank_held_out(student: Path, file: Path, config: Config, clock: Clock, job: 
         search=config.evaluation.search,
         beam_width=config.evaluation.beam_width,
         batch_size=1 if of_images else AT_ONCE,
-        keep_prefix=True,
+        frozen=True,
     )
     rows, done, unusable = list[dict[str, Any]](), 0, 0
     search = Clock(clock.left)

@@ -118,7 +118,7 @@ class Predictor:
             beam_width=calibration.beam_width if calibration else 16,
             temperature=calibration.temperature if calibration else 1.0,
             batch_size=batch_size,
-            keep_prefix=True,
+            frozen=True,
         )
         self._ranker = with_look_ups(ranker, folder, catalogue, calibration, listed=n_listed)
         self.model = ModelInfo(

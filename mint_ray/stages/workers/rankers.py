@@ -197,7 +197,7 @@ class StudentRanker:
             beam_width=calibration.beam_width if calibration else self._evaluation.beam_width,
             temperature=calibration.temperature if calibration else 1.0,
             batch_size=max(resources.micro_batch_size, notes_at_once),
-            keep_prefix=True,
+            frozen=True,
         )
         self._ranker = (
             ranker

@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from mint_ray.students.logprobs.layouts import attention_of
+from mint_ray.students.ranking.packed_weights import PackedWeights
 
 ROWS = 64
 """Rows of a block. A batch of four notes with sixteen partial names each fills one."""
@@ -37,12 +38,18 @@ class NotesApart(TorchFunctionMode):
             linear layers only.
         queries: of each of the B notes, how many of its queries count; those after them are filling
             and get zeros.
+        weights: packed for `ROWS` rows, if they are.
     """
 
     def __init__(
-        self, base: Any, visible: Tensor | None = None, queries: Sequence[int] = ()
+        self,
+        base: Any,
+        visible: Tensor | None = None,
+        queries: Sequence[int] = (),
+        weights: PackedWeights | None = None,
     ) -> None:
         super().__init__()
+        self._product = F.linear if weights is None else weights.linear
         self._base = base
         self._shape = None if visible is None else visible.shape
         self._before = attention_of(base)
@@ -83,8 +90,16 @@ class NotesApart(TorchFunctionMode):
     ) -> Any:
         """Compute linear layers in the way of this context, all else as it is."""
         if func is F.linear:
-            return _linear(*args, **(kwargs or {}))
+            return self._linear(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+    def _linear(self, states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the linear layer of states (..., K), `ROWS` rows at a time."""
+        rows = states.reshape(-1, states.shape[-1])
+        padded = F.pad(rows, (0, 0, 0, -len(rows) % ROWS)) if len(rows) % ROWS else rows
+        blocks = [self._product(block, weight, bias) for block in torch.split(padded, ROWS)]
+        out = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return out[: len(rows)].reshape(*states.shape[:-1], -1)
 
     def covers(self, mask: Tensor | None) -> bool:
         """Return whether an attention mask is the one of this context."""
@@ -153,12 +168,3 @@ def _attention(
 
 AttentionInterface.register(APART, _attention)
 AttentionMaskInterface.register(APART, sdpa_mask)
-
-
-def _linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return the linear layer of states (..., K), `ROWS` rows at a time."""
-    rows = states.reshape(-1, states.shape[-1])
-    padded = F.pad(rows, (0, 0, 0, -len(rows) % ROWS)) if len(rows) % ROWS else rows
-    blocks = [F.linear(block, weight, bias) for block in torch.split(padded, ROWS)]
-    out = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
-    return out[: len(rows)].reshape(*states.shape[:-1], -1)

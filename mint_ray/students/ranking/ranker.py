@@ -25,7 +25,9 @@ from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
 from mint_ray.students.logprobs.layouts import base_of, padded_logps
 from mint_ray.students.logprobs.prefixes import Prefix, compute_prefix
+from mint_ray.students.ranking.apart import ROWS
 from mint_ray.students.ranking.beam import Beam
+from mint_ray.students.ranking.packed_weights import PackedWeights
 from mint_ray.students.ranking.rankings import Ranking, Scores, ranking_of
 from mint_ray.students.ranking.trie_scorer import TrieScorer
 from mint_ray.students.student import Student
@@ -59,8 +61,8 @@ class Ranker:
         temperature: scores are divided by it before they become probabilities.
         batch_size: cases computed together. In float32, and on GPUs, it changes scores in their
             last bits.
-        keep_prefix: keep the keys and values of the tokens that all prompts start with, for a
-            ranker that lives long.
+        frozen: the student's weights do not change any more. The keys and values of the tokens that
+            all prompts start with are kept then, and packed weights, on a CPU in half precision.
 
     Raises:
         DataError: two names have the same tokens.
@@ -79,7 +81,7 @@ class Ranker:
         beam_width: int = 16,
         temperature: float = 1.0,
         batch_size: int = 1,
-        keep_prefix: bool = False,
+        frozen: bool = False,
     ) -> None:
         self._student = student
         student.activate()
@@ -94,7 +96,8 @@ class Ranker:
         self._names = tuple(names)
         self._batch_size = batch_size
         self._prefix_sharing = self._supports_prefix_sharing()
-        self._prefix = self._common_prefix() if keep_prefix and self._prefix_sharing else None
+        self._prefix = self._common_prefix() if frozen and self._prefix_sharing else None
+        self._weights = PackedWeights(ROWS) if frozen else None
         logger.info(
             "ranking: %s over %d names (%d trie tokens)", self.search, len(names), len(self.trie)
         )
@@ -181,7 +184,9 @@ class Ranker:
     ) -> list[Scores]:
         search = self._exhaustive if self.search == "exhaustive" else self._beam
         with torch.inference_mode():
-            scorer = TrieScorer(self._student.model, self.trie, prompts, self._prefix)
+            scorer = TrieScorer(
+                self._student.model, self.trie, prompts, self._prefix, self._weights
+            )
             scores_by_case = search(scorer, len(prompts))
             unreached = [
                 answer if answer is not None and answer not in labels else None

@@ -35,6 +35,7 @@ from mint_ray.students.logprobs.layouts import base_of
 from mint_ray.students.logprobs.prefixes import Prefix
 from mint_ray.students.ranking.apart import NotesApart
 from mint_ray.students.ranking.growing_cache import growing_cache
+from mint_ray.students.ranking.packed_weights import PackedWeights
 
 # Rows of the vocabulary-wide matrix that the head computes at a time.
 HEAD_ROWS = 256
@@ -62,13 +63,19 @@ class TrieScorer:
         trie: the names' tokens.
         prompts: token ids up to where the answer starts, and their images.
         prefix: the tokens that all prompts start with, if they were kept.
+        weights: the model's, packed for `NotesApart`, if they are.
 
     Raises:
         CannotShare: the model does not take images as tokens of the prompt.
     """
 
     def __init__(
-        self, model: Any, trie: NameTrie, prompts: Sequence[Prompt], prefix: Prefix | None = None
+        self,
+        model: Any,
+        trie: NameTrie,
+        prompts: Sequence[Prompt],
+        prefix: Prefix | None = None,
+        weights: PackedWeights | None = None,
     ) -> None:
         vision_inputs = [prompt.vision_inputs for prompt in prompts]
         check_shareable(vision_inputs)
@@ -76,6 +83,7 @@ class TrieScorer:
         weight = next(model.parameters())
         self._device = weight.device
         self._apart = weight.device.type == "cpu" and weight.dtype in HALF
+        self._weights = weights
         self._trie = trie.table
         self._grids = [prompt_positions(self._base, p.ids, p.vision_inputs) for p in prompts]
         rows = [(*prompt.ids, *trie.prefix) for prompt in prompts]
@@ -246,4 +254,6 @@ class TrieScorer:
     def _notes_apart(
         self, visible: Tensor | None = None, queries: Sequence[int] = ()
     ) -> AbstractContextManager[Any]:
-        return NotesApart(self._base, visible, queries) if self._apart else nullcontext()
+        if not self._apart:
+            return nullcontext()
+        return NotesApart(self._base, visible, queries, self._weights)

@@ -186,14 +186,14 @@ NOTES = [NOTE, "", "Seizures. " * 40, "A short note.", "Deafness, and a cleft pa
 
 
 @pytest.mark.parametrize("search", ["exhaustive", "beam"])
-@pytest.mark.parametrize("further", [{"batch_size": 3}, {"keep_prefix": True}, {"batch_size": 5}])
+@pytest.mark.parametrize("further", [{"batch_size": 3}, {"frozen": True}, {"batch_size": 5}])
 def test_neighbours_and_a_kept_beginning_change_nothing(
     student: Student, search: Any, further: dict[str, Any]
 ) -> None:
     known = [0, 3, None, len(NAMES) - 1, 1]
     settings: dict[str, Any] = {"top_k": 2, "search": search, "beam_width": 2}
     alone = Ranker(student, NAMES, **settings).rank(NOTES, known)
-    further = {"keep_prefix": True} | further
+    further = {"frozen": True} | further
     together = Ranker(student, NAMES, **settings, **further).rank(NOTES, known)
     for one, other in zip(alone, together, strict=True):
         assert one.labels == other.labels
@@ -207,7 +207,7 @@ def test_neighbours_and_a_kept_beginning_change_nothing(
 def test_what_prompts_start_with_is_computed_once(
     student: Student, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ranker = Ranker(student, NAMES, top_k=2, keep_prefix=True)
+    ranker = Ranker(student, NAMES, top_k=2, frozen=True)
     prefix = ranker._prefix
     assert prefix is not None
     prompt = student.prompt(NOTE).ids
@@ -237,7 +237,7 @@ def test_in_half_precision_too_neighbours_change_not_a_digit(tokenizer: Any, sea
     student = Student(model, tokenizer, StudentInfo("tiny", None, K, 700, 1400), Path("catalogue"))
     known = [0, 3, None, len(NAMES) - 1, 1]
     settings: dict[str, Any] = {"top_k": 3, "search": search, "beam_width": 4}
-    alone = Ranker(student, NAMES, **settings, keep_prefix=True).rank(NOTES, known)
+    alone = Ranker(student, NAMES, **settings, frozen=True).rank(NOTES, known)
     for size in (2, 5):
-        ranker = Ranker(student, NAMES, **settings, keep_prefix=True, batch_size=size)
+        ranker = Ranker(student, NAMES, **settings, frozen=True, batch_size=size)
         assert ranker.rank(NOTES, known) == alone

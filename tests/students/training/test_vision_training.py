@@ -94,7 +94,7 @@ def test_a_trained_student_ranks_images(
     alone = Ranker(student, TISSUES, top_k=4).rank(images[2:3])[0]
     assert alone.labels == rankings[2].labels
     assert alone.probabilities == pytest.approx(rankings[2].probabilities, abs=1e-6)
-    together = Ranker(student, TISSUES, top_k=4, batch_size=3, keep_prefix=True).rank(images)
+    together = Ranker(student, TISSUES, top_k=4, batch_size=3, frozen=True).rank(images)
     for one, other in zip(rankings, together, strict=True):
         assert one.labels == other.labels
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
