@@ -46,10 +46,10 @@ class StudentReplica:
     is loaded while the old one answers; the two are exchanged between two batches.
 
     Args:
-        threads: torch's CPU threads for a batch. None leaves what Ray sets: one for up to two CPUs.
+        threads: torch's CPU threads for a batch.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int = 1) -> None:
         write_to_serve_logs()
         self._config: Mapping[str, Any] = {}
         self._main: Loaded | None = None
@@ -214,14 +214,13 @@ class StudentReplica:
         return self._main
 
 
-def _pool(name: str, size: int = 1, torch_threads: int | None = 1) -> ThreadPoolExecutor:
-    """Return a pool of threads that compute with so many of torch's; None leaves torch's own."""
+def _pool(name: str, size: int = 1, torch_threads: int = 1) -> ThreadPoolExecutor:
+    """Return a pool of threads, each of which computes with so many of torch's threads."""
 
     def begin() -> None:
-        if torch_threads is not None:
-            import torch
+        import torch
 
-            torch.set_num_threads(torch_threads)
+        torch.set_num_threads(torch_threads)
 
     return ThreadPoolExecutor(size, thread_name_prefix=name, initializer=begin)
 
