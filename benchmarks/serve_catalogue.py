@@ -5,10 +5,10 @@
 
 The real chain on a sample of the case store: cases, pairs, a training of two steps, calibration,
 promotion, and the service with the registry's champion, or with a given student, whose search goes
-on for longer, since it is surer of its first names than of its tenth. Four callers
-each send the next note as soon as they have an answer; halfway, another version becomes champion.
-Every answer is compared with the one that its note gets alone. Before that, batches of four notes
-are answered in this process, to see where the time goes.
+on for longer, since it is surer of its first names than of its tenth. Four callers each send the
+next note as soon as they have an answer; halfway, another version becomes champion. Every answer is
+compared with the one that its note gets alone. Before that, batches of four notes are answered in
+this process, to see where the time goes.
 """
 
 import argparse
