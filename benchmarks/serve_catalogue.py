@@ -41,17 +41,11 @@ CALLERS = 4
 GOAL = 2.0
 """Seconds within which 95 % of the answers are to come."""
 SETTINGS = {"refresh_seconds": 2}
-_ONE = {"max_replicas": 1, "batch_size": 4}
+_EACH = {"batch_size": 4, "cpus": 0.9}
 SYSTEMS: dict[str, dict[str, Any]] = {
-    "one replica, two threads": {**_ONE, "threads": 2},
-    "one replica, one thread": {**_ONE, "threads": 1},
-    "two replicas, one thread each": {
-        "min_replicas": 2,
-        "max_replicas": 2,
-        "batch_size": 2,
-        "cpus": 0.9,
-        "threads": 1,
-    },
+    "two replicas, one thread each": {**_EACH, "min_replicas": 2, "max_replicas": 2, "threads": 1},
+    "one replica, two threads": {**_EACH, "max_replicas": 1, "threads": 2},
+    "one replica, one thread": {**_EACH, "max_replicas": 1, "threads": 1},
 }
 """Settings of the measured services."""
 PARTS = {
