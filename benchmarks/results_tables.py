@@ -32,6 +32,7 @@ SECTIONS: dict[str, tuple[str, Write]] = {
     "note_findings": ("note_findings", notes.note_findings_section),
     "retrieval": ("retrieval", notes.retrieval_section),
     "compare_phenopackets": ("compare_phenopackets", comparisons.section),
+    "compare_low_rate": ("compare_low_rate", comparisons.section),
     "compare_all_diseases": ("compare_all_diseases", comparisons.section),
     "compare_modalities": ("compare_modalities", comparisons.section),
     "compare_reasoning": ("compare_reasoning", comparisons.section),

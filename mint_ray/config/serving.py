@@ -32,8 +32,8 @@ class ServedStudentConfig(Section):
     batch_size: int = Field(8, ge=1)
     """Largest number of requests that are computed together."""
     batch_wait_seconds: float = Field(0.05, ge=0)
-    """Seconds that a batch waits for further requests, once the one before it is done. Several notes
-    together take hardly longer than one, so that a short wait serves more callers."""
+    """Seconds that a batch waits for further requests, once the one before it is done. Several
+    notes together take hardly longer than one, so that a short wait serves more callers."""
     max_queued_requests: int = Field(16, ge=1)
     """Largest number of requests that wait, beside the two batches in work. Further requests get
     429 with Retry-After."""

@@ -216,7 +216,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "calibrate",
-        5,
+        6,
         ("cases",),
         (
             "seed",

@@ -1,9 +1,12 @@
-"""Bounded search for a temperature, for teachers and calibrations."""
+"""Bounded search for a temperature, for teachers, students in training and calibrations."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from scipy.optimize import minimize_scalar
+
+from mint_ray.common.arrays import Bools, Floats
 
 
 def search_temperature(loss: Callable[[float], float], log_bounds: tuple[float, float]) -> float:
@@ -20,3 +23,30 @@ def search_temperature(loss: Callable[[float], float], log_bounds: tuple[float, 
         options={"xatol": 1e-5},
     )
     return math.exp(float(minimum.x))
+
+
+def confidence_temperature(
+    scores: Sequence[Floats], correct: Bools, log_bounds: tuple[float, float]
+) -> float:
+    """Return the temperature at which the top confidence fits the outcomes best (binary log loss).
+
+    Args:
+        scores: (m,) unnormalised log-probabilities of each example's candidates.
+        correct: (N,) whether the highest score is the known answer's.
+        log_bounds: range of the temperature's natural logarithm.
+    """
+
+    def loss(temperature: float) -> float:
+        top = np.clip(top_confidence(scores, temperature), 1e-12, 1 - 1e-12)
+        return float(-np.where(correct, np.log(top), np.log1p(-top)).mean())
+
+    return search_temperature(loss, log_bounds)
+
+
+def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats:
+    """Return the highest softmax probability (N,) of each example's scores."""
+    tops = []
+    for values in scores:
+        scaled = values / temperature
+        tops.append(1.0 / np.exp(scaled - scaled.max()).sum())
+    return np.array(tops, dtype=np.float64)

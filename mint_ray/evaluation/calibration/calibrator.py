@@ -26,7 +26,7 @@ from mint_ray.evaluation.calibration.scores import (
     LOG_TEMPERATURE,
     ScoredCases,
     case_values,
-    fit_temperature,
+    fit_confidence,
     probabilities,
 )
 from mint_ray.evaluation.metrics.bootstrap import macro_weights
@@ -174,7 +174,7 @@ def calibrate(
     Raises:
         DataError: there is no case whose answer is in the catalogue and was scored.
     """
-    temperature = fit_temperature(cases)
+    temperature = fit_confidence(cases)
     known, reached = cases.answerable, cases.reached
     misfit = np.array(
         [

@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy.special import softmax
 
 from mint_ray.common.arrays import Bools, Floats, Ints
-from mint_ray.common.probabilities.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import confidence_temperature, search_temperature
 from mint_ray.errors import DataError
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 
@@ -148,17 +148,30 @@ def fit_temperature(cases: ScoredCases) -> float:
     Raises:
         DataError: there is no case whose known answer is in the catalogue.
     """
+    _check_answerable(cases)
     known = cases.answerable
-    if not known.any():
-        raise DataError(
-            "a temperature needs cases whose answer is in the catalogue, found none of "
-            f"{len(cases)}; check that the catalogue has the labels of the validation cases"
-        )
 
     def loss(temperature: float) -> float:
         return float(-answer_log_probabilities(cases, temperature)[known].mean())
 
     return search_temperature(loss, LOG_TEMPERATURE)
+
+
+def fit_confidence(cases: ScoredCases) -> float:
+    """Fit the temperature at which the best name's probability tells best whether it is right.
+
+    The loss is the mean negative log-likelihood of that outcome, over all cases: the best name is
+    wrong for an answer that the catalogue lacks or that the search did not reach, too. A fit to the
+    likelihood of the known answers (`fit_temperature`) would be ruled by answers that are not
+    reached: it flattens all probabilities to make those few less unlikely, and the best name's is
+    then far below its accuracy.
+
+    Raises:
+        DataError: there is no case whose known answer is in the catalogue.
+    """
+    _check_answerable(cases)
+    right = np.array([answer == 0 for answer in cases.answers], dtype=np.bool_)
+    return confidence_temperature(cases.scores, right, LOG_TEMPERATURE)
 
 
 def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:
@@ -172,3 +185,11 @@ def case_values(cases: ScoredCases, temperature: float) -> Mapping[str, Floats]:
         "mrr": 1.0 / ranks,
         "nll": -np.maximum(log_probabilities, math.log(PROBABILITY_FLOOR)),
     }
+
+
+def _check_answerable(cases: ScoredCases) -> None:
+    if not cases.answerable.any():
+        raise DataError(
+            "a temperature needs cases whose answer is in the catalogue, found none of "
+            f"{len(cases)}; check that the catalogue has the labels of the validation cases"
+        )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mint_ray.common.arrays import Bools, Floats
-from mint_ray.common.probabilities.temperature import search_temperature
+from mint_ray.common.probabilities.temperature import confidence_temperature, top_confidence
 from mint_ray.evaluation.metrics.ece import assign_bins
 
 # tanh(ln 3) = 0.8: where the paper puts the second option's target on the curve.
@@ -186,8 +186,8 @@ def regime(
         seed: of the draws that give `noise`.
     """
     correct = is_correct(scores, answers)
-    confidence = top_confidence(scores, 1.0)
-    temperature = _temperature(scores, correct)
+    confidence = top_confidence(scores)
+    temperature = confidence_temperature(scores, correct, _LOG_TEMPERATURE)
     fitted = top_confidence(scores, temperature)
     rng = np.random.default_rng(seed)
     draws = [_ece(fitted, rng.random(len(fitted)) < fitted, bins) for _ in range(_NULL_DRAWS)]
@@ -201,35 +201,10 @@ def regime(
     )
 
 
-def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats:
-    """Return the highest softmax probability (N,) of each example's scores."""
-    tops = []
-    for values in scores:
-        scaled = values / temperature
-        tops.append(1.0 / np.exp(scaled - scaled.max()).sum())
-    return np.array(tops, dtype=np.float64)
-
-
 def is_correct(scores: Sequence[Floats], answers: Sequence[int | None]) -> Bools:
     """Return whether the highest score is the known answer's (N,)."""
     examples = zip(scores, answers, strict=True)
     return np.array([int(values.argmax()) == answer for values, answer in examples])
-
-
-def _temperature(scores: Sequence[Floats], correct: Bools) -> float:
-    """Find the temperature whose top confidence fits the outcomes best (binary log loss).
-
-    `fit_temperature` of a finished student maximises the likelihood of the known answers instead.
-    Here the ECE looks at the top answer only, and the floor is what remains of it. The range of
-    temperatures is wider too: sums of a student in training may be far from calibrated.
-    """
-
-    def loss(temperature: float) -> float:
-        top = top_confidence(scores, temperature)
-        top = np.clip(top, 1e-12, 1 - 1e-12)
-        return float(-np.where(correct, np.log(top), np.log1p(-top)).mean())
-
-    return search_temperature(loss, _LOG_TEMPERATURE)
 
 
 def _ece(confidence: Floats, correct: Bools, bins: int) -> float:

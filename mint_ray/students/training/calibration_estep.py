@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mint_ray.common.collectives import gather, rank, world_size
+from mint_ray.common.probabilities.temperature import top_confidence
 from mint_ray.config.training import TrainingConfig
 from mint_ray.students.engines.base import Engine
 from mint_ray.students.logprobs.examples import Example
@@ -21,7 +22,6 @@ from mint_ray.students.objectives.rcft import (
     expectation,
     is_correct,
     regime,
-    top_confidence,
 )
 from mint_ray.students.objectives.registry import Objective
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from mint_ray.evaluation.calibration.scores import (
     ScoredCases,
     answer_log_probability,
     case_values,
+    fit_confidence,
     fit_temperature,
     probabilities,
     scored_cases,
@@ -51,6 +53,27 @@ def cases_of(
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
 def test_a_known_temperature_is_recovered(temperature: float) -> None:
     assert fit_temperature(drawn(temperature)) == pytest.approx(temperature, rel=0.06)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_it_is_recovered_from_the_best_names_alone(temperature: float) -> None:
+    assert fit_confidence(drawn(temperature)) == pytest.approx(temperature, rel=0.1)
+
+
+def test_a_few_answers_out_of_reach_do_not_flatten_the_others() -> None:
+    """A tenth of the answers is 30 nats below: likelihood flattens all, confidence hardly."""
+    drawn_cases = drawn(1.0)
+    lost = np.arange(len(drawn_cases)) % 10 == 0
+    cases = replace(
+        drawn_cases,
+        answers=tuple(8 if far else a for far, a in zip(lost, drawn_cases.answers, strict=True)),
+        answer_scores=tuple(
+            -30.0 if far else score
+            for far, score in zip(lost, drawn_cases.answer_scores, strict=True)
+        ),
+    )
+    assert 1.0 < fit_confidence(cases) < 1.5
+    assert fit_temperature(cases) > 3.0
 
 
 def test_cases_beyond_the_catalogue_teach_no_temperature() -> None:
