@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray import serve
 
 from mint_ray.errors import ServingError
 from mint_ray.serving.api.requests import DiagnoseRequest, Options
@@ -118,10 +119,12 @@ def test_requests_that_come_while_a_batch_is_computed_wait_for_those_that_follow
                 self.work()
             return [SimpleNamespace(request_id=name) for name in requests]
 
+    # A queue of its own: that of the class, once used, keeps Ray from deploying the class.
+    replica_class = StudentReplica.func_or_class
+    batched = serve.batch(max_batch_size=3, batch_wait_timeout_s=1.0)
+    monkeypatch.setattr(replica_class, "_batched", batched(replica_class._batched.__wrapped__))
     predictor = Answering()
     replica = replica_of(predictor)
-    replica._batched.set_max_batch_size(3)
-    replica._batched.set_batch_wait_timeout_s(1.0)
 
     async def ask(name: str) -> str:
         return str((await replica._answer(predictor, name, "note")).request_id)
