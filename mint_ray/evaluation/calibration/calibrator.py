@@ -14,6 +14,7 @@ import numpy as np
 
 from mint_ray.common.arrays import Bools, Floats
 from mint_ray.common.files import read_json, write_json
+from mint_ray.common.probabilities.temperature import top_confidence
 from mint_ray.config.promotion import RankedBy
 from mint_ray.errors import DataError
 from mint_ray.evaluation.calibration.conformal import (
@@ -252,7 +253,7 @@ def measure(
                 ("none_of_these_inside", means["none_of_these"], known),
                 ("none_of_these_outside", means["none_of_these"], ~known),
             ]
-        confidence = np.array([probabilities(s, temperature).max() for s in cases.scores])
+        confidence = top_confidence(cases.scores, temperature)
         correct = np.array([answer == 0 for answer in cases.answers], dtype=np.bool_)
         measured[name] = {}
         for macro in (False, True):
