@@ -2,16 +2,23 @@
 
 import numpy as np
 
-from mint_ray.common.arrays import Floats, Ints
+from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.students.encoding.name_trie import TrieTable
+
+NEGLIGIBLE = 1e-4
+"""Probability mass, of the finished names', below which partial names are given up together."""
 
 
 class Beam:
     """The state of a search: the best partial names, and the names that were finished.
 
+    Partial names that cannot enter the top any more are given up as soon as no probability would
+    show it. Their places in a pass go to the next tokens of those that can, which are scored ahead
+    of their turn, so that the ends of a few long names do not take a pass a token.
+
     Args:
         trie: the names' tokens.
-        width: most partial names that are followed.
+        width: most nodes whose children are scored in a pass.
         top_k: finished names that the search must find before it may stop early.
     """
 
@@ -21,7 +28,7 @@ class Beam:
         self._sums = np.zeros(len(trie.tokens))
         self._ends: Ints = np.zeros(0, dtype=np.int64)
         self.frontier: Ints = np.zeros(1, dtype=np.int64)
-        """Nodes whose children to score next, best first; empty when the search is over."""
+        """Nodes whose children to score next, ancestors first; empty when the search is over."""
 
     @property
     def finished(self) -> tuple[Ints, Floats]:
@@ -35,17 +42,37 @@ class Beam:
             children: (m,) of all nodes of the frontier.
             logps: (m,) log-probability of each.
         """
-        sums = self._sums
-        sums[children] = sums[self._trie.parents[children]] + logps
-        ends = children[self._trie.labels[children] >= 0]
+        sums, trie = self._sums, self._trie
+        depths = trie.depths[children]
+        for depth in np.unique(depths):  # a parent's sum before its children's
+            level = depths == depth
+            sums[children[level]] = sums[trie.parents[children[level]]] + logps[level]
+        ends = children[trie.labels[children] >= 0]
         self._ends = np.concatenate([self._ends, ends])
         inner = children[self._has_children[children]]
+        inner = inner[~np.isin(inner, self.frontier)]
         best = inner[np.lexsort((inner, -sums[inner]))[: self._width]]
-        is_over = not len(best) or self._settled(float(sums[best[0]]))
-        self.frontier = best[:0] if is_over else best
+        self.frontier = self._with_descendants(best[self._can_matter(sums[best])])
 
-    def _settled(self, best_open: float) -> bool:
-        """Return whether no open name can still enter the top."""
+    def _can_matter(self, open_sums: Floats) -> Bools:
+        """Return which open names, best first, may still enter the top or show in its mass."""
         # Every further token adds a log-probability of at most 0, so scores only fall.
-        best = np.sort(self._sums[self._ends])[::-1][: self._top_k]
-        return len(best) == self._top_k and bool(best[-1] > best_open)
+        finished = np.sort(self._sums[self._ends])[::-1]
+        if len(finished) < self._top_k:
+            return np.ones(len(open_sums), dtype=np.bool_)
+        can_enter: Bools = open_sums >= finished[self._top_k - 1]
+        if not can_enter.any():
+            return can_enter
+        mass = np.exp(open_sums - finished[0])
+        rest = np.cumsum(mass[::-1])[::-1]
+        shows: Bools = rest > NEGLIGIBLE * np.exp(finished - finished[0]).sum()
+        return can_enter | shows
+
+    def _with_descendants(self, nodes: Ints) -> Ints:
+        """Fill a pass up with the inner nodes below `nodes`, level by level."""
+        level = nodes
+        while len(nodes) < self._width and len(level):
+            level = self._trie.children_of(level)[0]
+            level = level[self._has_children[level]][: self._width - len(nodes)]
+            nodes = np.concatenate([nodes, level])
+        return nodes
