@@ -27,6 +27,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "cases.note_columns",
     "cases.recombined_annotation_share",
     "cases.recombined_per_disease",
+    "cases.recombined_rendering",
     "cases.rendering",
     "cases.renderings",
     "cases.simulated_per_disease",

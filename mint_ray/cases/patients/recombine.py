@@ -2,8 +2,9 @@
 
 A recombined patient has as many findings as one of the patients, drawn from the findings of all of
 them and from the annotations of the disease. The only patient of a disease is recombined with its
-annotations. All else comes from one of the patients, the original, whose group the new one joins:
-of cross-fitted teachers, one that has not seen that group ranks it.
+annotations. Some of them can be left out or replaced by broader ones, as in `renderings`. All else
+comes from one of the patients, the original, whose group the new one joins: of cross-fitted
+teachers, one that has not seen that group ranks it.
 """
 
 from collections import Counter, defaultdict
@@ -12,9 +13,10 @@ from itertools import chain, islice
 
 import numpy as np
 
-from mint_ray.cases.patients.renderings import current_terms, observed_findings
+from mint_ray.cases.patients.renderings import current_terms, observed_findings, vary
 from mint_ray.cases.schema import RECOMBINED, SEXES, Case
 from mint_ray.common.seeds import stable_seed
+from mint_ray.config.cases import RenderingConfig
 from mint_ray.knowledge.annotations import Annotation, Annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
@@ -30,6 +32,7 @@ def recombine_cases(
     ontology: Ontology,
     per_disease: int,
     annotation_share: float,
+    rendering: RenderingConfig,
     seed: int,
 ) -> list[Case]:
     """Return new training cases of every disease with training patients, `<case id>#mix1`, ...
@@ -45,6 +48,7 @@ def recombine_cases(
         ontology: resolves the findings.
         per_disease: number of new patients of a disease.
         annotation_share: share of a patient's findings that come from the annotations.
+        rendering: probabilities that a drawn finding is left out, or made broader.
         seed: of the draws, which depend on it and on the patients of the disease.
     """
     patients: dict[int, list[Case]] = defaultdict(list)
@@ -56,7 +60,7 @@ def recombine_cases(
     made = []
     for index, of_disease in sorted(patients.items()):
         label = catalogue.label(index)
-        pool = _Pool(of_disease, annotations.of(*label.ids), ontology, annotation_share)
+        pool = _Pool(of_disease, annotations.of(*label.ids), ontology, annotation_share, rendering)
         if not pool.varies:
             continue
         rng = np.random.default_rng(stable_seed(seed, "recombine", label.label_id))
@@ -81,8 +85,9 @@ class _Pool:
         annotations: Sequence[Annotation],
         ontology: Ontology,
         annotation_share: float,
+        rendering: RenderingConfig,
     ) -> None:
-        self._ontology, self._share = ontology, annotation_share
+        self._ontology, self._share, self._rendering = ontology, annotation_share, rendering
         found = [(case, observed_findings(case, ontology)) for case in cases]
         self.patients = [(case, observed) for case, observed in found if observed]
         excluded = [current_terms(case["excluded_terms"], ontology) for case, _ in self.patients]
@@ -116,6 +121,8 @@ class _Pool:
             _in_random_order(self._observed[sex], rng),
         )
         observed = self._unrelated(drawn, len(findings))
+        if self._rendering.changes:
+            observed = vary(observed, self._ontology, self._rendering, rng)
         if not observed or frozenset(observed) in self._known:
             return None
         self._known.add(frozenset(observed))

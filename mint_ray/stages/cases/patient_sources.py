@@ -96,6 +96,7 @@ def make_from(
         ontology,
         settings.recombined_per_disease,
         settings.recombined_annotation_share,
+        settings.recombined_rendering,
         config.seed,
     )
     return rendered + recombined

@@ -8,7 +8,7 @@ import pytest
 from mint_ray.cases.patients.recombine import recombine_cases
 from mint_ray.cases.schema import RECOMBINED, Case, blank_case, origin_of
 from mint_ray.cases.splits import check_no_leakage
-from mint_ray.config.cases import CasesConfig
+from mint_ray.config.cases import CasesConfig, RenderingConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import Catalogue, catalogue_of
 from mint_ray.knowledge.ontology import load_ontology
@@ -35,10 +35,17 @@ PATIENTS = [
 ]
 
 
+UNCHANGED = RenderingConfig(drop=0.0, broaden=0.0)
+
+
 def recombine(
-    *cases: Case, n: int = 20, share: float = 0.0, annotations: Annotations = NOTHING
+    *cases: Case,
+    n: int = 20,
+    share: float = 0.0,
+    annotations: Annotations = NOTHING,
+    rendering: RenderingConfig = UNCHANGED,
 ) -> list[Case]:
-    return recombine_cases(cases, CATALOGUE, annotations, ONTOLOGY, n, share, seed=0)
+    return recombine_cases(cases, CATALOGUE, annotations, ONTOLOGY, n, share, rendering, seed=0)
 
 
 def test_findings_are_those_of_several_patients_and_all_else_of_one() -> None:
@@ -64,6 +71,16 @@ def test_frequent_findings_are_drawn_more_often() -> None:
     cases = [patient(str(i), [*POOL[:2], *rare[3 * i : 3 * i + 3]]) for i in range(6)]
     drawn = Counter(term for case in recombine(*cases, n=30) for term in case["terms"])
     assert min(drawn[term] for term in POOL[:2]) > 2 * max(drawn[term] for term in rare)
+
+
+def test_drawn_findings_are_left_out_or_made_broader() -> None:
+    fewer = recombine(*PATIENTS, rendering=RenderingConfig(drop=1.0, broaden=0.0))
+    assert fewer
+    assert all(len(case["terms"]) == 2 and set(case["terms"]) <= set(POOL) for case in fewer)
+    broad = recombine(*PATIENTS, rendering=RenderingConfig(drop=0.0, broaden=1.0))
+    parents = {parent for term in POOL for parent in ONTOLOGY.parents(term)}
+    assert broad
+    assert all(set(case["terms"]) <= parents for case in broad)
 
 
 def test_a_share_comes_from_the_annotations() -> None:

@@ -133,7 +133,9 @@ def test_made_cases_have_reports_of_their_own() -> None:
     annotations = Annotations({"OMIM:900001": rows}, {"OMIM:900001": "Invented disease"}, {}, {})
     catalogue = build_catalogue(annotations, {}, "OMIM", "all")
     made = render_cases(read, ONTOLOGY, RenderingConfig(drop=0.1), 4, seed=0)
-    made += recombine_cases(read, catalogue, annotations, ONTOLOGY, 6, 0.5, seed=0)
+    made += recombine_cases(
+        read, catalogue, annotations, ONTOLOGY, 6, 0.5, RenderingConfig(), seed=0
+    )
     finished = _finish(made).cases
     assert {case["source"] for case in finished} == {"rendering", "recombined"}
     for before, case in zip(made, finished, strict=True):
