@@ -39,6 +39,8 @@ from mint_ray.students.ranking.packed_weights import PackedWeights
 
 # Rows of the vocabulary-wide matrix that the head computes at a time.
 HEAD_ROWS = 256
+# Rows of it that are summed at a time on a CPU: in float32 they fit into its cache.
+_SUM_ROWS = 8
 
 
 class TrieScorer:
@@ -175,11 +177,11 @@ class TrieScorer:
         for at in range(0, len(rows), HEAD_ROWS):
             part = slice(at, at + HEAD_ROWS)
             with self._notes_apart():
-                logits = head(hidden[rows[part], indices[part]]).float()
+                logits = head(hidden[rows[part], indices[part]])
             below = slice(ends[at], ends[min(at + HEAD_ROWS, len(rows))])
             lines = np.repeat(np.arange(len(logits)), counts[part])
-            wanted = logits[lines, self._trie.tokens[children[below]]]
-            values[below] = (wanted - logits.logsumexp(-1)[lines]).cpu().numpy()
+            wanted = logits[lines, self._trie.tokens[children[below]]].float()
+            values[below] = (wanted - _log_sums(logits)[lines]).cpu().numpy()
         bounds = ends[np.cumsum(sizes)[:-1]]
         return list(zip(np.split(children, bounds), np.split(values, bounds), strict=True))
 
@@ -257,3 +259,9 @@ class TrieScorer:
         if not self._apart:
             return nullcontext()
         return NotesApart(self._base, visible, queries, self._weights)
+
+
+def _log_sums(logits: Tensor) -> Tensor:
+    """Return the (N,) log of the summed exponentials of each row of logits (N, V), in float32."""
+    size = _SUM_ROWS if logits.device.type == "cpu" else len(logits)
+    return torch.cat([rows.float().logsumexp(-1) for rows in logits.split(max(size, 1))])
