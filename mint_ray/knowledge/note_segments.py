@@ -63,6 +63,7 @@ _PATIENT_HEADINGS = (
     "|neuro|neurology|neurologic|neurological|neurological exam|neurologic exam|on exam|pe|msk"
     "|neurological examination|physical findings|labs|imaging|clinical|child|endorses|endorsed"
     "|social history|social hx|shx|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
+    "|allergies|drug allergies|pos|pertinent pos|reports|complains of|admits"
 )
 _RELATIVES_HEADINGS = (
     "family history|family hx|fam hx|fam history|family medical history|fh|fhx|family"
@@ -74,12 +75,12 @@ _NEGATED_HEADINGS = (
     "|not present|not found|excluded|ruled out|without|no evidence of|no|none of|absent findings"
     "|the patient does not have|does not have|she denies|he denies|not seen|no signs of"
     "|the following were not found|the following are absent|not observed|not reported|not noted"
-    "|not detected|looked for and not found"
+    "|not detected|looked for and not found|neg|pertinent neg"
 )
 _OPEN_HEADINGS = (
     "plan|differential diagnosis|differential|ddx|side effects|risks|risk factors|red flags"
     "|to rule out|rule out|r/o|recommendations|counselling|counseling"
-    "|queries|query|possible|suspected|not assessed|watch for|advice"
+    "|queries|query|possible|suspected|not assessed|watch for|advice|return precautions"
 )
 _NAMES_OF: dict[Heading, str] = {
     "": _PATIENT_HEADINGS,

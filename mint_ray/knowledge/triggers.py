@@ -96,6 +96,7 @@ TRIGGERS: dict[str, Phrases] = {
         "reveals",
         "because of|due to|owing to|secondary to|c / o|complains of|complaining of|admits to",
         "endorses|endorsed|endorsing",
+        "p / w|presenting with|admitted for|admitted with|here for",
         "presents with|positive for|pos for|pos . for|+ ve for|+ for",
         "aber|sondern|jedoch|hingegen|mais|pero|sino|ma|però|tuttavia|maar|wel|echter|presente",
     ),

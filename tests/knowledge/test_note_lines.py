@@ -3,7 +3,8 @@
 The lines were written by people who had not seen the reader.
 `note_lines.json` marks the findings of each line: `present`, `excluded`, or `not_mentioned` for
 what says nothing of the patient (relatives, possibilities, plans, names of clinics). The second
-set, ids from 2 on, was read for the first time when the first was finished.
+set, ids that begin with 2, was read for the first time when the first was finished. Lines of the
+third were misread when they were found.
 """
 
 import json
