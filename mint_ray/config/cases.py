@@ -32,10 +32,7 @@ class SimulationConfig(Section):
 
 
 class RenderingConfig(Section):
-    """Changes to the findings of training patients in their renderings (`cases.renderings`).
-
-    Also to the findings drawn for recombined patients, where both are 0 by default.
-    """
+    """Differences between a training patient and its renderings (`cases.renderings`)."""
 
     drop: Fraction = Field(0.2, ge=0, le=1)
     """Probability that an observed finding is not recorded. Two stay where there are two."""
@@ -47,6 +44,15 @@ class RenderingConfig(Section):
     def changes(self) -> bool:
         """Whether any finding changes."""
         return bool(self.drop or self.broaden)
+
+
+class RecombinedRenderingConfig(RenderingConfig):
+    """Changes to the findings that are drawn for a recombined patient."""
+
+    drop: Fraction = Field(0.0, ge=0, le=1)
+    """Probability that a drawn finding is left out. Two stay where there are two."""
+    broaden: Fraction = Field(0.0, ge=0, le=1)
+    """Probability that a drawn finding is replaced by one of its parents."""
 
 
 class TilesConfig(Section):
@@ -207,7 +213,7 @@ class CasesConfig(Section):
     patients a larger share. Only for sources of patients whose notes are written."""
     recombined_annotation_share: Fraction = Field(0.2, ge=0, le=1)
     """Share of the findings of a recombined patient that come from the disease's annotations."""
-    recombined_rendering: RenderingConfig = RenderingConfig(drop=0.0, broaden=0.0)
+    recombined_rendering: RecombinedRenderingConfig = RecombinedRenderingConfig()
     answers: Path | None = None
     """Table of the answers of `task: own`, with the columns `id`, `name` and, if there are any,
     `synonyms` (with | between them), as parquet, CSV, tab-separated text or JSON lines."""

@@ -122,7 +122,8 @@ class _Pool:
         )
         observed = self._unrelated(drawn, len(findings))
         if self._rendering.changes:
-            observed = vary(observed, self._ontology, self._rendering, rng)
+            varied = vary(observed, self._ontology, self._rendering, rng)
+            observed = self._unrelated(varied, len(varied))
         if not observed or frozenset(observed) in self._known:
             return None
         self._known.add(frozenset(observed))

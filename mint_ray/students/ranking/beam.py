@@ -5,8 +5,9 @@ import numpy as np
 from mint_ray.common.arrays import Bools, Floats, Ints
 from mint_ray.students.encoding.name_trie import TrieTable
 
-NEGLIGIBLE = 1e-4
-"""Probability mass, of the finished names', below which partial names are given up together."""
+NEGLIGIBLE = 1e-12
+"""Probability mass, of the finished names', below which partial names are given up together. So
+small that none shows after a temperature above 1 either, which raises small probabilities."""
 
 
 class Beam:
@@ -69,10 +70,15 @@ class Beam:
         return can_enter | shows
 
     def _with_descendants(self, nodes: Ints) -> Ints:
-        """Fill a pass up with the inner nodes below `nodes`, level by level."""
+        """Add the inner nodes below `nodes`, as many whole levels as a pass has room for.
+
+        So all open nodes have the same depth; a sum of fewer tokens would beat a better name.
+        """
         level = nodes
-        while len(nodes) < self._width and len(level):
+        while len(level):
             level = self._trie.children_of(level)[0]
-            level = level[self._has_children[level]][: self._width - len(nodes)]
+            level = level[self._has_children[level]]
+            if len(nodes) + len(level) > self._width:
+                break
             nodes = np.concatenate([nodes, level])
         return nodes

@@ -95,6 +95,19 @@ def test_a_share_comes_from_the_annotations() -> None:
     assert always
 
 
+def test_made_broader_a_finding_never_stands_beside_a_broader_one() -> None:
+    below = ONTOLOGY.children("HP:0011458")[:6]
+    made = recombine(
+        patient("a", below[:4]),
+        patient("b", below[2:]),
+        rendering=RenderingConfig(drop=0.0, broaden=0.5),
+    )
+    assert made
+    for case in made:
+        above = [ONTOLOGY.ancestors(term) - {term} for term in case["terms"]]
+        assert not frozenset[str]().union(*above) & set(case["terms"])
+
+
 def test_a_finding_never_stands_beside_a_broader_one() -> None:
     cases = [patient("a", [SEIZURE, *POOL[1:3]]), patient("b", [FOCAL_SEIZURE, *POOL[3:5]])]
     made = recombine(*cases)

@@ -85,3 +85,18 @@ def test_names_below_the_top_are_followed_as_long_as_they_show(
     found, _ = search(trie, logps, width=4, top_k=2)
     assert 2 in found
     assert (3 in found) == is_followed
+
+
+def test_names_behind_many_alternatives_are_not_lost_to_shorter_sums() -> None:
+    """Few first tokens leave places free; the children of some nodes must not be scored alone."""
+    letters = "abcdefghijklmnopqrst"
+    best = [f"aa{letter}q." for letter in letters]
+    others = [f"{a}{b}{c}q." for a in "bcd" for b in letters[:14] for c in letters[:12]]
+    trie = trie_of(*best, *others)
+    siblings = [np.count_nonzero(trie.parents == parent) for parent in trie.parents]
+    logps = -np.log(siblings)  # all children of a node are as likely
+    ends = np.flatnonzero(trie.labels >= 0)
+    exact = {int(trie.labels[end]): logps[trie.paths[end]].sum() for end in ends}
+    found, _ = search(trie, logps, width=16, top_k=10)
+    top = sorted(found.values(), reverse=True)[:10]
+    assert top == pytest.approx(sorted(exact.values(), reverse=True)[:10])
