@@ -40,11 +40,6 @@ class RenderingConfig(Section):
     """Probability that an observed finding is replaced by one of its parents, which is never
     "Phenotypic abnormality" itself."""
 
-    @property
-    def changes(self) -> bool:
-        """Whether any finding changes."""
-        return bool(self.drop or self.broaden)
-
 
 class RecombinedRenderingConfig(RenderingConfig):
     """Changes to the findings that are drawn for a recombined patient."""
@@ -53,6 +48,11 @@ class RecombinedRenderingConfig(RenderingConfig):
     """Probability that a drawn finding is left out. Two stay where there are two."""
     broaden: Fraction = Field(0.0, ge=0, le=1)
     """Probability that a drawn finding is replaced by one of its parents."""
+
+    @property
+    def changes(self) -> bool:
+        """Return whether a finding can change."""
+        return bool(self.drop or self.broaden)
 
 
 class TilesConfig(Section):

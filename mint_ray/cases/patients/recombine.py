@@ -2,9 +2,9 @@
 
 A recombined patient has as many findings as one of the patients, drawn from the findings of all of
 them and from the annotations of the disease. The only patient of a disease is recombined with its
-annotations. Some of them can be left out or replaced by broader ones, as in `renderings`. All else
-comes from one of the patients, the original, whose group the new one joins: of cross-fitted
-teachers, one that has not seen that group ranks it.
+annotations. Drawn findings can be left out or made broader, as in `renderings`. All else comes from
+one of the patients, the original, whose group the new one joins: of cross-fitted teachers, one that
+has not seen that group ranks it.
 """
 
 from collections import Counter, defaultdict
@@ -16,7 +16,7 @@ import numpy as np
 from mint_ray.cases.patients.renderings import current_terms, observed_findings, vary
 from mint_ray.cases.schema import RECOMBINED, SEXES, Case
 from mint_ray.common.seeds import stable_seed
-from mint_ray.config.cases import RenderingConfig
+from mint_ray.config.cases import RecombinedRenderingConfig
 from mint_ray.knowledge.annotations import Annotation, Annotations
 from mint_ray.knowledge.catalogue import Catalogue
 from mint_ray.knowledge.ontology import Ontology
@@ -32,7 +32,7 @@ def recombine_cases(
     ontology: Ontology,
     per_disease: int,
     annotation_share: float,
-    rendering: RenderingConfig,
+    rendering: RecombinedRenderingConfig,
     seed: int,
 ) -> list[Case]:
     """Return new training cases of every disease with training patients, `<case id>#mix1`, ...
@@ -85,7 +85,7 @@ class _Pool:
         annotations: Sequence[Annotation],
         ontology: Ontology,
         annotation_share: float,
-        rendering: RenderingConfig,
+        rendering: RecombinedRenderingConfig,
     ) -> None:
         self._ontology, self._share, self._rendering = ontology, annotation_share, rendering
         found = [(case, observed_findings(case, ontology)) for case in cases]

@@ -263,5 +263,5 @@ class TrieScorer:
 
 def _log_sums(logits: Tensor) -> Tensor:
     """Return the (N,) log of the summed exponentials of each row of logits (N, V), in float32."""
-    size = _SUM_ROWS if logits.device.type == "cpu" else len(logits)
-    return torch.cat([rows.float().logsumexp(-1) for rows in torch.split(logits, max(size, 1))])
+    size = _SUM_ROWS if logits.device.type == "cpu" else HEAD_ROWS
+    return torch.cat([rows.float().logsumexp(-1) for rows in torch.split(logits, size)])

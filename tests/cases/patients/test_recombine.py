@@ -8,7 +8,7 @@ import pytest
 from mint_ray.cases.patients.recombine import recombine_cases
 from mint_ray.cases.schema import RECOMBINED, Case, blank_case, origin_of
 from mint_ray.cases.splits import check_no_leakage
-from mint_ray.config.cases import CasesConfig, RenderingConfig
+from mint_ray.config.cases import CasesConfig, RecombinedRenderingConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import Catalogue, catalogue_of
 from mint_ray.knowledge.ontology import load_ontology
@@ -35,7 +35,7 @@ PATIENTS = [
 ]
 
 
-UNCHANGED = RenderingConfig(drop=0.0, broaden=0.0)
+UNCHANGED = RecombinedRenderingConfig()
 
 
 def recombine(
@@ -43,7 +43,7 @@ def recombine(
     n: int = 20,
     share: float = 0.0,
     annotations: Annotations = NOTHING,
-    rendering: RenderingConfig = UNCHANGED,
+    rendering: RecombinedRenderingConfig = UNCHANGED,
 ) -> list[Case]:
     return recombine_cases(cases, CATALOGUE, annotations, ONTOLOGY, n, share, rendering, seed=0)
 
@@ -74,13 +74,18 @@ def test_frequent_findings_are_drawn_more_often() -> None:
 
 
 def test_drawn_findings_are_left_out_or_made_broader() -> None:
-    fewer = recombine(*PATIENTS, rendering=RenderingConfig(drop=1.0, broaden=0.0))
+    fewer = recombine(*PATIENTS, rendering=RecombinedRenderingConfig(drop=1.0, broaden=0.0))
     assert fewer
     assert all(len(case["terms"]) == 2 and set(case["terms"]) <= set(POOL) for case in fewer)
-    broad = recombine(*PATIENTS, rendering=RenderingConfig(drop=0.0, broaden=1.0))
+    broad = recombine(*PATIENTS, rendering=RecombinedRenderingConfig(drop=0.0, broaden=1.0))
     parents = {parent for term in POOL for parent in ONTOLOGY.parents(term)}
     assert broad
     assert all(set(case["terms"]) <= parents for case in broad)
+
+
+def test_a_setting_of_the_changes_leaves_the_other_alone() -> None:
+    config = CasesConfig.model_validate({"recombined_rendering": {"drop": 0.3}})
+    assert (config.recombined_rendering.drop, config.recombined_rendering.broaden) == (0.3, 0.0)
 
 
 def test_a_share_comes_from_the_annotations() -> None:
@@ -100,7 +105,7 @@ def test_made_broader_a_finding_never_stands_beside_a_broader_one() -> None:
     made = recombine(
         patient("a", below[:4]),
         patient("b", below[2:]),
-        rendering=RenderingConfig(drop=0.0, broaden=0.5),
+        rendering=RecombinedRenderingConfig(drop=0.0, broaden=0.5),
     )
     assert made
     for case in made:

@@ -44,6 +44,12 @@ def search(trie: TrieTable, logps: Floats, width: int, top_k: int) -> tuple[dict
     return dict(zip(labels.tolist(), sums.tolist(), strict=True)), passes
 
 
+def exact_sums(trie: TrieTable, logps: Floats) -> dict[int, float]:
+    """Return the sum of every name; `logps[0]`, which paths are filled up with, is 0."""
+    ends = np.flatnonzero(trie.labels >= 0)
+    return {int(trie.labels[end]): float(logps[trie.paths[end]].sum()) for end in ends}
+
+
 def random_trie(rng: np.random.Generator, names: int) -> TrieTable:
     made = {"".join(rng.choice(list("abc"), size=rng.integers(2, 9))) + "." for _ in range(names)}
     return trie_of(*sorted(made))
@@ -55,8 +61,7 @@ def test_a_wide_beam_finds_the_best_names(seed: int) -> None:
     trie = random_trie(rng, 60)
     logps = -rng.exponential(size=len(trie.tokens))
     logps[0] = 0.0
-    ends = np.flatnonzero(trie.labels >= 0)
-    exact = {int(trie.labels[end]): logps[trie.paths[end]].sum() for end in ends}
+    exact = exact_sums(trie, logps)
     found, _ = search(trie, logps, width=len(trie.tokens), top_k=5)
     best = sorted(exact, key=exact.__getitem__, reverse=True)[:5]
     assert sorted(found, key=found.__getitem__, reverse=True)[:5] == best
@@ -95,8 +100,7 @@ def test_names_behind_many_alternatives_are_not_lost_to_shorter_sums() -> None:
     trie = trie_of(*best, *others)
     siblings = [np.count_nonzero(trie.parents == parent) for parent in trie.parents]
     logps = -np.log(siblings)  # all children of a node are as likely
-    ends = np.flatnonzero(trie.labels >= 0)
-    exact = {int(trie.labels[end]): logps[trie.paths[end]].sum() for end in ends}
+    exact = exact_sums(trie, logps)
     found, _ = search(trie, logps, width=16, top_k=10)
     top = sorted(found.values(), reverse=True)[:10]
     assert top == pytest.approx(sorted(exact.values(), reverse=True)[:10])

@@ -12,7 +12,7 @@ from mint_ray.cases.patients.laboratory.report import write_report
 from mint_ray.cases.patients.recombine import recombine_cases
 from mint_ray.cases.patients.renderings import render_cases
 from mint_ray.cases.schema import Case, blank_case
-from mint_ray.config.cases import CasesConfig, RenderingConfig
+from mint_ray.config.cases import CasesConfig, RecombinedRenderingConfig, RenderingConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import build_catalogue
 from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
@@ -134,7 +134,14 @@ def test_made_cases_have_reports_of_their_own() -> None:
     catalogue = build_catalogue(annotations, {}, "OMIM", "all")
     made = render_cases(read, ONTOLOGY, RenderingConfig(drop=0.1), 4, seed=0)
     made += recombine_cases(
-        read, catalogue, annotations, ONTOLOGY, 6, 0.5, RenderingConfig(), seed=0
+        read,
+        catalogue,
+        annotations,
+        ONTOLOGY,
+        6,
+        0.5,
+        RecombinedRenderingConfig(drop=0.2, broaden=0.1),
+        seed=0,
     )
     finished = _finish(made).cases
     assert {case["source"] for case in finished} == {"rendering", "recombined"}
