@@ -48,13 +48,11 @@ def _version_of_prompts(config: Config) -> int:
     return 0 if config.cases.source in ("tiles", "images", "pannuke") else 3
 
 
-def _pools_stacked(config: Config) -> bool:
-    return "stacked" in config.evaluation.fused_look_ups
-
-
 def _version_of_evaluation(config: Config) -> int:
     systems = config.evaluation.systems
-    if "stacked" in systems or ("fused" in systems and _pools_stacked(config)):
+    if "fused" in systems:
+        return 8  # notes without findings are the student's, at the temperature of its calibration
+    if "stacked" in systems:
         return 7  # it ranks by more evidence
     # Lists in free answers are read in every form.
     return 6 if config.evaluation.generate_cases else 0
@@ -233,6 +231,7 @@ STEPS: tuple[Step, ...] = (
             "evaluation.fused_look_ups",
         ),
         about="fit a temperature and conformal sets on validation groups, measure on test groups",
+        version_where=lambda config: 7 if config.promotion.ranking == "fused" else 0,
         on_request=True,
         more_inputs=lambda config: (config.promotion.source,),
     ),

@@ -8,6 +8,9 @@ from scipy.optimize import minimize_scalar
 
 from mint_ray.common.arrays import Bools, Floats
 
+GRID = 61
+"""Temperatures at which a loss with several minima is computed first."""
+
 
 def search_temperature(loss: Callable[[float], float], log_bounds: tuple[float, float]) -> float:
     """Return the temperature with the least loss; its logarithm is exact to about 1e-5.
@@ -40,7 +43,11 @@ def confidence_temperature(
         top = np.clip(top_confidence(scores, temperature), 1e-12, 1 - 1e-12)
         return float(-np.where(correct, np.log(top), np.log1p(-top)).mean())
 
-    return search_temperature(loss, log_bounds)
+    # The loss can have a minimum for each kind of case, such as short and long lists of candidates.
+    logs = np.linspace(*log_bounds, GRID)
+    best = int(np.argmin([loss(math.exp(log)) for log in logs]))
+    around = float(logs[max(best - 1, 0)]), float(logs[min(best + 1, GRID - 1)])
+    return search_temperature(loss, around)
 
 
 def top_confidence(scores: Sequence[Floats], temperature: float = 1.0) -> Floats:

@@ -37,7 +37,8 @@ from mint_ray.evaluation.results import MetricValue
 FILE = "calibration.json"
 FORMAT = 3
 """Number that rises with the meaning of the file. In format 2 the temperature was fitted without
-the answers that the search did not reach, and the NLL was measured with a floor for them."""
+the answers that the search did not reach, and the NLL was measured with a floor for them. Another
+loss of the fit leaves the meaning: sets and measurements belong to the temperature beside them."""
 
 _ROUNDING = 1e-9  # a probability that is computed again differs by less than this
 

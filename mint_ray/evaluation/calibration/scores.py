@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy.special import softmax
 
 from mint_ray.common.arrays import Bools, Floats, Ints
-from mint_ray.common.probabilities.temperature import confidence_temperature, search_temperature
+from mint_ray.common.probabilities.temperature import confidence_temperature
 from mint_ray.errors import DataError
 from mint_ray.evaluation.outcomes import PROBABILITY_FLOOR
 
@@ -137,34 +137,14 @@ def answer_log_probabilities(cases: ScoredCases, temperature: float) -> Floats:
     )
 
 
-def fit_temperature(cases: ScoredCases) -> float:
-    """Fit the temperature with the least mean negative log-likelihood of the known answers.
-
-    Answers that the search did not reach count with their own scores. Without them only the easier
-    cases were left, and the student would seem less confident than it may be. The loss is convex
-    in 1 / temperature, so the bounded search finds its one minimum. Source: Guo et al., "On
-    Calibration of Modern Neural Networks", 2017.
-
-    Raises:
-        DataError: there is no case whose known answer is in the catalogue.
-    """
-    _check_answerable(cases)
-    known = cases.answerable
-
-    def loss(temperature: float) -> float:
-        return float(-answer_log_probabilities(cases, temperature)[known].mean())
-
-    return search_temperature(loss, LOG_TEMPERATURE)
-
-
 def fit_confidence(cases: ScoredCases) -> float:
     """Fit the temperature at which the best name's probability tells best whether it is right.
 
     The loss is the mean negative log-likelihood of that outcome, over all cases: the best name is
     wrong for an answer that the catalogue lacks or that the search did not reach, too. A fit to the
-    likelihood of the known answers (`fit_temperature`) would be ruled by answers that are not
-    reached: it flattens all probabilities to make those few less unlikely, and the best name's is
-    then far below its accuracy.
+    likelihood of the known answers (Guo et al., "On Calibration of Modern Neural Networks", 2017)
+    would be ruled by answers that are not reached: it flattens all probabilities to make those few
+    less unlikely, and the best name's is then far below its accuracy.
 
     Raises:
         DataError: there is no case whose known answer is in the catalogue.

@@ -12,7 +12,7 @@ from mint_ray.common.probabilities.temperature import search_temperature
 from mint_ray.evaluation.calibration.scores import (
     LOG_TEMPERATURE,
     ScoredCases,
-    fit_temperature,
+    fit_confidence,
 )
 from mint_ray.evaluation.fused.pool import Experts, OpinionPool, experts_of, floored, weighted_sum
 
@@ -40,8 +40,9 @@ def fit_pool(
     that among all labels. A normal prior holds the weights near equal ones that sum to one, the
     geometric mean, which few cases can hardly change. Then one temperature for all weights is
     fitted among all labels, which changes probabilities and no ranking. Cases of large groups count
-    less, and cases whose answer the catalogue lacks do not count. Cases without findings count for
-    the student's temperature only.
+    less, and cases whose answer the catalogue lacks do not count. The student's own temperature,
+    for notes without findings, is that of its calibration (`fit_confidence`), to which all cases
+    count.
 
     Args:
         cases: the student's scores of n validation cases.
@@ -53,7 +54,7 @@ def fit_pool(
     Raises:
         DataError: there is no case whose known answer is in the catalogue.
     """
-    temperature = fit_temperature(cases)
+    temperature = fit_confidence(cases)
     experts = experts_of(labels, cases.scores, list(look_ups.values()))
     rows = np.flatnonzero(experts.informed & cases.answerable)
     n_experts = 1 + len(look_ups)

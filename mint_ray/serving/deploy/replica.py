@@ -55,6 +55,7 @@ class StudentReplica:
         self._main: Loaded | None = None
         self._further: dict[str, Loaded] = {}
         self._loading = asyncio.Lock()
+        self._loads: set[asyncio.Task[Loaded]] = set()
         self._watching: asyncio.Task[None] | None = None
         # One thread computes, because students on one base model must take turns. Another one
         # loads, so that answers continue meanwhile. OpenMP gives each thread that computes in
@@ -171,6 +172,14 @@ class StudentReplica:
         if name not in self._config["more_models"]:
             return None
         await self._announce(name)
+        # A task of its own: a caller who hangs up would else throw away what is half loaded.
+        load = asyncio.create_task(self._load_further(name))
+        self._loads.add(load)
+        load.add_done_callback(self._loads.discard)
+        return (await asyncio.shield(load)).predictor
+
+    async def _load_further(self, name: str) -> Loaded:
+        """Return a further student, which is loaded at its first request."""
         async with self._loading:
             if name not in self._further:
                 main, config = self._ready(), self._config
@@ -183,7 +192,7 @@ class StudentReplica:
                     name,
                     main.predictor,
                 )
-            return self._further[name].predictor
+            return self._further[name]
 
     async def _answer(self, predictor: "Predictor", request_id: str, asked: Asked) -> Answer:
         async with self._turn:

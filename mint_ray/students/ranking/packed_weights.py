@@ -1,8 +1,25 @@
 """Weights of linear layers in the order in which a CPU's kernels for half precision read them."""
 
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
+
+
+@dataclass(frozen=True)
+class _Packed:
+    rows: int
+    version: int
+    """Number of changes in place that the weight had seen."""
+    weight: Tensor | None
+    """None if the weight cannot be packed."""
+
+
+_PACKED: MutableMapping[Tensor, _Packed] = WeakTensorKeyDictionary()
+"""By weight, as long as the weight lives. Students that share a base model share its weights."""
 
 
 class PackedWeights:
@@ -18,8 +35,6 @@ class PackedWeights:
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        # By identity, with the weight itself, whose identity is then no other's.
-        self._packed: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def linear(self, states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the linear layer of states (rows, K)."""
@@ -31,10 +46,12 @@ class PackedWeights:
 
     def _pack(self, weight: Tensor) -> Tensor | None:
         """Return a weight packed, None if it cannot be."""
-        if id(weight) not in self._packed:
+        version = 0 if weight.is_inference() else weight._version
+        found = _PACKED.get(weight)
+        if found is None or (found.rows, found.version) != (self._rows, version):
             try:
                 packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), self._rows)
             except (AttributeError, RuntimeError):  # an operator that this build of torch lacks
                 packed = None
-            self._packed[id(weight)] = weight, packed
-        return self._packed[id(weight)][1]
+            found = _PACKED[weight] = _Packed(self._rows, version, packed)
+        return found.weight

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 
 from mint_ray.common.arrays import Floats
 from mint_ray.errors import DataError
@@ -18,7 +19,6 @@ from mint_ray.evaluation.calibration.scores import (
     answer_log_probability,
     case_values,
     fit_confidence,
-    fit_temperature,
     probabilities,
     scored_cases,
 )
@@ -52,16 +52,11 @@ def cases_of(
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
 def test_a_known_temperature_is_recovered(temperature: float) -> None:
-    assert fit_temperature(drawn(temperature)) == pytest.approx(temperature, rel=0.06)
-
-
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_it_is_recovered_from_the_best_names_alone(temperature: float) -> None:
     assert fit_confidence(drawn(temperature)) == pytest.approx(temperature, rel=0.1)
 
 
 def test_a_few_answers_out_of_reach_do_not_flatten_the_others() -> None:
-    """A tenth of the answers is 30 nats below: likelihood flattens all, confidence hardly."""
+    """A tenth of the answers is 30 nats below, which would rule a fit to their likelihood."""
     drawn_cases = drawn(1.0)
     lost = np.arange(len(drawn_cases)) % 10 == 0
     cases = replace(
@@ -73,22 +68,38 @@ def test_a_few_answers_out_of_reach_do_not_flatten_the_others() -> None:
         ),
     )
     assert 1.0 < fit_confidence(cases) < 1.5
-    assert fit_temperature(cases) > 3.0
 
 
-def test_cases_beyond_the_catalogue_teach_no_temperature() -> None:
+def test_of_several_minima_the_lowest_is_found() -> None:
+    """Close names that are right ask for a sharp one, a sure name that is wrong for a flat one."""
+    close, sure = np.array([0.0, -0.5]), np.array([0.0, -10.0])
+    cases = cases_of([close] * 60 + [sure], [0] * 58 + [1] * 3)
+    right = np.array([answer == 0 for answer in cases.answers])
+
+    def loss(log_temperature: float) -> float:
+        top = np.array([probabilities(row, math.exp(log_temperature))[0] for row in cases.scores])
+        return float(-np.log(np.maximum(np.where(right, top, 1 - top), 1e-12)).mean())
+
+    near_flat, near_sharp = [
+        minimize_scalar(loss, bounds=bounds, method="bounded") for bounds in ((-1, 1), (-2.5, -1))
+    ]
+    assert near_sharp.fun < near_flat.fun
+    assert math.log(fit_confidence(cases)) == pytest.approx(near_sharp.x, abs=1e-3)
+
+
+def test_an_answer_beyond_the_catalogue_is_a_wrong_best_name() -> None:
     cases = drawn(2.0, n=300)
-    mixed = cases_of((*cases.scores, np.array([9.0, 0.0])), (*cases.answers, None))
-    assert fit_temperature(mixed) == pytest.approx(fit_temperature(cases), rel=1e-3)
+    mixed = cases_of((*cases.scores, *[np.array([9.0, 0.0])] * 20), (*cases.answers, *[None] * 20))
+    assert fit_confidence(mixed) > fit_confidence(cases)
     nobody = cases_of((np.array([1.0]),), (None,))
     with pytest.raises(DataError, match="found none of 1"):
-        fit_temperature(nobody)
+        fit_confidence(nobody)
 
 
 def test_without_a_wrong_answer_the_temperature_stays_a_number() -> None:
     scores = tuple(np.array([5.0, 0.0, -1.0]) for _ in range(20))
     sure = cases_of(scores, (0,) * 20)
-    assert math.exp(-3.0) <= fit_temperature(sure) < 0.5
+    assert math.exp(-3.0) <= fit_confidence(sure) < 0.5
 
 
 @given(st.lists(st.floats(-500, 0), min_size=1, max_size=9), st.floats(0.05, 20))
@@ -117,18 +128,6 @@ def test_cases_that_could_not_be_shown_are_left_out() -> None:
     assert (cases.case_ids, cases.answers) == (("a",), (1,))
     with pytest.raises(DataError, match="none of 1"):
         scored_cases(pa.Table.from_pylist([bad], SCORES_SCHEMA))
-
-
-def test_answers_far_below_the_best_name_still_show_which_temperature_is_the_best() -> None:
-    """With a floor under the probabilities the loss would be flat where the search begins."""
-    right = (np.array([0.0, -1.0]), 0)
-    wrong = (np.array([0.0, -80.0]), 1)
-    scores, answers = zip(*[right] * 4, *[wrong] * 6, strict=True)
-    cases = cases_of(scores, answers)
-    found = fit_temperature(cases)
-    assert found > 19
-    likelihood = [case_values(cases, t)["nll"].mean() for t in (found, 1.0, 0.05)]
-    assert likelihood[0] == min(likelihood)
 
 
 def test_an_answer_that_the_search_did_not_reach_joins_the_sum_for_itself_alone() -> None:
@@ -171,11 +170,11 @@ def test_answers_that_the_search_did_not_reach_cool_no_overconfident_student() -
     unreached = min(scores[-1] for scores in easy + hard) - 1.0
     cases = cases_of((*easy, *hard), answers, unreached)
     reached_alone = cases_of(easy, [0] * 40)
-    assert fit_temperature(reached_alone) < 0.5
-    assert fit_temperature(cases) > 1.5
-    found = fit_temperature(cases)
+    assert fit_confidence(reached_alone) < 0.5
+    assert fit_confidence(cases) > 1.5
+    found = fit_confidence(cases)
     gap = [
         abs(np.mean([probabilities(s, t)[0] for s in cases.scores]) - 0.4)
-        for t in (1.0, found, fit_temperature(reached_alone))
+        for t in (1.0, found, fit_confidence(reached_alone))
     ]
     assert gap[1] < gap[0] < gap[2]

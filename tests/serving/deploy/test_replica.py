@@ -60,6 +60,39 @@ def test_a_health_check_does_not_wait_behind_work(monkeypatch: pytest.MonkeyPatc
     asyncio.run(run())
 
 
+def test_a_caller_who_hangs_up_does_not_throw_away_a_model_that_is_being_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began, end, loaded = threading.Event(), threading.Event(), []
+
+    def load(_: Any, student: str, *__: Any) -> Any:
+        loaded.append(student)
+        began.set()
+        assert end.wait(20)
+        return SimpleNamespace(predictor=student)
+
+    async def announce(self: Any, name: str) -> str:
+        return name
+
+    monkeypatch.setattr(module, "load_predictor", load)
+    monkeypatch.setattr(StudentReplica.func_or_class, "_announce", announce)
+    first = SimpleNamespace(model=SimpleNamespace(name="first"))
+
+    async def run() -> Any:
+        replica = replica_of(first)
+        replica._config = {"more_models": {"second": "folder"}}
+        hanging_up = asyncio.create_task(replica._predictor_named("second"))
+        await asyncio.to_thread(began.wait, 20)
+        hanging_up.cancel()
+        asked_again = asyncio.create_task(replica._predictor_named("second"))
+        await asyncio.sleep(0.1)
+        end.set()
+        return await asyncio.wait_for(asked_again, 20)
+
+    assert asyncio.run(run()) == "folder"
+    assert loaded == ["folder"]
+
+
 def test_a_note_is_read_beside_the_event_loop_and_a_short_one_does_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,10 +1,13 @@
 """Products with packed weights are those of the weights."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mint_ray.students.ranking import packed_weights
 from mint_ray.students.ranking.packed_weights import PackedWeights
 
 
@@ -27,6 +30,42 @@ def test_two_weights_are_not_taken_for_each_other() -> None:
             for x in (1.0, 2.0, 3.0)
         ]
     assert sums == [32.0, 64.0, 96.0]
+
+
+def test_rankers_of_one_model_pack_a_weight_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pack, packed = torch.ops.mkldnn._reorder_linear_weight, []
+
+    def counted(weight: torch.Tensor, rows: int) -> torch.Tensor:
+        packed.append(rows)
+        found: torch.Tensor = pack(weight, rows)
+        return found
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", counted)
+    layer, states = nn.Linear(32, 16).bfloat16(), torch.ones(64, 32).bfloat16()
+    with torch.inference_mode():
+        first, second = (PackedWeights(64).linear(states, layer.weight) for _ in range(2))
+    assert packed == [64]
+    assert torch.equal(first, second)
+
+
+def test_a_weight_that_has_changed_is_packed_anew() -> None:
+    layer, states = nn.Linear(32, 16).bfloat16(), torch.ones(64, 32).bfloat16()
+    with torch.no_grad():
+        PackedWeights(64).linear(states, layer.weight)
+        layer.weight.fill_(2.0)
+        found = PackedWeights(64).linear(states, layer.weight)
+    assert float(found[0, 0]) == 64.0
+
+
+def test_packed_weights_go_with_their_model() -> None:
+    layer, states = nn.Linear(32, 16).bfloat16(), torch.ones(64, 32).bfloat16()
+    before = len(packed_weights._PACKED)
+    with torch.inference_mode():
+        PackedWeights(64).linear(states, layer.weight)
+    assert len(packed_weights._PACKED) == before + 1
+    del layer
+    gc.collect()
+    assert len(packed_weights._PACKED) == before
 
 
 def test_where_torch_cannot_pack_the_product_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
