@@ -1,5 +1,6 @@
 """Token trie of a catalogue's names, tokenised as in the first line of a training answer."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,23 +182,23 @@ def first_names(
     Returns:
         Token ids of the beginning, which all names share, and of each name with its end marker.
     """
-    lines = [_first_line(name, k, encoder) for name in names]
+    names = [encoder.clean(name) for name in names]
+    texts = [answer_text([name] * min(k, 2), encoder.task) for name in names]
+    # All at once, which the tokenizer does in threads of its own.
+    encoded = encoder.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    opening = len(f"{encoder.task.header}\n1. '")
+    lines = []
+    for name, ids, offsets in zip(
+        names, encoded["input_ids"], encoded["offset_mapping"], strict=True
+    ):
+        ends = [end for _, end in offsets]
+        # A token that holds the quote before the name, or the one behind it, may hold more.
+        lines.append((ids, bisect_right(ends, opening), bisect_right(ends, opening + len(name))))
     first = min(start for _, start, _ in lines)
     shared = common_prefix([ids[:first] for ids, _, _ in lines])
-    return tuple(lines[0][0][:shared]), tuple(tuple(ids[shared:stop]) for ids, _, stop in lines)
-
-
-def _first_line(name: str, k: int, encoder: Encoder) -> tuple[list[int], int, int]:
-    """Tokenise an answer that starts with `name`; return its ids, and the name's start and stop."""
-    name = encoder.clean(name)
-    text = answer_text([name] * min(k, 2), encoder.task)
-    encoded = encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    opening = len(f"{encoder.task.header}\n1. '")
-    closing = opening + len(name)
-    stops = [stop for _, stop in encoded["offset_mapping"]]
-    start = next(at for at, stop in enumerate(stops) if stop > opening)
-    last = next(at for at, stop in enumerate(stops) if stop > closing)
-    return list(encoded["input_ids"]), start, last + 1
+    return tuple(lines[0][0][:shared]), tuple(
+        tuple(ids[shared : last + 1]) for ids, _, last in lines
+    )
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:

@@ -23,7 +23,7 @@ from mint_ray.students.encoding.name_trie import build_trie, common_prefix
 from mint_ray.students.encoding.prompt import Prompt
 from mint_ray.students.logprobs.examples import Example
 from mint_ray.students.logprobs.layout_check import choose_layout
-from mint_ray.students.logprobs.layouts import base_of, padded_logps
+from mint_ray.students.logprobs.layouts import attention_of, base_of, padded_logps
 from mint_ray.students.logprobs.prefixes import Prefix, compute_prefix
 from mint_ray.students.ranking.apart import ROWS
 from mint_ray.students.ranking.beam import Beam
@@ -43,6 +43,10 @@ NAMES_AT_ONCE = 8
 # Nodes per forward pass of the exhaustive search, their ancestors not counted.
 CHUNK = 512
 _ROOT: Ints = np.zeros(1, dtype=np.int64)
+
+_SHARING: set[tuple[str, ...]] = set()
+"""Models of which this process knows that they agree with shared prompts. It is a matter of the
+architecture and its kernels, so a student that replaces another need not be tried anew."""
 
 NameScores = tuple[Ints, Floats]
 """Positions in the catalogue of the names that were scored, and their summed log-probabilities."""
@@ -309,9 +313,14 @@ class Ranker:
         encoder = self._student.encoder
         image = self._student.task.input_modality == "image"
         prompt = self._student.prompt(sample_image() if image else "", self._names)
+        kind = _kind_of(self._student)
+        if kind in _SHARING:
+            return True
         answers = (encoder.answer(self._names[0]), encoder.answer(self._names[-1]))
         sample = Example(("sample",), prompt.ids, answers, vision_inputs=prompt.vision_inputs)
         if choose_layout("auto", self._student.model, sample) == "prefix_shared":
+            if kind is not None:
+                _SHARING.add(kind)
             return True
         if image and self.search == "exhaustive":
             return False
@@ -319,3 +328,12 @@ class Ranker:
             f"{self._student.info.base_model}: expected the same results under a 4-D attention "
             "mask, which ranking needs, found others; use a model with plain causal attention"
         )
+
+
+def _kind_of(student: Student) -> tuple[str, ...] | None:
+    """Return what decides whether a model agrees with shared prompts, None if that is not known."""
+    info, weight = student.info, next(student.model.parameters())
+    if info.base_revision is None:
+        return None
+    how = attention_of(base_of(student.model)), weight.dtype, weight.device.type
+    return (info.base_model, info.base_revision, info.task, *map(str, how))

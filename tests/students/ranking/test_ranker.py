@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mint_ray.errors import ConfigError, ServingError
 from mint_ray.evaluation.calibration.scores import SCORES_SCHEMA, case_values, scored_cases
+from mint_ray.students.logprobs.layout_check import choose_layout
 from mint_ray.students.models.lora import add_adapter
 from mint_ray.students.ranking import ranker as ranking
 from mint_ray.students.ranking.ranker import Ranker
@@ -174,6 +176,22 @@ def test_a_model_that_ignores_the_mask_is_refused(
     )
     with pytest.raises(ServingError, match="4-D"):
         Ranker(student, NAMES, top_k=2)
+
+
+def test_a_student_that_replaces_another_is_not_tried_anew(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def counted(*args: Any) -> str:
+        tried.append(args)
+        return choose_layout(*args)
+
+    monkeypatch.setattr("mint_ray.students.ranking.ranker.choose_layout", counted)
+    for revision in ("counted", "counted", "another"):
+        info = replace(student.info, base_revision=revision)
+        Ranker(replace(student, info=info), NAMES, top_k=2)
+    assert len(tried) == 2
 
 
 def test_no_room_for_the_instruction_is_an_error(student: Student) -> None:
