@@ -1,6 +1,7 @@
 """Files of clinical notes: parquet, CSV, JSON lines, or a dataset that Hugging Face saved."""
 
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ from mint_ray.errors import DataError
 KINDS = ".parquet, .csv, .tsv, .jsonl, .ndjson, .json (the last five also .gz)"
 """Files of notes that can be read, for messages."""
 
+_HEAD_CHARACTERS = 2**16
+_OF_PACKETS = re.compile(r'"(?:phenotypic_?[fF]eatures|proband|meta_?[dD]ata)"')
 _PEEKED = 8  # first lines that are read for their columns
 _TEXT_ERRORS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
@@ -73,8 +76,7 @@ def read_note_table(path: Path) -> NoteTable:
 def peek_columns(path: Path) -> tuple[str, ...]:
     """Return the columns of a table without reading it whole; none if it cannot be read.
 
-    JSON counts only as JSON lines, since a `.json` file may be anything; its first lines have the
-    columns.
+    The first lines of JSON lines have the columns. Phenopackets, which are JSON too, have none.
     """
     kind = _ending(path)
     try:
@@ -86,12 +88,16 @@ def peek_columns(path: Path) -> tuple[str, ...]:
             return tuple(_schema_of(path).names)
         if kind in ("csv", "tsv"):
             return text_columns(path)
+        if kind == "json":
+            with open_text(path) as stream:
+                is_of_packets = bool(_OF_PACKETS.search(stream.read(_HEAD_CHARACTERS)))
+            return () if is_of_packets else _of_json(path).columns
         if kind not in ("jsonl", "ndjson"):
             return ()
         with open_text(path) as stream:
             lines = filter(str.strip, islice(stream, _PEEKED))
             rows = [row for line in lines if isinstance(row := _json_or_none(line), dict)]
-    except (*_TEXT_ERRORS, pa.ArrowException):
+    except (*_TEXT_ERRORS, pa.ArrowException, DataError):
         return ()
     return tuple(dict.fromkeys(name for row in rows for name in row))
 
