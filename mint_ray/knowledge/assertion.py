@@ -36,8 +36,10 @@ from mint_ray.knowledge.triggers import (
     VERBS,
     YES_AFTER,
     Assertion,
+    attends,
     bare,
     has_child,
+    is_joined_to_patient,
     is_of_relative,
     length_at_start,
     split_contraction,
@@ -66,6 +68,8 @@ _FAR = 24
 _LONGEST_CODE = 12
 _AGAIN = frozenset(["became", "developed", "appeared", "now", "later"])
 _SHORT = frozenset(["no", "not", "never", "n", "0", "-", "–", "−", "none"])
+_OPEN_ENDED = (("denies",), ("no", "evidence"))
+"""Denials that may be of what stands behind them: "Fever: denies cough"."""
 _PASSIVE = (["be"], ["been"], ["was"], ["were"], ["is"], ["are"])
 _OBSERVED_OF = frozenset(["noted", "reported", "described", "said", "seen", "observed", "thought"])
 """Words behind "was" that tell of what somebody has, not of what somebody says."""
@@ -82,7 +86,7 @@ _HAVING = frozenset(
 _PLACES = frozenset(["in", "on", "at", "by", "from", "during"])
 _ASKED = frozenset(":-–—=→")
 _LONGEST_EXAMPLE = 5  # words, with the comma before it
-_MARKS_BEHIND = frozenset([",", ".", ";", ")", "|", "\t", "!", "and", "/"])
+_MARKS_BEHIND = frozenset([",", ".", ";", ")", "]", "|", "\t", "!", "and", "/"])
 
 
 class Sentence:
@@ -206,6 +210,8 @@ class Sentence:
         words = self._words[at:]
         if words[:2] == ["non", "-"] and words[2:3] != [_FINDING]:
             return 0, ""  # "non-Hispanic", "non-verbal"
+        if words[:2] == ["+", "/"]:
+            return 0, ""  # "no tremor +/- ataxia"
         sizes = {kind: length_at_start(words, phrases) for kind, phrases in TRIGGERS.items()}
         if CONTRACTION.match(words[0]):
             sizes[NEGATION] = max(sizes[NEGATION], 1)
@@ -295,7 +301,13 @@ class Sentence:
         first, last = self._spans[number]
         behind = self._words[last + 1 : last + 3]
         comma = len(between) - 1 - list(reversed(between)).index(",")
-        if behind and behind[0] in VERBS - {"with", "is"} and len(between) - comma <= 3:
+        is_last = LIST_OR & {*between[comma:]}  # "no ataxia, tremor, or chorea were seen"
+        if (
+            behind
+            and behind[0] in VERBS - {"with", "is"}
+            and len(between) - comma <= 3
+            and not is_last
+        ):
             return True
         if self._terms[number] in self._terms[:number] or self._denies_one_thing(start, between):
             return True
@@ -331,7 +343,8 @@ class Sentence:
             if word in PATIENT and not is_of_relative(before, index):
                 return False
             if word in RELATIVES:
-                return not (self._speaks(before, index) or has_child(before, index))
+                shared = is_joined_to_patient(before, index) or attends(before, index)
+                return not (shared or self._speaks(before, index) or has_child(before, index))
         after = self._words[last + 1 : last + 5]
         if after[:1] not in (["in"], ["of"], ["bei"], ["on"]):
             return False
@@ -385,6 +398,8 @@ def _ends_there(rest: Sequence[str], size: int, linked: bool) -> bool:
     following = rest[size : size + 1]
     if rest[0] in _CROSSES:
         return True
+    if tuple(rest[:size]) in _OPEN_ENDED:
+        return linked and (not following or following[0] in _MARKS_BEHIND)
     if size == 1 and rest[0] in _SHORT:
         ended = not following or following[0] in _MARKS_BEHIND or _asks_next(rest[size:])
         return ended and (linked or rest[0] not in ("no", "never"))

@@ -8,9 +8,9 @@ below "Family history:") is a part of what it governs, and ends nothing.
 
 import html
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal
 
 from mint_ray.knowledge.note_tables import find_rows
@@ -40,6 +40,12 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ABBREVIATION = 8
+_LONGEST_INITIAL = 24
+_MAY_END = re.compile(r"(?:\d|(?<![.\w])(?:yrs?|mos?|wks?|[a-z]))\.$", re.IGNORECASE)
+"""What may be an abbreviation, and ends a sentence where a capital follows: "since 2019. He"."""
+_CAPITAL = re.compile(r"\s+[A-Z][a-z]")
+_INITIAL = re.compile(r"\b(?:by|[A-Z][a-z]+)\s+[A-Z]\.$")
+_NUMBER_ALONE = re.compile(r"\s*\(?\w{1,2}\.")
 _HEADING = re.compile(r"\s*(?:#{1,6}\s*)?([A-Za-z][\w'’/&(), -]{0,48}?)\s*:(?!\w)")
 _EXAMINED = re.compile(r"\s*on\s+(?:physical\s+)?exam(?:ination)?\b", re.IGNORECASE)
 _MARKED_HEADING = re.compile(r"\s*#{1,6}\s+[^\n]{1,60}")  # of Markdown
@@ -51,6 +57,12 @@ _SIGN = re.compile(
     r"|(?:^|[,;:]\s*)([+−–-])(?=\s?[^\W\d])|(?<=\s)([+−–-])(?=[^\W\d]))\s*"
 )
 _SIGN_YES, _SIGN_NO = frozenset("+✓✔✅xX☑☒"), frozenset("-−–✗✘❌")
+
+_BOXES = re.compile(
+    r"([☐☒☑])\s?(yes|no)\b[,/;]?[ \t]{0,9}([☐☒☑])\s?(yes|no)\b"
+    r"|\b(yes|no)\s?([☐☒☑])[,/;]?[ \t]{0,9}(yes|no)\s?([☐☒☑])",
+    re.IGNORECASE,
+)
 
 _PATIENT_HEADINGS = (
     "past medical history|medical history|pmh|pmhx|history|history of present illness|hpi"
@@ -92,6 +104,12 @@ _HEADINGS: dict[str, Heading] = {
     name: kind for kind, names in _NAMES_OF.items() for name in names.split("|")
 }
 
+_ANSWER = re.compile(
+    r"\s*(?:yes|no|none|nil|never|denie[sd]|absent|present|negative|positive|unknown|n/a)\b",
+    re.IGNORECASE,
+)
+"""Beginning of a line that answers the heading above it."""
+
 # Words that leave the kind of a heading as it is: "Clinical features (absent)".
 _NEUTRAL = frozenset(
     "and are by clinical feature features finding findings following hpo in list of other patient"  # noqa: SIM905
@@ -101,6 +119,8 @@ _NEUTRAL = frozenset(
 _SOURCE = re.compile(r"\s(?:by|on|at|after|from)\s.*")  # "excluded by MRI", "denied by the mother"
 
 _LONG_NEGATED = [name for name in _NEGATED_HEADINGS.split("|") if " " in name or name == "absent"]
+_NARROWEST = 40
+"""Fewest characters of the longest line of wrapped text."""
 _CONTINUING = frozenset(
     "a an and any by for from had has have in is no nor not of on or the to was were with without"  # noqa: SIM905
     " denied denies his her never".split()
@@ -120,8 +140,12 @@ class Segment:
 
 
 def plain_text(note: str) -> str:
-    """Return a note, as long as before, with line feeds between lines and no stars of Markdown."""
-    return _EMPHASIS.sub(lambda marks: " " * len(marks.group()), _with_line_feeds(note))
+    """Return a note, as long as before, as it is read.
+
+    It has line feeds between lines, no stars of Markdown, and the answer whose box is ticked.
+    """
+    plain = _EMPHASIS.sub(lambda marks: " " * len(marks.group()), _with_line_feeds(note))
+    return _BOXES.sub(_ticked_answer, plain)
 
 
 def _with_line_feeds(note: str) -> str:
@@ -135,6 +159,15 @@ def _character_of(entity: re.Match[str]) -> str:
         return entity.group()
     filling = " " if character.isspace() else "\N{WORD JOINER}"
     return (" " if character.isspace() else character) + filling * (len(entity.group()) - 1)
+
+
+def _ticked_answer(boxes: re.Match[str]) -> str:
+    """Return the answer whose box is ticked, "unknown" for none, filled up to their length."""
+    found = [part for part in boxes.groups() if part]
+    marks, answers = (found[::2], found[1::2]) if found[0] in "☐☒☑" else (found[1::2], found[::2])
+    ticked = [a for mark, a in zip(marks, answers, strict=True) if mark != "☐"]
+    answer = f":{ticked[0] if len(ticked) == 1 else '?'}"
+    return answer.ljust(len(boxes.group()) - 1) + ";"
 
 
 def segments(text: str) -> Iterator[Segment]:
@@ -171,8 +204,12 @@ def _of_lines(
 ) -> Generator[Segment, None, Heading]:
     """Yield the segments of the lines of a part of a note; return the heading that goes on."""
     is_new = False  # whether nothing stands below the heading yet
-    for start, end in _lines(text, first, last):
+    lines = list(_lines(text, first, last))
+    joined = -1  # line that was read with its heading
+    for number, (start, end) in enumerate(lines):
         line = text[start:end]
+        if number == joined:
+            continue
         if not line.strip():
             heading = heading if is_new else ""
             continue
@@ -182,6 +219,12 @@ def _of_lines(
         alone = _heading_alone(text[at:end])
         is_new = alone is not None
         if alone is not None:
+            if not _is_known(text[at:end]):  # a problem may be its own heading
+                below = _content_below(text, lines, number)
+                if below is not None:
+                    answered = _ANSWER.match(text, *lines[below]) is not None
+                    joined = below if answered else joined
+                    yield from _of_line(text, at, lines[below][1] if answered else end, heading)
             heading = alone
             continue
         # A box or a sign is read with what follows it.
@@ -194,17 +237,39 @@ def _lines(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the (start, end) of lines; lines of prose that were wrapped are joined."""
     if start >= stop:
         return
-    for match in _LINE_END.finditer(text, start, stop):
-        end = match.start()
+    ends = [match.start() for match in _LINE_END.finditer(text, start, stop)]
+    for end, wrapped in zip(ends, _wrapped(text, start, ends), strict=True):
         line, below = text[start:end], text[end + 1 : end + 81].lstrip(" ")
         last = line.rstrip()[-1:]
         open_end = last not in ".:;!?|" and below[:1].islower() and "\t" not in line
         word = line.rstrip().rpartition(" ")[2].casefold()
-        goes_on = len(line) >= 60 or word in _CONTINUING or (word[-2:-1].isalpha() and last == "-")
+        goes_on = wrapped or len(line) >= 60 or last == ","
+        goes_on = goes_on or word in _CONTINUING or (word[-2:-1].isalpha() and last == "-")
         if end < stop and open_end and goes_on:
             continue  # the same sentence goes on below
         yield start, end
         start = end + 1
+
+
+def _wrapped(text: str, start: int, ends: Sequence[int]) -> list[bool]:
+    """Return of each line whether it is one of a paragraph that an editor wrapped.
+
+    So it is where no line of the paragraph had room for the first word of the next one.
+    """
+    lines = [
+        text[begin:end]
+        for begin, end in zip([start, *(e + 1 for e in ends[:-1])], ends, strict=True)
+    ]
+    found: list[bool] = []
+    for is_blank, paragraph in groupby(lines, lambda line: not line.strip()):
+        part = list(paragraph)
+        longest = max(map(len, part))
+        full = len(part) > 2 and longest >= _NARROWEST
+        full = full and all(
+            len(line) + len(below.split(None, 1)[0]) >= longest for line, below in pairwise(part)
+        )
+        found += [full and not is_blank] * len(part)
+    return found
 
 
 def _heading_alone(line: str) -> Heading | None:
@@ -221,6 +286,27 @@ def _heading_alone(line: str) -> Heading | None:
     if kind is not None:
         return kind
     return "" if is_marked or re.fullmatch(r"[A-Z][\w /&'-]{2,40}:", line) else None
+
+
+def _is_known(line: str) -> bool:
+    """Return whether a heading that stands alone is one of those that this module names."""
+    words = line.strip().strip("# ").removesuffix(":").strip().casefold()
+    return _kind_of(_SOURCE.sub("", words)) is not None
+
+
+def _content_below(text: str, lines: Sequence[tuple[int, int]], number: int) -> int | None:
+    """Return the number of the line that tells of a heading; None for a heading of an empty form.
+
+    A blank line may stand below a heading of Markdown alone.
+    """
+    is_marked = text[lines[number][0] : lines[number][1]].lstrip().startswith("#")
+    for below in range(number + 1, len(lines)):
+        line = text[slice(*lines[below])]
+        if line.strip():
+            return below if _heading_alone(line) is None else None
+        if not is_marked:
+            return None
+    return None
 
 
 def _kind_of(heading: str) -> Heading | None:
@@ -270,6 +356,7 @@ def _begins_signed(text: str) -> bool:
 
 def _signed(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     """Yield (start, end, answer) of the parts of a text that have a box or a sign before them."""
+    start += len(text[start:end]) - len(text[start:end].lstrip())
     signs = list(_SIGN.finditer(text[start:end].rstrip()))
     if not all(map(_is_of_item, signs)):
         signs = [sign for sign in signs if not _is_of_item(sign)]  # a dash between boxes
@@ -301,9 +388,22 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         if match.group() == "." and behind < end:
             # Only a few characters back: "a. b. c. d." is one sentence that grows and grows.
             near = max(at, behind - _LONGEST_ABBREVIATION)
-            if _ABBREVIATION.search(text, near, behind):
+            if _ABBREVIATION.search(text, near, behind) and not _ends_all_the_same(
+                text, at, behind, end
+            ):
                 continue
         yield at, behind
         at = behind
     if text[at:end].strip():
         yield at, end
+
+
+def _ends_all_the_same(text: str, start: int, behind: int, end: int) -> bool:
+    """Return whether a full stop behind a number, a letter or a unit ends the sentence."""
+    near = max(start, behind - _LONGEST_INITIAL)
+    return (
+        _MAY_END.search(text, near, behind) is not None
+        and _CAPITAL.match(text, behind, end) is not None
+        and _INITIAL.search(text, near, behind) is None
+        and _NUMBER_ALONE.fullmatch(text, start, behind) is None
+    )

@@ -35,6 +35,19 @@ def length_at_start(words: Sequence[str], phrases: Phrases) -> int:
 
 NEGATION, UNCERTAIN, OPEN, PSEUDO, TURN = "negation", "uncertain", "open", "pseudo", "turn"
 _GUESSED = ("likely", "probably", "possibly", "presumably", "perhaps", "maybe")
+_PLACES_OF_CARE = tuple(
+    f"{the}{place}"
+    for the in ("", "the ")
+    for place in ("ed", "er", "hospital", "clinic", "emergency department", "emergency room")
+)
+_KINDS_OF_CARE = (
+    "care",
+    "help",
+    "medical care",
+    "medical attention",
+    "medical advice",
+    "attention",
+)
 _CAUSES = ("due to", "secondary to", "because of", "owing to", "caused by", "related to")
 
 TRIGGERS: dict[str, Phrases] = {
@@ -76,13 +89,20 @@ TRIGGERS: dict[str, Phrases] = {
         "if|unless|should|in case of|in the event of|risk of|risk for|risks of|at risk of",
         "risk factor for|monitor for|monitored for|monitoring for|monitoring of|screening for",
         "screen for|screened for|watch for|watch out for|surveillance for|look out for",
-        "return for|come back for|return to the ed for|to prevent|prevent|prevention of",
-        "prophylaxis against|counselled about|counseled about|counselled on|advised about",
+        *(
+            f"{verb} {place} {link}"
+            for verb in ("return to", "come back to", "go to")
+            for place in _PLACES_OF_CARE
+            for link in ("for", "with")
+        ),
+        *(f"seek {kind} {link}" for kind in _KINDS_OF_CARE for link in ("for", "with")),
+        "call us for|call for|call your doctor for|return for|come back for|to prevent|prevent",
+        "prevention of|prophylaxis against|counselled about|counseled about|counselled on|advised about",
         "concern about|concern of|concerns for|possibility of",
         "informed about|side effects|side effect|adverse effects|can cause|may cause|may lead to",
         "can lead to|may present with|can present with|may develop|might develop|could develop",
         "often develop|often have|vaccination against|vaccinated against|vaccine against",
-        "children with|patients with|people with|individuals with|seek help for|call if",
+        "children with|patients with|people with|individuals with|call if",
         "precaution for|precautions for|referred to rule out|leaflet on|leaflet about",
         "information on|read about|asked about|afraid of|fear of|whether|concern for",
         "concerning for|concerns about|evaluate for|evaluated for|assess for|investigate for",
@@ -95,7 +115,7 @@ TRIGGERS: dict[str, Phrases] = {
         "aside from|other than|besides|only|otherwise|since then|now|later|then|just|admits",
         "reveals",
         "because of|due to|owing to|secondary to|c / o|complains of|complaining of|admits to",
-        "endorses|endorsed|endorsing",
+        "endorses|endorsed|endorsing|w /|+",
         "p / w|presenting with|admitted for|admitted with|here for",
         "presents with|positive for|pos for|pos . for|+ ve for|+ for",
         "aber|sondern|jedoch|hingegen|mais|pero|sino|ma|però|tuttavia|maar|wel|echter|presente",
@@ -133,8 +153,14 @@ NOT_AFTER = phrases(
         for no in ("not", "never", "not be", "never been", "not been", "n't", "n't been")
         for word in OBSERVED.split("|")
     ),
+    *(
+        f"{none} {word}"
+        for none in ("none", "nil")
+        for word in (*OBSERVED.split("|"), "known", "to date", "so far", "ever", "recently")
+    ),
+    "denies|no evidence",
     "absent|ruled out|been ruled out|excluded|denied|negative|neg|none|nil|no|not|n|- ve|-|–|−|0",
-    "none seen|none found|none noted|there are none|there is none|there were none",
+    "there are none|there is none|there were none",
     "there was none|she had not seen|he had not seen|they had not seen|does not apply",
     "failed to be|✗|✘|❌|not appeared|not occurred|nicht beobachtet|nicht vorhanden|nicht gefunden",
     "never|never occurred|he never had|she never had|unlikely|lacking|false",
@@ -178,6 +204,9 @@ REPORTING = frozenset(
     " complain complains complained observe observes observed think thinks thought feel feels felt"
     " saw sees seen see brings brought worried worry worries concerned recall recalls recalled tell"
     " tells told claims claim confirms confirmed believes aware witnessed".split()
+)
+ATTENDING = frozenset(
+    "brought accompanied here came comes presents presented attends attended".split()  # noqa: SIM905
 )
 LIKE = frozenset(["like", "as", "unlike", "per", "according", "inherited", "from"])
 EXAMPLES = phrases(
@@ -265,6 +294,19 @@ def has_child(words: Sequence[str], at: int) -> bool:
         return False
     before = {bare(word) for word in words[max(0, links[-1] - 8) : links[-1]]}
     return bool(before & CHILD) and not CHILD_DOES.isdisjoint(words[at + 1 :])
+
+
+def is_joined_to_patient(words: Sequence[str], at: int) -> bool:
+    """Return whether the relative at a place stands beside the patient: she and her mother."""
+    at -= words[at - 1 : at] != [] and words[at - 1] in POSSESSIVES
+    return at > 1 and words[at - 1] in ("and", "&") and bare(words[at - 2]) in PATIENT
+
+
+def attends(words: Sequence[str], at: int) -> bool:
+    """Return whether the relative at a place came with the patient: brought by his mother with."""
+    before = words[max(0, at - 6) : at]
+    came = {"by", "with"} & {*before} and ATTENDING & {*before}
+    return bool(came) and words[at + 1 : at + 2] in (["with"], ["for"], ["because"], ["due"])
 
 
 def ticked(words: Sequence[str]) -> Assertion | None:

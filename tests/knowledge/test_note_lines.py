@@ -4,7 +4,7 @@ The lines were written by people who had not seen the reader.
 `note_lines.json` marks the findings of each line: `present`, `excluded`, or `not_mentioned` for
 what says nothing of the patient (relatives, possibilities, plans, names of clinics). The second
 set, ids that begin with 2, was read for the first time when the first was finished. Lines of the
-third were misread when they were found.
+third and the fourth were misread when they were found.
 """
 
 import json
