@@ -2,7 +2,8 @@
 
     python benchmarks/note_findings.py --notes clinical_notes.parquet --cases phenopackets.zip \
         --peers /tmp/peers/bin/python --work /tmp/peers \
-        --lines tests/knowledge/note_lines.json --out benchmarks/results/note_findings.json
+        --lines tests/knowledge/notes/everyday_lines.json \
+        --out benchmarks/results/note_findings.json
 
 The notes were written by a language model from phenopackets, so that a note's terms are known, if
 not to the letter: a note leaves terms out and rewords them. The reader of the package is compared
@@ -31,7 +32,7 @@ import pyarrow.parquet as pq
 
 from mint_ray.cases.patients.phenopackets import read_phenopackets
 from mint_ray.cases.schema import Case, ParsedCase
-from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.notes.findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import PHENOTYPE_ROOT, Ontology, load_ontology
 from mint_ray.knowledge.release import PACKAGED
 from mint_ray.pipeline.manifest import package_versions

@@ -34,7 +34,7 @@ from mint_ray.cases.schema import CASE_SCHEMA
 from mint_ray.cases.splits import assign_folds
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.notes.findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 
 logger = logging.getLogger("note_teacher")

@@ -36,7 +36,7 @@ from mint_ray.cases.splits import join_groups
 from mint_ray.config.cases import CasesConfig
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 
 logger = logging.getLogger("report_gain")

@@ -33,7 +33,7 @@ from mint_ray.config.cases import NoteColumnsConfig
 from mint_ray.encoders.sentences import SentenceEncoder
 from mint_ray.knowledge.annotations import Annotations, load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
-from mint_ray.knowledge.note_findings import load_reader
+from mint_ray.knowledge.notes.findings import load_reader
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.retrieval.documents import Document
 from mint_ray.retrieval.fuse import best_first, reciprocal_rank_fusion

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import serve_clients as clients
 
-from mint_ray.knowledge.note_findings import load_reader
+from mint_ray.knowledge.notes.findings import load_reader
 from mint_ray.knowledge.ontology import load_ontology
 from tests.serving.http.in_process import Handle, app_of, ask, diagnose
 

@@ -10,7 +10,7 @@ from typing import Any
 from mint_ray.common.arrays import Floats32
 from mint_ray.config.config import Config
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.base import MANIFEST_FILE, check_labels, load_teacher
 from mint_ray.teachers.fit_cases import fit_folder

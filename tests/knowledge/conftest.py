@@ -1,7 +1,7 @@
 import pytest
 
 from mint_ray.knowledge.annotations import Annotations, Row
-from mint_ray.knowledge.note_findings import FindingReader, load_reader
+from mint_ray.knowledge.notes.findings import FindingReader, load_reader
 from mint_ray.knowledge.ontology import load_ontology
 
 NAN = float("nan")

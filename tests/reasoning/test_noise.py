@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.reasoning.noise import NOISY_WORDS, noisy_note, systems_of, terms_note
 

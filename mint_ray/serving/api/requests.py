@@ -21,7 +21,7 @@ from mint_ray.errors import ServingError
 from mint_ray.images.morphology import MICRONS_PER_PIXEL, describe, measure
 from mint_ray.images.stained import looks_stained
 from mint_ray.knowledge.ids import read_term_id
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.students.encoding.images import ShownImage, show
 from mint_ray.students.encoding.prompt import Prompt

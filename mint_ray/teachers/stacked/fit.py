@@ -14,7 +14,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.knowledge.annotations import load_annotations, read_publications
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.note_findings import load_reader
+from mint_ray.knowledge.notes.findings import load_reader
 from mint_ray.knowledge.ontology import Ontology, load_ontology
 from mint_ray.teachers.base import Report
 from mint_ray.teachers.faces.findings import FaceFindings

@@ -13,7 +13,7 @@ from mint_ray.common.arrays import Floats, Floats32, Ints
 from mint_ray.common.probabilities.gate import Gate
 from mint_ray.errors import TeacherError
 from mint_ray.knowledge.catalogue import Catalogue
-from mint_ray.knowledge.note_findings import load_reader
+from mint_ray.knowledge.notes.findings import load_reader
 from mint_ray.knowledge.ontology import Ontology
 from mint_ray.teachers.base import register_teacher, write_manifest
 from mint_ray.teachers.faces.findings import FaceFindings

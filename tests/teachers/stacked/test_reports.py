@@ -14,7 +14,7 @@ from mint_ray.config.config import Config
 from mint_ray.config.teacher import TeacherConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import Catalogue, build_catalogue
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 from mint_ray.teachers.base import Teacher, load_manifest, load_teacher
 from mint_ray.teachers.knowledge.match import KnowledgeMatch

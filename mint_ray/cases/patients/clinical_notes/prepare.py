@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from mint_ray.cases.patients.clinical_notes.masking import mask_answer
 from mint_ray.cases.schema import Case
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import Ontology
 
 

@@ -11,7 +11,9 @@ from tests.conftest import SHARED_DATA
 
 NOTES = json.loads(Path(__file__).with_name("note_languages.json").read_text(encoding="utf-8"))
 LINES = json.loads(
-    (Path(__file__).parents[3] / "knowledge" / "note_lines.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[3] / "knowledge" / "notes" / "everyday_lines.json").read_text(
+        encoding="utf-8"
+    )
 )
 
 

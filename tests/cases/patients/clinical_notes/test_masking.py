@@ -6,7 +6,7 @@ from mint_ray.cases.patients.answer_leak import find_answer, names_of_answer
 from mint_ray.cases.patients.clinical_notes.masking import mask_answer
 from mint_ray.cases.schema import blank_case
 from mint_ray.knowledge.catalogue import Catalogue, Label
-from mint_ray.knowledge.note_findings import load_reader
+from mint_ray.knowledge.notes.findings import load_reader
 from mint_ray.knowledge.ontology import load_ontology
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mint_ray.cases.patients.clinical_notes.masking import mask_answer
 from mint_ray.cases.patients.clinical_notes.misspelt import is_slip_of
-from mint_ray.knowledge.note_findings import load_reader
+from mint_ray.knowledge.notes.findings import load_reader
 from mint_ray.knowledge.ontology import load_ontology
 
 

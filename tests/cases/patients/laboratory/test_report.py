@@ -15,7 +15,7 @@ from mint_ray.cases.schema import Case, blank_case
 from mint_ray.config.cases import CasesConfig, RecombinedRenderingConfig, RenderingConfig
 from mint_ray.knowledge.annotations import Annotations, Row
 from mint_ray.knowledge.catalogue import build_catalogue
-from mint_ray.knowledge.note_findings import load_reader, present_and_excluded
+from mint_ray.knowledge.notes.findings import load_reader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 
 ONTOLOGY = load_ontology()

@@ -8,9 +8,9 @@ German, French, Spanish, Italian and Dutch are known too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, pairwise
+from itertools import pairwise
 
-from mint_ray.knowledge.triggers import (
+from mint_ray.knowledge.notes.triggers import (
     CONTRACTION,
     EXAMPLES,
     HEAD_OF_OTHER,
@@ -19,10 +19,8 @@ from mint_ray.knowledge.triggers import (
     LIST_MARKS,
     LIST_OR,
     NEGATION,
-    NOT_AFTER,
     OF_FAMILY,
     OPEN,
-    OPEN_AFTER,
     OTHER_NAME_AFTER,
     PATIENT,
     POSSESSIVES,
@@ -34,7 +32,6 @@ from mint_ray.knowledge.triggers import (
     TURN,
     UNCERTAIN,
     VERBS,
-    YES_AFTER,
     Assertion,
     attends,
     bare,
@@ -42,9 +39,17 @@ from mint_ray.knowledge.triggers import (
     is_joined_to_patient,
     is_of_relative,
     length_at_start,
-    split_contraction,
     ticked,
     told_by_history,
+)
+from mint_ray.knowledge.notes.values import (
+    ASKED,
+    FINDING,
+    MARKS_BEHIND,
+    SHORT,
+    asks_next,
+    value_behind,
+    without_code,
 )
 
 
@@ -61,20 +66,10 @@ Span = tuple[int, int]
 """First and last token of a finding."""
 
 
-_FINDING = "\0"
-"""Stands for each word of a finding's name."""
-_FAR = 24
-"""Words behind a finding that may hold its value: more than links and the longest phrase take."""
-_LONGEST_CODE = 12
 _AGAIN = frozenset(["became", "developed", "appeared", "now", "later"])
-_SHORT = frozenset(["no", "not", "never", "n", "0", "-", "–", "−", "none"])
-_OPEN_ENDED = (("denies",), ("no", "evidence"))
-"""Denials that may be of what stands behind them: "Fever: denies cough"."""
 _PASSIVE = (["be"], ["been"], ["was"], ["were"], ["is"], ["are"])
 _OBSERVED_OF = frozenset(["noted", "reported", "described", "said", "seen", "observed", "thought"])
 """Words behind "was" that tell of what somebody has, not of what somebody says."""
-_REPLIES = frozenset(["yes", "no", "none", "unknown", "y", "n", "never"])
-_CROSSES = frozenset("✗✘❌")
 _PARTICIPLES = frozenset(["denied", "excluded", "absent", "ruled", "lacking"])
 """First words of negations that may stand behind what they deny."""
 _DENYING = SUBJECTS | RELATIVES | {"has", "have", "had"}
@@ -84,9 +79,7 @@ _HAVING = frozenset(
 )
 """Words behind "not" that begin a list of what is denied."""
 _PLACES = frozenset(["in", "on", "at", "by", "from", "during"])
-_ASKED = frozenset(":-–—=→")
 _LONGEST_EXAMPLE = 5  # words, with the comma before it
-_MARKS_BEHIND = frozenset([",", ".", ";", ")", "]", "|", "\t", "!", "and", "/"])
 
 
 class Sentence:
@@ -105,7 +98,7 @@ class Sentence:
         self._words = [token.word for token in tokens]
         for first, last in spans:
             for index in range(first, last + 1):
-                self._words[index] = _FINDING
+                self._words[index] = FINDING
         # In "27?weeks" and "?109", the mark is a character that was lost, and asks nothing.
         self._joined = {
             index
@@ -141,7 +134,7 @@ class Sentence:
 
     def _read_after(self, number: int) -> Assertion | None:
         last = self._spans[number][1]
-        words = _without_code(self._words[last + 1 :])
+        words = without_code(self._words[last + 1 :])
         told = told_by_history(words)
         if told is not None:
             return told
@@ -152,32 +145,15 @@ class Sentence:
         box = ticked(words)
         if box is not None:
             return box
-        value = self._value(words)
+        value = value_behind(words)
         contrast = [word for word in words[:8] if word in ("but", "not")]
         if value is None and contrast == ["but", "not"]:
-            value = self._value(words[words.index("not") :])  # "looked for but not found"
+            value = value_behind(words[words.index("not") :])  # "looked for but not found"
         if value is None and self._is_listed_with_next(number):
             value = self._after(number + 1)  # "Nystagmus and ataxia were absent"
         if value == "excluded" and "but" in words and _AGAIN & set(words[words.index("but") :]):
             return "present"
         return value
-
-    def _value(self, words: Sequence[str]) -> Assertion | None:
-        """Return the value that a finding has been given: "Seizures: no", "Ataxia was not seen"."""
-        words = [word for whole in words[:_FAR] for word in split_contraction(whole)]
-        skipped = 0
-        while skipped < min(len(words), 5) and words[skipped] in LINKS:
-            skipped += 1
-        for at in range(skipped, -1, -1):
-            rest = words[at:]
-            if length_at_start(rest, OPEN_AFTER) and not _asks_on(rest):
-                return "open"
-            size = length_at_start(rest, NOT_AFTER)
-            if size and _ends_there(rest, size, linked=at > 0):
-                return "excluded"
-            if length_at_start(rest, YES_AFTER) and _FINDING not in rest[1:3]:
-                return "present"
-        return None
 
     def _is_listed_with_next(self, number: int) -> bool:
         """Return whether a finding and the next one share what stands behind them."""
@@ -208,7 +184,7 @@ class Sentence:
 
     def _trigger_at(self, at: int) -> tuple[int, str]:
         words = self._words[at:]
-        if words[:2] == ["non", "-"] and words[2:3] != [_FINDING]:
+        if words[:2] == ["non", "-"] and words[2:3] != [FINDING]:
             return 0, ""  # "non-Hispanic", "non-verbal"
         if words[:2] == ["+", "/"]:
             return 0, ""  # "no tremor +/- ataxia"
@@ -223,12 +199,12 @@ class Sentence:
         before = self._words[max(0, at - 2) : at]
         trigger = self._words[at : at + size]
         following = self._words[at + size : at + size + _LONGEST_EXAMPLE]
-        ended = not following or following[0] in _MARKS_BEHIND or _asks_next(following)
-        if trigger[0] in _SHORT and size == 1 and before[:1] == [_FINDING]:
+        ended = not following or following[0] in MARKS_BEHIND or asks_next(following)
+        if trigger[0] in SHORT and size == 1 and before[:1] == [FINDING]:
             return before[-1] in LINKS and ended
-        if trigger[0] in _SHORT and size == 1 and before and before[-1] in _ASKED:
+        if trigger[0] in SHORT and size == 1 and before and before[-1] in ASKED:
             return ended and following[:1] not in (["and"], ["/"])  # "Consanguinity: no, seizures"
-        if trigger[0] == "-" and before[-1:] == [_FINDING]:
+        if trigger[0] == "-" and before[-1:] == [FINDING]:
             return True  # "seizures -ve"
         if trigger[0] not in _PARTICIPLES:
             return False
@@ -236,7 +212,7 @@ class Sentence:
             return False  # "other signs were absent, such as seizures"
         if trigger[0] in ("denied", "excluded", "ruled") and before[-1:] in _PASSIVE:
             return True  # "scoliosis cannot be excluded"
-        if _FINDING in before:
+        if FINDING in before:
             return following[:1] != ["for"]
         # "Speech absent, seizures", but "he denied, when asked, seizures".
         is_active = not before or before[-1] in _DENYING
@@ -287,7 +263,7 @@ class Sentence:
         before = between[index - 1]
         if before in ("to", "not", "never", "no") or CONTRACTION.match(before):
             return False
-        return _FINDING in between[:index] or before in {",", "and"} | SUBJECTS
+        return FINDING in between[:index] or before in {",", "and"} | SUBJECTS
 
     def _leaves_list(self, start: int, number: int, between: Sequence[str]) -> bool:
         """Return whether the finding behind a comma is no part of a list of denied ones.
@@ -324,7 +300,7 @@ class Sentence:
         alternatives or another denial follow. After "no" it may well be the first item of a list.
         """
         word, item = self._words[start], between[: between.index(",")]
-        if _FINDING in item or length_at_start(between[len(item) + 1 :], EXAMPLES):
+        if FINDING in item or length_at_start(between[len(item) + 1 :], EXAMPLES):
             return False
         if (LIST_OR | _PARTICIPLES) & {*self._words[start + 1 :]}:
             return False
@@ -373,42 +349,3 @@ class Sentence:
             return False
         preceding = before[max(0, index - 4) : index]
         return bool(set(following[:3]) & REPORTING or set(preceding) & LIKE)
-
-
-def _without_code(words: list[str]) -> list[str]:
-    """Return the words behind a finding without a code or a value in brackets: "(HP:0001250)"."""
-    for opening, closing in (("(", ")"), ("[", "]")):
-        if words[:1] == [opening] and closing in words[:_LONGEST_CODE]:
-            at = words.index(closing)
-            if any(any(map(str.isdigit, word)) for word in words[1:at]):
-                return words[at + 1 :]
-    return words
-
-
-def _asks_on(rest: Sequence[str]) -> bool:
-    """Return whether a question mark asks what follows it: "Ataxia ?cause"."""
-    following = rest[1] if len(rest) > 1 else ""
-    if rest[0] != "?":
-        return False
-    return following == _FINDING or (following.isalpha() and following not in _REPLIES)
-
-
-def _ends_there(rest: Sequence[str], size: int, linked: bool) -> bool:
-    """Return whether a negation behind a finding is about it, and not about what follows."""
-    following = rest[size : size + 1]
-    if rest[0] in _CROSSES:
-        return True
-    if tuple(rest[:size]) in _OPEN_ENDED:
-        return linked and (not following or following[0] in _MARKS_BEHIND)
-    if size == 1 and rest[0] in _SHORT:
-        ended = not following or following[0] in _MARKS_BEHIND or _asks_next(rest[size:])
-        return ended and (linked or rest[0] not in ("no", "never"))
-    return linked or not following or following[0] != _FINDING
-
-
-def _asks_next(words: Sequence[str]) -> bool:
-    """Return whether the next question of a form follows: "Seizures: no Hypotonia: yes"."""
-    behind = list(dropwhile(_FINDING.__eq__, words))
-    if len(behind) == len(words) or behind[:1] == [":"]:
-        return len(behind) < len(words)
-    return len(behind) > 1 and behind[0] in _ASKED and behind[1] in _REPLIES

@@ -10,13 +10,11 @@ import html
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from typing import Literal
+from itertools import pairwise
 
-from mint_ray.knowledge.note_tables import find_rows
-
-Heading = Literal["relatives", "negated", "open", ""]
-"""What a heading announces: findings of relatives, absent or possible ones; "" for others."""
+from mint_ray.knowledge.notes.headings import Heading, announced_by, heading_alone
+from mint_ray.knowledge.notes.lines import lines_of
+from mint_ray.knowledge.notes.tables import find_rows
 
 _TAG = re.compile(r"<[^<>\n]{1,80}>")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#[xX][0-9a-fA-F]{1,5});")
@@ -25,7 +23,6 @@ _NEXT_ROW = re.compile(
     r"(?:</t[dh]>\s*)?</tr>\s*<tr(?:\s[^<>\n]{0,80})?>\s*(?:<t[dh](?:\s[^<>\n]{0,80})?>)?",
     re.IGNORECASE,
 )
-_LINE_END = re.compile(r"\n|\Z")
 _BULLET = re.compile(r"\s*(?:[-*•·–—▪o]\s+|\(?\d{1,2}[.)]\s+|[a-zA-Z]\)\s+)+")
 _BOX = re.compile(r"\s*(?:[-*•]\s+)?(?:\[([ xX✓✗]?)\]|([☐☒☑]))\s*")
 _SENTENCE_END = re.compile(
@@ -48,7 +45,6 @@ _INITIAL = re.compile(r"\b(?:by|[A-Z][a-z]+)\s+[A-Z]\.$")
 _NUMBER_ALONE = re.compile(r"\s*\(?\w{1,2}\.")
 _HEADING = re.compile(r"\s*(?:#{1,6}\s*)?([A-Za-z][\w'’/&(), -]{0,48}?)\s*:(?!\w)")
 _EXAMINED = re.compile(r"\s*on\s+(?:physical\s+)?exam(?:ination)?\b", re.IGNORECASE)
-_MARKED_HEADING = re.compile(r"\s*#{1,6}\s+[^\n]{1,60}")  # of Markdown
 _EMPHASIS = re.compile(r"(?<!\w)(?:\*{1,3}|_{1,3}|`+)(?=\S)|(?<=\S)(?:\*{1,3}|_{1,3}|`+)(?!\w)")
 _OTHER_LINE_ENDS = re.compile(r"\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
 # A box, a tick or a cross, or a plus or minus at the start of an item: "+fever, -cough".
@@ -64,68 +60,11 @@ _BOXES = re.compile(
     re.IGNORECASE,
 )
 
-_PATIENT_HEADINGS = (
-    "past medical history|medical history|pmh|pmhx|history|history of present illness|hpi"
-    "|presenting complaint|complaint|chief complaint|cc|review of systems|ros|examination"
-    "|physical examination|exam|on examination|o/e|impression|assessment|findings|diagnosis"
-    "|birth history|perinatal history|development|developmental history|patient|summary|problems"
-    "|positives|pertinent positives|present|positive|positive for|positive findings"
-    "|observed|seen|found|confirmed|definite|mri|eeg|echo"
-    "|the patient has|proband|index|index patient|index case"
-    "|neuro|neurology|neurologic|neurological|neurological exam|neurologic exam|on exam|pe|msk"
-    "|neurological examination|physical findings|labs|imaging|clinical|child|endorses|endorsed"
-    "|social history|social hx|shx|abdomen|abd|ext|heart|eyes|ears|skin|face|limbs|growth"
-    "|allergies|drug allergies|pos|pertinent pos|reports|complains of|admits"
-)
-_RELATIVES_HEADINGS = (
-    "family history|family hx|fam hx|fam history|family medical history|fh|fhx|family"
-    "|mother|father|parents|siblings|brother|sister"
-    "|relatives|maternal family|paternal family|familienanamnese|antécédents familiaux"
-)
-_NEGATED_HEADINGS = (
-    "negatives|pertinent negatives|negative findings|negative|negative for|absent|denies|denied"
-    "|not present|not found|excluded|ruled out|without|no evidence of|no|none of|absent findings"
-    "|the patient does not have|does not have|she denies|he denies|not seen|no signs of"
-    "|the following were not found|the following are absent|not observed|not reported|not noted"
-    "|not detected|looked for and not found|neg|pertinent neg"
-)
-_OPEN_HEADINGS = (
-    "plan|differential diagnosis|differential|ddx|side effects|risks|risk factors|red flags"
-    "|to rule out|rule out|r/o|recommendations|counselling|counseling"
-    "|queries|query|possible|suspected|not assessed|watch for|advice|return precautions"
-)
-_NAMES_OF: dict[Heading, str] = {
-    "": _PATIENT_HEADINGS,
-    "relatives": _RELATIVES_HEADINGS,
-    "negated": _NEGATED_HEADINGS,
-    "open": _OPEN_HEADINGS,
-}
-_HEADINGS: dict[str, Heading] = {
-    name: kind for kind, names in _NAMES_OF.items() for name in names.split("|")
-}
-
 _ANSWER = re.compile(
     r"\s*(?:yes|no|none|nil|never|denie[sd]|absent|present|negative|positive|unknown|n/a)\b",
     re.IGNORECASE,
 )
 """Beginning of a line that answers the heading above it."""
-
-# Words that leave the kind of a heading as it is: "Clinical features (absent)".
-_NEUTRAL = frozenset(
-    "and are by clinical feature features finding findings following hpo in list of other patient"  # noqa: SIM905
-    " pertinent phenotype phenotypes phenotypic relevant sign signs symptom symptoms term terms the"
-    " were".split()
-)
-_SOURCE = re.compile(r"\s(?:by|on|at|after|from)\s.*")  # "excluded by MRI", "denied by the mother"
-
-_LONG_NEGATED = [name for name in _NEGATED_HEADINGS.split("|") if " " in name or name == "absent"]
-_NARROWEST = 40
-"""Fewest characters of the longest line of wrapped text."""
-_CONTINUING = frozenset(
-    "a an and any by for from had has have in is no nor not of on or the to was were with without"  # noqa: SIM905
-    " denied denies his her never".split()
-)
-"""Last words of a line that go on in the next one."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +143,7 @@ def _of_lines(
 ) -> Generator[Segment, None, Heading]:
     """Yield the segments of the lines of a part of a note; return the heading that goes on."""
     is_new = False  # whether nothing stands below the heading yet
-    lines = list(_lines(text, first, last))
+    lines = list(lines_of(text, first, last))
     joined = -1  # line that was read with its heading
     for number, (start, end) in enumerate(lines):
         line = text[start:end]
@@ -216,10 +155,10 @@ def _of_lines(
         box = _BOX.match(line)
         bullet = box or _BULLET.match(line)
         at = start + (bullet.end() if bullet else 0)
-        alone = _heading_alone(text[at:end])
+        alone = heading_alone(text[at:end])
         is_new = alone is not None
         if alone is not None:
-            if not _is_known(text[at:end]):  # a problem may be its own heading
+            if announced_by(text[at:end]) is None:  # a problem may be its own heading
                 below = _content_below(text, lines, number)
                 if below is not None:
                     answered = _ANSWER.match(text, *lines[below]) is not None
@@ -233,67 +172,6 @@ def _of_lines(
     return heading
 
 
-def _lines(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the (start, end) of lines; lines of prose that were wrapped are joined."""
-    if start >= stop:
-        return
-    ends = [match.start() for match in _LINE_END.finditer(text, start, stop)]
-    for end, wrapped in zip(ends, _wrapped(text, start, ends), strict=True):
-        line, below = text[start:end], text[end + 1 : end + 81].lstrip(" ")
-        last = line.rstrip()[-1:]
-        open_end = last not in ".:;!?|" and below[:1].islower() and "\t" not in line
-        word = line.rstrip().rpartition(" ")[2].casefold()
-        goes_on = wrapped or len(line) >= 60 or last == ","
-        goes_on = goes_on or word in _CONTINUING or (word[-2:-1].isalpha() and last == "-")
-        if end < stop and open_end and goes_on:
-            continue  # the same sentence goes on below
-        yield start, end
-        start = end + 1
-
-
-def _wrapped(text: str, start: int, ends: Sequence[int]) -> list[bool]:
-    """Return of each line whether it is one of a paragraph that an editor wrapped.
-
-    So it is where no line of the paragraph had room for the first word of the next one.
-    """
-    lines = [
-        text[begin:end]
-        for begin, end in zip([start, *(e + 1 for e in ends[:-1])], ends, strict=True)
-    ]
-    found: list[bool] = []
-    for is_blank, paragraph in groupby(lines, lambda line: not line.strip()):
-        part = list(paragraph)
-        longest = max(map(len, part))
-        full = len(part) > 2 and longest >= _NARROWEST
-        full = full and all(
-            len(line) + len(below.split(None, 1)[0]) >= longest for line, below in pairwise(part)
-        )
-        found += [full and not is_blank] * len(part)
-    return found
-
-
-def _heading_alone(line: str) -> Heading | None:
-    """Return the kind of a line that is a heading and nothing else, None if it is none."""
-    is_marked = _MARKED_HEADING.fullmatch(line) is not None
-    line = line.strip().strip("# ")
-    words = line.removesuffix(":").strip().casefold()
-    if line.endswith(":") and any(words.startswith(f"{name} ") for name in _LONG_NEGATED):
-        return "negated"
-    if line.endswith(":"):
-        kind = _kind_of(_SOURCE.sub("", words))
-    else:
-        kind = _kind_of(words) if len(words) > 3 else None
-    if kind is not None:
-        return kind
-    return "" if is_marked or re.fullmatch(r"[A-Z][\w /&'-]{2,40}:", line) else None
-
-
-def _is_known(line: str) -> bool:
-    """Return whether a heading that stands alone is one of those that this module names."""
-    words = line.strip().strip("# ").removesuffix(":").strip().casefold()
-    return _kind_of(_SOURCE.sub("", words)) is not None
-
-
 def _content_below(text: str, lines: Sequence[tuple[int, int]], number: int) -> int | None:
     """Return the number of the line that tells of a heading; None for a heading of an empty form.
 
@@ -303,18 +181,10 @@ def _content_below(text: str, lines: Sequence[tuple[int, int]], number: int) -> 
     for below in range(number + 1, len(lines)):
         line = text[slice(*lines[below])]
         if line.strip():
-            return below if _heading_alone(line) is None else None
+            return below if heading_alone(line) is None else None
         if not is_marked:
             return None
     return None
-
-
-def _kind_of(heading: str) -> Heading | None:
-    """Return what a heading in small letters announces, None if it is not known."""
-    if heading in _HEADINGS:
-        return _HEADINGS[heading]
-    words = re.sub(r"[(),/]", " ", heading).split()
-    return _HEADINGS.get(" ".join(word for word in words if word not in _NEUTRAL))
 
 
 def _of_line(
@@ -327,7 +197,7 @@ def _of_line(
     goes_on = heading
     for at, stop in _sentences(text, start, end):
         match = _HEADING.match(text, at, stop)
-        known = _kind_of(_SOURCE.sub("", match[1].strip().casefold())) if match else None
+        known = announced_by(match[1]) if match else None
         if match and known is not None:
             heading, at = known, match.end()
             goes_on = goes_on if known == goes_on else ""

@@ -1,7 +1,7 @@
 """Assertion of findings in invented lines of everyday notes.
 
 The lines were written by people who had not seen the reader.
-`note_lines.json` marks the findings of each line: `present`, `excluded`, or `not_mentioned` for
+`everyday_lines.json` marks the findings of each line: `present`, `excluded`, or `not_mentioned` for
 what says nothing of the patient (relatives, possibilities, plans, names of clinics). The second
 set, ids that begin with 2, was read for the first time when the first was finished. Lines of the
 third and the fourth were misread when they were found.
@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.notes.findings import FindingReader, present_and_excluded
 
 LINES: list[dict[str, Any]] = json.loads(
-    Path(__file__).with_name("note_lines.json").read_text(encoding="utf-8")
+    Path(__file__).with_name("everyday_lines.json").read_text(encoding="utf-8")
 )
 KINDS = sorted({line["kind"] for line in LINES})
 MISREAD = frozenset(line["id"] for line in LINES if line.get("misread"))

@@ -9,10 +9,10 @@ from mint_ray.cases.patients.notes import write_note
 from mint_ray.cases.schema import blank_case
 from mint_ray.config.cases import CasesConfig
 from mint_ray.knowledge.annotations import load_annotations
-from mint_ray.knowledge.assertion import Sentence
-from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.notes.findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.notes.triggers import Assertion
+from mint_ray.knowledge.notes.values import value_behind
 from mint_ray.knowledge.ontology import Ontology, load_ontology
-from mint_ray.knowledge.triggers import Assertion
 
 
 @pytest.fixture
@@ -119,13 +119,12 @@ def test_what_stands_behind_a_list_is_read_once_for_each_finding(
     reader: FindingReader, item: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    value = Sentence._value
 
-    def counted(self: Sentence, words: Sequence[str]) -> Assertion | None:
+    def counted(words: Sequence[str]) -> Assertion | None:
         read.append(len(words))
-        return value(self, words)
+        return value_behind(words)
 
-    monkeypatch.setattr(Sentence, "_value", counted)
+    monkeypatch.setattr("mint_ray.knowledge.notes.assertion.value_behind", counted)
     found = reader.read(f"No {item} " + f"{item} " * 150)
     assert len(found) > 100
     assert len(read) <= len(found)

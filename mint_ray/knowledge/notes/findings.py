@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from mint_ray.knowledge.assertion import Sentence, Span, Token
 from mint_ray.knowledge.ids import read_term_id
 from mint_ray.knowledge.names import INVISIBLE, WITHOUT_INVISIBLE, american, normalise
-from mint_ray.knowledge.note_segments import Segment, plain_text, segments
+from mint_ray.knowledge.notes.assertion import Sentence, Span, Token
+from mint_ray.knowledge.notes.segments import Segment, plain_text, segments
+from mint_ray.knowledge.notes.triggers import Assertion
 from mint_ray.knowledge.ontology import Ontology
-from mint_ray.knowledge.triggers import Assertion
 
 MOST_CHARACTERS = 200_000
 """Most characters of a note that are read; the text beyond is ignored."""

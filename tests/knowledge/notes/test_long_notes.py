@@ -6,9 +6,9 @@ Reading them takes a second or so. The limit is a hundred times as long, for bus
 import pytest
 
 from mint_ray.knowledge.names import normalise
-from mint_ray.knowledge.note_findings import FindingReader
-from mint_ray.knowledge.note_segments import segments
-from mint_ray.knowledge.note_tables import find_rows
+from mint_ray.knowledge.notes.findings import FindingReader
+from mint_ray.knowledge.notes.segments import segments
+from mint_ray.knowledge.notes.tables import find_rows
 
 pytestmark = pytest.mark.timeout(100)
 
@@ -41,6 +41,24 @@ def test_lines_of_tables(text: str) -> None:
 )
 def test_ends_of_sentences(text: str) -> None:
     assert len(list(segments(text))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ataxia,\n" * 60_000,
+        "a word of forty characters and some more\n" * 20_000,
+        "# Ataxia\n" * 30_000,
+        "# Ataxia" + "\n" * 300_000,
+        "Ataxia:\n" * 30_000,
+        "Ataxia:\nno\n" * 30_000,
+        "☐ yes " * 60_000,
+        "Since 2019. He. " * 20_000,
+    ],
+    ids=["items", "wrapped", "headings", "blanks", "questions", "answers", "boxes", "numbers"],
+)
+def test_lines_that_belong_together(text: str) -> None:
+    assert len(list(segments(text))) <= text.count("\n") + text.count("☐") + text.count(".") + 1
 
 
 def test_words_that_lines_divide(reader: FindingReader) -> None:

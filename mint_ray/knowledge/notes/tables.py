@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mint_ray.knowledge.triggers import RELATIVES
+from mint_ray.knowledge.notes.triggers import RELATIVES
 
 Answer = Literal["yes", "no", "unknown"]
 Span = tuple[int, int]

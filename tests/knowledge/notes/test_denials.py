@@ -2,7 +2,7 @@
 
 import pytest
 
-from mint_ray.knowledge.note_findings import FindingReader, present_and_excluded
+from mint_ray.knowledge.notes.findings import FindingReader, present_and_excluded
 from mint_ray.knowledge.ontology import load_ontology
 
 ONTOLOGY = load_ontology()

@@ -1,0 +1,1 @@
+"""Findings that clinical notes affirm and deny: lines, headings, tables, sentences, triggers."""
