@@ -103,6 +103,15 @@ class Config(Section):
         return self.seed if self.training.seed is None else self.training.seed
 
     @model_validator(mode="after")
+    def _whole_models_are_averaged(self) -> "Config":
+        if self.training.members > 1 and self.student.adapter != "full":
+            raise ValueError(
+                f"training.members={self.training.members}: expected student.adapter=full, found "
+                f"{self.student.adapter}; the two matrices of an adapter have no mean together"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _source_fits_task(self) -> "Config":
         images = self.cases.source in ("tiles", "images", "pannuke")
         patients = self.cases.source in ("simulated", "phenopackets", "notes")

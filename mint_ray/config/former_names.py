@@ -56,6 +56,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "training.candidates",
     "training.label_smoothing",
     "training.max_tokens",
+    "training.members",
     "training.odds_over",
     "training.rcft_targets",
     "training.seed",

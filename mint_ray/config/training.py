@@ -171,6 +171,11 @@ class TrainingConfig(Section):
     seed: int | None = Field(None, ge=0)
     """Seed of the order of the cases and of new weights, to train several students on the same
     pairs. Empty for the seed of the run."""
+    members: int = Field(1, ge=1)
+    """Number of trainings on the same pairs, the mean of whose weights is the student's. They have
+    seeds of their own, and so other orders of the cases. Each takes as long as one training; the
+    student is ranked and served like any other. Only with `student.adapter: full`. Campaigns of
+    `mint tune` and trials of the rate train one."""
     epochs: int = Field(1, ge=1)
     """Number of passes over the pairs."""
     max_steps: int | None = Field(None, ge=1)

@@ -15,6 +15,10 @@ STUDENT = "student"
 """Word in `evaluation.systems` for the trained student."""
 
 
+MEMBER = "train member"
+"""Beginning of the names of `trainings_of_members`."""
+
+
 @dataclass(frozen=True)
 class ExtraInput:
     """Output of a step under another config."""
@@ -67,7 +71,7 @@ def trainings_of_trials(config: Config) -> dict[str, ExtraInput]:
         update={
             "compare": CompareConfig(),
             "training": training.model_copy(
-                update={"trials": TrialsConfig(), "watch": WatchConfig()}
+                update={"trials": TrialsConfig(), "watch": WatchConfig(), "members": 1}
             ),
         }
     )
@@ -86,6 +90,23 @@ def trial_input(rate: float) -> str:
     'train 0.0003'
     """
     return f"train {rate:g}"
+
+
+def trainings_of_members(config: Config) -> dict[str, ExtraInput]:
+    """Return the trainings whose weights the student has the mean of; none for a single training.
+
+    The first one is the training that the config describes without `training.members`.
+    """
+    members = config.training.members
+    if members == 1:
+        return {}
+    alone = with_overrides(config, {"training.members": 1})
+    seeds = [config.training_seed + number for number in range(1, members)]
+    configs = [alone, *(with_overrides(alone, {"training.seed": seed}) for seed in seeds)]
+    return {
+        f"{MEMBER} {number} of {members}": ExtraInput("train", each)
+        for number, each in enumerate(configs, start=1)
+    }
 
 
 def required_answers(config: Config) -> dict[str, ExtraInput]:

@@ -15,6 +15,7 @@ from mint_ray.pipeline.extra_inputs import (
     pairs_of_trials,
     required_answers,
     required_trials,
+    trainings_of_members,
     trainings_of_trials,
 )
 
@@ -168,6 +169,7 @@ STEPS: tuple[Step, ...] = (
         ("seed", "student", "training"),
         files=("student.init_adapter",),
         about="align the student on the pairs",
+        extra_inputs=trainings_of_members,
         more_inputs=_read_by_training,
     ),
     Step(
@@ -206,7 +208,8 @@ STEPS: tuple[Step, ...] = (
             "tune.search_seed",
         ),
         files=("student.init_adapter",),
-        unhashed=("training.trials", "training.watch"),  # which trials do not read
+        # Which trials do not read.
+        unhashed=("training.trials", "training.watch", "training.members"),
         about="search settings of the training, keep the best student",
         on_request=True,
         extra_inputs=pairs_of_trials,

@@ -13,6 +13,7 @@ from mint_ray.runtime.placement import fewest_workers
 from mint_ray.runtime.ray_train import fit
 from mint_ray.runtime.session import begin_training_session
 from mint_ray.runtime.worker_log import new_worker_lines
+from mint_ray.stages.workers.members import average_members
 from mint_ray.stages.workers.training import (
     make_base_model,
     outcome_of,
@@ -31,7 +32,12 @@ USUAL_STARTS = {"dpo": "sft", "cft": "orpo", "rcft": "orpo"}
 
 
 def run(context: StepContext) -> StepOutcome:
-    """Train the student or continue an interrupted training, and write the finished student."""
+    """Train the student or continue an interrupted training, and write the finished student.
+
+    With `training.members` the student is the mean of those that other trainings have finished.
+    """
+    if context.config.training.members > 1:
+        return average_members(context)
     # Watched cases are drawn and ranked by the defaults: the step does not depend on `evaluation`.
     config = context.config.model_copy(update={"evaluation": EvaluationConfig()})
     output = context.output
