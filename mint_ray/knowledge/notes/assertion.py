@@ -200,9 +200,10 @@ class Sentence:
         trigger = self._words[at : at + size]
         following = self._words[at + size : at + size + _LONGEST_EXAMPLE]
         ended = not following or following[0] in MARKS_BEHIND or asks_next(following)
-        if trigger[0] in SHORT and size == 1 and before[:1] == [FINDING]:
+        is_short = size == 1 and (trigger[0] in SHORT or trigger[0] == "denies")
+        if is_short and before[:1] == [FINDING]:
             return before[-1] in LINKS and ended
-        if trigger[0] in SHORT and size == 1 and before and before[-1] in ASKED:
+        if is_short and before and before[-1] in ASKED:
             return ended and following[:1] not in (["and"], ["/"])  # "Consanguinity: no, seizures"
         if trigger[0] == "-" and before[-1:] == [FINDING]:
             return True  # "seizures -ve"

@@ -15,6 +15,8 @@ _CONTINUING = frozenset(
     " denied denies his her never".split()
 )
 """Last words of a line that go on in the next one."""
+_CONTINUED = frozenset(["of", "or", "nor", "than"])
+"""First words of a line that goes on from the one before."""
 
 
 def lines_of(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -31,6 +33,7 @@ def lines_of(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
         word = line.rstrip().rpartition(" ")[2].casefold()
         goes_on = wrapped or end - start >= _SHORTEST or last == ","
         goes_on = goes_on or word in _CONTINUING or (word[-2:-1].isalpha() and last == "-")
+        goes_on = goes_on or below.split(" ", 1)[0] in _CONTINUED
         if end < stop and open_end and goes_on:
             continue  # the same sentence goes on below
         yield start, end

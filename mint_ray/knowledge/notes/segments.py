@@ -28,7 +28,7 @@ _BOX = re.compile(r"\s*(?:[-*•]\s+)?(?:\[([ xX✓✗]?)\]|([☐☒☑]))\s*")
 _SENTENCE_END = re.compile(
     r"(?<![.])[.;!]{1,3}(?![.])(?=\s|$)"
     # A whole run of question marks, for parts of it would be tried by the square of its length.
-    r"|(?<!\?)\?++(?!\s*(?:yes|no|none|n/a|unknown)\b)(?=\s|$)|(?<=\s)--++(?=\s)|(?=[☐☒☑])",
+    r"|(?<!\?)\?++(?!\s*:?(?:yes|no|none|n/a|unknown)\b)(?=\s|$)|(?<=\s)--++(?=\s)|(?=[☐☒☑])",
     re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(
@@ -61,10 +61,14 @@ _BOXES = re.compile(
 )
 
 _ANSWER = re.compile(
-    r"\s*(?:yes|no|none|nil|never|denie[sd]|absent|present|negative|positive|unknown|n/a)\b",
+    r"\s*(?:[-*•]\s+)?(?:yes|no|none|nil|never|denie[sd]|absent|present|negative|positive|unknown|n/a)\b",
     re.IGNORECASE,
 )
 """Beginning of a line that answers the heading above it."""
+_DENIES_ABOVE = re.compile(
+    r"\b(?:never|no|not|denie[sd])\b[^.\n]{0,40}\b(?:any|it|them|these|this)\b"
+)
+"""What denies the heading above it without naming it: "He has never had any"."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def _of_lines(
     """Yield the segments of the lines of a part of a note; return the heading that goes on."""
     is_new = False  # whether nothing stands below the heading yet
     lines = list(lines_of(text, first, last))
-    joined = -1  # line that was read with its heading
+    joined = -1  # last line that was read with the heading above it
     for number, (start, end) in enumerate(lines):
         line = text[start:end]
         if number == joined:
@@ -158,18 +162,31 @@ def _of_lines(
         alone = heading_alone(text[at:end])
         is_new = alone is not None
         if alone is not None:
-            if announced_by(text[at:end]) is None:  # a problem may be its own heading
-                below = _content_below(text, lines, number)
-                if below is not None:
-                    answered = _ANSWER.match(text, *lines[below]) is not None
-                    joined = below if answered else joined
-                    yield from _of_line(text, at, lines[below][1] if answered else end, heading)
+            if announced_by(text[at:end]) is None:
+                joined = yield from _of_problem(text, at, lines, number, heading)
             heading = alone
             continue
         # A box or a sign is read with what follows it.
         begin = start if _begins_signed(line) else at
         heading = yield from _of_line(text, begin, end, heading)
     return heading
+
+
+def _of_problem(
+    text: str, at: int, lines: Sequence[tuple[int, int]], number: int, heading: Heading
+) -> Generator[Segment, None, int]:
+    """Yield the segments of a heading that may name a problem; return the last line read with it.
+
+    A heading of an empty form names none, nor does one that the line below it denies.
+    """
+    end, below = lines[number][1], _content_below(text, lines, number)
+    if below is not None and _ANSWER.match(text, *lines[below]):
+        yield from _of_line(text, at, lines[below][1], heading)
+        return below
+    is_marked = text[lines[number][0] : end].lstrip().startswith("#")
+    if is_marked if below is None else not _DENIES_ABOVE.search(text, *lines[below]):
+        yield from _of_line(text, at, end, heading)
+    return number
 
 
 def _content_below(text: str, lines: Sequence[tuple[int, int]], number: int) -> int | None:
@@ -207,7 +224,8 @@ def _of_line(
             yield Segment(at, stop, heading)
             continue
         for begin, until, value in _signed(text, at, stop):
-            yield Segment(begin, until, heading, value)
+            about_patient = heading not in ("relatives", "open")
+            yield Segment(begin, until, heading, value if about_patient else "")
     return goes_on
 
 

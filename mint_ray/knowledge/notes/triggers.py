@@ -300,7 +300,10 @@ def has_child(words: Sequence[str], at: int) -> bool:
 def is_joined_to_patient(words: Sequence[str], at: int) -> bool:
     """Return whether the relative at a place stands beside the patient: she and her mother."""
     at -= words[at - 1 : at] != [] and words[at - 1] in POSSESSIVES
-    return at > 1 and words[at - 1] in ("and", "&") and bare(words[at - 2]) in PATIENT
+    if at < 2 or words[at - 1] not in ("and", "&") or bare(words[at - 2]) not in PATIENT:
+        return False
+    # Not in "no tremor in the girl and her mother had", "mother of the patient and her sister".
+    return {"in", "of", "for", "to", "with"}.isdisjoint(words[max(0, at - 4) : at - 2])
 
 
 def attends(words: Sequence[str], at: int) -> bool:
