@@ -53,6 +53,7 @@ NEWER_SETTINGS: tuple[str, ...] = (
     "teacher.reports",
     "teacher.scores",
     "training.answers",
+    "training.averaged_share",
     "training.candidates",
     "training.label_smoothing",
     "training.max_tokens",

@@ -162,6 +162,10 @@ class TrainingConfig(Section):
     """Peak AdamW learning rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """Schedule of the learning rate after warm-up."""
+    averaged_share: Fraction = Field(0.0, ge=0, lt=1)
+    """Share of the optimizer steps, the last ones, of whose weights the student has the mean. It
+    goes with `schedule: constant`: under the others the last weights hardly differ. A float32 copy
+    of the trained weights is held for it. 0 for the last weights alone."""
     warmup_ratio: Fraction = Field(0.1, ge=0, lt=1)
     """Share of the optimizer steps used for warm-up."""
     weight_decay: float = Field(0.0, ge=0)
@@ -210,6 +214,16 @@ class TrainingConfig(Section):
             raise ValueError(
                 "trials.learning_rates: expected max_steps or max_tokens, of which each trial has "
                 "the part trials.share, found neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _averaged_weights_are_whole(self) -> "TrainingConfig":
+        if self.averaged_share and (self.deepspeed == "zero3" or self.trainer == "trl"):
+            raise ValueError(
+                f"averaged_share={self.averaged_share}: expected deepspeed off, zero1 or zero2 and "
+                f"trainer=mint_ray, found {self.deepspeed} and {self.trainer}; ZeRO-3 cuts the "
+                "weights up, and TRL's trainer does not average"
             )
         return self
 

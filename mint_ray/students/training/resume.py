@@ -27,11 +27,12 @@ _EXECUTION_SETTINGS = {
     "checkpoint_steps",
     "activation_checkpointing",
     "deepspeed",
+    "members",
     "trials",
     "watch",
 }
 # Settings that joined after checkpoints had been written; they count where not the default.
-_NEWER_SETTINGS = ("candidates", "max_tokens", "seed")
+_NEWER_SETTINGS = ("averaged_share", "candidates", "max_tokens", "seed")
 
 
 def fingerprint(spec: TrainingSpec, base: BaseModel, usable: UsableRows, dtype: torch.dtype) -> str:

@@ -24,6 +24,7 @@ from mint_ray.config.checks import check_batch_size
 from mint_ray.errors import TrainingError
 from mint_ray.students.data import schedule
 from mint_ray.students.data.batches import cut, share_of
+from mint_ray.students.engines.base import trainable
 from mint_ray.students.engines.checkpoints import (
     Report,
     scratch_folder,
@@ -36,6 +37,7 @@ from mint_ray.students.logprobs.layouts import Logps
 from mint_ray.students.objectives.losses import ScoredBatch
 from mint_ray.students.student import info_of, write_student
 from mint_ray.students.training.calibration_estep import EStep
+from mint_ray.students.training.running_mean import RunningMean
 from mint_ray.students.training.setup import TrainingState, setup_training
 from mint_ray.students.training.step_loss import Eta, StepLoss, why_not_finite
 from mint_ray.students.training.validation import Validator
@@ -122,6 +124,7 @@ class _Loop:
             state.restored.get("bins"),
         )
         self._regime: str | None = state.restored.get("regime")
+        self._mean = self._running_mean()
         before = state.restored.get("metrics", {})
         self._tokens_seen: float = before.get("tokens_seen", 0.0)
         self._seconds: float = before.get("training_seconds", 0.0)
@@ -132,12 +135,18 @@ class _Loop:
         _announce(self._spec, state)
         started = time.perf_counter()
         metrics: dict[str, float] = dict(state.restored.get("metrics", {}))
+        if self._mean and state.first_step == state.steps:
+            self._mean.give()  # a run that was resumed after its last step
         if self._validator and state.first_step == 0 and 0 in self._validated:
             start = {"step": 0.0, "steps": float(state.steps), "tokens_seen": 0.0}
             report(start | self._validator.measure(0), None)
         for step in range(state.first_step, state.steps):
             metrics = self._step(step) | eta.step(state.steps - step - 1, state.device)
             done = step + 1
+            if self._mean:
+                self._mean.add(done)
+                if done == state.steps:
+                    self._mean.give()
             if state.device.type == "cpu" and not done % TRIM_STEPS:
                 release_freed_memory()
             due = not done % self._training.checkpoint_steps or done == state.steps
@@ -164,6 +173,16 @@ class _Loop:
             regime=self._regime,
         )
 
+    def _running_mean(self) -> RunningMean | None:
+        """Return the mean of the weights so far, None for a run that ends in its last ones."""
+        state, share = self._state, self._training.averaged_share
+        if not share:
+            return None
+        mean = RunningMean(trainable(state.policy), state.steps, share)
+        if "mean" in state.restored:
+            mean.load_state(state.restored["mean"])
+        return mean
+
     def _report_checkpoint(self, done: int, metrics: dict[str, float], report: Report) -> None:
         state = self._state
         with scratch_folder() as folder, state.engine.whole():
@@ -173,6 +192,8 @@ class _Loop:
                 "metrics": metrics,
                 "regime": self._regime,
             }
+            if self._mean:
+                shard["mean"] = self._mean.state()
             write_checkpoint(Path(folder), state.policy.model, shard, state.position(done))
             report(metrics, Path(folder))
 
