@@ -19,7 +19,7 @@ import torch
 from mint_ray.errors import ConfigError
 from mint_ray.pipeline import graph as pipeline
 from mint_ray.pipeline.check import load_run
-from mint_ray.pipeline.extra_inputs import MEMBER
+from mint_ray.pipeline.extra_inputs import members_among
 from mint_ray.pipeline.manifest import package_versions, read_manifest
 
 
@@ -52,8 +52,7 @@ def record(config: str, overrides: list[str], command: str) -> dict[str, object]
         manifest = read_manifest(item.folder)
         if manifest is None or not manifest.complete:
             raise ConfigError(f"stage {name} is not complete; run: {command}")
-        inputs = manifest.inputs.items()
-        members = [item.folder.parent / key for input_name, key in inputs if MEMBER in input_name]
+        members = [item.folder.parent / key for key in members_among(manifest.inputs)]
         trained = [member for folder in members if (member := read_manifest(folder))]
         steps[name] = {
             "key": manifest.key,

@@ -1,7 +1,9 @@
 """Outputs of other configs that a step reads: pairs of a campaign, trials, answers of systems."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mint_ray.config.config import Config
 from mint_ray.config.evaluation import CompareConfig, SystemConfig
@@ -14,9 +16,10 @@ from mint_ray.tuning.space import overridden_tree, pair_variants, with_overrides
 STUDENT = "student"
 """Word in `evaluation.systems` for the trained student."""
 
-
-MEMBER = "train member"
+_MEMBER = "train member"
 """Beginning of the names of `trainings_of_members`."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,14 @@ def trainings_of_members(config: Config) -> dict[str, ExtraInput]:
     seeds = [config.training_seed + number for number in range(1, members)]
     configs = [alone, *(with_overrides(alone, {"training.seed": seed}) for seed in seeds)]
     return {
-        f"{MEMBER} {number} of {members}": ExtraInput("train", each)
+        f"{_MEMBER} {number} of {members}": ExtraInput("train", each)
         for number, each in enumerate(configs, start=1)
     }
+
+
+def members_among(inputs: Mapping[str, T]) -> list[T]:
+    """Return those inputs of a `train` step that are trainings of its members, in their order."""
+    return [value for name, value in inputs.items() if name.startswith(_MEMBER)]
 
 
 def required_answers(config: Config) -> dict[str, ExtraInput]:

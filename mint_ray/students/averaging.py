@@ -7,7 +7,7 @@ accuracy without increasing inference time", ICML 2022.
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mint_ray.common.files import write_json
 from mint_ray.errors import TrainingError
 from mint_ray.students.models.trained_weights import WHOLE_FILES, holds_adapter
-from mint_ray.students.student_folder import FORMAT, MANIFEST, read_info, student_files
+from mint_ray.students.student_folder import MANIFEST, read_info, student_files, write_info
 
 _WEIGHTS = WHOLE_FILES[1]
 
@@ -50,8 +49,7 @@ def average_students(folders: Sequence[Path], out: Path, lineage: Mapping[str, s
         if name not in (_WEIGHTS, MANIFEST):
             shutil.copyfile(first / name, out / name)
     save_file(_mean_weights(folders), out / _WEIGHTS, metadata={"format": "pt"})
-    info = replace(read_info(first), lineage=dict(lineage))
-    write_json(out / MANIFEST, {"format": FORMAT, **asdict(info)})
+    write_info(out, replace(read_info(first), lineage=dict(lineage)))
 
 
 def _mean_weights(folders: Sequence[Path]) -> dict[str, torch.Tensor]:

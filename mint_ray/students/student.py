@@ -13,7 +13,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,6 @@ from typing import Any, cast
 import torch
 
 from mint_ray.common.devices import Precision, pick_device, pick_dtype
-from mint_ray.common.files import write_json
 from mint_ray.config.training import StudentConfig
 from mint_ray.errors import ConfigError, DataError
 from mint_ray.students.encoding.images import ImageEncoder, ShownImage, make_encoder, show
@@ -35,7 +34,7 @@ from mint_ray.students.models.trained_weights import (
     is_adapted,
     write_weights,
 )
-from mint_ray.students.student_folder import CATALOGUE, FORMAT, MANIFEST, StudentInfo, read_info
+from mint_ray.students.student_folder import CATALOGUE, StudentInfo, read_info, write_info
 from mint_ray.tasks.prompts import build_image_prompt, build_prompt
 from mint_ray.tasks.task import TASKS, Task
 
@@ -271,8 +270,7 @@ def write_student(
     reader.save_pretrained(folder)
     if catalogue is not None:
         shutil.copyfile(catalogue, folder / CATALOGUE)
-    content = {"format": FORMAT, **asdict(info)}
-    write_json(folder / MANIFEST, content)
+    write_info(folder, info)
 
 
 def info_of(

@@ -1,11 +1,11 @@
 """Files of a finished student, and its record `student.json`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mint_ray.common.files import read_json
+from mint_ray.common.files import read_json, write_json
 from mint_ray.errors import TrainingError
 from mint_ray.tasks.prompts import PromptForm
 
@@ -67,6 +67,11 @@ def read_info(folder: Path) -> StudentInfo:
             f"({type(error).__name__}); give the folder of a completed train step"
         ) from error
     return info
+
+
+def write_info(folder: Path, info: StudentInfo) -> None:
+    """Write `student.json`, which makes a folder with a student's other files a student."""
+    write_json(folder / MANIFEST, {"format": FORMAT, **asdict(info)})
 
 
 def student_files(folder: Path) -> list[str]:

@@ -4,7 +4,9 @@ import re
 from typing import Literal
 
 Heading = Literal["relatives", "negated", "open", ""]
-"""What a heading announces: findings of relatives, absent or possible ones; "" for others."""
+"""Kind of a heading: it announces findings of relatives, absent or possible ones; "" for others."""
+OF_OTHERS: frozenset[Heading] = frozenset(["relatives", "open"])
+"""Kinds below which an answer tells nothing of the patient."""
 
 _MARKED_HEADING = re.compile(r"\s*#{1,6}\s+[^\n]{1,60}")  # of Markdown
 
@@ -63,13 +65,11 @@ def heading_alone(line: str) -> Heading | None:
     """Return the kind of a line that is a heading and nothing else, None if it is none."""
     is_marked = _MARKED_HEADING.fullmatch(line) is not None
     line = line.strip().strip("# ")
-    words = line.removesuffix(":").strip().casefold()
-    if line.endswith(":") and any(words.startswith(f"{name} ") for name in _LONG_NEGATED):
+    words, is_closed = _words_of(line), line.endswith(":")
+    if is_closed and any(words.startswith(f"{name} ") for name in _LONG_NEGATED):
         return "negated"
-    if line.endswith(":"):
-        kind = announced_by(words)
-    else:
-        kind = _kind_of(words) if len(words) > 3 else None
+    words = _SOURCE.sub("", words) if is_closed else words
+    kind = _kind_of(words) if is_closed or len(words) > 3 else None
     if kind is not None:
         return kind
     return "" if is_marked or re.fullmatch(r"[A-Z][\w /&'-]{2,40}:", line) else None
@@ -77,8 +77,12 @@ def heading_alone(line: str) -> Heading | None:
 
 def announced_by(heading: str) -> Heading | None:
     """Return what a heading announces, with or without its source; None if it is not known."""
-    words = heading.strip().strip("# ").removesuffix(":").strip().casefold()
-    return _kind_of(_SOURCE.sub("", words))
+    return _kind_of(_SOURCE.sub("", _words_of(heading)))
+
+
+def _words_of(heading: str) -> str:
+    """Return a heading in small letters, without its marks."""
+    return heading.strip().strip("# ").removesuffix(":").strip().casefold()
 
 
 def _kind_of(heading: str) -> Heading | None:

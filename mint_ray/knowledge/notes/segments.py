@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mint_ray.knowledge.notes.headings import Heading, announced_by, heading_alone
+from mint_ray.knowledge.notes.headings import OF_OTHERS, Heading, announced_by, heading_alone
 from mint_ray.knowledge.notes.lines import lines_of
 from mint_ray.knowledge.notes.tables import find_rows
 
@@ -39,7 +39,7 @@ _ABBREVIATION = re.compile(
 _LONGEST_ABBREVIATION = 8
 _LONGEST_INITIAL = 24
 _MAY_END = re.compile(r"(?:\d|(?<![.\w])(?:yrs?|mos?|wks?|[a-z]))\.$", re.IGNORECASE)
-"""What may be an abbreviation, and ends a sentence where a capital follows: "since 2019. He"."""
+"""Possible abbreviation that ends a sentence where a capital follows: "since 2019. He"."""
 _CAPITAL = re.compile(r"\s+[A-Z][a-z]")
 _INITIAL = re.compile(r"\b(?:by|[A-Z][a-z]+)\s+[A-Z]\.$")
 _NUMBER_ALONE = re.compile(r"\s*\(?\w{1,2}\.")
@@ -68,7 +68,7 @@ _ANSWER = re.compile(
 _DENIES_ABOVE = re.compile(
     r"\b(?:never|no|not|denie[sd])\b[^.\n]{0,40}\b(?:any|it|them|these|this)\b"
 )
-"""What denies the heading above it without naming it: "He has never had any"."""
+"""Denial of the heading above it, which it does not name: "He has never had any"."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _character_of(entity: re.Match[str]) -> str:
 
 
 def _ticked_answer(boxes: re.Match[str]) -> str:
-    """Return the answer whose box is ticked, "unknown" for none, filled up to their length."""
+    """Return the answer whose box is ticked, "?" if not one is, filled up to their length."""
     found = [part for part in boxes.groups() if part]
     marks, answers = (found[::2], found[1::2]) if found[0] in "☐☒☑" else (found[1::2], found[::2])
     ticked = [a for mark, a in zip(marks, answers, strict=True) if mark != "☐"]
@@ -133,8 +133,7 @@ def segments(text: str) -> Iterator[Segment]:
         for cell in row.cells:
             if not text[cell.start : cell.end].strip():
                 continue
-            about_patient = heading not in ("relatives", "open")
-            if cell.answer and about_patient:
+            if cell.answer and heading not in OF_OTHERS:
                 yield Segment(cell.start, cell.end, heading, cell.answer)
             else:
                 heading = yield from _of_line(text, cell.start, cell.end, heading)
@@ -224,8 +223,7 @@ def _of_line(
             yield Segment(at, stop, heading)
             continue
         for begin, until, value in _signed(text, at, stop):
-            about_patient = heading not in ("relatives", "open")
-            yield Segment(begin, until, heading, value if about_patient else "")
+            yield Segment(begin, until, heading, "" if heading in OF_OTHERS else value)
     return goes_on
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mint_ray.pipeline.extra_inputs import MEMBER
+from mint_ray.pipeline.extra_inputs import members_among
 from mint_ray.pipeline.manifest import read_manifest
 from mint_ray.pipeline.steps import StepContext, StepOutcome
 from mint_ray.runtime.metrics_stream import FILE_NAME as METRICS
@@ -30,7 +30,7 @@ def average_members(context: StepContext) -> StepOutcome:
     """
     from mint_ray.students.averaging import average_students  # imports torch
 
-    folders = [folder for name, folder in context.inputs.items() if name.startswith(MEMBER)]
+    folders = members_among(context.inputs)
     output = context.output
     context.progress.say(f"[Members] mean of the weights of {len(folders)} students")
     lineage = {name: folder.name for name, folder in context.inputs.items()}

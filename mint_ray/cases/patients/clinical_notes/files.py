@@ -74,9 +74,10 @@ def read_note_table(path: Path) -> NoteTable:
 
 
 def peek_columns(path: Path) -> tuple[str, ...]:
-    """Return the columns of a table without reading it whole; none if it cannot be read.
+    """Return the columns of a table; none if it cannot be read.
 
-    The first lines of JSON lines have the columns. Phenopackets, which are JSON too, have none.
+    Of a table only the head is read, of JSON lines the first lines, other JSON whole. Phenopackets,
+    which are JSON too, have none.
     """
     kind = _ending(path)
     try:
