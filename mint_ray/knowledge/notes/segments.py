@@ -161,7 +161,7 @@ def _of_lines(
         alone = heading_alone(text[at:end])
         is_new = alone is not None
         if alone is not None:
-            if announced_by(text[at:end]) is None:
+            if alone == "" and announced_by(text[at:end]) is None:
                 joined = yield from _of_problem(text, at, lines, number, heading)
             heading = alone
             continue
